@@ -1,0 +1,45 @@
+//! What an adapter can do, in the terms that kernels choose by.
+
+/// Facts about a device that shape the kernels generated for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Caps {
+    /// A software adapter that runs shaders on CPU cores (lavapipe, SwiftShader, WARP). Such adapters get kernels without
+    /// workgroup memory and barriers.
+    pub software: bool,
+    /// Smallest and largest subgroup size, where the adapter has subgroup operations.
+    pub subgroup: Option<(u32, u32)>,
+    /// Largest binding of a storage buffer, in bytes.
+    pub max_binding: u64,
+    /// Largest buffer, in bytes.
+    pub max_buffer: u64,
+    /// Storage buffers that one kernel may bind.
+    pub max_storage_buffers: u32,
+    /// Workgroups along one dimension of a dispatch.
+    pub max_workgroups: u32,
+    /// Invocations in one workgroup.
+    pub max_invocations: u32,
+    /// Bytes of workgroup memory.
+    pub workgroup_memory: u32,
+    /// 16-bit floats in shaders.
+    pub f16: bool,
+    /// GPU timestamps.
+    pub timestamps: bool,
+}
+
+impl Caps {
+    /// What every WebGPU device has; the null backend plans with it.
+    pub fn baseline() -> Caps {
+        Caps {
+            software: false,
+            subgroup: None,
+            max_binding: 128 << 20,
+            max_buffer: 256 << 20,
+            max_storage_buffers: 8,
+            max_workgroups: 65_535,
+            max_invocations: 256,
+            workgroup_memory: 16 << 10,
+            f16: false,
+            timestamps: false,
+        }
+    }
+}

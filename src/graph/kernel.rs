@@ -1,0 +1,191 @@
+//! How an op runs on a GPU, in terms that the scheduler can fuse and the code generator can print.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::caps::Caps;
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::graph::Meta;
+use crate::layout::{Layout, View};
+
+/// A WGSL function of scalars, pasted once into every kernel that calls it.
+#[derive(Debug)]
+pub struct WgslFn {
+    /// Name of the function in `source`.
+    pub name: String,
+    /// Complete text of the file that defines it (the forward and backward function and their helper types stand
+    /// together). Kernels paste a file once, however many of its functions they call.
+    pub source: Arc<str>,
+    /// What the function returns, after `field` selection.
+    pub returns: DType,
+}
+
+/// An elementwise kernel: `output[i] = function(input_0[i], input_1[i], …)`.
+#[derive(Clone, Debug)]
+pub struct Elementwise {
+    /// The function to call; its parameters are the op's inputs in order, after the index where `index` is set.
+    pub function: Arc<WgslFn>,
+    /// Field of the returned struct (`"da"`), where the function returns several gradients.
+    pub field: Option<&'static str>,
+    /// Whether the function's first parameter is the row-major index of the element (`i: u32`).
+    pub index: bool,
+}
+
+/// How a reduction combines elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Combine {
+    Sum,
+    Prod,
+    Max,
+    Min,
+    /// Index (u32) of the first largest element along the one reduced dim.
+    ArgMax,
+    /// Index (u32) of the first smallest element along the one reduced dim.
+    ArgMin,
+}
+
+/// A reduction over `dims` (ascending, not empty); the output keeps the other dims in order.
+#[derive(Clone, Debug)]
+pub struct Reduce {
+    pub combine: Combine,
+    pub dims: SmallVec<[usize; 6]>,
+}
+
+/// How an op runs.
+pub enum Kernel {
+    /// One value known on the host; travels as a kernel parameter, so that a new value compiles nothing.
+    Scalar(f64),
+    /// The node holds its data from the start.
+    Data,
+    /// Another walk over the input's elements.
+    View(View),
+    /// Fused with its neighbours.
+    Elementwise(Elementwise),
+    /// Fused with its elementwise producers and consumers.
+    Reduce(Reduce),
+    /// Complete shaders of its own; elementwise consumers may be fused into its last store.
+    Routine(Box<dyn Routine>),
+}
+
+/// An operand or the result of a routine as the scheduler resolved it.
+#[derive(Clone, Debug)]
+pub struct Operand {
+    /// Shape and type.
+    pub meta: Meta,
+    /// Where its elements lie in the bound buffer. Outputs are contiguous.
+    pub layout: Layout,
+}
+
+/// A kernel that is more than an elementwise function or a reduction.
+pub trait Routine: Send + Sync {
+    /// The dispatches that compute `output` from `inputs`, in order.
+    ///
+    /// # Errors
+    /// Where the device cannot run it at this size.
+    fn stages(&self, inputs: &[Operand], output: &Operand, caps: &Caps) -> Result<Vec<Stage>>;
+
+    /// Whether every element is stored exactly once, by the last stage, through `store`; only then may elementwise
+    /// consumers be fused into it.
+    fn fuses_epilogue(&self) -> bool {
+        false
+    }
+}
+
+/// One dispatch of a routine.
+///
+/// `source` is a complete WGSL file with an entry point `main`, written against what the code generator puts in front of it:
+/// - the prelude (`shaders/prelude.wgsl`);
+/// - `const NAME: u32 = …;` for each of `consts` (they are part of the pipeline's identity);
+/// - `params.NAME` for each of `params` (they are not);
+/// - for each of `reads`, by its [`Access`]: `load_NAME(i)`, or the bare storage array `NAME`;
+/// - for each of `writes`: `store(i, value)` for the routine's output, `store_NAME(i, value)` for a scratch buffer; where
+///   `vec4` is set, `i` counts groups of four and `value` is a `vec4`. Output stores run the fused epilogue;
+/// - `workgroup_index(group, groups)`: the linear workgroup index, to be guarded against the grid's tail;
+/// - where `checks_indices` is set, `report_index(index: i32, bound: u32)`, which makes the next read an
+///   `IndexOutOfRange` error.
+pub struct Stage {
+    /// Name for logs and pipeline labels, such as `"matmul_cpu"`.
+    pub name: &'static str,
+    /// The shader file's text.
+    pub source: &'static str,
+    pub reads: Vec<Read>,
+    pub writes: Vec<Write>,
+    pub consts: Vec<(&'static str, u32)>,
+    pub params: Vec<(&'static str, Word)>,
+    pub checks_indices: bool,
+    /// Workgroups to run; the dispatcher folds counts over 65,535 into two dimensions.
+    pub workgroups: u64,
+}
+
+/// A buffer that a stage touches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Slot {
+    /// The op's input of this number.
+    Input(usize),
+    /// The op's output.
+    Output,
+    /// Temporary storage that lives from the first to the last stage that names it.
+    Scratch(usize),
+}
+
+/// A buffer that a stage reads.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// Name in the shader.
+    pub name: &'static str,
+    pub slot: Slot,
+    pub access: Access,
+}
+
+/// How a stage reads a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// `load_NAME(i: u32) -> T` with `i` the row-major logical index; the generator resolves strides.
+    Logical,
+    /// The bare array `NAME: array<T>`, indexed by element offset in the buffer; the routine resolves strides itself.
+    Raw,
+    /// The bare array `NAME: array<vec4<T>>`, indexed by a quarter of the element offset.
+    RawVec4,
+}
+
+/// A buffer that a stage writes.
+#[derive(Clone, Debug)]
+pub struct Write {
+    /// Name in the shader: `store_NAME`, or `store` for the output whatever the name.
+    pub name: &'static str,
+    pub slot: Slot,
+    /// Store four neighbours at once.
+    pub vec4: bool,
+    /// Elements and type of a scratch buffer; ignored for the output.
+    pub scratch: Option<(usize, DType)>,
+}
+
+/// A runtime parameter of a stage.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Word {
+    U32(u32),
+    I32(i32),
+    F32(f32),
+}
+
+impl Word {
+    /// The WGSL type of the parameter.
+    pub fn wgsl(self) -> &'static str {
+        match self {
+            Word::U32(_) => "u32",
+            Word::I32(_) => "i32",
+            Word::F32(_) => "f32",
+        }
+    }
+
+    /// The bits as they travel.
+    pub fn bits(self) -> u32 {
+        match self {
+            Word::U32(v) => v,
+            Word::I32(v) => v as u32,
+            Word::F32(v) => v.to_bits(),
+        }
+    }
+}
