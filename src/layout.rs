@@ -142,6 +142,25 @@ impl Layout {
         Layout { shape: Shape::from(&shape[..]), strides, offset: self.offset }
     }
 
+    /// The element offset of every index in row-major order.
+    pub fn offsets(&self) -> impl Iterator<Item = usize> + '_ {
+        let mut index: SmallVec<[usize; 6]> = SmallVec::from_elem(0, self.shape.rank());
+        let mut offset = self.offset;
+        (0..self.shape.numel()).map(move |_| {
+            let here = offset as usize;
+            for d in (0..index.len()).rev() {
+                index[d] += 1;
+                offset += self.strides[d];
+                if index[d] < self.shape[d] {
+                    break;
+                }
+                offset -= self.shape[d] as isize * self.strides[d];
+                index[d] = 0;
+            }
+            here
+        })
+    }
+
     /// Lowest and highest element offset that an index reaches; `None` for an empty index space.
     pub fn span(&self) -> Option<(isize, isize)> {
         if self.shape.numel() == 0 {
@@ -164,19 +183,8 @@ impl Layout {
 mod tests {
     use super::*;
 
-    /// Offsets in row-major order of the index space.
-    fn offsets(layout: &Layout) -> Vec<isize> {
-        (0..layout.shape.numel())
-            .map(|linear| {
-                let mut rest = linear;
-                let mut offset = layout.offset;
-                for d in (0..layout.shape.rank()).rev() {
-                    offset += (rest % layout.shape[d]) as isize * layout.strides[d];
-                    rest /= layout.shape[d];
-                }
-                offset
-            })
-            .collect()
+    fn offsets(layout: &Layout) -> Vec<usize> {
+        layout.offsets().collect()
     }
 
     #[test]
@@ -189,7 +197,7 @@ mod tests {
             assert_eq!(offsets(&got), offsets(&transposed), "{target:?}");
         }
         let slice = base.view(&View::Slice { dim: 1, start: 5, step: -2, len: 3 }).unwrap();
-        assert_eq!(offsets(&slice)[..3], [5, 3, 1]);
+        assert_eq!(slice.offsets().take(3).collect::<Vec<_>>(), [5, 3, 1]);
         assert_eq!(offsets(&slice.collapsed()), offsets(&slice));
         let expanded = Layout::contiguous([3, 1]).view(&View::Expand([2, 3, 4].into())).unwrap();
         assert_eq!(offsets(&expanded), offsets(&expanded.collapsed()));

@@ -1,0 +1,154 @@
+//! Arrays in host memory: the values of the CPU reference.
+
+use ndarray::{ArrayD, IxDyn};
+
+use crate::dtype::{DType, Element};
+use crate::layout::Layout;
+use crate::shape::Shape;
+
+/// An n-dimensional array in host memory, of any element type, in row-major order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Array {
+    Bool(ArrayD<bool>),
+    U32(ArrayD<u32>),
+    I32(ArrayD<i32>),
+    F32(ArrayD<f32>),
+    F64(ArrayD<f64>),
+}
+
+/// Runs `$body` with `$a` bound to the typed ndarray inside an [`Array`].
+#[macro_export]
+#[doc(hidden)]
+macro_rules! with_array {
+    ($array:expr, $a:ident => $body:expr) => {
+        match $array {
+            $crate::array::Array::Bool($a) => $body,
+            $crate::array::Array::U32($a) => $body,
+            $crate::array::Array::I32($a) => $body,
+            $crate::array::Array::F32($a) => $body,
+            $crate::array::Array::F64($a) => $body,
+        }
+    };
+}
+
+/// Element types that an [`Array`] can hold.
+pub trait ArrayElement: Element {
+    /// Wraps a typed array.
+    fn wrap(array: ArrayD<Self>) -> Array;
+    /// The typed array, where the element type is this one.
+    fn unwrap(array: &Array) -> Option<&ArrayD<Self>>;
+}
+
+macro_rules! array_element {
+    ($($t:ty => $v:ident),*) => {$(
+        impl ArrayElement for $t {
+            fn wrap(array: ArrayD<Self>) -> Array {
+                Array::$v(array)
+            }
+            fn unwrap(array: &Array) -> Option<&ArrayD<Self>> {
+                if let Array::$v(a) = array { Some(a) } else { None }
+            }
+        }
+    )*};
+}
+array_element!(bool => Bool, u32 => U32, i32 => I32, f32 => F32, f64 => F64);
+
+impl Array {
+    /// An array of `shape` from row-major values. `values.len()` must equal the shape's number of elements.
+    pub fn from_vec<T: ArrayElement>(shape: &Shape, values: Vec<T>) -> Array {
+        debug_assert_eq!(shape.numel(), values.len());
+        let array = ArrayD::from_shape_vec(IxDyn(shape), values);
+        T::wrap(array.expect("the number of values was checked against the shape by the caller"))
+    }
+
+    /// An array with every element equal to `value`, converted to `dtype`.
+    pub fn full(shape: &Shape, dtype: DType, value: f64) -> Array {
+        let dims = IxDyn(shape);
+        match dtype {
+            DType::Bool => Array::Bool(ArrayD::from_elem(dims, value != 0.0)),
+            DType::U32 => Array::U32(ArrayD::from_elem(dims, value as u32)),
+            DType::I32 => Array::I32(ArrayD::from_elem(dims, value as i32)),
+            DType::F32 => Array::F32(ArrayD::from_elem(dims, value as f32)),
+            DType::F64 => Array::F64(ArrayD::from_elem(dims, value)),
+        }
+    }
+
+    /// The element type.
+    pub fn dtype(&self) -> DType {
+        match self {
+            Array::Bool(_) => DType::Bool,
+            Array::U32(_) => DType::U32,
+            Array::I32(_) => DType::I32,
+            Array::F32(_) => DType::F32,
+            Array::F64(_) => DType::F64,
+        }
+    }
+
+    /// The shape.
+    pub fn shape(&self) -> Shape {
+        with_array!(self, a => Shape::from(a.shape()))
+    }
+
+    /// The elements in row-major order, where the type is `T`.
+    pub fn to_vec<T: ArrayElement>(&self) -> Option<Vec<T>> {
+        T::unwrap(self).map(|a| a.iter().copied().collect())
+    }
+
+    /// The elements in row-major order as `f64` (bool as 0 and 1).
+    pub fn to_f64(&self) -> Vec<f64> {
+        match self {
+            Array::Bool(a) => a.iter().map(|&v| f64::from(u8::from(v))).collect(),
+            Array::U32(a) => a.iter().map(|&v| f64::from(v)).collect(),
+            Array::I32(a) => a.iter().map(|&v| f64::from(v)).collect(),
+            Array::F32(a) => a.iter().map(|&v| f64::from(v)).collect(),
+            Array::F64(a) => a.iter().copied().collect(),
+        }
+    }
+
+    /// The elements as they lie in a GPU buffer.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        fn bytes<T: ArrayElement>(a: &ArrayD<T>) -> Vec<u8> {
+            T::to_bytes(&a.iter().copied().collect::<Vec<T>>())
+        }
+        with_array!(self, a => bytes(a))
+    }
+
+    /// The elements that `layout` selects from this row-major array.
+    pub fn strided(&self, layout: &Layout) -> Array {
+        fn pick<T: ArrayElement>(a: &ArrayD<T>, layout: &Layout) -> Array {
+            let flat: Vec<T> = a.iter().copied().collect();
+            Array::from_vec(&layout.shape, layout.offsets().map(|o| flat[o]).collect())
+        }
+        with_array!(self, a => pick(a, layout))
+    }
+
+    /// Converts the element type: to bool by `!= 0`, from float to integer by truncation (saturating).
+    pub fn cast(&self, dtype: DType) -> Array {
+        if self.dtype() == dtype {
+            return self.clone();
+        }
+        macro_rules! to {
+            ($a:ident, $f64:expr) => {{
+                let shape = Shape::from($a.shape());
+                match dtype {
+                    DType::Bool => Array::from_vec(&shape, $a.iter().map(|&v| $f64(v) != 0.0).collect()),
+                    DType::U32 => Array::from_vec(&shape, $a.iter().map(|&v| $f64(v) as u32).collect()),
+                    DType::I32 => Array::from_vec(&shape, $a.iter().map(|&v| $f64(v) as i32).collect()),
+                    DType::F32 => Array::from_vec(&shape, $a.iter().map(|&v| $f64(v) as f32).collect()),
+                    DType::F64 => Array::from_vec(&shape, $a.iter().map(|&v| $f64(v)).collect()),
+                }
+            }};
+        }
+        match self {
+            Array::Bool(a) => to!(a, |v: bool| f64::from(u8::from(v))),
+            Array::U32(a) => to!(a, f64::from),
+            Array::I32(a) => match dtype {
+                // Two's complement, as WGSL's u32(i32) has it.
+                DType::U32 => Array::U32(a.mapv(|v| v as u32)),
+                _ => to!(a, f64::from),
+            },
+            Array::F32(a) => to!(a, f64::from),
+            Array::F64(a) => to!(a, |v: f64| v),
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The lazy graph: nodes, the [`Op`] trait, order, structural hash, and its picture.
+
+pub mod dot;
+pub mod kernel;
+pub mod node;
+pub mod op;
+pub mod order;
+
+pub use node::{Context, GradCell, Meta, Node, Var, no_grad, with_location};
+pub use op::{Op, Vjp};

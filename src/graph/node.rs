@@ -1,0 +1,445 @@
+//! Nodes of the graph and the context that they belong to.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::panic::Location;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+
+use smallvec::SmallVec;
+
+use crate::array::Array;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::kernel::Kernel;
+use crate::graph::op::Op;
+use crate::shape::Shape;
+
+/// Shape and element type.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Meta {
+    pub shape: Shape,
+    pub dtype: DType,
+}
+
+impl Meta {
+    /// A shape with a type.
+    pub fn new(shape: impl Into<Shape>, dtype: DType) -> Meta {
+        Meta { shape: shape.into(), dtype }
+    }
+
+    /// Number of elements.
+    pub fn numel(&self) -> usize {
+        self.shape.numel()
+    }
+
+    /// Bytes of the elements in a GPU buffer.
+    pub fn bytes(&self) -> u64 {
+        self.numel() as u64 * self.dtype.size() as u64
+    }
+}
+
+/// A computed value as the backend keeps it: a GPU buffer or a host array.
+pub type Value = Arc<dyn Any + Send + Sync>;
+
+/// What the nodes of one device share.
+pub struct Context {
+    /// A name that is unique to the device, for error texts.
+    pub device: String,
+    /// Whether f64 tensors may live here (the CPU reference).
+    pub allows_f64: bool,
+    /// Whether gradients are built from the rules' expressions always (the CPU reference, which runs no shaders).
+    pub prefers_expressions: bool,
+    /// Nodes that have no value yet and that a user may still hold, in the order of their making.
+    pending: Mutex<Vec<Weak<Node>>>,
+    unflushed: AtomicU64,
+}
+
+impl Context {
+    /// The context of a new device.
+    pub fn new(device: impl Into<String>, allows_f64: bool, prefers_expressions: bool) -> Arc<Context> {
+        Arc::new(Context {
+            device: device.into(),
+            allows_f64,
+            prefers_expressions,
+            pending: Mutex::default(),
+            unflushed: AtomicU64::new(0),
+        })
+    }
+
+    /// Takes the list of pending nodes that somebody still holds.
+    pub fn take_pending(&self) -> Vec<Arc<Node>> {
+        self.unflushed.store(0, Ordering::Relaxed);
+        std::mem::take(&mut *lock(&self.pending)).iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Puts nodes back that a failed flush could not compute.
+    pub fn restore_pending(&self, nodes: &[Arc<Node>]) {
+        lock(&self.pending).extend(nodes.iter().map(Arc::downgrade));
+    }
+
+    /// Nodes made since the last flush of everything.
+    pub fn unflushed(&self) -> u64 {
+        self.unflushed.load(Ordering::Relaxed)
+    }
+}
+
+/// Where the gradient of a leaf is kept. Shared by the leaf's successive values.
+#[derive(Default)]
+pub struct GradCell {
+    /// The accumulated gradient.
+    pub grad: Mutex<Option<Var>>,
+}
+
+/// A value in the graph, computed or not.
+pub struct Node {
+    /// Unique and ascending: inputs have lower ids than their consumers, so ids are a topological order.
+    pub id: u64,
+    /// The operation.
+    pub op: Arc<dyn Op>,
+    /// Shape and type.
+    pub meta: Meta,
+    /// The user's line.
+    pub at: &'static Location<'static>,
+    /// The device's context.
+    pub context: Arc<Context>,
+    /// Whether gradients flow through this node.
+    pub tracked: bool,
+    /// Set on leaves that want a gradient.
+    pub grad_cell: Option<Arc<GradCell>>,
+    /// The error that this node carries instead of a value.
+    pub error: Option<Error>,
+    inputs: RwLock<SmallVec<[Var; 2]>>,
+    value: RwLock<Option<Value>>,
+    handles: AtomicU32,
+    differentiated: AtomicBool,
+    /// Called with the gradient during backward; may replace it.
+    hooks: Mutex<Vec<Hook>>,
+}
+
+/// A function that sees, and may replace, the gradient of a node.
+pub type Hook = Arc<dyn Fn(&Var) -> Option<Var> + Send + Sync>;
+
+impl Node {
+    /// The inputs; empty once a value that no gradient needs has been computed.
+    pub fn inputs(&self) -> SmallVec<[Var; 2]> {
+        self.inputs.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Runs `f` on the inputs without cloning them.
+    pub fn with_inputs<R>(&self, f: impl FnOnce(&[Var]) -> R) -> R {
+        f(&self.inputs.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The computed value.
+    pub fn value(&self) -> Option<Value> {
+        self.value.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether a value has been computed.
+    pub fn has_value(&self) -> bool {
+        self.value.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Stores the computed value and lets go of what only its computation needed.
+    pub fn set_value(&self, value: Value) {
+        *self.value.write().unwrap_or_else(PoisonError::into_inner) = Some(value);
+        if !self.tracked || self.grad_cell.is_some() {
+            let inputs = std::mem::take(&mut *self.inputs.write().unwrap_or_else(PoisonError::into_inner));
+            drop_iteratively(inputs);
+        }
+    }
+
+    /// A user's handle was made.
+    pub fn add_handle(&self) {
+        self.handles.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A user's handle was dropped.
+    pub fn remove_handle(&self) {
+        self.handles.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether a user holds this node.
+    pub fn is_held(&self) -> bool {
+        self.handles.load(Ordering::Relaxed) > 0
+    }
+
+    /// Notes that `backward` has gone through this node: its value need not be kept for another one (it is recomputed
+    /// should one come).
+    pub fn mark_differentiated(&self) {
+        self.differentiated.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a first `backward` may still come and would be dear without this node's value.
+    pub fn awaits_backward(&self) -> bool {
+        self.tracked && !self.differentiated.load(Ordering::Relaxed)
+    }
+
+    /// Adds a function that sees the gradient of this node.
+    pub fn add_hook(&self, hook: Hook) {
+        lock(&self.hooks).push(hook);
+    }
+
+    /// The functions that see the gradient.
+    pub fn hooks(&self) -> Vec<Hook> {
+        lock(&self.hooks).clone()
+    }
+
+    /// How the node runs.
+    pub fn kernel(&self) -> Kernel {
+        self.with_inputs(|inputs| {
+            let metas: SmallVec<[&Meta; 4]> = inputs.iter().map(|v| &v.0.meta).collect();
+            self.op.kernel(&metas, &self.meta)
+        })
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        drop_iteratively(std::mem::take(self.inputs.get_mut().unwrap_or_else(PoisonError::into_inner)));
+    }
+}
+
+/// Drops a graph without recursion, so that a chain of any depth fits the stack.
+fn drop_iteratively(inputs: SmallVec<[Var; 2]>) {
+    let mut stack = inputs;
+    while let Some(var) = stack.pop() {
+        if let Some(mut node) = Arc::into_inner(var.0) {
+            stack.extend(std::mem::take(node.inputs.get_mut().unwrap_or_else(PoisonError::into_inner)));
+        }
+    }
+}
+
+/// A reference to a node: what gradient rules and composite ops compute with.
+#[derive(Clone)]
+pub struct Var(pub Arc<Node>);
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+thread_local! {
+    static GRAD_DISABLED: Cell<u32> = const { Cell::new(0) };
+    static LOCATION: Cell<Option<&'static Location<'static>>> = const { Cell::new(None) };
+}
+
+/// Runs `f` without recording what gradients would need.
+pub fn no_grad<R>(f: impl FnOnce() -> R) -> R {
+    struct Restore;
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            GRAD_DISABLED.with(|c| c.set(c.get() - 1));
+        }
+    }
+    GRAD_DISABLED.with(|c| c.set(c.get() + 1));
+    let _restore = Restore;
+    f()
+}
+
+/// Runs `f` with every node that it makes attributed to `location`: gradient nodes belong to the line of their forward op.
+pub fn with_location<R>(location: &'static Location<'static>, f: impl FnOnce() -> R) -> R {
+    struct Restore(Option<&'static Location<'static>>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            LOCATION.with(|c| c.set(self.0));
+        }
+    }
+    let _restore = Restore(LOCATION.with(|c| c.replace(Some(location))));
+    f()
+}
+
+impl Var {
+    /// Applies an op. Bad operands give a node that carries the error; so does an operand that carries one.
+    #[track_caller]
+    pub fn apply(op: impl Op, inputs: &[&Var]) -> Var {
+        Var::apply_in(Arc::new(op), inputs, &inputs[0].0.context)
+    }
+
+    /// [`Var::apply`] with the context given, for ops without inputs.
+    #[track_caller]
+    pub fn apply_in(op: Arc<dyn Op>, inputs: &[&Var], context: &Arc<Context>) -> Var {
+        let at = LOCATION.with(Cell::get).unwrap_or(Location::caller());
+        if let Some(error) = inputs.iter().find_map(|v| v.0.error.clone()) {
+            return Var::failed(error, context, at);
+        }
+        if let Some(other) = inputs.iter().find(|v| !Arc::ptr_eq(&v.0.context, context)) {
+            let devices = vec![context.device.clone(), other.0.context.device.clone()];
+            return Var::failed(Error::DeviceMismatch { op: op.name().into(), devices, at: at.into() }, context, at);
+        }
+        let metas: SmallVec<[&Meta; 4]> = inputs.iter().map(|v| &v.0.meta).collect();
+        match op.infer(&metas) {
+            Ok(meta) => {
+                let tracked = op.differentiable()
+                    && meta.dtype.is_float()
+                    && GRAD_DISABLED.with(Cell::get) == 0
+                    && inputs.iter().any(|v| v.0.tracked);
+                let inputs = inputs.iter().map(|v| (*v).clone()).collect();
+                Var::insert(Parts { op, meta, at, tracked, grad_cell: None, inputs, value: None, error: None }, context)
+            }
+            Err(error) => Var::failed(error.or_at(at), context, at),
+        }
+    }
+
+    /// A node that holds a value from the start.
+    #[track_caller]
+    pub fn data(meta: Meta, value: Value, context: &Arc<Context>) -> Var {
+        let at = LOCATION.with(Cell::get).unwrap_or(Location::caller());
+        let parts = Parts {
+            op: Arc::new(Data),
+            meta,
+            at,
+            tracked: false,
+            grad_cell: None,
+            inputs: SmallVec::new(),
+            value: Some(value),
+            error: None,
+        };
+        Var::insert(parts, context)
+    }
+
+    /// A leaf: a new name for `self`, at which backward stops and puts the gradient into `cell`.
+    #[track_caller]
+    pub fn leaf(&self, cell: Arc<GradCell>) -> Var {
+        let at = LOCATION.with(Cell::get).unwrap_or(Location::caller());
+        if self.0.error.is_some() {
+            return self.clone();
+        }
+        let parts = Parts {
+            op: Arc::new(crate::graph::node::Leaf),
+            meta: self.0.meta.clone(),
+            at,
+            tracked: true,
+            grad_cell: Some(cell),
+            inputs: SmallVec::from_iter([self.clone()]),
+            value: None,
+            error: None,
+        };
+        Var::insert(parts, &self.0.context)
+    }
+
+    /// A node that carries an error.
+    pub fn failed(error: Error, context: &Arc<Context>, at: &'static Location<'static>) -> Var {
+        if crate::env::get().panic {
+            // The environment variable asks for a panic at the first error, for its backtrace.
+            panic!("{error}");
+        }
+        let parts = Parts {
+            op: Arc::new(Data),
+            meta: Meta::new((), DType::F32),
+            at,
+            tracked: false,
+            grad_cell: None,
+            inputs: SmallVec::new(),
+            value: None,
+            error: Some(error),
+        };
+        Var::insert(parts, context)
+    }
+
+    fn insert(parts: Parts, context: &Arc<Context>) -> Var {
+        let node = Arc::new(Node {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            op: parts.op,
+            meta: parts.meta,
+            at: parts.at,
+            context: context.clone(),
+            tracked: parts.tracked,
+            grad_cell: parts.grad_cell,
+            error: parts.error,
+            inputs: RwLock::new(parts.inputs),
+            value: RwLock::new(parts.value),
+            handles: AtomicU32::new(0),
+            differentiated: AtomicBool::new(false),
+            hooks: Mutex::default(),
+        });
+        if node.error.is_none() && !node.op.is_source() {
+            context.unflushed.fetch_add(1, Ordering::Relaxed);
+        }
+        Var(node)
+    }
+
+    /// Registers the node with its device as held by a user, so that a flush of everything computes it.
+    pub fn register(&self) {
+        if self.0.error.is_none() && !self.0.has_value() {
+            lock(&self.0.context.pending).push(Arc::downgrade(&self.0));
+        }
+    }
+
+    /// Shape and type.
+    pub fn meta(&self) -> &Meta {
+        &self.0.meta
+    }
+
+    /// Shape.
+    pub fn shape(&self) -> &Shape {
+        &self.0.meta.shape
+    }
+
+    /// Element type.
+    pub fn dtype(&self) -> DType {
+        self.0.meta.dtype
+    }
+
+    /// The error that the node carries, if any.
+    pub fn check(&self) -> Result<()> {
+        match &self.0.error {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a new node is made of.
+struct Parts {
+    op: Arc<dyn Op>,
+    meta: Meta,
+    at: &'static Location<'static>,
+    tracked: bool,
+    grad_cell: Option<Arc<GradCell>>,
+    inputs: SmallVec<[Var; 2]>,
+    value: Option<Value>,
+    error: Option<Error>,
+}
+
+/// A node that holds its value from the start.
+struct Data;
+
+impl Op for Data {
+    fn name(&self) -> &str {
+        "data"
+    }
+    fn infer(&self, _inputs: &[&Meta]) -> Result<Meta> {
+        Err(Error::argument("data", "a data node is made by Var::data"))
+    }
+    fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
+        Kernel::Data
+    }
+    fn reference(&self, _inputs: &[&Array], _output: &Meta) -> Result<Array> {
+        Err(Error::argument("data", "a data node holds its value"))
+    }
+    fn is_source(&self) -> bool {
+        true
+    }
+}
+
+/// A leaf: the same values under a name that gradients stop at.
+struct Leaf;
+
+impl Op for Leaf {
+    fn name(&self) -> &str {
+        "leaf"
+    }
+    fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
+        Ok(inputs[0].clone())
+    }
+    fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
+        Kernel::View(crate::layout::View::Identity)
+    }
+    fn reference(&self, inputs: &[&Array], _output: &Meta) -> Result<Array> {
+        Ok(inputs[0].clone())
+    }
+}
+
+/// Locks a mutex; a panic of another thread while it held the lock does not matter to the plain data kept in them here.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

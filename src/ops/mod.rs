@@ -1,0 +1,4 @@
+//! The ops, one file a family. Each defines shape rule, kernel, gradient and CPU reference in one place.
+
+pub mod movement;
+pub mod scalar;

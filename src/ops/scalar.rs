@@ -1,0 +1,60 @@
+//! A single value known on the host. It travels as a kernel parameter, so that a new value compiles nothing.
+
+use std::sync::Arc;
+
+use crate::array::Array;
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::graph::kernel::Kernel;
+use crate::graph::{Context, Meta, Op, Var};
+use crate::shape::Shape;
+
+/// The op behind [`Var::scalar`].
+pub struct Scalar {
+    /// The value; integers and booleans are exact in f64.
+    pub value: f64,
+    dtype: DType,
+}
+
+impl Op for Scalar {
+    fn name(&self) -> &str {
+        "scalar"
+    }
+    fn infer(&self, _inputs: &[&Meta]) -> Result<Meta> {
+        Ok(Meta::new((), self.dtype))
+    }
+    fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
+        Kernel::Scalar(self.value)
+    }
+    fn reference(&self, _inputs: &[&Array], output: &Meta) -> Result<Array> {
+        Ok(Array::full(&Shape::scalar(), output.dtype, self.value))
+    }
+    fn differentiable(&self) -> bool {
+        false
+    }
+    fn is_source(&self) -> bool {
+        true
+    }
+}
+
+impl Var {
+    /// A scalar (shape `[]`) on the device of `context`. Elementwise ops take it beside operands of any shape.
+    #[track_caller]
+    pub fn scalar(value: f64, dtype: DType, context: &Arc<Context>) -> Var {
+        Var::apply_in(Arc::new(Scalar { value, dtype }), &[], context)
+    }
+
+    /// A scalar of this value's type on its device.
+    #[track_caller]
+    pub fn scalar_like(&self, value: f64) -> Var {
+        Var::scalar(value, self.dtype(), &self.0.context)
+    }
+
+    /// The value, where this node is a scalar known on the host.
+    pub fn scalar_value(&self) -> Option<f64> {
+        match self.0.kernel() {
+            Kernel::Scalar(value) => Some(value),
+            _ => None,
+        }
+    }
+}
