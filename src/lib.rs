@@ -2,6 +2,9 @@
 
 pub mod caps;
 pub mod dtype;
+pub mod env;
 pub mod error;
+#[doc(hidden)]
+pub mod gpu;
 pub mod layout;
 pub mod shape;
