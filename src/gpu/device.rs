@@ -10,7 +10,6 @@ use super::pipeline::{Layout, LayoutKey, Pipeline};
 use super::pool::Pool;
 use super::stats::{Counters, Memory, Stats};
 use super::sticky::{Sticky, describe};
-use super::sync::lock;
 use crate::caps::Caps;
 use crate::error::{Error, Result};
 
@@ -294,12 +293,6 @@ impl Gpu {
     #[doc(hidden)]
     pub fn lose(&self, why: &str) {
         self.0.sticky.set(Error::DeviceLost(why.into()));
-    }
-
-    /// How many kernels are cached.
-    #[doc(hidden)]
-    pub fn cached_kernels(&self) -> usize {
-        lock(&self.0.pipelines).len()
     }
 }
 

@@ -131,10 +131,13 @@ impl Gpu {
     /// Submits what was written to the queue, and waits for it, so that staging memory stays bounded.
     pub(super) fn flush_uploads(&self) -> Result<()> {
         let inner = &*self.0;
-        let index = {
+        let (index, error) = {
             let _stream = lock(&inner.stream);
-            inner.submit(None)
+            scoped(&inner.device, || inner.submit(None))
         };
+        if let Some(error) = error {
+            return Err(inner.raised("write", 0, &error));
+        }
         inner.wait_index(Some(index))
     }
 }
