@@ -146,7 +146,7 @@ fn size_classes_waste_a_quarter_at_most() {
     assert_eq!([0, 1, 256, 257, 320, 321, 1025].map(size_class), [256, 256, 256, 320, 320, 384, 1280]);
     for bytes in (256..100_000).step_by(37) {
         let class = size_class(bytes);
-        assert!(class >= bytes && class % 16 == 0 && (class - bytes) * 4 <= bytes, "{bytes} -> {class}");
+        assert!(class >= bytes && class.is_multiple_of(16) && (class - bytes) * 4 <= bytes, "{bytes} -> {class}");
     }
 }
 
