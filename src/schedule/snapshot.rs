@@ -45,13 +45,15 @@ pub struct Keep {
 }
 
 impl Snapshot {
-    /// Collects what `roots` need. `settings` is whatever else the plan depends on (adapter, fusion switch).
-    pub fn new(roots: &[Var], settings: u64) -> Snapshot {
+    /// Collects what `targets` and `also` need; targets are stored even if they are views. `settings` is whatever else the
+    /// plan depends on.
+    pub fn new(targets: &[Var], also: &[Var], settings: u64) -> Snapshot {
         let mut leaves: Vec<Var> = Vec::new();
         let mut leaf_index: HashMap<u64, usize> = HashMap::new();
-        let nodes = order::reachable(roots, |var| var.0.has_value());
+        let roots: Vec<Var> = targets.iter().chain(also).cloned().collect();
+        let nodes = order::reachable(&roots, |var| var.0.has_value());
         let position: HashMap<u64, usize> = nodes.iter().enumerate().map(|(i, v)| (v.0.id, i)).collect();
-        let root_ids: HashSet<u64> = roots.iter().map(|v| v.0.id).collect();
+        let root_ids: HashSet<u64> = targets.iter().map(|v| v.0.id).collect();
         let mut hash = StructuralHasher::default();
         settings.hash(&mut hash);
         let mut inputs = Vec::with_capacity(nodes.len());
