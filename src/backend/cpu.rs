@@ -31,7 +31,9 @@ impl CpuBackend {
             if keep.root || keep.held || keep.awaits_backward {
                 snap.nodes[i].0.set_value(array.clone() as Value);
             }
-        })
+        })?;
+        snap.nodes.iter().for_each(Var::settle);
+        Ok(())
     }
 }
 

@@ -13,9 +13,9 @@ use crate::env;
 use crate::error::{Error, Result};
 use crate::gpu::{AdapterInfo, Gpu, Memory, Select, Stats};
 use crate::graph::node::lock;
+use crate::graph::kernel::Kernel;
 use crate::graph::{Context, Value, Var};
 use crate::layout::View;
-use crate::ops::movement::ViewOp;
 
 /// What a device is.
 pub type DeviceInfo = AdapterInfo;
@@ -317,9 +317,7 @@ impl Device {
 fn readable(var: &Var) -> Var {
     let mut var = var.clone();
     while !var.0.has_value() {
-        let op: &dyn std::any::Any = &*var.0.op;
-        let in_place = var.0.grad_cell.is_some()
-            || op.downcast_ref::<ViewOp>().is_some_and(|v| matches!(v.0, View::Identity | View::Reshape(_)));
+        let in_place = matches!(var.0.kernel(), Kernel::View(View::Identity | View::Reshape(_)));
         let next = if in_place { var.0.with_inputs(|inputs| inputs.first().cloned()) } else { None };
         match next {
             Some(next) => var = next,

@@ -197,6 +197,7 @@ impl GpuBackend {
         for ((i, _), buffer) in prepared.plan.outputs.iter().zip(outputs) {
             snap.nodes[*i].0.set_value(Arc::new(buffer) as Value);
         }
+        snap.nodes.iter().for_each(Var::settle);
         Ok(())
     }
 

@@ -41,6 +41,7 @@ impl NullBackend {
         for (i, _) in &plan.outputs {
             snap.nodes[*i].0.set_value(Arc::new(()) as Value);
         }
+        snap.nodes.iter().for_each(Var::settle);
         lock(&self.plans).push(PlanSummary {
             kernels: plan.steps.iter().map(|s| s.kernel.name.clone()).collect(),
             shaders: plan.steps.iter().map(|s| s.kernel.wgsl.clone()).collect(),
