@@ -264,3 +264,9 @@ fn safe_pow(a: f32, b: f32) -> f32 {
     let odd = integral && abs(b) < 16777216.0 && half != trunc(half);
     return select(y, -y, a < 0.0 && odd);
 }
+
+// The linear index of a workgroup. Counts over the limit of one grid dimension are folded into two, so the grid may have
+// more workgroups than asked for: kernels must guard against its tail.
+fn workgroup_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
+    return group.y * groups.x + group.x;
+}

@@ -6,10 +6,8 @@ use std::sync::Arc;
 
 use crate::codegen::{Bound, Call, ParamSource};
 use crate::dtype::DType;
+use crate::ops::elementwise::PRELUDE;
 use crate::schedule::snapshot::hash_text;
-
-/// Constants and functions that every kernel may use.
-pub const PRELUDE: &str = include_str!("../../shaders/prelude.wgsl");
 
 /// A kernel's text and interface.
 #[derive(Debug)]

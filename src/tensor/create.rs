@@ -83,7 +83,7 @@ impl Tensor {
                 return Err(Error::argument("arange", format!("no range from {start} to {end} by {step}")));
             }
             let len = ((end - start) / step).ceil().max(0.0) as usize;
-            Ok(Var::arange(start, step, len, DType::F32, device.context()))
+            Ok(Var::generate_arange(start, step, len, DType::F32, device.context()))
         })
     }
 
@@ -92,14 +92,14 @@ impl Tensor {
     pub fn linspace(start: f32, end: f32, steps: usize, device: &Device) -> Tensor {
         make(device, Location::caller(), || {
             let step = if steps > 1 { f64::from(end - start) / (steps - 1) as f64 } else { 0.0 };
-            Ok(Var::arange(f64::from(start), step, steps, DType::F32, device.context()))
+            Ok(Var::generate_arange(f64::from(start), step, steps, DType::F32, device.context()))
         })
     }
 
     /// The identity matrix `[n, n]`.
     #[track_caller]
     pub fn eye(n: usize, device: &Device) -> Tensor {
-        make(device, Location::caller(), || Ok(Var::eye(n, n, device.context()).cast(DType::F32)))
+        make(device, Location::caller(), || Ok(Var::generate_eye(n, n, DType::F32, device.context())))
     }
 
     /// Uniform random numbers in `[0, 1)`, by a counter-based generator: the same device, seed and order of calls give the same
@@ -123,7 +123,7 @@ impl Tensor {
     #[track_caller]
     pub fn randn(shape: impl Into<Shape>, device: &Device) -> Tensor {
         let shape = shape.into();
-        make(device, Location::caller(), || Ok(Var::generate_normal(&shape, device.next_key(), device.context())))
+        make(device, Location::caller(), || Ok(Var::generate_normal(&shape, 0.0, 1.0, device.next_key(), device.context())))
     }
 
     /// Random integers (i32) in `low..high`. Carries an error where the range is empty.

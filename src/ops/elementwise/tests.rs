@@ -180,7 +180,7 @@ fn user_ops_are_validated() {
     let text = "fn swish2_fwd(x: f32) -> f32 { return x * sigmoid(2.0 * x); }";
     let op = ElementwiseOp::new("swish2", text).unwrap().with_reference(|a| a[0] / (1.0 + (-2.0 * a[0]).exp()));
     let context = context();
-    let y = op.apply(&[&Var::generate_arange(0.0, 1.0, 2, DType::F32, &context)]);
+    let y = op.apply_vars(&[&Var::generate_arange(0.0, 1.0, 2, DType::F32, &context)]);
     assert!((evaluate(&y).to_f64()[1] - 0.880797).abs() < 1e-6);
     let text = ElementwiseOp::new("bad", "fn bad_fwd(x: f32) -> f32 { return nothing(x); }").err().unwrap().to_string();
     assert!(text.contains("bad") && text.contains("nothing"), "{text}");

@@ -61,6 +61,11 @@ impl ElementwiseOp {
         Ok(ElementwiseOp(Arc::new(definition)))
     }
 
+    /// The op's name.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
     /// Gives the formula for the CPU reference.
     pub fn with_reference(self, reference: impl Fn(&[f64]) -> f64 + Send + Sync + 'static) -> ElementwiseOp {
         self.rebuilt(Some(Host::User(Some(Arc::new(reference)))), None)
@@ -85,7 +90,7 @@ impl ElementwiseOp {
 
     /// Applies the op; the operands broadcast. At least one operand has to be given.
     #[track_caller]
-    pub fn apply(&self, operands: &[&Var]) -> Var {
+    pub fn apply_vars(&self, operands: &[&Var]) -> Var {
         let operands: Vec<Var> = operands.iter().map(|v| (*v).clone()).collect();
         broadcast(Forward(self.0.clone()), &operands)
     }
