@@ -20,10 +20,10 @@ fn random_uniform(i: u32, low: f32, high: f32, seed: u32, stream: u32) -> f32 {
     return select(x, low, x >= high);
 }
 // Box and Muller, Ann. Math. Stat. 29 (1958) 610-611; the first uniform lies in (0, 1], so its logarithm is finite.
-fn random_normal(i: u32, mean: f32, std: f32, seed: u32, stream: u32) -> f32 {
+fn random_normal(i: u32, mean: f32, deviation: f32, seed: u32, stream: u32) -> f32 {
     let bits = random_bits(i, seed, stream);
     let radius = sqrt(-2.0 * safe_log(f32((bits.x >> 8u) + 1u) * 5.9604644775390625e-8));
-    return mean + std * radius * sin_cos(TWO_PI * random_unit(bits.y)).y;
+    return mean + deviation * radius * sin_cos(TWO_PI * random_unit(bits.y)).y;
 }
 fn random_bernoulli(i: u32, p: f32, seed: u32, stream: u32) -> bool {
     return random_unit(random_bits(i, seed, stream).x) < p;

@@ -249,6 +249,8 @@ fn horner(x: f64, coefficients: &[f64]) -> f64 {
 
 /// The error function to double precision by the rational approximations of W. J. Cody, "Rational Chebyshev approximations
 /// for the error function", Math. Comp. 23 (1969) 631–637.
+// The coefficients are kept as printed.
+#[allow(clippy::excessive_precision)]
 pub fn erf(x: f64) -> f64 {
     const A: [f64; 5] = [
         1.857_777_061_846_031_53e-1,

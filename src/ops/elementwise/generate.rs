@@ -42,7 +42,9 @@ impl Op for Generate {
     fn infer(&self, _inputs: &[&Meta]) -> Result<Meta> {
         match u32::try_from(self.output.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).unwrap_or(usize::MAX)) {
             Ok(_) => Ok(self.output.clone()),
-            Err(_) => Err(Error::argument(self.function, format!("{} has more than 2^32 - 1 elements", self.output.shape))),
+            Err(_) => {
+                Err(Error::argument(self.function, format!("{} has more than 2^32 - 1 elements", self.output.shape)))
+            }
         }
     }
     fn attributes(&self, mut hash: &mut dyn Hasher) {

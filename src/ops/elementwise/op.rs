@@ -186,7 +186,10 @@ impl Op for Forward {
                 return Ok(array(output, map(&operands, output.numel(), |x| reference(x))));
             }
             Host::User(None) => {
-                return Err(Error::unsupported(name, "this user-defined op has no CPU reference; give one with with_reference"));
+                return Err(Error::unsupported(
+                    name,
+                    "this user-defined op has no CPU reference; give one with with_reference",
+                ));
             }
         };
         if let (DType::F32, Some(operands)) = (output.dtype, same_type(inputs)) {
@@ -205,11 +208,14 @@ impl Op for Forward {
     }
 
     fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
-        let none = |detail: &str| Error::Autograd { op: self.0.name.clone(), detail: detail.into(), at: Default::default() };
+        let none =
+            |detail: &str| Error::Autograd { op: self.0.name.clone(), detail: detail.into(), at: Default::default() };
         let mut gradients = if cx.create_graph || cx.output.0.context.prefers_expressions {
             self.0.expression(cx).ok_or_else(|| {
-                none("this op has no gradient expression, which gradients of gradients and the CPU need; \
-                      user-defined ops give one with with_derivative")
+                none(
+                    "this op has no gradient expression, which gradients of gradients and the CPU need; \
+                      user-defined ops give one with with_derivative",
+                )
             })?
         } else if let Some(signature) = self.0.backward()? {
             let mut saved: Vec<&Var> = Vec::new();
@@ -219,7 +225,9 @@ impl Op for Forward {
                     "dy" => cx.dy,
                     arg => match self.0.args.iter().position(|a| a == arg) {
                         Some(index) => &cx.inputs[index],
-                        None => return Err(none(&format!("the backward function asks for {arg:?}, which is no operand"))),
+                        None => {
+                            return Err(none(&format!("the backward function asks for {arg:?}, which is no operand")));
+                        }
                     },
                 });
             }

@@ -86,7 +86,9 @@ area!(comparison, for_each_comparison);
 /// Every row of the table.
 pub fn rows() -> &'static [&'static Row] {
     static ALL: OnceLock<Vec<&'static Row>> = OnceLock::new();
-    ALL.get_or_init(|| unary::ROWS.iter().chain(&activation::ROWS).chain(&binary::ROWS).chain(&comparison::ROWS).collect())
+    ALL.get_or_init(|| {
+        unary::ROWS.iter().chain(&activation::ROWS).chain(&binary::ROWS).chain(&comparison::ROWS).collect()
+    })
 }
 
 /// The row of this name.

@@ -185,14 +185,14 @@ macro_rules! for_each_activation {
             }
             /// `x/2 · (1 + erf(x / √2))`. (Hendrycks, Gimpel 2016, arXiv 1606.08415)
             gelu(x) Float {
-                value: T::of(0.5) * x * (T::of(1.0) + (x * T::of(FRAC_1_SQRT_2)).erf()),
+                value: if x == T::of(f64::NEG_INFINITY) { T::of(0.0) } else { T::of(0.5) * x * (T::of(1.0) + (x * T::of(FRAC_1_SQRT_2)).erf()) },
                 grad: |y, dy| [dy * (0.5 * (1.0 + (x * FRAC_1_SQRT_2).erf())
                     + x * (0.5 * FRAC_1_SQRT_2 * FRAC_2_SQRT_PI) * (-0.5 * x.square()).exp())],
                 on: [(-4.0, 4.0)], kinks: [],
             }
             /// `x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³)))`. (Hendrycks, Gimpel 2016, arXiv 1606.08415)
             gelu_tanh(x) Float {
-                value: T::of(0.5) * x * (T::of(1.0) + (T::of(SQRT_2_OVER_PI) * (x + T::of(0.044715) * x * x * x)).tanh()),
+                value: if x == T::of(f64::NEG_INFINITY) { T::of(0.0) } else { T::of(0.5) * x * (T::of(1.0) + (T::of(SQRT_2_OVER_PI) * (x + T::of(0.044715) * x * x * x)).tanh()) },
                 grad: |y, dy| [{
                     let t = (SQRT_2_OVER_PI * (x + 0.044715 * x * x.square())).tanh();
                     let inner = SQRT_2_OVER_PI * (1.0 + (3.0 * 0.044715) * x.square());
@@ -202,12 +202,12 @@ macro_rules! for_each_activation {
             }
             /// `x · sigmoid(x)`. (Elfwing, Uchibe, Doya 2018, arXiv 1702.03118)
             silu(x) Float {
-                value: x * x.sigmoid(),
+                value: if x == T::of(f64::NEG_INFINITY) { T::of(0.0) } else { x * x.sigmoid() },
                 grad: |y, dy| [{ let s = x.sigmoid(); dy * &s * (1.0 + x * (1.0 - &s)) }], on: [(-4.0, 4.0)], kinks: [],
             }
             /// `x · tanh(softplus(x))`. (Misra 2019, arXiv 1908.08681)
             mish(x) Float {
-                value: x * x.softplus().tanh(),
+                value: if x == T::of(f64::NEG_INFINITY) { T::of(0.0) } else { x * x.softplus().tanh() },
                 grad: |y, dy| [{ let t = x.softplus().tanh(); dy * (&t + x * x.sigmoid() * (1.0 - t.square())) }],
                 on: [(-4.0, 4.0)], kinks: [],
             }

@@ -185,3 +185,35 @@ fn user_ops_are_validated() {
     let text = ElementwiseOp::new("bad", "fn bad_fwd(x: f32) -> f32 { return nothing(x); }").err().unwrap().to_string();
     assert!(text.contains("bad") && text.contains("nothing"), "{text}");
 }
+
+#[test]
+fn second_derivatives_come_from_the_expressions() {
+    let context = context();
+    for name in ["tanh", "sigmoid", "gelu", "exp", "log", "square"] {
+        let row = super::row(name).unwrap();
+        let x = data(Array::from_vec(&1.into(), vec![0.7]), &context);
+        let y = x.elementwise(name, &[]);
+        let one = data(Array::from_vec(&1.into(), vec![1.0]), &context);
+        let slope = |x: f64| (row.reference.dual)(&[Dual::variable(x)]).slope;
+        let expected = (slope(0.7 + 1e-6) - slope(0.7 - 1e-6)) / 2e-6;
+        // The total derivative of the gradient's graph with respect to x, in reverse order.
+        let first = gradient(&x, &y, &one);
+        let mut totals: HashMap<u64, Var> = HashMap::from([(first.0.id, one.clone())]);
+        for var in order::reachable(std::slice::from_ref(&first), |_| false).into_iter().rev() {
+            let Some(dy) = totals.get(&var.0.id).cloned() else { continue };
+            let inputs = var.0.inputs();
+            let needs: Vec<bool> = inputs.iter().map(|v| v.scalar_value().is_none()).collect();
+            if inputs.is_empty() || !var.0.op.differentiable() {
+                continue;
+            }
+            let cx = Vjp { inputs: &inputs, output: &var, dy: &dy, needs: &needs, create_graph: true };
+            for (input, g) in inputs.iter().zip(var.0.op.vjp(&cx).unwrap()) {
+                let Some(g) = g else { continue };
+                let sum = totals.get(&input.0.id).map_or(g.clone(), |old| old + &g);
+                totals.insert(input.0.id, sum);
+            }
+        }
+        let found = evaluate(&totals[&x.0.id]).to_f64()[0];
+        assert!(close(found, expected, 1e-6), "{name}: {found} {expected}");
+    }
+}

@@ -83,8 +83,7 @@ impl ElementwiseOp {
         let old = &self.0;
         let host = host.unwrap_or_else(|| old.host.clone());
         let expression = expression.unwrap_or_else(|| old.expression.clone());
-        let definition =
-            Definition::new(old.name.clone(), &old.source, old.args.clone(), old.kind, host, expression);
+        let definition = Definition::new(old.name.clone(), &old.source, old.args.clone(), old.kind, host, expression);
         ElementwiseOp(Arc::new(definition))
     }
 
