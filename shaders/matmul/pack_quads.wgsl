@@ -17,7 +17,7 @@ fn main(
     let batch = panel / params.panels;
     let start = params.offset + batch_offset(batch, params.stride0, params.stride1, params.stride2);
     let inside = lane_u < params.lanes && step < params.steps_inside;
-    let from = start + min(lane_u, params.lanes - 1u) * params.lane_stride
+    let first = start + min(lane_u, params.lanes - 1u) * params.lane_stride
         + min(step, params.steps_inside - 1u) * params.step_stride;
-    store_packed(i, select(vec4<f32>(), source[from], inside));
+    store_packed(i, select(vec4<f32>(), source[first], inside));
 }

@@ -20,6 +20,8 @@ const BATCH_DIMS: usize = 3;
 const WORKGROUP: u32 = 64;
 /// Some drivers end loops silently after 65,535 turns an invocation; no kernel here takes more than half of that.
 const MAX_TURNS: usize = 32_768;
+/// Steps of k that one sum takes at most. Longer ones are cut, which also keeps the rounding errors of long sums small.
+const MAX_STEPS: usize = 16_384;
 
 /// A kernel family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -468,7 +470,7 @@ impl<'a> Planner<'a> {
     }
 
     fn naive(mut self) -> Result<Vec<Stage>> {
-        let cut = cut(self.problem.k, usize::MAX, 1, 1, MAX_TURNS, 1);
+        let cut = cut(self.problem.k, usize::MAX, 1, 1, MAX_STEPS, 1);
         let elements = product(&[cut.splits, self.problem.matrices(), self.problem.m, self.problem.n])?;
         let mut params = self.common(cut)?;
         params.push(("count", Word::U32(elements)));
@@ -507,7 +509,7 @@ impl<'a> Planner<'a> {
         // Turns of all loops of the kernel that one step of the walk over k takes.
         let turns = 3 + depth as usize * (1 + (quads * (quads + 1)) as usize);
         let longest = (MAX_TURNS / turns) * depth as usize;
-        let longest = if self.caps.software { longest } else { longest.max(1 << 20) };
+        let longest = if self.caps.software { longest.min(MAX_STEPS) } else { MAX_STEPS };
         let cut = cut(k, tiles(edge), 128, 256, longest, depth as usize);
         let tiles = product(&[tiles(edge), cut.splits])?;
         let mut params = self.common(cut)?;
@@ -551,7 +553,7 @@ impl<'a> Planner<'a> {
         let rows: u32 = if m == 1 { 1 } else if subgroup.is_some() { lanes.min(8) } else { 8 };
 
         let (row_tiles, column_tiles) = (m.div_ceil(rows as usize), n.div_ceil(lanes as usize * 4));
-        let cut = cut(k, row_tiles.saturating_mul(column_tiles).saturating_mul(matrices), 16, 512, MAX_TURNS * 2, 4);
+        let cut = cut(k, row_tiles.saturating_mul(column_tiles).saturating_mul(matrices), 16, 512, MAX_STEPS, 4);
         let tiles = product(&[row_tiles, column_tiles, matrices, cut.splits])?;
 
         let mut params = self.common(cut)?;
@@ -727,7 +729,7 @@ fn cpu_text(subgroup: bool, a: Reading, b: Reading, partial: bool, vec4: bool) -
     macro_rules! with_kernel {
         ($a:literal, $b:literal, $store:literal) => {
             if subgroup {
-                text!("enable_subgroups", "batch", $a, $b, $store, "cpu_subgroup")
+                text!("batch", $a, $b, $store, "cpu_subgroup")
             } else {
                 text!("batch", $a, $b, $store, "cpu_plain")
             }
