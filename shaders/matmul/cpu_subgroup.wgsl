@@ -6,8 +6,30 @@
 // step of its own), a broadcast costs almost nothing, and a barrier ends the compiler's loop over the lanes.
 // Tiles are numbered down the rows first, so that the tiles in flight share a panel of B that stays in cache.
 
-fn multiply(sum: vec4<f32>, a: vec4<f32>, b: mat4x4<f32>) -> vec4<f32> {
-    return sum + a.x * b[0] + a.y * b[1] + a.z * b[2] + a.w * b[3];
+// A lane's results: four columns of each row.
+struct Sums {
+    row0: vec4<f32>,
+    row1: vec4<f32>,
+    row2: vec4<f32>,
+    row3: vec4<f32>,
+    row4: vec4<f32>,
+    row5: vec4<f32>,
+    row6: vec4<f32>,
+    row7: vec4<f32>,
+}
+
+// One step of k: lane i holds the element of row i of A; b is the lane's own four columns.
+fn multiply(sums: ptr<function, Sums>, a: f32, b: vec4<f32>) {
+    (*sums).row0 += subgroupBroadcast(a, 0u) * b;
+    (*sums).row1 += subgroupBroadcast(a, 1u) * b;
+    (*sums).row2 += subgroupBroadcast(a, 2u) * b;
+    (*sums).row3 += subgroupBroadcast(a, 3u) * b;
+    if (ROWS > 4u) {
+        (*sums).row4 += subgroupBroadcast(a, 4u) * b;
+        (*sums).row5 += subgroupBroadcast(a, 5u) * b;
+        (*sums).row6 += subgroupBroadcast(a, 6u) * b;
+        (*sums).row7 += subgroupBroadcast(a, 7u) * b;
+    }
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -31,37 +53,24 @@ fn main(
 
     let a_from = a_start(batch, min(row + lane % ROWS, params.m - 1u));
     let b_from = b_start(batch, quad);
-    var sum0 = vec4<f32>();
-    var sum1 = vec4<f32>();
-    var sum2 = vec4<f32>();
-    var sum3 = vec4<f32>();
-    var sum4 = vec4<f32>();
-    var sum5 = vec4<f32>();
-    var sum6 = vec4<f32>();
-    var sum7 = vec4<f32>();
+    var sums = Sums();
     for (var k = k_start; k < k_end; k += 4u) {
         let a_own = a_quad(a_from, k);
         let b4 = b_block(b_from, quad, k);
-        sum0 = multiply(sum0, subgroupBroadcast(a_own, 0u), b4);
-        sum1 = multiply(sum1, subgroupBroadcast(a_own, 1u), b4);
-        sum2 = multiply(sum2, subgroupBroadcast(a_own, 2u), b4);
-        sum3 = multiply(sum3, subgroupBroadcast(a_own, 3u), b4);
-        if (ROWS > 4u) {
-            sum4 = multiply(sum4, subgroupBroadcast(a_own, 4u), b4);
-            sum5 = multiply(sum5, subgroupBroadcast(a_own, 5u), b4);
-            sum6 = multiply(sum6, subgroupBroadcast(a_own, 6u), b4);
-            sum7 = multiply(sum7, subgroupBroadcast(a_own, 7u), b4);
-        }
+        multiply(&sums, a_own.x, b4[0]);
+        multiply(&sums, a_own.y, b4[1]);
+        multiply(&sums, a_own.z, b4[2]);
+        multiply(&sums, a_own.w, b4[3]);
     }
     let column = quad * 4u;
-    put(matrix, row, column, sum0);
-    put(matrix, row + 1u, column, sum1);
-    put(matrix, row + 2u, column, sum2);
-    put(matrix, row + 3u, column, sum3);
+    put(matrix, row, column, sums.row0);
+    put(matrix, row + 1u, column, sums.row1);
+    put(matrix, row + 2u, column, sums.row2);
+    put(matrix, row + 3u, column, sums.row3);
     if (ROWS > 4u) {
-        put(matrix, row + 4u, column, sum4);
-        put(matrix, row + 5u, column, sum5);
-        put(matrix, row + 6u, column, sum6);
-        put(matrix, row + 7u, column, sum7);
+        put(matrix, row + 4u, column, sums.row4);
+        put(matrix, row + 5u, column, sums.row5);
+        put(matrix, row + 6u, column, sums.row6);
+        put(matrix, row + 7u, column, sums.row7);
     }
 }

@@ -1,9 +1,9 @@
 //! Plans a matrix multiplication: which kernels run, over which grid, with which parameters.
 //!
-//! The kernels (`shaders/matmul/`) take any strides, so that a transpose, a broadcast or a slice of an operand needs no copy.
-//! Sizes and strides travel as parameters; a new size compiles nothing. What a kernel's text depends on is how an operand
-//! can be read (by `vec4`s along k, by `vec4`s along the columns, or by elements), and each such way is a small file of its own
-//! that is put in front of the kernel.
+//! The kernels (`shaders/matmul/`) take any strides, so that a transpose, a broadcast or a slice of an operand needs
+//! no copy. Sizes and strides travel as parameters; a new size compiles nothing. What a kernel's text depends on is
+//! how an operand can be read (by `vec4`s along k, by `vec4`s along the columns, or by elements), and each such way is
+//! a small file of its own that is put in front of the kernel.
 
 use smallvec::SmallVec;
 
@@ -58,8 +58,8 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// The multiplication of two operands under the usual rules: the last two dims are matrices, the dims before them broadcast,
-    /// a vector on the left is a row and a vector on the right a column.
+    /// The multiplication of two operands under the usual rules: the last two dims are matrices, the dims before them
+    /// broadcast, a vector on the left is a row and a vector on the right a column.
     ///
     /// # Errors
     /// Where the shapes do not fit, or where the batch dims do not collapse to three.
@@ -88,7 +88,8 @@ impl Problem {
         problem.set_batch(&full, &a_strides, &b_strides);
         problem.fold_batch_into_rows();
         if problem.batch.rank() > BATCH_DIMS {
-            let detail = format!("the batch dims {full} need more than {BATCH_DIMS} strides; make an operand contiguous");
+            let detail =
+                format!("the batch dims {full} need more than {BATCH_DIMS} strides; make an operand contiguous");
             return Err(Error::unsupported("matmul", detail));
         }
         Ok(problem)
@@ -118,10 +119,12 @@ impl Problem {
         self.batch = Shape::from(&sizes[..]);
     }
 
-    /// Where one B serves the whole innermost batch dim and the rows of A follow one another across it (`[batch, seq, d] · [d, e]`), the
-    /// batch is nothing but more rows.
+    /// Where one B serves the whole innermost batch dim and the rows of A follow one another across it (`[batch, seq,
+    /// d] · [d, e]`), the batch is nothing but more rows.
     fn fold_batch_into_rows(&mut self) {
-        while let (Some(&size), Some(&a_stride), Some(0)) = (self.batch.last(), self.a.batch.last(), self.b.batch.last()) {
+        while let (Some(&size), Some(&a_stride), Some(0)) =
+            (self.batch.last(), self.a.batch.last(), self.b.batch.last())
+        {
             if self.m == 1 {
                 self.a.row = a_stride;
             } else if a_stride != self.a.row * self.m as isize {
@@ -134,8 +137,8 @@ impl Problem {
         }
     }
 
-    /// A column vector has the same elements in memory as a row vector: `A · b` is computed as `bᵀ · Aᵀ`, which kernels that keep
-    /// neighbouring columns in one vector do well.
+    /// A column vector has the same elements in memory as a row vector: `A · b` is computed as `bᵀ · Aᵀ`, which
+    /// kernels that keep neighbouring columns in one vector do well.
     fn column_as_row(&self) -> Problem {
         let flip = |s: &Strides| Strides { row: s.col, col: s.row, ..s.clone() };
         Problem { m: self.n, n: self.m, a: flip(&self.b), b: flip(&self.a), ..self.clone() }
@@ -331,8 +334,8 @@ struct Cut {
     chunk: usize,
 }
 
-/// Cuts k into parts of at most `longest` steps, and further while there are fewer than `wanted` tiles of work and the parts
-/// stay at least `shortest` long. Parts are multiples of `grain`.
+/// Cuts k into parts of at most `longest` steps, and further while there are fewer than `wanted` tiles of work and the
+/// parts stay at least `shortest` long. Parts are multiples of `grain`.
 fn cut(k: usize, tiles: usize, wanted: usize, shortest: usize, longest: usize, grain: usize) -> Cut {
     let by_length = k.div_ceil(longest);
     let by_work = wanted.div_ceil(tiles.max(1)).min(k / shortest);
@@ -550,7 +553,13 @@ impl<'a> Planner<'a> {
             _ => None,
         };
         let lanes = subgroup.unwrap_or(8);
-        let rows: u32 = if m == 1 { 1 } else if subgroup.is_some() { lanes.min(8) } else { 8 };
+        let rows: u32 = if m == 1 {
+            1
+        } else if subgroup.is_some() {
+            lanes.min(8)
+        } else {
+            8
+        };
 
         let (row_tiles, column_tiles) = (m.div_ceil(rows as usize), n.div_ceil(lanes as usize * 4));
         let cut = cut(k, row_tiles.saturating_mul(column_tiles).saturating_mul(matrices), 16, 512, MAX_STEPS, 4);
@@ -575,12 +584,7 @@ impl<'a> Planner<'a> {
             source,
             reads: self.reads(access(a_reading), access(b_reading)),
             writes: vec![self.write(cut, vec4)?],
-            consts: vec![
-                ("WORKGROUP", workgroup),
-                ("LANES", lanes),
-                ("ROWS", rows),
-                ("K_TAIL", u32::from(tail)),
-            ],
+            consts: vec![("WORKGROUP", workgroup), ("LANES", lanes), ("ROWS", rows), ("K_TAIL", u32::from(tail))],
             params,
             checks_indices: false,
             workgroups: u64::from(tiles.div_ceil(workgroup / lanes)),
@@ -597,7 +601,10 @@ impl<'a> Planner<'a> {
             let steps = self.problem.k.div_ceil(4);
             if let Some(batch) = self.pack(PACKED_A, reading, rows, steps)? {
                 let panel = (rows * steps) as isize;
-                return Ok((Reading::AlongK, operand_params(A_QUADS, &[0, batch[0], batch[1], batch[2], panel, 1, rows as isize])));
+                return Ok((
+                    Reading::AlongK,
+                    operand_params(A_QUADS, &[0, batch[0], batch[1], batch[2], panel, 1, rows as isize]),
+                ));
             }
         }
         let a = &self.a;
@@ -618,7 +625,10 @@ impl<'a> Planner<'a> {
             let steps = self.problem.k.next_multiple_of(4);
             if let Some(batch) = self.pack(PACKED_B, reading, lanes, steps)? {
                 let panel = (lanes * steps) as isize;
-                return Ok((Reading::AlongFree, operand_params(B_COLUMNS, &[0, batch[0], batch[1], batch[2], panel, lanes as isize])));
+                return Ok((
+                    Reading::AlongFree,
+                    operand_params(B_COLUMNS, &[0, batch[0], batch[1], batch[2], panel, lanes as isize]),
+                ));
             }
         }
         let b = &self.b;
@@ -637,9 +647,16 @@ impl<'a> Planner<'a> {
         Ok((reading, params))
     }
 
-    /// Adds the stage that copies an operand into panels of `lanes` by `steps` vec4s, and makes the copy the operand. Gives the copy's batch
-    /// strides in vec4s (a repeated matrix is packed once), or `None` where it would be too large to bind.
-    fn pack(&mut self, scratch: usize, reading: Reading, lanes: usize, steps: usize) -> Result<Option<[isize; BATCH_DIMS]>> {
+    /// Adds the stage that copies an operand into panels of `lanes` by `steps` vec4s, and makes the copy the operand.
+    /// Gives the copy's batch strides in vec4s (a repeated matrix is packed once), or `None` where it would be too
+    /// large to bind.
+    fn pack(
+        &mut self,
+        scratch: usize,
+        reading: Reading,
+        lanes: usize,
+        steps: usize,
+    ) -> Result<Option<[isize; BATCH_DIMS]>> {
         let along_k = scratch == PACKED_A;
         let side = if along_k { &mut self.a } else { &mut self.b };
         let panels = side.u.div_ceil(if along_k { lanes } else { lanes * 4 });
@@ -706,8 +723,8 @@ impl<'a> Planner<'a> {
 /// Invocations of a workgroup in the packing kernels.
 const PACK_WORKGROUP: u32 = 256;
 
-/// Whether a packed copy of an operand saves more time than it costs. Each of its elements is used `uses` times; an operand that can
-/// be read by `vec4`s in place gains only by the better use of caches and address translation.
+/// Whether a packed copy of an operand saves more time than it costs. Each of its elements is used `uses` times; an
+/// operand that can be read by `vec4`s in place gains only by the better use of caches and address translation.
 fn packing_pays(side: &Side, uses: usize, aligned: bool) -> bool {
     let elements = side.u * side.k;
     if aligned { uses >= 128 && elements >= 128 << 10 } else { uses >= 32 && elements >= 8 << 10 }
@@ -752,5 +769,127 @@ fn cpu_text(subgroup: bool, a: Reading, b: Reading, partial: bool, vec4: bool) -
         (_, Reading::AlongFree) => with_store!("a_scalars", "b_columns"),
         (_, Reading::AlongK) => with_store!("a_scalars", "b_quads"),
         (_, Reading::Elements) => with_store!("a_scalars", "b_scalars"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Meta;
+    use crate::layout::View;
+
+    fn operand(layout: Layout) -> Operand {
+        Operand { meta: Meta { shape: layout.shape.clone(), dtype: DType::F32 }, layout }
+    }
+
+    fn problem(a: impl Into<Shape>, b: impl Into<Shape>) -> Result<Problem> {
+        Problem::new(&operand(Layout::contiguous(a)), &operand(Layout::contiguous(b)))
+    }
+
+    fn software() -> Caps {
+        Caps { software: true, subgroup: Some((8, 8)), ..Caps::baseline() }
+    }
+
+    fn names(problem: &Problem, caps: &Caps) -> Vec<&'static str> {
+        stages(problem, caps, None).unwrap().iter().map(|s| s.name).collect()
+    }
+
+    fn param(stage: &Stage, name: &str) -> u32 {
+        stage.params.iter().find(|(n, _)| *n == name).unwrap().1.bits()
+    }
+
+    #[test]
+    fn batch_dims_collapse() {
+        // Rows of A follow one another across the batch: one matrix.
+        let p = problem([4, 5, 6], [6, 7]).unwrap();
+        assert_eq!((p.batch.rank(), p.m, p.n, p.k), (0, 20, 7, 6));
+        // Two dims that both operands walk with one stride merge.
+        let p = problem([2, 3, 5, 6], [2, 3, 6, 7]).unwrap();
+        assert_eq!((&p.batch[..], &p.a.batch[..], &p.b.batch[..]), (&[6][..], &[30][..], &[42][..]));
+        // A repeats over the first, B over the second: two dims.
+        let p = problem([1, 3, 5, 6], [2, 1, 6, 7]).unwrap();
+        assert_eq!((&p.batch[..], p.m, &p.a.batch[..], &p.b.batch[..]), (&[2][..], 15, &[0][..], &[42][..]));
+        let p = problem([2, 1, 5, 6], [1, 3, 6, 7]).unwrap();
+        assert_eq!((&p.batch[..], &p.a.batch[..], &p.b.batch[..]), (&[2, 3][..], &[30, 0][..], &[0, 42][..]));
+        assert!(problem([2, 1, 2, 1, 5, 6], [1, 2, 1, 2, 6, 7]).is_err());
+    }
+
+    #[test]
+    fn vectors_and_bad_shapes() {
+        let p = problem([6], [6]).unwrap();
+        assert_eq!((p.m, p.n, p.k), (1, 1, 6));
+        let p = problem([5, 6], [6]).unwrap();
+        assert_eq!((p.m, p.n, p.b.row, p.b.col), (5, 1, 1, 0));
+        assert!(problem([5, 6], [5, 6]).is_err());
+        assert!(problem((), [5]).is_err());
+        assert!(problem([2, 5, 6], [3, 6, 5]).is_err());
+    }
+
+    #[test]
+    fn empty_problems() {
+        assert!(names(&problem([0, 3], [3, 4]).unwrap(), &software()).is_empty());
+        assert_eq!(names(&problem([2, 0], [0, 4]).unwrap(), &software()), ["matmul_zero"]);
+    }
+
+    #[test]
+    fn operands_are_read_in_the_widest_way() {
+        let reading = |a: Layout, b: Layout| {
+            let p = Problem::new(&operand(a), &operand(b)).unwrap();
+            let planner =
+                Planner::new(&p, &software(), Family::CpuSubgroup, [0, 1]).map(|p| (p.a.reading(), p.b.reading()));
+            planner.unwrap()
+        };
+        let transposed =
+            |shape: [usize; 2]| Layout::contiguous(shape).view(&View::Permute(SmallVec::from_slice(&[1, 0]))).unwrap();
+        let plain = |shape: [usize; 2]| Layout::contiguous(shape);
+        assert_eq!(reading(plain([8, 16]), plain([16, 12])), (Reading::AlongK, Reading::AlongFree));
+        assert_eq!(reading(plain([8, 16]), transposed([12, 16])), (Reading::AlongK, Reading::AlongK));
+        assert_eq!(reading(transposed([16, 8]), plain([16, 12])), (Reading::AlongFree, Reading::AlongFree));
+        assert_eq!(reading(plain([8, 17]), plain([17, 11])), (Reading::Elements, Reading::Elements));
+        let mut shifted = plain([8, 16]);
+        shifted.offset = 1;
+        assert_eq!(reading(shifted, plain([16, 12])).0, Reading::Elements);
+    }
+
+    #[test]
+    fn families_follow_the_adapter() {
+        let p = problem([64, 64], [64, 64]).unwrap();
+        assert_eq!(names(&p, &software()), ["matmul_cpu_subgroup"]);
+        assert_eq!(names(&p, &Caps { subgroup: None, ..software() }), ["matmul_cpu_plain"]);
+        assert_eq!(names(&p, &Caps { subgroup: Some((4, 64)), ..software() }), ["matmul_cpu_plain"]);
+        assert_eq!(names(&p, &Caps::baseline()), ["matmul_tiled"]);
+        let large = problem([1024, 1024], [1024, 1024]).unwrap();
+        assert_eq!(names(&large, &software()), ["matmul_pack", "matmul_pack", "matmul_cpu_subgroup"]);
+        // A vector on either side runs as a row times a matrix.
+        let column = stages(&problem([512, 64], [64, 1]).unwrap(), &software(), None).unwrap();
+        assert_eq!((param(column.last().unwrap(), "m"), column[0].reads[0].slot), (1, Slot::Input(1)));
+    }
+
+    #[test]
+    fn loops_are_bounded() {
+        for k in [1, 511, 512, 16_384, 16_385, 100_000, 16_777_216] {
+            for tiles in [1, 3, 1000] {
+                let cut = cut(k, tiles, 128, 256, MAX_STEPS, 8);
+                assert!(cut.chunk <= MAX_STEPS && cut.splits <= MAX_TURNS, "{k} {cut:?}");
+                assert!(cut.chunk * cut.splits >= k && cut.chunk * (cut.splits - 1) < k, "{k} {cut:?}");
+            }
+        }
+        let p = problem([2, 100_000], [100_000, 3]).unwrap();
+        for family in [Family::Naive, Family::CpuPlain, Family::CpuSubgroup, Family::Tiled] {
+            let stages = stages(&p, &software(), Some(family)).unwrap();
+            assert_eq!(stages.last().unwrap().name, "matmul_sum");
+            let main = &stages[stages.len() - 2];
+            assert!(param(main, "k_chunk") as usize <= MAX_STEPS, "{family:?}");
+            assert!(family == Family::Naive || param(main, "k_chunk") % 4 == 0);
+        }
+    }
+
+    #[test]
+    fn offsets_past_u32_are_refused() {
+        let huge = Layout { shape: [4, 4].into(), strides: SmallVec::from_slice(&[1 << 31, 1]), offset: 0 };
+        let p = Problem::new(&operand(huge), &operand(Layout::contiguous([4, 4]))).unwrap();
+        assert!(matches!(stages(&p, &software(), None), Err(Error::TooLarge { .. })));
+        let outer = problem([1 << 17, 1], [1, 1 << 17]).unwrap();
+        assert!(matches!(stages(&outer, &software(), None), Err(Error::TooLarge { .. })));
     }
 }
