@@ -4,6 +4,7 @@ pub mod array;
 mod backend;
 pub mod caps;
 mod codegen;
+mod differentiate;
 pub mod dtype;
 pub mod env;
 pub mod error;
@@ -12,6 +13,15 @@ pub mod gpu;
 pub mod graph;
 pub mod layout;
 pub mod ops;
+pub mod optim;
 #[doc(hidden)]
 pub mod schedule;
 pub mod shape;
+pub mod tensor;
+
+pub use backend::{Device, DeviceInfo, Memory, Stats};
+pub use dtype::DType;
+pub use error::{Error, Result};
+pub use graph::no_grad;
+pub use shape::Shape;
+pub use tensor::Tensor;

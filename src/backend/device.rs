@@ -12,8 +12,8 @@ use crate::caps::Caps;
 use crate::env;
 use crate::error::{Error, Result};
 use crate::gpu::{AdapterInfo, Gpu, Memory, Select, Stats};
-use crate::graph::node::lock;
 use crate::graph::kernel::Kernel;
+use crate::graph::node::lock;
 use crate::graph::{Context, Value, Var};
 use crate::layout::View;
 

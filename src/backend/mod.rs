@@ -5,9 +5,8 @@
 mod cpu;
 mod device;
 mod gpu;
-mod null;
+pub mod null;
 mod validate;
 
-pub use crate::gpu::{AdapterInfo, Memory, Stats};
+pub use crate::gpu::{Memory, Stats};
 pub use device::{Device, DeviceInfo};
-pub use null::PlanSummary;

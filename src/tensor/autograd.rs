@@ -23,7 +23,10 @@ impl Tensor {
         // here comes again at the next read.
         let _ = self.realize();
         let cell = Arc::new(GradCell::default());
-        let leaf = with_location(at, || no_grad(|| self.node().detach()).leaf(cell.clone()));
+        let alias = with_location(at, || self.node().detach());
+        alias.settle();
+        let leaf = with_location(at, || alias.leaf(cell.clone()));
+        leaf.settle();
         Tensor::with_cell(leaf, self.device(), Some(cell))
     }
 
@@ -216,12 +219,7 @@ fn weighted(y: &Tensor) -> Tensor {
     (y * &weights).sum()
 }
 
-fn check(
-    op: &str,
-    f: &dyn Fn(&[Tensor]) -> Tensor,
-    inputs: &[&Tensor],
-    tolerance: f64,
-) -> Result<GradcheckReport> {
+fn check(op: &str, f: &dyn Fn(&[Tensor]) -> Tensor, inputs: &[&Tensor], tolerance: f64) -> Result<GradcheckReport> {
     let device = crate::backend::Device::cpu();
     let start: Vec<Vec<f64>> = inputs.iter().map(|t| Ok(t.to_host()?.to_f64())).collect::<Result<_>>()?;
     let at = |values: &[Vec<f64>]| -> Vec<Tensor> {

@@ -123,7 +123,9 @@ impl Tensor {
     #[track_caller]
     pub fn randn(shape: impl Into<Shape>, device: &Device) -> Tensor {
         let shape = shape.into();
-        make(device, Location::caller(), || Ok(Var::generate_normal(&shape, 0.0, 1.0, device.next_key(), device.context())))
+        make(device, Location::caller(), || {
+            Ok(Var::generate_normal(&shape, 0.0, 1.0, device.next_key(), device.context()))
+        })
     }
 
     /// Random integers (i32) in `low..high`. Carries an error where the range is empty.

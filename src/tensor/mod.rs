@@ -93,7 +93,8 @@ impl Tensor {
         if var.0.error.is_some() {
             return Tensor::from_var(var, device);
         }
-        let built = with_location(at, || f(&var)).unwrap_or_else(|error| Var::failed(error.or_at(at), &var.0.context, at));
+        let built =
+            with_location(at, || f(&var)).unwrap_or_else(|error| Var::failed(error.or_at(at), &var.0.context, at));
         Tensor::from_var(built, device)
     }
 

@@ -45,7 +45,11 @@ impl Tensor {
         self.build(Location::caller(), |v| {
             let d = v.shape().dim("squeeze", dim)?;
             if v.shape()[d] != 1 {
-                return Err(Error::shape("squeeze", format!("dim {dim} has size {}, not 1", v.shape()[d]), &[v.shape()]));
+                return Err(Error::shape(
+                    "squeeze",
+                    format!("dim {dim} has size {}, not 1", v.shape()[d]),
+                    &[v.shape()],
+                ));
             }
             Ok(v.reshape(&v.shape().without(d)))
         })
@@ -292,7 +296,8 @@ sizes!(usize, isize, i32);
 fn slice(v: &Var, op: &str, dim: isize, range: Range<usize>, step: usize) -> Result<Var> {
     let d = v.shape().dim(op, dim)?;
     if range.start > range.end || range.end > v.shape()[d] || step == 0 {
-        let detail = format!("{}..{} by {step} is not within dim {dim} of size {}", range.start, range.end, v.shape()[d]);
+        let detail =
+            format!("{}..{} by {step} is not within dim {dim} of size {}", range.start, range.end, v.shape()[d]);
         return Err(Error::shape(op, detail, &[v.shape()]));
     }
     Ok(v.slice(d, range.start, step as isize, range.len().div_ceil(step)))

@@ -106,7 +106,12 @@ impl Definition {
     }
 
     fn kernel(&self, function: String, returns: DType, field: Option<&'static str>) -> Kernel {
-        let function = Arc::new(WgslFn { name: function, source: self.source.clone(), returns, trusted: matches!(self.host, Host::Row(_)) });
+        let function = Arc::new(WgslFn {
+            name: function,
+            source: self.source.clone(),
+            returns,
+            trusted: matches!(self.host, Host::Row(_)),
+        });
         Kernel::Elementwise(Elementwise { function, field, index: false })
     }
 
