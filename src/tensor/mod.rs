@@ -87,7 +87,7 @@ impl Tensor {
     }
 
     /// Makes a tensor of what `f` builds from this one's node, attributed to `at`.
-    fn build(&self, at: &'static Location<'static>, f: impl FnOnce(&Var) -> Result<Var>) -> Tensor {
+    pub(crate) fn build(&self, at: &'static Location<'static>, f: impl FnOnce(&Var) -> Result<Var>) -> Tensor {
         let var = self.node();
         let device = self.device();
         if var.0.error.is_some() {
