@@ -83,7 +83,7 @@ pub fn values(tensor: &Tensor) -> Vec<f64> {
     read.unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// `‖found − expected‖ / ‖expected‖`; infinite where a NaN or an infinity stands on one side only.
+/// `‖found − expected‖ / max(‖expected‖, 1)`; infinite where a NaN or an infinity stands on one side only.
 pub fn relative_error(found: &[f64], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len(), "lengths differ");
     let (mut difference, mut norm) = (0f64, 0f64);
@@ -97,7 +97,7 @@ pub fn relative_error(found: &[f64], expected: &[f64]) -> f64 {
             norm += b * b;
         }
     }
-    if difference == 0.0 { 0.0 } else { (difference / norm.max(f64::MIN_POSITIVE)).sqrt() }
+    if difference == 0.0 { 0.0 } else { (difference / norm.max(1.0)).sqrt() }
 }
 
 /// The first element that differs by more than `tolerance` relative to the larger of it and 1, for messages.

@@ -5,4 +5,5 @@
 mod common;
 mod elementwise;
 mod gradcheck;
+mod reduce;
 mod special;

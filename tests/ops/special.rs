@@ -39,6 +39,12 @@ fn combinations(row: &Row, special: &[f64]) -> Vec<Vec<f64>> {
     (0..row.args.len()).map(column).collect()
 }
 
+/// The op's value in f32 arithmetic, where an intermediate result may overflow.
+fn in_f32(row: &Row, data: &[Vec<f64>]) -> Vec<f64> {
+    let at = |i: usize| -> Vec<f32> { data.iter().map(|v| v[i % v.len()] as f32).collect() };
+    (0..data[0].len()).map(|i| f64::from((row.reference.f32)(&at(i)))).collect()
+}
+
 /// The operands, and the op's value on them.
 fn apply(row: &Row, data: &[Vec<f64>], device: &Device, leaf: bool) -> (Vec<Tensor>, Tensor) {
     let operand = |(k, v): (usize, &Vec<f64>)| {
@@ -91,13 +97,16 @@ fn special_values_forward() {
         let found = values(&apply(row, &data, gpu(), false).1);
         let exact = values(&apply(row, &data, cpu(), false).1);
         let zeros = values(&apply(row, &flushed(&data), cpu(), false).1);
+        // Where an intermediate product overflows in f32.
+        let single = if row.tensors == 3 { in_f32(row, &data) } else { exact.clone() };
         for (i, &a) in found.iter().enumerate() {
             let fits = |b: f64| {
                 let close = (a - b).abs() <= 1e-4 * b.abs().max(1e-30) || a == b || b.abs() < 1e-37 && a.abs() < 1e-36;
                 let angle = PERIODIC.contains(&row.name) && data[0][i].abs() > 1e3;
-                class(a) == class(b) && (class(a) != Class::Finite || close || angle)
+                let bounded = a.abs() <= 1.001 || row.name == "tan";
+                class(a) == class(b) && (class(a) != Class::Finite || close || angle && bounded)
             };
-            if !fits(exact[i]) && !fits(zeros[i]) {
+            if ![&exact, &zeros, &single].iter().any(|b| fits(b[i])) {
                 let x: Vec<f64> = data.iter().map(|v| v[i % v.len()]).collect();
                 failures.push(format!("{} at {x:?}: {a} instead of {}", row.name, exact[i]));
             }
