@@ -540,8 +540,10 @@ impl Emitter<'_> {
                 }
             };
         }
-        // Paths that leave every element in place are one path.
-        let path: Path = if fuser.is_same_index(source, path) { Path::new() } else { path.to_vec() };
+        // Paths that leave every element in place are one path; but a reduction's own space is split by dims, so there the
+        // shape matters too.
+        let in_place = self.inside.is_some() && fuser.is_same_index(source, path);
+        let path: Path = if in_place { Path::new() } else { path.to_vec() };
         if let Source::Pending(i) = source {
             if let Some(&value) = self.memo.get(&(i, path.clone())) {
                 return value;
