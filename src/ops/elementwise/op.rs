@@ -32,7 +32,9 @@ pub enum Host {
 /// How the gradient is written as an expression.
 #[derive(Clone)]
 pub enum Expression {
+    /// From the table.
     Row(Option<Derivative>),
+    /// From the user, if given.
     User(Option<UserDerivative>),
 }
 
