@@ -242,6 +242,12 @@ macro_rules! for_each_activation {
                     &x.ge(&x.scalar_like(3.0)).where_(dy, &(dy * (x / 3.0 + 0.5))))],
                 on: [(-5.0, 5.0)], kinks: [-3.0, 3.0],
             }
+            /// `x - lambda` where `x > lambda`, `x + lambda` where `x < -lambda`, else `0`; the gradient at the bounds is 0. (Donoho 1995)
+            softshrink(x; lambda) Float {
+                value: if x > lambda { x - lambda } else if x < -lambda { x + lambda } else { x * T::of(0.0) },
+                grad: |y, dy| [x.abs().le(lambda).where_(&dy.zeros(), dy)],
+                on: [(-3.0, 3.0), (0.5, 0.5)], kinks: [-0.5, 0.5],
+            }
         }
     };
 }
