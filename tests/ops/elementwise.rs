@@ -26,7 +26,9 @@ enum Form {
     /// The first operand is a column, the others are rows.
     BroadcastBoth,
     /// All operands but the first (or the first) are numbers.
-    Scalar { first: bool },
+    Scalar {
+        first: bool,
+    },
     /// All operands but the first are buffers of one element.
     OneElement,
 }
