@@ -1,0 +1,140 @@
+//! Joining tensors along a dim.
+
+use std::hash::Hasher;
+
+use ndarray::{ArrayD, Axis};
+
+use crate::array::{Array, ArrayElement};
+use crate::caps::Caps;
+use crate::error::{Error, Result};
+use crate::graph::kernel::{Kernel, Operand, Routine, Stage};
+use crate::graph::{Meta, Op, Var, Vjp};
+use crate::ops::routine::{self, WORKGROUP, around, check_dim, poisoned};
+
+/// Inputs one after the other along a dim.
+#[derive(Clone, Copy, Debug)]
+struct Cat {
+    dim: usize,
+}
+
+impl Op for Cat {
+    fn name(&self) -> &str {
+        "cat"
+    }
+
+    fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
+        let first = inputs[0];
+        check_dim("cat", &first.shape, self.dim)?;
+        let mut out = first.shape.clone();
+        out.dims_mut()[self.dim] = 0;
+        for (i, input) in inputs.iter().enumerate() {
+            let differ = (0..first.shape.rank()).find(|&d| d != self.dim && input.shape.get(d) != Some(&first.shape[d]));
+            if input.shape.rank() != first.shape.rank() || differ.is_some() {
+                let detail = match differ.filter(|_| input.shape.rank() == first.shape.rank()) {
+                    Some(d) => format!("input {i} differs from input 0 at dim {d}, only dim {} may differ", self.dim),
+                    None => format!("input {i} has rank {}, input 0 has rank {}", input.shape.rank(), first.shape.rank()),
+                };
+                return Err(Error::shape("cat", detail, &[&first.shape, &input.shape]));
+            }
+            if input.dtype != first.dtype {
+                return Err(Error::dtype("cat", format!("input {i} differs"), &[first.dtype, input.dtype]));
+            }
+            out.dims_mut()[self.dim] += input.shape[self.dim];
+        }
+        Ok(Meta::new(out, first.dtype))
+    }
+
+    fn attributes(&self, hash: &mut dyn Hasher) {
+        hash.write_usize(self.dim);
+    }
+
+    fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
+        Kernel::Routine(Box::new(*self))
+    }
+
+    fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
+        fn join<T: ArrayElement>(inputs: &[&Array], dim: usize, first: &ArrayD<T>) -> Result<Array> {
+            let mut views = vec![first.view()];
+            views.extend(inputs[1..].iter().filter_map(|a| T::unwrap(a)).map(|a| a.view()));
+            let joined = ndarray::concatenate(Axis(dim), &views).map_err(|e| Error::argument("cat", e.to_string()))?;
+            Ok(T::wrap(joined.as_standard_layout().into_owned()))
+        }
+        debug_assert_eq!(output.dtype, inputs[0].dtype());
+        crate::with_array!(inputs[0], first => join(inputs, self.dim, first))
+    }
+
+    fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
+        let mut start = 0;
+        let slices = cx.inputs.iter().zip(cx.needs).map(|(input, &needs)| {
+            let (len, from) = (input.shape()[self.dim], start);
+            start += len;
+            needs.then(|| cx.dy.slice(self.dim, from, 1, len))
+        });
+        Ok(slices.collect())
+    }
+}
+
+impl Routine for Cat {
+    fn stages(&self, inputs: &[Operand], output: &Operand, _caps: &Caps) -> Result<Vec<Stage>> {
+        let size = |n| routine::size("cat", n);
+        size(output.meta.numel())?;
+        let to = around(&output.meta.shape, self.dim);
+        let mut offset = 0;
+        let mut stages = Vec::with_capacity(inputs.len());
+        for (i, input) in inputs.iter().enumerate() {
+            let window = input.meta.shape[self.dim] * to.inner;
+            let total = input.meta.numel();
+            if total > 0 {
+                stages.push(Stage {
+                    name: "cat",
+                    source: include_str!("../../shaders/cat/forward.wgsl"),
+                    reads: vec![routine::read("x", i)],
+                    writes: vec![routine::output()],
+                    consts: vec![("WORKGROUP", WORKGROUP)],
+                    params: vec![
+                        ("total", size(total)?),
+                        ("window", size(window)?),
+                        ("stride", size(to.size * to.inner)?),
+                        ("offset", size(offset)?),
+                    ],
+                    checks_indices: false,
+                    workgroups: routine::grid(total),
+                });
+            }
+            offset += window;
+        }
+        Ok(stages)
+    }
+}
+
+impl Var {
+    /// The inputs one after the other along `dim`; other dims must be equal (else [`Error::Shape`]). Types are promoted to
+    /// the widest. The gradient is cut into slices.
+    #[track_caller]
+    pub fn cat(inputs: &[&Var], dim: usize) -> Result<Var> {
+        let Some(first) = inputs.first() else {
+            return Err(Error::argument("cat", "needs at least one input"));
+        };
+        if let Some(failed) = poisoned(inputs) {
+            return Ok(failed);
+        }
+        let dtype = inputs.iter().fold(first.dtype(), |t, v| t.promote(v.dtype()));
+        let cast: Vec<Var> =
+            inputs.iter().map(|v| if v.dtype() == dtype { (*v).clone() } else { v.cast(dtype) }).collect();
+        Ok(Var::apply(Cat { dim }, &cast.iter().collect::<Vec<_>>()))
+    }
+
+    /// Inputs of one shape along a new dim before position `dim`.
+    #[track_caller]
+    pub fn stack(inputs: &[&Var], dim: usize) -> Result<Var> {
+        if let Some(other) = inputs.iter().find(|v| v.0.error.is_none() && v.shape() != inputs[0].shape()) {
+            if let Some(failed) = poisoned(inputs) {
+                return Ok(failed);
+            }
+            let shapes = [inputs[0].shape(), other.shape()];
+            return Ok(other.fail(Error::shape("stack", "shapes must be equal", &shapes)));
+        }
+        let wide: Vec<Var> = inputs.iter().map(|v| v.unsqueeze(dim)).collect();
+        Var::cat(&wide.iter().collect::<Vec<_>>(), dim)
+    }
+}

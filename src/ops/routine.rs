@@ -1,0 +1,92 @@
+//! Small helpers that the structured ops share.
+
+use std::panic::Location;
+
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::Var;
+use crate::graph::kernel::{Access, Read, Slot, Word, Write};
+use crate::shape::Shape;
+
+/// Invocations in a workgroup of a kernel over a 1-D grid.
+pub const WORKGROUP: u32 = 256;
+
+/// Longest row that one invocation walks: three walks stay below the 65,535 turns after which some software adapters end
+/// loops. Ops over longer rows are composed of reductions, which the scheduler splits.
+pub const LONG_ROW: usize = 16_384;
+
+/// Workgroups of a 1-D grid with one invocation an element.
+pub fn grid(elements: usize) -> u64 {
+    (elements as u64).div_ceil(u64::from(WORKGROUP))
+}
+
+/// A read of input `index` through `load_NAME`.
+pub fn read(name: &'static str, index: usize) -> Read {
+    Read { name, slot: Slot::Input(index), access: Access::Logical }
+}
+
+/// The write of the output through `store`.
+pub fn output() -> Write {
+    Write { name: "y", slot: Slot::Output, vec4: false, scratch: None }
+}
+
+/// A size as a kernel parameter.
+///
+/// # Errors
+/// [`Error::Unsupported`] where it does not fit 32 bits.
+pub fn size(op: &str, size: usize) -> Result<Word> {
+    u32::try_from(size)
+        .map(Word::U32)
+        .map_err(|_| Error::unsupported(op, format!("a size of {size} elements does not fit 32-bit indices")))
+}
+
+/// A value of `dtype` as a kernel parameter; booleans travel as `u32`.
+pub fn word(dtype: DType, value: f64) -> Word {
+    match dtype {
+        DType::Bool | DType::U32 => Word::U32(value as u32),
+        DType::I32 => Word::I32(value as i32),
+        DType::F32 | DType::F64 => Word::F32(value as f32),
+    }
+}
+
+/// A shape seen as `[outer, size of dim, inner]`, row-major.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Around {
+    /// Product of the sizes before the dim.
+    pub outer: usize,
+    /// Size of the dim.
+    pub size: usize,
+    /// Product of the sizes after the dim.
+    pub inner: usize,
+}
+
+/// Splits `shape` around `dim`.
+pub fn around(shape: &Shape, dim: usize) -> Around {
+    Around { outer: shape[..dim].iter().product(), size: shape[dim], inner: shape[dim + 1..].iter().product() }
+}
+
+/// Checks that `dim` is a dim of `shape`.
+///
+/// # Errors
+/// [`Error::Argument`] that names both.
+pub fn check_dim(op: &str, shape: &Shape, dim: usize) -> Result<()> {
+    if dim < shape.rank() {
+        Ok(())
+    } else {
+        Err(Error::argument(op, format!("dim {dim} is out of range for shape {shape} of rank {}", shape.rank())))
+    }
+}
+
+impl Var {
+    /// A value that carries `error`, on this value's device, attributed to the caller's line.
+    #[track_caller]
+    pub(crate) fn fail(&self, error: Error) -> Var {
+        let at = Location::caller();
+        Var::failed(self.0.error.clone().unwrap_or(error).or_at(at), &self.0.context, at)
+    }
+}
+
+/// The first operand that carries an error, for methods that look at shapes before they apply an op.
+pub(crate) fn poisoned(vars: &[&Var]) -> Option<Var> {
+    vars.iter().find(|v| v.0.error.is_some()).map(|v| (*v).clone())
+}
