@@ -1,10 +1,85 @@
 //! The `WGRAD_*` environment variables, read once.
+
+use std::sync::OnceLock;
+
+/// What the environment asks for. An empty variable counts as unset.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Env {
-    pub panic: bool,
-    pub fuse: bool,
+    /// `WGRAD_DEVICE`: `gpu`, `cpu`, a graphics interface, or a part of an adapter's name.
+    pub device: Option<String>,
+    /// `WGRAD_LOG`, else `RUST_LOG`: a filter as `env_logger` takes it.
+    pub log: Option<String>,
+    /// `WGRAD_DEBUG`: 1 devices and plans, 2 a line for each kernel, 3 why each fusion group ended, 4 WGSL.
     pub debug: u8,
+    /// `WGRAD_FUSE=0` turns fusion off: one kernel for each op.
+    pub fuse: bool,
+    /// `WGRAD_VALIDATE=1` runs each group again on the CPU and compares.
+    pub validate: bool,
+    /// `WGRAD_TRACE`: the file that a chrome trace is written to.
+    pub trace: Option<String>,
+    /// `WGRAD_PANIC=1` turns the first error into a panic, for a backtrace.
+    pub panic: bool,
 }
+
+impl Env {
+    /// Reads the variables through `lookup`, so that tests need not change the process's own environment.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Env {
+        let text = |name: &str| lookup(name).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty());
+        let flag = |name: &str, default: bool| text(name).map_or(default, |v| on(&v));
+        Env {
+            device: text("WGRAD_DEVICE"),
+            log: text("WGRAD_LOG").or_else(|| text("RUST_LOG")),
+            debug: text("WGRAD_DEBUG").map_or(0, |v| v.parse().unwrap_or_else(|_| u8::from(on(&v)))),
+            fuse: flag("WGRAD_FUSE", true),
+            validate: flag("WGRAD_VALIDATE", false),
+            trace: text("WGRAD_TRACE"),
+            panic: flag("WGRAD_PANIC", false),
+        }
+    }
+}
+
+fn on(value: &str) -> bool {
+    !["0", "false", "off", "no"].iter().any(|off| value.eq_ignore_ascii_case(off))
+}
+
+/// The environment as it was at the first call.
 pub fn get() -> &'static Env {
-    static E: Env = Env { panic: false, fuse: true, debug: 0 };
-    &E
+    static ENV: OnceLock<Env> = OnceLock::new();
+    ENV.get_or_init(|| Env::from_lookup(|name| std::env::var(name).ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env(pairs: &[(&str, &str)]) -> Env {
+        Env::from_lookup(|name| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
+    }
+
+    #[test]
+    fn defaults_and_empty_variables() {
+        let unset = env(&[]);
+        assert!(unset.fuse && !unset.validate && !unset.panic && unset.debug == 0 && unset.device.is_none());
+        assert_eq!(env(&[("WGRAD_DEVICE", " "), ("WGRAD_FUSE", ""), ("WGRAD_DEBUG", "")]), unset);
+    }
+
+    #[test]
+    fn values_are_read() {
+        let e = env(&[
+            ("WGRAD_DEVICE", "vulkan"),
+            ("RUST_LOG", "info"),
+            ("WGRAD_DEBUG", "3"),
+            ("WGRAD_FUSE", "0"),
+            ("WGRAD_VALIDATE", "1"),
+            ("WGRAD_TRACE", "t.json"),
+            ("WGRAD_PANIC", "true"),
+        ]);
+        assert_eq!(
+            (e.device.as_deref(), e.log.as_deref(), e.trace.as_deref()),
+            (Some("vulkan"), Some("info"), Some("t.json"))
+        );
+        assert!(e.debug == 3 && !e.fuse && e.validate && e.panic);
+        assert_eq!(env(&[("RUST_LOG", "info"), ("WGRAD_LOG", "debug")]).log.as_deref(), Some("debug"));
+        assert_eq!(env(&[("WGRAD_DEBUG", "yes")]).debug, 1);
+    }
 }

@@ -20,6 +20,8 @@ pub struct WgslFn {
     pub source: Arc<str>,
     /// What the function returns, after `field` selection.
     pub returns: DType,
+    /// Whether the text is this crate's own; users' functions are compiled with all run-time checks.
+    pub trusted: bool,
 }
 
 /// An elementwise kernel: `output[i] = function(input_0[i], input_1[i], …)`.

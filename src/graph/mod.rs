@@ -5,6 +5,7 @@ pub mod kernel;
 pub mod node;
 pub mod op;
 pub mod order;
+pub mod svg;
 
-pub use node::{Context, GradCell, Meta, Node, Var, no_grad, with_location};
+pub use node::{Context, GradCell, Meta, Node, Value, Var, no_grad, with_location};
 pub use op::{Op, Vjp};

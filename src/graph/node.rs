@@ -91,6 +91,20 @@ pub struct GradCell {
     pub grad: Mutex<Option<Var>>,
 }
 
+impl GradCell {
+    /// Puts another gradient in the place of the present one. A gradient counts as held by the user.
+    pub fn replace(&self, grad: Option<Var>) {
+        if let Some(new) = &grad {
+            new.0.add_handle();
+            new.register();
+        }
+        let old = std::mem::replace(&mut *lock(&self.grad), grad);
+        if let Some(old) = old {
+            old.0.remove_handle();
+        }
+    }
+}
+
 /// A value in the graph, computed or not.
 pub struct Node {
     /// Unique and ascending: inputs have lower ids than their consumers, so ids are a topological order.
@@ -304,7 +318,7 @@ impl Var {
             return self.clone();
         }
         let parts = Parts {
-            op: Arc::new(crate::graph::node::Leaf),
+            op: Arc::new(Leaf),
             meta: self.0.meta.clone(),
             at,
             tracked: true,
@@ -314,6 +328,23 @@ impl Var {
             error: None,
         };
         Var::insert(parts, &self.0.context)
+    }
+
+    /// The same value outside the graph. It shares the storage once the value is computed, and then holds nothing else.
+    #[track_caller]
+    pub fn detach(&self) -> Var {
+        no_grad(|| Var::apply(Alias, &[self]))
+    }
+
+    /// Where the input of an alias or a leaf has been computed, takes over its value and lets the input go.
+    pub fn settle(&self) {
+        let op: &dyn Any = &*self.0.op;
+        if op.is::<Alias>() || op.is::<Leaf>() {
+            let value = self.0.with_inputs(|inputs| inputs.first().and_then(|v| v.0.value()));
+            if let Some(value) = value {
+                self.0.set_value(value);
+            }
+        }
     }
 
     /// A node that carries an error.
@@ -436,6 +467,27 @@ impl Op for Leaf {
     }
     fn reference(&self, inputs: &[&Array], _output: &Meta) -> Result<Array> {
         Ok(inputs[0].clone())
+    }
+}
+
+/// The same values under a name outside the graph.
+struct Alias;
+
+impl Op for Alias {
+    fn name(&self) -> &str {
+        "detach"
+    }
+    fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
+        Ok(inputs[0].clone())
+    }
+    fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
+        Kernel::View(crate::layout::View::Identity)
+    }
+    fn reference(&self, inputs: &[&Array], _output: &Meta) -> Result<Array> {
+        Ok(inputs[0].clone())
+    }
+    fn differentiable(&self) -> bool {
+        false
     }
 }
 

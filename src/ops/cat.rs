@@ -28,11 +28,14 @@ impl Op for Cat {
         let mut out = first.shape.clone();
         out.dims_mut()[self.dim] = 0;
         for (i, input) in inputs.iter().enumerate() {
-            let differ = (0..first.shape.rank()).find(|&d| d != self.dim && input.shape.get(d) != Some(&first.shape[d]));
+            let differ =
+                (0..first.shape.rank()).find(|&d| d != self.dim && input.shape.get(d) != Some(&first.shape[d]));
             if input.shape.rank() != first.shape.rank() || differ.is_some() {
                 let detail = match differ.filter(|_| input.shape.rank() == first.shape.rank()) {
                     Some(d) => format!("input {i} differs from input 0 at dim {d}, only dim {} may differ", self.dim),
-                    None => format!("input {i} has rank {}, input 0 has rank {}", input.shape.rank(), first.shape.rank()),
+                    None => {
+                        format!("input {i} has rank {}, input 0 has rank {}", input.shape.rank(), first.shape.rank())
+                    }
                 };
                 return Err(Error::shape("cat", detail, &[&first.shape, &input.shape]));
             }

@@ -8,6 +8,7 @@ pub mod loss;
 pub mod matmul;
 pub mod movement;
 pub mod place;
+pub mod real;
 pub mod reduce;
 pub mod routine;
 pub mod scalar;

@@ -139,7 +139,9 @@ impl Var {
     /// Dim `i` of the output is dim `order[i]`. Carries [`Error::Shape`] where `order` does not name each dim once.
     #[track_caller]
     pub fn permute(&self, order: &[usize]) -> Var {
-        if self.0.error.is_none() && order.len() == self.shape().rank() && order.iter().enumerate().all(|(i, &d)| i == d)
+        if self.0.error.is_none()
+            && order.len() == self.shape().rank()
+            && order.iter().enumerate().all(|(i, &d)| i == d)
         {
             return self.clone();
         }

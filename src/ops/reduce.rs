@@ -196,7 +196,13 @@ impl Op for ReduceOp {
                 let count = ties.sum(&self.dims, true);
                 ties.mul(&dy.div(&count))
             }
-            _ => return Err(Error::Autograd { op: self.name().into(), detail: "has no gradient".into(), at: Default::default() }),
+            _ => {
+                return Err(Error::Autograd {
+                    op: self.name().into(),
+                    detail: "has no gradient".into(),
+                    at: Default::default(),
+                });
+            }
         };
         Ok(vec![Some(dx)])
     }

@@ -1,5 +1,6 @@
 //! A single value known on the host. It travels as a kernel parameter, so that a new value compiles nothing.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use crate::array::Array;
@@ -52,9 +53,7 @@ impl Var {
 
     /// The value, where this node is a scalar known on the host.
     pub fn scalar_value(&self) -> Option<f64> {
-        match self.0.kernel() {
-            Kernel::Scalar(value) => Some(value),
-            _ => None,
-        }
+        let op: &dyn Any = &*self.0.op;
+        op.downcast_ref::<Scalar>().map(|scalar| scalar.value)
     }
 }

@@ -1,0 +1,151 @@
+//! Curves and grids of pictures, as PNG and SVG files.
+
+use std::path::Path;
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{FontStyle, register_font};
+
+use super::Result;
+
+const COLOURS: [RGBColor; 4] =
+    [RGBColor(31, 119, 180), RGBColor(214, 79, 23), RGBColor(44, 140, 60), RGBColor(130, 80, 160)];
+
+/// One diagram: named lines over common axes.
+pub struct Panel<'a> {
+    pub title: &'a str,
+    pub x: &'a str,
+    pub y: &'a str,
+    pub lines: Vec<(&'a str, Vec<(f64, f64)>)>,
+}
+
+/// One picture of a grid: grey values 0 to 1 of a square, row by row, and the text below it.
+pub struct Picture {
+    pub pixels: Vec<f32>,
+    pub caption: String,
+}
+
+/// Draws the panels side by side into `<path>.png` and `<path>.svg`.
+pub fn curves(path: &Path, panels: &[Panel]) -> Result {
+    let size = (560 * panels.len().max(1) as u32, 400);
+    both(path, size, |png, svg| {
+        draw_panels(&png, panels)?;
+        draw_panels(&svg, panels)
+    })
+}
+
+/// Draws the pictures as a grid under a title into `<path>.png` and `<path>.svg`.
+pub fn grid(path: &Path, title: &str, pictures: &[Picture]) -> Result {
+    let columns = (pictures.len() as f64).sqrt().ceil().clamp(4.0, 8.0) as usize;
+    let rows = pictures.len().div_ceil(columns).max(1);
+    let size = (CELL.0 * columns as u32, TITLE + CELL.1 * rows as u32);
+    both(path, size, |png, svg| {
+        draw_grid(&png, title, pictures, columns)?;
+        draw_grid(&svg, title, pictures, columns)
+    })
+}
+
+type Png<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
+type Svg<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+fn both(path: &Path, size: (u32, u32), draw: impl FnOnce(Png, Svg) -> Result) -> Result {
+    // The crate's own copy of a font, so that no system font is needed.
+    register_font("sans-serif", FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT)
+        .map_err(|_| "the built-in font cannot be read")?;
+    let (png, svg) = (path.with_extension("png"), path.with_extension("svg"));
+    draw(BitMapBackend::new(&png, size).into_drawing_area(), SVGBackend::new(&svg, size).into_drawing_area())?;
+    println!("wrote {} and {}", png.display(), svg.display());
+    Ok(())
+}
+
+fn draw_panels<B: DrawingBackend>(root: &DrawingArea<B, Shift>, panels: &[Panel]) -> Result
+where
+    B::ErrorType: 'static,
+{
+    root.fill(&WHITE)?;
+    for (area, panel) in root.split_evenly((1, panels.len().max(1))).iter().zip(panels) {
+        let (x, y) = bounds(panel);
+        let mut chart = ChartBuilder::on(area)
+            .caption(panel.title, ("sans-serif", 20))
+            .margin(12)
+            .x_label_area_size(40)
+            .y_label_area_size(62)
+            .build_cartesian_2d(x.0..x.1, y.0..y.1)?;
+        chart
+            .configure_mesh()
+            .x_desc(panel.x)
+            .y_desc(panel.y)
+            .label_style(("sans-serif", 14))
+            .axis_desc_style(("sans-serif", 15))
+            .light_line_style(WHITE)
+            .bold_line_style(RGBColor(225, 225, 225))
+            .draw()?;
+        for ((name, points), colour) in panel.lines.iter().zip(COLOURS.into_iter().cycle()) {
+            let style = colour.stroke_width(2);
+            let finite = points.iter().copied().filter(|(_, y)| y.is_finite());
+            chart
+                .draw_series(LineSeries::new(finite, style))?
+                .label(*name)
+                .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style));
+        }
+        chart
+            .configure_series_labels()
+            .background_style(WHITE.mix(0.85))
+            .border_style(RGBColor(200, 200, 200))
+            .label_font(("sans-serif", 14))
+            .draw()?;
+    }
+    Ok(root.present()?)
+}
+
+/// The smallest axes that show all finite points, never empty.
+fn bounds(panel: &Panel) -> ((f64, f64), (f64, f64)) {
+    let points = || panel.lines.iter().flat_map(|(_, points)| points).filter(|(_, y)| y.is_finite());
+    let range = |values: &mut dyn Iterator<Item = f64>, margin: f64| {
+        let (low, high) = values.fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(v), h.max(v)));
+        if low > high {
+            (0.0, 1.0)
+        } else if low == high {
+            (low - 0.5, high + 0.5)
+        } else {
+            (low - margin * (high - low), high + margin * (high - low))
+        }
+    };
+    (range(&mut points().map(|p| p.0), 0.0), range(&mut points().map(|p| p.1), 0.05))
+}
+
+const TITLE: u32 = 44;
+const CELL: (u32, u32) = (112, 124);
+const PICTURE: i32 = 88;
+
+fn draw_grid<B: DrawingBackend>(
+    root: &DrawingArea<B, Shift>,
+    title: &str,
+    pictures: &[Picture],
+    columns: usize,
+) -> Result
+where
+    B::ErrorType: 'static,
+{
+    let centred = |size: u32| ("sans-serif", size).into_font().color(&BLACK).pos(Pos::new(HPos::Center, VPos::Top));
+    root.fill(&WHITE)?;
+    root.draw(&Text::new(title.to_string(), (CELL.0 as i32 * columns as i32 / 2, 12), centred(20)))?;
+    for (i, picture) in pictures.iter().enumerate() {
+        let left = (i % columns) as i32 * CELL.0 as i32 + (CELL.0 as i32 - PICTURE) / 2;
+        let top = TITLE as i32 + (i / columns) as i32 * CELL.1 as i32;
+        let side = (picture.pixels.len() as f64).sqrt() as usize;
+        let at = |cell: usize| (cell as i32 * PICTURE) / side as i32;
+        for (p, &ink) in picture.pixels.iter().enumerate() {
+            let (row, column) = (p / side, p % side);
+            let grey = (255.0 * (1.0 - ink.clamp(0.0, 1.0))) as u8;
+            root.draw(&Rectangle::new(
+                [(left + at(column), top + at(row)), (left + at(column + 1), top + at(row + 1))],
+                RGBColor(grey, grey, grey).filled(),
+            ))?;
+        }
+        root.draw(&Rectangle::new([(left - 1, top - 1), (left + PICTURE, top + PICTURE)], RGBColor(160, 160, 160)))?;
+        root.draw(&Text::new(picture.caption.clone(), (left + PICTURE / 2, top + PICTURE + 6), centred(15)))?;
+    }
+    Ok(root.present()?)
+}

@@ -1,0 +1,4 @@
+// arange(i) = start + i * step; the float form counts in f32, exact to 2^24 elements
+fn arange_f32(i: u32, start: f32, step: f32) -> f32 { return start + f32(i) * step; }
+fn arange_i32(i: u32, start: i32, step: i32) -> i32 { return start + i32(i) * step; }
+fn arange_u32(i: u32, start: u32, step: u32) -> u32 { return start + i * step; }

@@ -1,0 +1,4 @@
+// lerp(a, b) = a + weight * (b - a)
+struct LerpGrad { da: f32, db: f32 }
+fn lerp_fwd(a: f32, b: f32, weight: f32) -> f32 { return a + weight * (b - a); }
+fn lerp_bwd(weight: f32, dy: f32) -> LerpGrad { return LerpGrad(dy * (1.0 - weight), dy * weight); }

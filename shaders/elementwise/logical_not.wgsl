@@ -1,0 +1,2 @@
+// logical_not(x) = not x
+fn logical_not_fwd(x: bool) -> bool { return !x; }

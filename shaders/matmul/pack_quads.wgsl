@@ -1,0 +1,23 @@
+// The same as pack.wgsl, for an operand whose elements lie contiguous, aligned to four, along the vec4s that are written;
+// offset and strides count vec4s.
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = workgroup_index(group, groups) * WORKGROUP + local;
+    if (i >= params.quads) {
+        return;
+    }
+    let lane = i % LANES;
+    let step = i / LANES % params.steps;
+    let panel = i / LANES / params.steps;
+    let lane_u = panel % params.panels * LANES + lane;
+    let batch = panel / params.panels;
+    let start = params.offset + batch_offset(batch, params.stride0, params.stride1, params.stride2);
+    let inside = lane_u < params.lanes && step < params.steps_inside;
+    let first = start + min(lane_u, params.lanes - 1u) * params.lane_stride
+        + min(step, params.steps_inside - 1u) * params.step_stride;
+    store_packed(i, select(vec4<f32>(), source[first], inside));
+}

@@ -1,0 +1,11 @@
+// Stores up to four neighbouring partial sums of one row, element by element.
+fn put(matrix: u32, row: u32, column: u32, values: vec4<f32>) {
+    if (row >= params.m || column >= params.n) {
+        return;
+    }
+    let first = (matrix * params.m + row) * params.n + column;
+    for (var j = 0u; j < min(4u, params.n - column); j++) {
+        store_partial(first + j, values[j]);
+    }
+}
+

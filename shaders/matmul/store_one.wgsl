@@ -1,0 +1,5 @@
+// Stores one result.
+fn put(matrix: u32, row: u32, column: u32, value: f32) {
+    store((matrix * params.m + row) * params.n + column, value);
+}
+

@@ -1,0 +1,9 @@
+// Stores four neighbouring results of one row into C, whose rows are a multiple of four long.
+fn put(matrix: u32, row: u32, column: u32, values: vec4<f32>) {
+    if (row >= params.m || column >= params.n) {
+        return;
+    }
+    let first = (matrix * params.m + row) * params.n + column;
+    store(first / 4u, values);
+}
+

@@ -1,0 +1,17 @@
+// The second stage of a multiplication whose k was split: adds up the partial sums of each element of C, in order.
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = workgroup_index(group, groups) * WORKGROUP + local;
+    if (i >= params.count) {
+        return;
+    }
+    var sum = partial[i];
+    for (var split = 1u; split < params.splits; split++) {
+        sum += partial[split * params.count + i];
+    }
+    store(i, sum);
+}

@@ -1,0 +1,91 @@
+//! The CPU reference: runs the graph op by op, unfused.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::array::Array;
+use crate::error::{Error, Result};
+use crate::graph::{Value, Var};
+use crate::schedule::Snapshot;
+use crate::schedule::snapshot::Source;
+
+/// The backend of the CPU reference.
+#[derive(Default)]
+pub struct CpuBackend {
+    pub flushes: AtomicU64,
+    pub ops: AtomicU64,
+}
+
+impl CpuBackend {
+    /// Computes what `targets` and the held nodes among `also` need.
+    pub fn flush(&self, targets: &[Var], also: &[Var]) -> Result<()> {
+        let snap = Snapshot::new(targets, also, 0);
+        if snap.nodes.is_empty() {
+            return Ok(());
+        }
+        self.flushes.fetch_add(1, Ordering::Relaxed);
+        self.ops.fetch_add(snap.nodes.len() as u64, Ordering::Relaxed);
+        let leaves = snap.leaves.iter().map(host_array).collect::<Result<Vec<_>>>()?;
+        interpret(&snap, &leaves, |i, array| {
+            let keep = snap.keep[i];
+            if keep.root || keep.held || keep.awaits_backward {
+                snap.nodes[i].0.set_value(array.clone() as Value);
+            }
+        })?;
+        snap.nodes.iter().for_each(Var::settle);
+        Ok(())
+    }
+}
+
+/// Runs the reference of every node in order and hands each result to `done`. Results live until their last reader ran.
+pub fn interpret(snap: &Snapshot, leaves: &[Arc<Array>], mut done: impl FnMut(usize, &Arc<Array>)) -> Result<()> {
+    let mut readers = vec![0usize; snap.nodes.len()];
+    for source in snap.inputs.iter().flatten() {
+        if let Source::Pending(i) = source {
+            readers[*i] += 1;
+        }
+    }
+    let mut values: Vec<Option<Arc<Array>>> = vec![None; snap.nodes.len()];
+    for (i, var) in snap.nodes.iter().enumerate() {
+        let node = &var.0;
+        let inputs = snap.inputs[i]
+            .iter()
+            .map(|source| match source {
+                Source::Leaf(l) => Ok(leaves[*l].clone()),
+                Source::Pending(j) => values[*j].clone().ok_or_else(|| missing(var)),
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let refs: Vec<&Array> = inputs.iter().map(|a| &**a).collect();
+        let array = node.op.reference(&refs, &node.meta).map_err(|error| error.or_at(node.at))?;
+        debug_assert_eq!(
+            (array.shape(), array.dtype()),
+            (node.meta.shape.clone(), node.meta.dtype),
+            "{}",
+            node.op.name()
+        );
+        let array = Arc::new(array);
+        done(i, &array);
+        if readers[i] > 0 {
+            values[i] = Some(array);
+        }
+        for source in &snap.inputs[i] {
+            if let Source::Pending(j) = source {
+                readers[*j] -= 1;
+                if readers[*j] == 0 {
+                    values[*j] = None;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The host array that a computed node of a CPU device holds.
+pub fn host_array(var: &Var) -> Result<Arc<Array>> {
+    let value = var.0.value().ok_or_else(|| missing(var))?;
+    value.downcast::<Array>().map_err(|_| missing(var))
+}
+
+fn missing(var: &Var) -> Error {
+    Error::argument(var.0.op.name(), "the value is not in host memory").or_at(var.0.at)
+}

@@ -1,0 +1,367 @@
+//! The device handle.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use crate::array::Array;
+use crate::backend::cpu::{self, CpuBackend};
+use crate::backend::gpu::GpuBackend;
+use crate::backend::null::{NullBackend, PlanSummary};
+use crate::backend::validate::from_bytes;
+use crate::caps::Caps;
+use crate::env;
+use crate::error::{Error, Result};
+use crate::gpu::{AdapterInfo, Gpu, Memory, Select, Stats};
+use crate::graph::kernel::Kernel;
+use crate::graph::node::lock;
+use crate::graph::{Context, Value, Var};
+use crate::layout::View;
+
+/// What a device is.
+pub type DeviceInfo = AdapterInfo;
+
+/// Nodes recorded since the last flush of everything at which a flush starts by itself, so that loops that never read do not
+/// grow.
+const AUTO_FLUSH: u64 = 8192;
+
+/// Where tensors live and ops run: a GPU adapter or the CPU reference. A cheap handle, `Send + Sync`.
+///
+/// ```
+/// use wgrad::{Device, Tensor};
+/// let device = Device::default(); // the best GPU adapter, else the CPU reference
+/// let x = Tensor::from_slice(&[1f32, 2., 3.], [3], &device);
+/// assert_eq!((&x * &x).sum().item::<f32>()?, 14.0);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Device {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    info: DeviceInfo,
+    context: Arc<Context>,
+    backend: Backend,
+    /// Key of the random numbers, and how many streams were drawn from it.
+    seed: AtomicU64,
+    stream: AtomicU64,
+    /// Serialises flushes that start from the list of pending nodes.
+    flushing: Mutex<()>,
+}
+
+enum Backend {
+    Gpu(GpuBackend),
+    Cpu(CpuBackend),
+    Null(NullBackend),
+}
+
+impl Device {
+    fn new(info: DeviceInfo, backend: Backend) -> Device {
+        let is_cpu = matches!(backend, Backend::Cpu(_));
+        let inner = Inner {
+            context: Context::new(info.name.clone(), is_cpu, is_cpu),
+            info,
+            backend,
+            seed: AtomicU64::new(0),
+            stream: AtomicU64::new(0),
+            flushing: Mutex::default(),
+        };
+        Device { inner: Arc::new(inner) }
+    }
+
+    /// The best GPU adapter (discrete, integrated, virtual, software, in this order).
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`] with advice on what to install where there is none.
+    pub fn gpu() -> Result<Device> {
+        pollster::block_on(Device::gpu_async())
+    }
+
+    /// [`Device::gpu`] without blocking, for browsers.
+    pub async fn gpu_async() -> Result<Device> {
+        Device::open(&Select::Best).await
+    }
+
+    async fn open(select: &Select) -> Result<Device> {
+        start_log();
+        let gpu = Gpu::open(select).await?;
+        let info = gpu.info().clone();
+        Ok(Device::new(info, Backend::Gpu(GpuBackend::new(gpu, env::get().fuse))))
+    }
+
+    /// The CPU reference: every op unfused on host arrays, in f32 or f64.
+    pub fn cpu() -> Device {
+        let text = |s: &str| s.to_owned();
+        let info = AdapterInfo {
+            name: text("CPU reference"),
+            backend: text("cpu"),
+            driver: text("ndarray"),
+            kind: text("cpu"),
+            software: true,
+        };
+        Device::new(info, Backend::Cpu(CpuBackend::default()))
+    }
+
+    /// A device by the words of `WGRAD_DEVICE`: `gpu`, `cpu`, `vulkan`, `metal`, `dx12`, or part of an adapter's name.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDevice`], which lists what there is; [`Error::NoAdapter`] where there is no adapter at all.
+    pub fn named(name: &str) -> Result<Device> {
+        if name.trim().eq_ignore_ascii_case("cpu") {
+            return Ok(Device::cpu());
+        }
+        pollster::block_on(Device::open(&Select::parse(name)))
+    }
+
+    /// A new GPU device with fusion switched on or off whatever `WGRAD_FUSE` says.
+    ///
+    /// # Errors
+    /// As [`Device::gpu`].
+    pub fn gpu_with_fusion(fuse: bool) -> Result<Device> {
+        start_log();
+        let gpu = pollster::block_on(Gpu::open(&Select::Best))?;
+        let info = gpu.info().clone();
+        Ok(Device::new(info, Backend::Gpu(GpuBackend::new(gpu, fuse))))
+    }
+
+    /// A device that plans for an adapter with `caps` and computes nothing. For tests of the planner.
+    pub fn null(caps: Caps, fuse: bool) -> Device {
+        let text = |s: &str| s.to_owned();
+        let info = AdapterInfo {
+            name: text("null"),
+            backend: text("null"),
+            driver: String::new(),
+            kind: text("other"),
+            software: caps.software,
+        };
+        Device::new(info, Backend::Null(NullBackend::new(caps, fuse)))
+    }
+
+    /// The adapters of this machine.
+    pub fn adapters() -> Vec<AdapterInfo> {
+        pollster::block_on(Gpu::adapters())
+    }
+
+    /// Name, graphics interface and kind.
+    pub fn info(&self) -> &DeviceInfo {
+        &self.inner.info
+    }
+
+    /// Whether this is the CPU reference.
+    pub fn is_cpu(&self) -> bool {
+        matches!(self.inner.backend, Backend::Cpu(_))
+    }
+
+    /// Whether both handles are of one device.
+    pub fn same(&self, other: &Device) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// Starts the device's random numbers anew: the same seed and the same calls give the same bits.
+    pub fn seed(&self, seed: u64) {
+        self.inner.seed.store(seed, Ordering::Relaxed);
+        self.inner.stream.store(0, Ordering::Relaxed);
+    }
+
+    /// The key of the next random tensor.
+    pub(crate) fn next_key(&self) -> (u32, u32) {
+        let stream = self.inner.stream.fetch_add(1, Ordering::Relaxed);
+        // SplitMix64 spreads seed and stream over both words (Steele, Lea & Flood 2014).
+        let mut z = self.inner.seed.load(Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(stream);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^= z >> 31;
+        (z as u32, (z >> 32) as u32)
+    }
+
+    /// Runs everything that is pending and waits for it.
+    ///
+    /// # Errors
+    /// What went wrong in the pending work, such as an index out of range.
+    pub fn sync(&self) -> Result<()> {
+        pollster::block_on(self.sync_async())
+    }
+
+    /// [`Device::sync`] without blocking.
+    ///
+    /// # Errors
+    /// As [`Device::sync`].
+    pub async fn sync_async(&self) -> Result<()> {
+        self.flush_pending()?;
+        match &self.inner.backend {
+            Backend::Gpu(gpu) => gpu.wait().await,
+            Backend::Cpu(_) | Backend::Null(_) => Ok(()),
+        }
+    }
+
+    /// Device memory held for tensors. Zeros on the CPU reference.
+    pub fn memory(&self) -> Memory {
+        match &self.inner.backend {
+            Backend::Gpu(gpu) => gpu.gpu.memory(),
+            Backend::Cpu(_) | Backend::Null(_) => Memory::default(),
+        }
+    }
+
+    /// Counts of submissions, dispatches, compiled kernels, plans and bind groups so far. On the CPU reference a flush counts
+    /// as a submission and an op as a dispatch.
+    pub fn stats(&self) -> Stats {
+        match &self.inner.backend {
+            Backend::Gpu(gpu) => gpu.gpu.stats(),
+            Backend::Cpu(cpu) => Stats {
+                submits: cpu.flushes.load(Ordering::Relaxed),
+                dispatches: cpu.ops.load(Ordering::Relaxed),
+                ..Stats::default()
+            },
+            Backend::Null(null) => {
+                let plans = lock(&null.plans);
+                Stats {
+                    submits: plans.len() as u64,
+                    dispatches: plans.iter().map(|p| p.kernels.len() as u64).sum(),
+                    plans_built: plans.len() as u64,
+                    ..Stats::default()
+                }
+            }
+        }
+    }
+
+    /// Gives unused device memory back to the system.
+    pub fn trim(&self) {
+        if let Backend::Gpu(gpu) = &self.inner.backend {
+            gpu.trim();
+        }
+    }
+
+    /// What a null device has planned so far; empty on others.
+    pub fn planned(&self) -> Vec<PlanSummary> {
+        match &self.inner.backend {
+            Backend::Null(null) => lock(&null.plans).clone(),
+            Backend::Gpu(_) | Backend::Cpu(_) => Vec::new(),
+        }
+    }
+
+    pub(crate) fn context(&self) -> &Arc<Context> {
+        &self.inner.context
+    }
+
+    /// Puts an array onto the device.
+    #[track_caller]
+    pub(crate) fn upload(&self, array: Array) -> Var {
+        let meta = crate::graph::Meta::new(array.shape(), array.dtype());
+        let value = match &self.inner.backend {
+            Backend::Gpu(gpu) => gpu.upload(&array),
+            Backend::Cpu(_) => Ok(Arc::new(array) as Value),
+            Backend::Null(_) => Ok(Arc::new(()) as Value),
+        };
+        match value {
+            Ok(value) => Var::data(meta, value, self.context()),
+            Err(error) => {
+                let at = std::panic::Location::caller();
+                Var::failed(error.or_at(at), self.context(), at)
+            }
+        }
+    }
+
+    /// Computes `targets`, each into a buffer of its own.
+    pub(crate) fn flush(&self, targets: &[Var]) -> Result<()> {
+        targets.iter().try_for_each(Var::check)?;
+        self.run(targets, &[])
+    }
+
+    /// Computes every pending value that somebody holds.
+    pub(crate) fn flush_pending(&self) -> Result<()> {
+        let _one_at_a_time = lock(&self.inner.flushing);
+        let pending: Vec<Var> = self.inner.context.take_pending().into_iter().map(Var).collect();
+        let held: Vec<Var> = pending.iter().filter(|v| v.0.is_held() && !v.0.has_value()).cloned().collect();
+        let outcome = self.run(&[], &held);
+        if outcome.is_err() {
+            let nodes: Vec<_> = held.iter().map(|v| v.0.clone()).collect();
+            self.inner.context.restore_pending(&nodes);
+        }
+        outcome
+    }
+
+    /// Flushes where many nodes were recorded without one. An error is left for the next read to meet.
+    pub(crate) fn flush_if_long(&self) {
+        if self.inner.context.unflushed() >= AUTO_FLUSH
+            && let Err(error) = self.flush_pending()
+        {
+            log::warn!("an automatic flush failed: {error}");
+        }
+    }
+
+    fn run(&self, targets: &[Var], also: &[Var]) -> Result<()> {
+        match &self.inner.backend {
+            Backend::Gpu(gpu) => gpu.flush(targets, also),
+            Backend::Cpu(cpu) => cpu.flush(targets, also),
+            Backend::Null(null) => null.flush(targets, also),
+        }
+    }
+
+    /// Computes and reads a value.
+    pub(crate) async fn read(&self, var: &Var) -> Result<Array> {
+        var.check()?;
+        let base = readable(var);
+        self.flush(std::slice::from_ref(&base))?;
+        match &self.inner.backend {
+            Backend::Gpu(gpu) => Ok(from_bytes(&gpu.read(&base).await?, var.meta())),
+            Backend::Cpu(_) => {
+                let array = cpu::host_array(&base)?;
+                Ok(array.strided(&crate::layout::Layout::contiguous(var.shape().clone())))
+            }
+            Backend::Null(_) => Err(Error::unsupported("read", "the null device computes nothing")),
+        }
+    }
+}
+
+/// The node whose buffer holds the elements of `var` in order: views that change no element's place are looked through.
+fn readable(var: &Var) -> Var {
+    let mut var = var.clone();
+    while !var.0.has_value() {
+        let in_place = matches!(var.0.kernel(), Kernel::View(View::Identity | View::Reshape(_)));
+        let next = if in_place { var.0.with_inputs(|inputs| inputs.first().cloned()) } else { None };
+        match next {
+            Some(next) => var = next,
+            None => break,
+        }
+    }
+    var
+}
+
+impl Default for Device {
+    /// The device that `WGRAD_DEVICE` names; without it the best GPU adapter, or the CPU reference where there is none. One
+    /// device is shared by all calls.
+    ///
+    /// Where `WGRAD_DEVICE` names nothing that exists, the CPU reference is used and the log says so.
+    fn default() -> Device {
+        static DEFAULT: OnceLock<Device> = OnceLock::new();
+        DEFAULT
+            .get_or_init(|| {
+                start_log();
+                let opened = match &env::get().device {
+                    Some(name) => Device::named(name),
+                    None => Device::gpu(),
+                };
+                opened.unwrap_or_else(|error| {
+                    log::warn!("using the CPU reference: {error}");
+                    Device::cpu()
+                })
+            })
+            .clone()
+    }
+}
+
+impl std::fmt::Debug for Device {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Device({}, {})", self.inner.info.name, self.inner.info.backend)
+    }
+}
+
+/// Starts env_logger where `WGRAD_LOG`, `RUST_LOG` or `WGRAD_DEBUG` asks for a log and the program has not set one up.
+fn start_log() {
+    let env = env::get();
+    let filter = env.log.clone().or_else(|| (env.debug > 0).then(|| "wgrad=info".to_owned()));
+    if let Some(filter) = filter {
+        // An error means that the program has its own logger, which is as good.
+        let _ = env_logger::Builder::new().parse_filters(&filter).try_init();
+    }
+}

@@ -1,0 +1,272 @@
+//! Statements for straight-line code over an index space.
+
+use crate::codegen::writer::Writer;
+use crate::codegen::{Bound, ParamSource, word};
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::layout::Layout;
+use crate::schedule::group::{Body, What};
+
+/// How the code is told which element it is at.
+pub enum Space<'a> {
+    /// By one row-major index, the expression `index`. With `vec4` it counts groups of four elements, and `numel` is an
+    /// expression for the number of elements, at which gathers stop.
+    Linear { index: &'a str, vec4: bool, numel: &'a str },
+    /// By an index over the dims that a reduction keeps and one over the `dims` that it reduces. With `vec4` the latter
+    /// counts groups of four elements.
+    Split { kept: &'a str, reduced: &'a str, dims: &'a [usize], vec4: bool },
+}
+
+/// A value in a register.
+#[derive(Clone)]
+pub struct Value {
+    /// Name or expression.
+    pub name: String,
+    pub dtype: DType,
+    /// Whether it is a `vec4` of four neighbours; else one value (which may stand for four equal ones).
+    pub vec4: bool,
+}
+
+impl Value {
+    /// The expression of component `c`.
+    fn component(&self, c: usize) -> String {
+        if self.vec4 { format!("{}.{}", self.name, ["x", "y", "z", "w"][c]) } else { self.name.clone() }
+    }
+
+    /// The value as a `vec4` expression of its register type.
+    pub fn splat(&self) -> String {
+        if self.vec4 { self.name.clone() } else { format!("vec4<{}>({})", self.dtype.wgsl(), self.name) }
+    }
+}
+
+/// Writes statements that compute every instruction of `body`; returns their values. `result` is what `What::Result` stands for.
+pub fn emit(writer: &mut Writer, body: &Body, space: &Space, result: Option<&Value>) -> Result<Vec<Value>> {
+    let mut values: Vec<Value> = Vec::with_capacity(body.code.len());
+    for inst in &body.code {
+        let value = match &inst.what {
+            What::Result => match result {
+                Some(value) => value.clone(),
+                None => Value { name: "0".into(), dtype: inst.dtype, vec4: false },
+            },
+            What::Copy(from) => values[*from].clone(),
+            What::Scalar(node) => {
+                let source = ParamSource::Scalar { node: *node, dtype: inst.dtype };
+                let param = writer.param(inst.dtype.wgsl_storage(), source);
+                let name = if inst.dtype == DType::Bool { format!("({param} != 0u)") } else { param };
+                Value { name, dtype: inst.dtype, vec4: false }
+            }
+            What::Load(leaf) => {
+                let leaf = &body.leaves[*leaf];
+                load(writer, Bound::Source(leaf.source), &leaf.layout, leaf.dtype, space)?
+            }
+            What::Index(layout) => {
+                let access = access(writer, layout, space)?;
+                let (name, vec4) = match access {
+                    At::One(offset) => (writer.let_(&offset), false),
+                    At::Quad { first, .. } => (writer.let_(&format!("{first} + vec4<u32>(0u, 1u, 2u, 3u)")), true),
+                    At::Four(offsets) => (writer.let_(&format!("vec4<u32>({})", offsets.join(", "))), true),
+                };
+                Value { name, dtype: DType::U32, vec4 }
+            }
+            What::Call { function, field, args } => {
+                writer.paste(&function.source);
+                writer.untrusted |= !function.trusted;
+                let args: Vec<&Value> = args.iter().map(|&a| &values[a]).collect();
+                let field = field.map_or(String::new(), |f| format!(".{f}"));
+                let call = |c: usize| {
+                    let list: Vec<String> = args.iter().map(|a| a.component(c)).collect();
+                    format!("{}({}){field}", function.name, list.join(", "))
+                };
+                let vec4 = args.iter().any(|a| a.vec4);
+                let text = if vec4 {
+                    let calls: Vec<String> = (0..4).map(call).collect();
+                    format!("vec4<{}>({})", inst.dtype.wgsl(), calls.join(", "))
+                } else {
+                    call(0)
+                };
+                Value { name: writer.let_(&text), dtype: inst.dtype, vec4 }
+            }
+        };
+        values.push(value);
+    }
+    Ok(values)
+}
+
+/// Writes a load.
+fn load(writer: &mut Writer, bound: Bound, layout: &Layout, dtype: DType, space: &Space) -> Result<Value> {
+    let access = access(writer, layout, space)?;
+    let quad = matches!(access, At::Quad { .. });
+    let buffer = writer.bind(bound, dtype, quad, false);
+    let (text, vec4) = match access {
+        At::One(offset) => (format!("{buffer}[{offset}]"), false),
+        At::Quad { first, aligned } => match aligned {
+            Some(group) => (format!("{buffer}[{group}]"), true),
+            None => (format!("{buffer}[({first}) / 4u]"), true),
+        },
+        At::Four(offsets) => {
+            let loads: Vec<String> = offsets.iter().map(|o| format!("{buffer}[{o}]")).collect();
+            (format!("vec4<{}>({})", dtype.wgsl_storage(), loads.join(", ")), true)
+        }
+    };
+    let text = match (dtype, vec4) {
+        (DType::Bool, false) => format!("{text} != 0u"),
+        (DType::Bool, true) => format!("{text} != vec4<u32>(0u)"),
+        _ => text,
+    };
+    Ok(Value { name: writer.let_(&text), dtype, vec4 })
+}
+
+/// Where the elements that one step of the code works on lie.
+enum At {
+    /// One element (or four equal ones).
+    One(String),
+    /// Four neighbours from element offset `first`, a multiple of four; `aligned` is that offset in fours, where it is at hand.
+    Quad { first: String, aligned: Option<String> },
+    /// Four elements anywhere.
+    Four(Vec<String>),
+}
+
+fn access(writer: &mut Writer, layout: &Layout, space: &Space) -> Result<At> {
+    match space {
+        Space::Linear { index, vec4: false, .. } => Ok(At::One(offset(writer, layout, index)?)),
+        Space::Linear { index, vec4: true, numel } => {
+            if layout.is_single() {
+                return Ok(At::One(offset(writer, layout, "0u")?));
+            }
+            let flat = layout.collapsed();
+            if flat.offset == 0 && flat.shape.rank() == 1 && flat.strides[0] == 1 {
+                return Ok(At::Quad { first: format!("({index} * 4u)"), aligned: Some((*index).to_owned()) });
+            }
+            match inner_run(&flat) {
+                Run::Unit => {
+                    let first = writer.let_(&format!("{index} * 4u"));
+                    Ok(At::Quad { first: offset(writer, &flat, &first)?, aligned: None })
+                }
+                Run::Constant => {
+                    let first = writer.let_(&format!("{index} * 4u"));
+                    Ok(At::One(offset(writer, &flat, &first)?))
+                }
+                Run::Other => {
+                    let mut offsets = Vec::with_capacity(4);
+                    for c in 0..4 {
+                        // The last group may reach past the end.
+                        let element = writer.let_(&format!("min({index} * 4u + {c}u, {numel} - 1u)"));
+                        offsets.push(offset(writer, &flat, &element)?);
+                    }
+                    Ok(At::Four(offsets))
+                }
+            }
+        }
+        Space::Split { kept, reduced, dims, vec4 } => {
+            let (outer, inner) = split(layout, dims);
+            let base = if outer.is_single() && outer.offset == 0 { None } else { Some(offset(writer, &outer, kept)?) };
+            let add = |rest: String| match &base {
+                Some(base) => format!("{base} + {rest}"),
+                None => rest,
+            };
+            if inner.is_single() {
+                return Ok(At::One(base.unwrap_or_else(|| "0u".into())));
+            }
+            if !vec4 {
+                let rest = offset(writer, &inner, reduced)?;
+                return Ok(At::One(add(rest)));
+            }
+            let flat = inner.collapsed();
+            let aligned = |l: &Layout| l.offset % 4 == 0 && l.strides.iter().all(|s| s % 4 == 0);
+            if flat.shape.rank() == 1 && flat.strides[0] == 1 && aligned(&outer.collapsed()) {
+                return Ok(At::Quad { first: add(format!("{reduced} * 4u")), aligned: None });
+            }
+            let mut offsets = Vec::with_capacity(4);
+            for c in 0..4 {
+                let element = writer.let_(&format!("{reduced} * 4u + {c}u"));
+                let rest = offset(writer, &flat, &element)?;
+                offsets.push(add(rest));
+            }
+            Ok(At::Four(offsets))
+        }
+    }
+}
+
+/// Splits a layout into the walk over the dims that a reduction keeps (with the offset) and over those that it reduces.
+pub fn split(layout: &Layout, dims: &[usize]) -> (Layout, Layout) {
+    let pick = |reduced: bool, offset: isize| {
+        let chosen: Vec<usize> = (0..layout.shape.rank()).filter(|d| dims.contains(d) == reduced).collect();
+        Layout {
+            shape: chosen.iter().map(|&d| layout.shape[d]).collect(),
+            strides: chosen.iter().map(|&d| layout.strides[d]).collect(),
+            offset,
+        }
+    };
+    (pick(false, layout.offset), pick(true, 0))
+}
+
+/// What four neighbours that start at a multiple of four have in common.
+enum Run {
+    /// They are four neighbours in memory, at a multiple of four.
+    Unit,
+    /// They are one element.
+    Constant,
+    /// Nothing.
+    Other,
+}
+
+fn inner_run(flat: &Layout) -> Run {
+    let Some(last) = flat.shape.rank().checked_sub(1) else { return Run::Constant };
+    if flat.strides[last] == 1 {
+        let whole = last == 0 || (flat.shape[last] % 4 == 0 && flat.strides[..last].iter().all(|s| s % 4 == 0));
+        return if whole && flat.offset % 4 == 0 { Run::Unit } else { Run::Other };
+    }
+    if flat.strides[last] == 0 && flat.shape[last].is_multiple_of(4) {
+        return Run::Constant;
+    }
+    Run::Other
+}
+
+/// Writes statements that map the row-major index `index` to an element offset; returns the offset's expression.
+/// Strides travel as wrapping u32, so that negative ones need no case of their own.
+pub fn offset(writer: &mut Writer, layout: &Layout, index: &str) -> Result<String> {
+    if let Some((low, high)) = layout.span() {
+        debug_assert!(low >= 0);
+        word(high as usize)?;
+    }
+    let flat = layout.collapsed();
+    let mut terms: Vec<String> = Vec::new();
+    let mut rest = index.to_owned();
+    if !flat.is_single() {
+        for d in (0..flat.shape.rank()).rev() {
+            let here = if d == 0 {
+                rest.clone()
+            } else {
+                let size = writer.constant(word(flat.shape[d])?);
+                let quotient = writer.let_(&format!("{rest} / {size}"));
+                let remainder = format!("({rest} - {quotient} * {size})");
+                rest = quotient;
+                remainder
+            };
+            match flat.strides[d] {
+                0 => {}
+                1 => terms.push(here),
+                stride => {
+                    let stride = writer.constant(stride as i32 as u32);
+                    terms.push(format!("{here} * {stride}"));
+                }
+            }
+        }
+    }
+    if flat.offset != 0 {
+        terms.push(writer.constant(word(flat.offset as usize)?));
+    }
+    Ok(if terms.is_empty() { "0u".into() } else { terms.join(" + ") })
+}
+
+/// Writes a store of `value` at `index` (an element, or a group of four if `vec4`) of a buffer in row-major order.
+pub fn store(writer: &mut Writer, bound: Bound, index: &str, value: &Value, vec4: bool) {
+    let buffer = writer.bind(bound, value.dtype, vec4, true);
+    let text = match (vec4, value.dtype) {
+        (false, DType::Bool) => format!("select(0u, 1u, {})", value.name),
+        (false, _) => value.name.clone(),
+        (true, DType::Bool) => format!("select(vec4<u32>(0u), vec4<u32>(1u), {})", value.splat()),
+        (true, _) => value.splat(),
+    };
+    writer.line(&format!("{buffer}[{index}] = {text};"));
+}

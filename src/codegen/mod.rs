@@ -1,0 +1,96 @@
+//! WGSL text from groups.
+//!
+//! Kernels are built from pieces that stand in shader files and from single-assignment statements; shader code is never
+//! edited as text. Sizes, strides, offsets and scalars are parameters, so equal structure means equal text, and a
+//! pipeline is compiled once for each distinct text.
+
+mod elementwise;
+mod expr;
+mod reduce;
+mod routine;
+mod writer;
+
+pub use writer::KernelText;
+
+use std::sync::Arc;
+
+use crate::caps::Caps;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::schedule::group::{Core, Group};
+use crate::schedule::snapshot::{Snapshot, Source};
+
+/// A buffer that a kernel binds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Bound {
+    /// A leaf or the stored value of a pending node.
+    Source(Source),
+    /// Temporary storage within one group.
+    Scratch(usize),
+}
+
+/// Where a kernel parameter's bits come from at each run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParamSource {
+    /// Fixed by the plan.
+    Const(u32),
+    /// The value of the scalar node at this position.
+    Scalar { node: usize, dtype: DType },
+    /// A number that identifies the node at this position in an index fault.
+    Tag { node: usize },
+}
+
+/// One dispatch.
+pub struct Call {
+    pub kernel: Arc<KernelText>,
+    /// Buffers in binding order.
+    pub bound: Vec<Bound>,
+    /// Parameters in order.
+    pub params: Vec<ParamSource>,
+    pub workgroups: u64,
+    /// Bytes that the kernel touches at least, for splitting very long flushes.
+    pub work: u64,
+}
+
+/// The dispatches of a group and the scratch buffers they share, in bytes.
+pub struct Calls {
+    pub calls: Vec<Call>,
+    pub scratch: Vec<u64>,
+}
+
+/// Prints a group.
+///
+/// # Errors
+/// Where an index does not fit u32, or a routine cannot run at this size.
+pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps) -> Result<Calls> {
+    let result = match &group.core {
+        Core::Elementwise => elementwise::generate(group, snap, caps),
+        Core::Reduce { node, reduce, body, value } => {
+            reduce::generate(group, snap, caps, reduce::Parts { node: *node, reduce, body, value: *value })
+        }
+        Core::Routine { node, routine, inputs } => routine::generate(group, snap, caps, *node, &**routine, inputs),
+    };
+    let blamed = match &group.core {
+        Core::Elementwise => group.members.first(),
+        Core::Reduce { node, .. } | Core::Routine { node, .. } => Some(node),
+    };
+    result.map_err(|error| match blamed {
+        Some(&node) => error.or_at(snap.nodes[node].0.at),
+        None => error,
+    })
+}
+
+/// A size or stride as a shader word.
+fn word(value: usize) -> Result<u32> {
+    u32::try_from(value).map_err(|_| Error::TooLarge {
+        op: "index arithmetic".into(),
+        bytes: value as u64,
+        limit: u64::from(u32::MAX),
+        at: Default::default(),
+    })
+}
+
+/// Invocations in a workgroup of the generated kernels.
+fn workgroup_size(caps: &Caps) -> u32 {
+    caps.max_invocations.min(256)
+}

@@ -1,0 +1,163 @@
+//! Kernels of routines: a shader file behind generated parameters, accessors and stores.
+
+use crate::caps::Caps;
+use crate::codegen::expr::{self, Space, Value};
+use crate::codegen::writer::Writer;
+use crate::codegen::{Bound, Calls, ParamSource, word};
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::graph::Meta;
+use crate::graph::kernel::{Access, Operand, Routine, Slot, Stage};
+use crate::layout::Layout;
+use crate::schedule::group::{Group, Leaf};
+use crate::schedule::snapshot::{Snapshot, Source};
+
+pub fn generate(
+    group: &Group,
+    snap: &Snapshot,
+    caps: &Caps,
+    node: usize,
+    routine: &dyn Routine,
+    inputs: &[Leaf],
+) -> Result<Calls> {
+    let meta = snap.nodes[node].meta();
+    let operands: Vec<Operand> = inputs
+        .iter()
+        .map(|leaf| Operand {
+            meta: Meta { shape: leaf.layout.shape.clone(), dtype: leaf.dtype },
+            layout: leaf.layout.clone(),
+        })
+        .collect();
+    let output = Operand { meta: meta.clone(), layout: Layout::contiguous(meta.shape.clone()) };
+    word(meta.numel())?;
+    for operand in &operands {
+        word(operand.layout.span().map_or(0, |(_, high)| high as usize))?;
+    }
+    let stages = routine.stages(&operands, &output, caps)?;
+    let mut scratch: Vec<(u64, DType)> = Vec::new();
+    for write in stages.iter().flat_map(|s| &s.writes) {
+        if let (Slot::Scratch(k), Some((numel, dtype))) = (write.slot, write.scratch) {
+            if scratch.len() <= k {
+                scratch.resize(k + 1, (0, DType::F32));
+            }
+            let bytes = numel as u64 * dtype.size() as u64;
+            scratch[k] = (scratch[k].0.max(bytes), dtype);
+        }
+    }
+    let printer = Printer { group, snap, node, inputs, operands: &operands, scratch: &scratch };
+    let last = stages.len().saturating_sub(1);
+    let fuses = routine.fuses_epilogue();
+    let calls =
+        stages.iter().enumerate().map(|(k, s)| printer.stage(s, fuses && k == last)).collect::<Result<Vec<_>>>()?;
+    Ok(Calls { calls, scratch: scratch.iter().map(|(bytes, _)| *bytes).collect() })
+}
+
+struct Printer<'a> {
+    group: &'a Group,
+    snap: &'a Snapshot,
+    node: usize,
+    inputs: &'a [Leaf],
+    operands: &'a [Operand],
+    scratch: &'a [(u64, DType)],
+}
+
+impl Printer<'_> {
+    fn bound(&self, slot: Slot) -> (Bound, DType) {
+        match slot {
+            Slot::Input(i) => (Bound::Source(self.inputs[i].source), self.inputs[i].dtype),
+            Slot::Output => (Bound::Source(Source::Pending(self.node)), self.snap.nodes[self.node].dtype()),
+            Slot::Scratch(k) => (Bound::Scratch(k), self.scratch.get(k).map_or(DType::F32, |s| s.1)),
+        }
+    }
+
+    fn stage(&self, stage: &Stage, runs_epilogue: bool) -> Result<crate::codegen::Call> {
+        let mut writer = Writer::default();
+        writer.checks_indices = stage.checks_indices;
+        for (name, value) in &stage.consts {
+            writer.const_u32(name, *value);
+        }
+        for (name, value) in &stage.params {
+            writer.named_param(name, value.wgsl(), ParamSource::Const(value.bits()));
+        }
+        let mut touched = 0;
+        for read in &stage.reads {
+            let (bound, dtype) = self.bound(read.slot);
+            touched += self.bytes(read.slot);
+            match read.access {
+                Access::Raw => {
+                    self.raw(&mut writer, read.name, bound, dtype, false, stage);
+                }
+                Access::RawVec4 => {
+                    self.raw(&mut writer, read.name, bound, dtype, true, stage);
+                }
+                Access::Logical => {
+                    let layout = match read.slot {
+                        Slot::Input(i) => self.operands[i].layout.clone(),
+                        _ => Layout::contiguous([(self.bytes(read.slot) / 4) as usize]),
+                    };
+                    let offset = expr::offset(&mut writer, &layout, "i")?;
+                    let buffer = writer.bind(bound, dtype, false, false);
+                    let statements = writer.take_body();
+                    let test = if dtype == DType::Bool { " != 0u" } else { "" };
+                    writer.function(&format!(
+                        "fn load_{}(i: u32) -> {} {{\n{statements}    return {buffer}[{offset}]{test};\n}}\n",
+                        read.name,
+                        dtype.wgsl()
+                    ));
+                }
+            }
+        }
+        for write in &stage.writes {
+            let (bound, dtype) = self.bound(write.slot);
+            touched += self.bytes(write.slot);
+            let is_output = write.slot == Slot::Output;
+            let name = if is_output { "store".to_owned() } else { format!("store_{}", write.name) };
+            let ty = if write.vec4 { format!("vec4<{}>", dtype.wgsl()) } else { dtype.wgsl().to_owned() };
+            let value = Value { name: "value".into(), dtype, vec4: write.vec4 };
+            if is_output && runs_epilogue {
+                let numel = writer.constant(word(self.group.numel)?);
+                let space = Space::Linear { index: "i", vec4: write.vec4, numel: &numel };
+                let values = expr::emit(&mut writer, &self.group.body, &space, Some(&value))?;
+                for &(value, node) in &self.group.outputs {
+                    let target = Bound::Source(Source::Pending(node));
+                    expr::store(&mut writer, target, "i", &values[value], write.vec4);
+                }
+            } else {
+                expr::store(&mut writer, bound, "i", &value, write.vec4);
+            }
+            let statements = writer.take_body();
+            writer.function(&format!("fn {name}(i: u32, value: {ty}) {{\n{statements}}}\n"));
+        }
+        if stage.checks_indices {
+            let tag = writer.param("u32", ParamSource::Tag { node: self.node });
+            writer.function(&format!(
+                "// Notes the first index that is out of range; the next read returns it as an error.\n\
+                 fn report_index(index: i32, bound: u32) {{\n    \
+                 if (atomicAdd(&index_fault[0], 1u) == 0u) {{\n        \
+                 atomicStore(&index_fault[1], {tag});\n        \
+                 atomicStore(&index_fault[2], u32(index));\n        \
+                 atomicStore(&index_fault[3], bound);\n    }}\n}}\n"
+            ));
+        }
+        Ok(writer.finish(stage.name.to_owned(), stage.source, stage.workgroups, touched))
+    }
+
+    /// Binds a bare array under the routine's own name. A buffer that the stage also writes is bound once, writable.
+    fn raw(&self, writer: &mut Writer, name: &str, bound: Bound, dtype: DType, vec4: bool, stage: &Stage) {
+        let writable = stage.writes.iter().any(|w| self.bound(w.slot).0 == bound);
+        let actual = writer.named_bind(name, bound, dtype, vec4, writable);
+        if actual != name {
+            // One operand used twice (`x.matmul(&x)`): WGSL has no aliases for variables, so bind it again under its own
+            // name; both bindings are read-only.
+            writer.rebind(name, bound, dtype, vec4);
+        }
+    }
+
+    fn bytes(&self, slot: Slot) -> u64 {
+        match slot {
+            Slot::Input(i) => self.operands[i].meta.bytes(),
+            Slot::Output => self.snap.nodes[self.node].meta().bytes(),
+            Slot::Scratch(k) => self.scratch.get(k).map_or(0, |s| s.0),
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Puts a kernel's text together: parameters, bindings, pasted functions, body.
+
+use std::collections::HashSet;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use crate::codegen::{Bound, Call, ParamSource};
+use crate::dtype::DType;
+use crate::ops::elementwise::PRELUDE;
+use crate::schedule::snapshot::hash_text;
+
+/// A kernel's text and interface.
+#[derive(Debug)]
+pub struct KernelText {
+    /// For logs and labels.
+    pub name: String,
+    /// Complete WGSL.
+    pub wgsl: String,
+    /// Whether each storage binding is written.
+    pub writable: Vec<bool>,
+    /// Bytes of the parameter block; 0 if there is none.
+    pub params_bytes: u32,
+    /// Whether the index-fault buffer is bound after the others.
+    pub checks_indices: bool,
+    /// Whether all of the text is from this crate. Text with users' functions is compiled with all run-time checks.
+    pub trusted: bool,
+    /// Hash of the text.
+    pub key: u128,
+}
+
+/// A storage binding.
+struct Binding {
+    name: String,
+    element: &'static str,
+    vec4: bool,
+    bound: Bound,
+    writable: bool,
+}
+
+/// Collects the pieces of a kernel.
+#[derive(Default)]
+pub struct Writer {
+    params: Vec<(String, &'static str, ParamSource)>,
+    bindings: Vec<Binding>,
+    pasted: Vec<Arc<str>>,
+    pasted_texts: HashSet<u128>,
+    consts: String,
+    functions: String,
+    /// The statements of the function that is being written.
+    pub body: String,
+    temporaries: usize,
+    pub checks_indices: bool,
+    pub untrusted: bool,
+}
+
+impl Writer {
+    /// A parameter under a generated name; returns the expression that reads it.
+    pub fn param(&mut self, kind: &'static str, source: ParamSource) -> String {
+        if let Some((name, ..)) =
+            self.params.iter().find(|(_, k, s)| *k == kind && *s == source && !matches!(s, ParamSource::Const(_)))
+        {
+            return format!("params.{name}");
+        }
+        let name = format!("p{}", self.params.len());
+        self.named_param(&name, kind, source)
+    }
+
+    /// A parameter under the given name.
+    pub fn named_param(&mut self, name: &str, kind: &'static str, source: ParamSource) -> String {
+        self.params.push((name.to_owned(), kind, source));
+        format!("params.{name}")
+    }
+
+    /// A u32 parameter fixed by the plan.
+    pub fn constant(&mut self, value: u32) -> String {
+        self.param("u32", ParamSource::Const(value))
+    }
+
+    /// Binds a buffer under a generated name and returns the name. One binding serves all uses of one buffer that agree
+    /// in element type; a buffer that is written is never bound twice.
+    pub fn bind(&mut self, bound: Bound, dtype: DType, vec4: bool, writable: bool) -> String {
+        let name = format!("b{}", self.bindings.len());
+        self.named_bind(&name, bound, dtype, vec4, writable)
+    }
+
+    /// [`Writer::bind`] under the given name, where the buffer is not bound yet.
+    pub fn named_bind(&mut self, name: &str, bound: Bound, dtype: DType, vec4: bool, writable: bool) -> String {
+        let element = dtype.wgsl_storage();
+        if let Some(old) = self.bindings.iter_mut().find(|b| b.bound == bound && b.vec4 == vec4 && b.element == element)
+        {
+            old.writable |= writable;
+            return old.name.clone();
+        }
+        self.bindings.push(Binding { name: name.to_owned(), element, vec4, bound, writable });
+        name.to_owned()
+    }
+
+    /// Binds a buffer that is bound for reading already once more under another name.
+    pub fn rebind(&mut self, name: &str, bound: Bound, dtype: DType, vec4: bool) {
+        self.bindings.push(Binding {
+            name: name.to_owned(),
+            element: dtype.wgsl_storage(),
+            vec4,
+            bound,
+            writable: false,
+        });
+    }
+
+    /// Pastes a shader file once.
+    pub fn paste(&mut self, source: &Arc<str>) {
+        if self.pasted_texts.insert(hash_text(source)) {
+            self.pasted.push(source.clone());
+        }
+    }
+
+    /// Adds `const NAME: u32 = value;`.
+    pub fn const_u32(&mut self, name: &str, value: u32) {
+        // Writing to a String cannot fail, here and below.
+        let _ = writeln!(self.consts, "const {name}: u32 = {value}u;");
+    }
+
+    /// Adds a complete function.
+    pub fn function(&mut self, text: &str) {
+        self.functions.push_str(text);
+    }
+
+    /// Takes the statements written so far.
+    pub fn take_body(&mut self) -> String {
+        std::mem::take(&mut self.body)
+    }
+
+    /// Writes one statement of the body.
+    pub fn line(&mut self, text: &str) {
+        let _ = writeln!(self.body, "    {text}");
+    }
+
+    /// Writes `let tN = value;` and returns `tN`.
+    pub fn let_(&mut self, value: &str) -> String {
+        let name = format!("t{}", self.temporaries);
+        self.temporaries += 1;
+        let _ = writeln!(self.body, "    let {name} = {value};");
+        name
+    }
+
+    /// Finishes a kernel whose `main` holds the body written so far, run by `workgroup_size` invocations a workgroup with
+    /// `thread` bound to the linear invocation index.
+    pub fn finish_threads(
+        mut self,
+        name: String,
+        workgroup_size: u32,
+        threads: &str,
+        workgroups: u64,
+        work: u64,
+    ) -> Call {
+        let body = self.take_body();
+        let main = format!(
+            "@compute @workgroup_size({workgroup_size})\n\
+             fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, \
+             @builtin(local_invocation_index) lane: u32) {{\n    \
+             let thread = workgroup_index(group, groups) * {workgroup_size}u + lane;\n    \
+             if (thread >= {threads}) {{ return; }}\n{body}}}\n"
+        );
+        self.finish(name, &main, workgroups, work)
+    }
+
+    /// Finishes a kernel with `main` given as text.
+    pub fn finish(self, name: String, main: &str, workgroups: u64, work: u64) -> Call {
+        let mut wgsl = String::with_capacity(4096);
+        // Directives must come first in a module.
+        let (enables, main): (Vec<&str>, Vec<&str>) = main.lines().partition(|l| l.starts_with("enable "));
+        for line in enables {
+            let _ = writeln!(wgsl, "{line}");
+        }
+        if !self.params.is_empty() {
+            wgsl.push_str("struct Params {\n");
+            for (name, kind, _) in &self.params {
+                let _ = writeln!(wgsl, "    {name}: {kind},");
+            }
+            wgsl.push_str("}\n@group(0) @binding(0) var<uniform> params: Params;\n");
+        }
+        for (i, b) in self.bindings.iter().enumerate() {
+            let access = if b.writable { "read_write" } else { "read" };
+            let element = if b.vec4 { format!("vec4<{}>", b.element) } else { b.element.to_owned() };
+            let _ =
+                writeln!(wgsl, "@group(0) @binding({}) var<storage, {access}> {}: array<{element}>;", i + 1, b.name);
+        }
+        if self.checks_indices {
+            let _ = writeln!(
+                wgsl,
+                "@group(0) @binding({}) var<storage, read_write> index_fault: array<atomic<u32>, 8>;",
+                self.bindings.len() + 1
+            );
+        }
+        wgsl.push_str(&self.consts);
+        wgsl.push_str(PRELUDE);
+        for source in &self.pasted {
+            wgsl.push_str(source);
+            wgsl.push('\n');
+        }
+        wgsl.push_str(&self.functions);
+        for line in main {
+            wgsl.push_str(line);
+            wgsl.push('\n');
+        }
+        let key = hash_text(&wgsl);
+        let params_bytes = (self.params.len() * 4).next_multiple_of(16) as u32;
+        Call {
+            kernel: Arc::new(KernelText {
+                name,
+                wgsl,
+                writable: self.bindings.iter().map(|b| b.writable).collect(),
+                params_bytes,
+                checks_indices: self.checks_indices,
+                trusted: !self.untrusted,
+                key,
+            }),
+            bound: self.bindings.iter().map(|b| b.bound).collect(),
+            params: self.params.iter().map(|(_, _, source)| *source).collect(),
+            workgroups,
+            work,
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Shuffled mini-batches of indices.
+
+/// The indices `0..len` in mini-batches, in a new order each epoch.
+///
+/// The order depends on the seed and the number of the epoch alone: not on earlier epochs, the machine, or the version of
+/// a random number library. So a training run that resumes at epoch 7 sees what it would have seen.
+///
+/// ```
+/// use wgrad::data::Batches;
+///
+/// let batches = Batches::new(10, 4, 42);
+/// let sizes: Vec<usize> = batches.epoch(0).map(|indices| indices.len()).collect();
+/// assert_eq!(sizes, [4, 4, 2]);
+/// assert!(batches.epoch(3).eq(batches.epoch(3)));
+///
+/// assert_eq!(batches.drop_last(true).epoch(0).count(), 2);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batches {
+    len: usize,
+    batch_size: usize,
+    seed: u64,
+    drop_last: bool,
+}
+
+impl Batches {
+    /// Mini-batches of `batch_size` of the indices `0..len`; a size of 0 counts as 1.
+    pub fn new(len: usize, batch_size: usize, seed: u64) -> Batches {
+        Batches { len, batch_size: batch_size.max(1), seed, drop_last: false }
+    }
+
+    /// Whether to leave out the last batch of an epoch where it is smaller than the others (default: keep it).
+    pub fn drop_last(self, drop_last: bool) -> Batches {
+        Batches { drop_last, ..self }
+    }
+
+    /// Number of batches in an epoch.
+    pub fn per_epoch(&self) -> usize {
+        if self.drop_last { self.len / self.batch_size } else { self.len.div_ceil(self.batch_size) }
+    }
+
+    /// The batches of epoch number `epoch`, shuffled.
+    pub fn epoch(&self, epoch: usize) -> impl ExactSizeIterator<Item = Vec<usize>> + use<> {
+        let mut order: Vec<usize> = (0..self.len).collect();
+        // The seed is mixed before the epoch is added, so that seed 1 epoch 0 and seed 0 epoch 1 are unrelated.
+        let mut random = SplitMix64(mix(SplitMix64(self.seed).next().wrapping_add(epoch as u64)));
+        for last in (1..order.len()).rev() {
+            order.swap(last, random.below(last + 1));
+        }
+        let batch_size = self.batch_size;
+        (0..self.per_epoch()).map(move |batch| {
+            let start = batch * batch_size;
+            order[start..(start + batch_size).min(order.len())].to_vec()
+        })
+    }
+}
+
+/// The SplitMix64 generator (Steele, Lea and Flood, 2014): a mixed counter.
+struct SplitMix64(u64);
+
+impl SplitMix64 {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mix(self.0)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        ((u128::from(self.next()) * bound as u128) >> 64) as usize
+    }
+}
+
+fn mix(z: u64) -> u64 {
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(batches: Batches, epoch: usize) -> Vec<usize> {
+        batches.epoch(epoch).flatten().collect()
+    }
+
+    #[test]
+    fn the_generator_gives_the_published_values() {
+        let mut random = SplitMix64(1234567);
+        let values = [random.next(), random.next(), random.next()];
+        assert_eq!(values, [6457827717110365317, 3203168211198807973, 9817491932198370423]);
+    }
+
+    #[test]
+    fn the_order_is_fixed_for_ever() {
+        assert_eq!(order(Batches::new(8, 3, 42), 0), [5, 1, 7, 0, 3, 4, 2, 6]);
+        assert_eq!(order(Batches::new(8, 3, 42), 1), [7, 2, 3, 5, 6, 0, 1, 4]);
+        assert_eq!(order(Batches::new(8, 3, 43), 0), [4, 6, 7, 5, 2, 3, 1, 0]);
+    }
+
+    #[test]
+    fn every_index_comes_once_an_epoch() {
+        for epoch in 0..5 {
+            let mut seen = order(Batches::new(1437, 32, 7), epoch);
+            seen.sort_unstable();
+            assert!(seen.into_iter().eq(0..1437));
+        }
+    }
+
+    #[test]
+    fn the_last_partial_batch_is_kept_or_dropped() {
+        let sizes = |batches: Batches| batches.epoch(0).map(|b| b.len()).collect::<Vec<_>>();
+        assert_eq!(sizes(Batches::new(10, 4, 0)), [4, 4, 2]);
+        assert_eq!(sizes(Batches::new(10, 4, 0).drop_last(true)), [4, 4]);
+        assert_eq!(sizes(Batches::new(8, 4, 0).drop_last(true)), [4, 4]);
+        assert_eq!(sizes(Batches::new(3, 4, 0)), [3]);
+        assert_eq!(sizes(Batches::new(3, 4, 0).drop_last(true)), [0; 0]);
+        assert_eq!(sizes(Batches::new(0, 4, 0)), [0; 0]);
+        assert_eq!(sizes(Batches::new(2, 0, 0)), [1, 1]);
+    }
+
+    #[test]
+    fn a_shuffled_position_is_uniform() {
+        // Index 0 lands on each of 5 positions about 1,000 times in 5,000 epochs; 150 is over five standard deviations.
+        let batches = Batches::new(5, 5, 1);
+        let mut counts = [0i32; 5];
+        for epoch in 0..5000 {
+            counts[order(batches, epoch).iter().position(|&i| i == 0).unwrap()] += 1;
+        }
+        assert!(counts.iter().all(|c| (c - 1000).abs() < 150), "{counts:?}");
+    }
+}

@@ -1,0 +1,180 @@
+//! Reverse-mode automatic differentiation, graph to graph: gradients are ordinary nodes, so they fuse, are planned and can be
+//! differentiated again like any others.
+//!
+//! The walk goes through the graph in descending order of ids, so a node is reached when all its consumers have added their
+//! share to its gradient (upstream gradient times local gradient; branches of a fork add). Nothing recurses, so graphs may
+//! be of any depth.
+//!
+//! Sources: Griewank & Walther, *Evaluating Derivatives* (2008), chapter 3; Linnainmaa 1976.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::error::{Error, Result};
+use crate::graph::node::lock;
+use crate::graph::{Var, Vjp, no_grad, order, with_location};
+
+/// Computes the gradient of `loss` with respect to every leaf that it depends on and adds it to what the leaves hold.
+///
+/// `dy` is the gradient of `loss` itself, of its shape; without it `loss` must have one element.
+///
+/// # Errors
+/// [`Error::Autograd`] where `loss` has several elements and no `dy`, or depends on no leaf; errors of gradient rules.
+pub fn backward(loss: &Var, dy: Option<&Var>) -> Result<()> {
+    loss.check()?;
+    if !loss.0.tracked {
+        let detail =
+            "the tensor depends on no leaf made with requires_grad, or was made under no_grad or detach".into();
+        return Err(Error::Autograd { op: "backward".into(), detail, at: Default::default() });
+    }
+    let dy = seed("backward", loss, dy)?;
+    let mut leaves = Vec::new();
+    let walk = Walk { keep: &|var| var.0.grad_cell.is_some(), create_graph: false };
+    walk.run(&[(loss.clone(), dy)], |var, grad| leaves.push((var.clone(), grad.clone())))?;
+    for (leaf, grad) in leaves {
+        if let Some(cell) = &leaf.0.grad_cell {
+            let old = lock(&cell.grad).clone();
+            let sum = match old {
+                Some(old) => with_location(leaf.0.at, || no_grad(|| old.add(&grad))),
+                None => grad,
+            };
+            cell.replace(Some(sum));
+        }
+    }
+    Ok(())
+}
+
+/// Gradients of `outputs` (weighted by `dys`, 1 where none is given) with respect to `inputs`.
+///
+/// # Errors
+/// [`Error::Autograd`] where an output without `dy` has several elements, or an input does not take part.
+pub fn grad(outputs: &[Var], inputs: &[Var], dys: &[Option<Var>], create_graph: bool) -> Result<Vec<Var>> {
+    let mut roots = Vec::with_capacity(outputs.len());
+    for (output, dy) in outputs.iter().zip(dys) {
+        output.check()?;
+        roots.push((output.clone(), seed("grad", output, dy.as_ref())?));
+    }
+    let wanted: HashSet<u64> = inputs.iter().map(|v| v.0.id).collect();
+    let mut found: HashMap<u64, Var> = HashMap::new();
+    let walk = Walk { keep: &|var| wanted.contains(&var.0.id), create_graph };
+    walk.run(&roots, |var, grad| {
+        found.insert(var.0.id, grad.clone());
+    })?;
+    let missing = |i: usize, input: &Var| Error::Autograd {
+        op: "grad".into(),
+        detail: format!("input {i} of shape {} does not take part in computing the outputs", input.shape()),
+        at: Default::default(),
+    };
+    inputs
+        .iter()
+        .enumerate()
+        .map(|(i, input)| found.get(&input.0.id).cloned().ok_or_else(|| missing(i, input)))
+        .collect()
+}
+
+/// The gradient that a walk starts from.
+fn seed(op: &str, output: &Var, dy: Option<&Var>) -> Result<Var> {
+    match dy {
+        Some(dy) => {
+            dy.check()?;
+            if dy.shape() != output.shape() {
+                let detail = "the given gradient has another shape than the tensor";
+                return Err(Error::shape(op, detail, &[dy.shape(), output.shape()]));
+            }
+            Ok(dy.clone())
+        }
+        None if output.meta().numel() == 1 => Ok(no_grad(|| output.scalar_like(1.0).expand(output.shape()))),
+        None => Err(Error::Autograd {
+            op: op.into(),
+            detail: format!(
+                "a tensor of shape {} is no scalar; reduce it with sum() or mean(), or give its gradient",
+                output.shape()
+            ),
+            at: Default::default(),
+        }),
+    }
+}
+
+/// One reverse walk.
+struct Walk<'a> {
+    /// Nodes whose gradient is wanted.
+    keep: &'a dyn Fn(&Var) -> bool,
+    /// Whether the gradients are to be differentiated again.
+    create_graph: bool,
+}
+
+impl Walk<'_> {
+    /// Walks from `roots` and hands each wanted node's complete gradient to `found`.
+    fn run(&self, roots: &[(Var, Var)], mut found: impl FnMut(&Var, &Var)) -> Result<()> {
+        let starts: Vec<Var> = roots.iter().map(|(v, _)| v.clone()).collect();
+        // Untracked nodes stop the walk unless a gradient with respect to them is asked for.
+        let nodes = order::reachable(&starts, |var| !var.0.tracked && !(self.keep)(var));
+        let needed = self.needed(&nodes);
+        let mut grads: HashMap<u64, Var> = HashMap::new();
+        for (output, dy) in roots {
+            self.add(&mut grads, output, dy.clone());
+        }
+        for var in nodes.iter().rev() {
+            let Some(mut dy) = grads.remove(&var.0.id) else { continue };
+            for hook in var.0.hooks() {
+                dy = hook(&dy).unwrap_or(dy);
+                dy.check()?;
+            }
+            if (self.keep)(var) {
+                found(var, &dy);
+            }
+            if needed.contains(&var.0.id) && var.0.grad_cell.is_none() {
+                self.step(var, &dy, &needed, &mut grads)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Nodes on a path to a wanted one.
+    fn needed(&self, nodes: &[Var]) -> HashSet<u64> {
+        let mut needed = HashSet::new();
+        for var in nodes {
+            let below = || var.0.with_inputs(|inputs| inputs.iter().any(|i| needed.contains(&i.0.id)));
+            if (self.keep)(var) || (var.0.grad_cell.is_none() && below()) {
+                needed.insert(var.0.id);
+            }
+        }
+        needed
+    }
+
+    /// Passes the gradient of a node on to its inputs.
+    fn step(&self, var: &Var, dy: &Var, needed: &HashSet<u64>, grads: &mut HashMap<u64, Var>) -> Result<()> {
+        let node = &var.0;
+        let inputs = node.inputs();
+        let needs: Vec<bool> = inputs.iter().map(|i| needed.contains(&i.0.id)).collect();
+        if !needs.contains(&true) {
+            return Ok(());
+        }
+        let cx = Vjp { inputs: &inputs, output: var, dy, needs: &needs, create_graph: self.create_graph };
+        let rule = || with_location(node.at, || node.op.vjp(&cx));
+        let shares = if self.create_graph { rule() } else { no_grad(rule) }.map_err(|e| e.or_at(node.at))?;
+        if !self.create_graph {
+            node.mark_differentiated();
+        }
+        for ((input, share), needed) in inputs.iter().zip(shares).zip(needs) {
+            if let (true, Some(share)) = (needed, share) {
+                share.check()?;
+                if share.meta() != input.meta() {
+                    let detail = format!("the gradient rule gave {:?} for input {:?}", share.meta(), input.meta());
+                    return Err(Error::Autograd { op: node.op.name().into(), detail, at: node.at.into() });
+                }
+                with_location(node.at, || self.add(grads, input, share));
+            }
+        }
+        Ok(())
+    }
+
+    /// Branches of a fork add.
+    fn add(&self, grads: &mut HashMap<u64, Var>, var: &Var, share: Var) {
+        let sum = match grads.remove(&var.0.id) {
+            Some(old) if self.create_graph => old.add(&share),
+            Some(old) => no_grad(|| old.add(&share)),
+            None => share,
+        };
+        grads.insert(var.0.id, sum);
+    }
+}

@@ -1,0 +1,321 @@
+//! Adapters and the opened device.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+
+use super::encode::Stream;
+use super::pipeline::{Layout, LayoutKey, Pipeline};
+use super::pool::Pool;
+use super::stats::{Counters, Memory, Stats};
+use super::sticky::{Sticky, describe};
+use crate::caps::Caps;
+use crate::error::{Error, Result};
+
+/// Bytes of the index-error block.
+pub(super) const FAULT_BYTES: u64 = 32;
+
+const ADVICE: &str = "Install a driver with Vulkan, Metal or DirectX 12 support. On Debian or Ubuntu, \
+    `apt install mesa-vulkan-drivers` brings drivers for most GPUs and a software adapter that runs on any machine. \
+    WGRAD_DEVICE=cpu selects the CPU reference instead.";
+
+/// What an adapter says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdapterInfo {
+    /// The adapter's name, as its driver gives it.
+    pub name: String,
+    /// The graphics interface: `vulkan`, `metal`, `dx12` or `webgpu`.
+    pub backend: String,
+    /// Driver name and version.
+    pub driver: String,
+    /// `discrete`, `integrated`, `virtual`, `cpu` or `other`.
+    pub kind: String,
+    /// Whether shaders run on CPU cores.
+    pub software: bool,
+}
+
+impl AdapterInfo {
+    fn of(info: &wgpu::AdapterInfo) -> AdapterInfo {
+        const SOFTWARE: [&str; 5] = ["llvmpipe", "lavapipe", "swiftshader", "warp", "basic render"];
+        let name = info.name.to_lowercase();
+        let (kind, cpu) = match info.device_type {
+            wgpu::DeviceType::DiscreteGpu => ("discrete", false),
+            wgpu::DeviceType::IntegratedGpu => ("integrated", false),
+            wgpu::DeviceType::VirtualGpu => ("virtual", false),
+            wgpu::DeviceType::Cpu => ("cpu", true),
+            wgpu::DeviceType::Other => ("other", false),
+        };
+        let backend = match info.backend {
+            wgpu::Backend::Vulkan => "vulkan",
+            wgpu::Backend::Metal => "metal",
+            wgpu::Backend::Dx12 => "dx12",
+            wgpu::Backend::BrowserWebGpu => "webgpu",
+            wgpu::Backend::Gl => "gl",
+            wgpu::Backend::Noop => "noop",
+        };
+        AdapterInfo {
+            name: info.name.clone(),
+            backend: backend.into(),
+            driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+            kind: kind.into(),
+            software: cpu || SOFTWARE.iter().any(|s| name.contains(s)),
+        }
+    }
+
+    /// Lower is better. A browser does not say what its adapter is, so `other` is not the worst.
+    fn rank(&self) -> u8 {
+        match (self.software, self.kind.as_str()) {
+            (true, _) => 4,
+            (_, "discrete") => 0,
+            (_, "integrated") => 1,
+            (_, "virtual") => 2,
+            _ => 3,
+        }
+    }
+}
+
+impl fmt::Display for AdapterInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}, {}", self.name, self.backend, self.kind)?;
+        f.write_str(if self.software && self.kind != "cpu" { ", software)" } else { ")" })
+    }
+}
+
+/// Which adapter to open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Select {
+    /// Discrete before integrated before virtual before software.
+    Best,
+    /// The best adapter of one graphics interface: `vulkan`, `metal`, `dx12` or `webgpu`.
+    Backend(&'static str),
+    /// The best adapter whose name or driver contains this, in any case.
+    Name(String),
+}
+
+impl Select {
+    /// Reads a selection as `WGRAD_DEVICE` has it: `gpu`, a graphics interface, or a part of a name.
+    pub fn parse(text: &str) -> Select {
+        let text = text.trim().to_lowercase();
+        let backends = ["vulkan", "metal", "dx12", "webgpu"];
+        match backends.into_iter().find(|b| *b == text) {
+            Some(backend) => Select::Backend(backend),
+            None if text.is_empty() || text == "gpu" => Select::Best,
+            None => Select::Name(text),
+        }
+    }
+
+    fn matches(&self, info: &AdapterInfo) -> bool {
+        match self {
+            Select::Best => true,
+            Select::Backend(backend) => info.backend == *backend,
+            Select::Name(part) => {
+                let part = part.to_lowercase();
+                info.name.to_lowercase().contains(&part) || info.driver.to_lowercase().contains(&part)
+            }
+        }
+    }
+}
+
+/// One opened adapter. A clone is a cheap handle to the same device.
+#[derive(Clone)]
+pub struct Gpu(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    pub device: wgpu::Device,
+    pub queue: wgpu::Queue,
+    pub info: AdapterInfo,
+    pub caps: Caps,
+    pub params_align: u32,
+    pub pool: Arc<Pool>,
+    pub sticky: Arc<Sticky>,
+    pub counters: Counters,
+    pub layouts: Mutex<HashMap<LayoutKey, Arc<Layout>>>,
+    pub pipelines: Mutex<HashMap<u128, Arc<Pipeline>>>,
+    /// What one submission after the other goes through. Whoever holds it may take the locks of the pool and of the staging
+    /// buffers, never the other way round.
+    pub stream: Mutex<Stream>,
+    pub staging: Mutex<Vec<wgpu::Buffer>>,
+    /// Submissions that were not seen to finish yet, oldest first.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub in_flight: Mutex<std::collections::VecDeque<wgpu::SubmissionIndex>>,
+    /// Bytes written to the queue since the last submission.
+    pub uploaded: AtomicUsize,
+    pub faults: wgpu::Buffer,
+}
+
+impl fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Gpu({})", self.0.info)
+    }
+}
+
+/// The adapters that wgpu finds, best first.
+async fn candidates() -> Vec<(AdapterInfo, wgpu::Adapter)> {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    // Debug builds would switch on the driver's validation layers, which cost a lot; WGPU_VALIDATION=1 still does.
+    descriptor.flags = wgpu::InstanceFlags::empty().with_env();
+    if wgpu::Instance::enabled_backend_features().is_empty() {
+        return Vec::new();
+    }
+    let instance = wgpu::Instance::new(descriptor);
+    let adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
+    let mut found: Vec<_> = adapters.into_iter().map(|a| (AdapterInfo::of(&a.get_info()), a)).collect();
+    found.sort_by_key(|(info, _)| info.rank());
+    found
+}
+
+impl Gpu {
+    /// Opens an adapter.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`] where there is none or none opens, [`Error::UnknownDevice`] where none matches.
+    pub async fn open(select: &Select) -> Result<Gpu> {
+        let found = candidates().await;
+        let no_adapter = |detail: String| Error::NoAdapter { detail, advice: ADVICE.into() };
+        if found.is_empty() {
+            return Err(no_adapter("wgpu lists no adapters".into()));
+        }
+        let available: Vec<String> = found.iter().map(|(info, _)| info.to_string()).collect();
+        let mut failures = Vec::new();
+        for (info, adapter) in found.into_iter().filter(|(info, _)| select.matches(info)) {
+            match Gpu::connect(info.clone(), &adapter).await {
+                Ok(gpu) => return Ok(gpu),
+                Err(error) => failures.push(format!("{info}: {error}")),
+            }
+        }
+        if failures.is_empty() {
+            let asked = match select {
+                Select::Best => "gpu".to_owned(),
+                Select::Backend(backend) => (*backend).to_owned(),
+                Select::Name(name) => name.clone(),
+            };
+            return Err(Error::UnknownDevice { asked, available });
+        }
+        Err(no_adapter(failures.join("; ")))
+    }
+
+    /// The adapters of this machine, best first.
+    pub async fn adapters() -> Vec<AdapterInfo> {
+        candidates().await.into_iter().map(|(info, _)| info).collect()
+    }
+
+    async fn connect(info: AdapterInfo, adapter: &wgpu::Adapter) -> Result<Gpu, String> {
+        let wanted = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SHADER_F16;
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("wgrad"),
+            required_features: adapter.features() & wanted,
+            required_limits: adapter.limits(),
+            ..Default::default()
+        };
+        let (device, queue) = adapter.request_device(&descriptor).await.map_err(|error| error.to_string())?;
+
+        let sticky = Arc::new(Sticky::default());
+        let on_lost = Arc::clone(&sticky);
+        device.set_device_lost_callback(move |reason, message| {
+            on_lost.set(Error::DeviceLost(format!("{reason:?}: {message}")));
+        });
+        let on_error = Arc::clone(&sticky);
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            on_error.set(match &error {
+                wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory { asked: 0, in_use: 0, pooled: 0 },
+                other => Error::DeviceLost(describe(other)),
+            });
+        }));
+
+        let caps = caps(&device, &adapter.get_info(), &info);
+        let params_align = device.limits().min_uniform_buffer_offset_alignment.max(16);
+        let faults = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("index errors"),
+            size: FAULT_BYTES,
+            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        log::info!(
+            "opened {} ({}, driver {}{})",
+            info.name,
+            info.backend,
+            info.driver,
+            if info.software { ", software adapter" } else { "" }
+        );
+        Ok(Gpu(Arc::new(Inner {
+            device,
+            queue,
+            info,
+            caps,
+            params_align,
+            pool: Arc::default(),
+            sticky,
+            counters: Counters::default(),
+            layouts: Mutex::default(),
+            pipelines: Mutex::default(),
+            stream: Mutex::default(),
+            staging: Mutex::default(),
+            #[cfg(not(target_arch = "wasm32"))]
+            in_flight: Mutex::default(),
+            uploaded: AtomicUsize::new(0),
+            faults,
+        })))
+    }
+
+    /// What the adapter says of itself.
+    pub fn info(&self) -> &AdapterInfo {
+        &self.0.info
+    }
+
+    /// What the device can do.
+    pub fn caps(&self) -> &Caps {
+        &self.0.caps
+    }
+
+    /// The alignment of [`Dispatch::params_offset`](super::Dispatch::params_offset), in bytes.
+    pub fn params_align(&self) -> u32 {
+        self.0.params_align
+    }
+
+    /// Counts since the device was opened.
+    pub fn stats(&self) -> Stats {
+        self.0.counters.snapshot()
+    }
+
+    /// Counts a plan that was built, or found in the cache.
+    pub fn count_plan(&self, reused: bool) {
+        let counters = &self.0.counters;
+        Counters::bump(if reused { &counters.plans_reused } else { &counters.plans_built }, 1);
+    }
+
+    /// Device memory held for tensors.
+    pub fn memory(&self) -> Memory {
+        self.0.pool.memory()
+    }
+
+    /// Marks the device as lost, as a driver would: for tests of what happens then.
+    #[doc(hidden)]
+    pub fn lose(&self, why: &str) {
+        self.0.sticky.set(Error::DeviceLost(why.into()));
+    }
+}
+
+impl Inner {
+    /// Adds to the bytes that wait for a submission.
+    pub(super) fn note_upload(&self, bytes: usize) -> usize {
+        self.uploaded.fetch_add(bytes, Relaxed) + bytes
+    }
+}
+
+fn caps(device: &wgpu::Device, raw: &wgpu::AdapterInfo, info: &AdapterInfo) -> Caps {
+    let (limits, features) = (device.limits(), device.features());
+    let subgroups = features.contains(wgpu::Features::SUBGROUP);
+    Caps {
+        software: info.software,
+        subgroup: subgroups.then_some((raw.subgroup_min_size, raw.subgroup_max_size)),
+        max_binding: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
+        max_buffer: limits.max_buffer_size,
+        max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
+        max_workgroups: limits.max_compute_workgroups_per_dimension,
+        max_invocations: limits.max_compute_invocations_per_workgroup,
+        workgroup_memory: limits.max_compute_workgroup_storage_size,
+        f16: features.contains(wgpu::Features::SHADER_F16),
+        timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
+    }
+}

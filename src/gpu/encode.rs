@@ -1,0 +1,279 @@
+//! From a list of dispatches to submissions.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use smallvec::SmallVec;
+
+use super::bindings::{BindGroups, Key};
+use super::device::{FAULT_BYTES, Gpu, Inner};
+use super::pipeline::Pipeline;
+use super::pool::Buffer;
+use super::stats::Counters;
+use super::sticky::scoped;
+use super::sync::lock;
+use crate::error::{At, Error, Result};
+
+/// Dispatches in one submission at most.
+const SPLIT_DISPATCHES: usize = 4096;
+/// Estimated bytes that one submission touches at most, so that none runs into a driver's time-out.
+const SPLIT_WORK: u64 = 64 << 30;
+/// The arena's first size, in bytes.
+const ARENA: u64 = 256 << 10;
+
+/// A part of a buffer, bound to a kernel.
+#[derive(Clone, Debug)]
+pub struct BufferSlice {
+    /// The buffer.
+    pub buffer: Buffer,
+    /// Where the part starts, in bytes: a multiple of 256.
+    pub offset: u64,
+    /// How long it is, in bytes; rounded up to a multiple of 4.
+    pub size: u64,
+}
+
+impl BufferSlice {
+    /// The whole buffer, rounded up to 16 bytes so that its last elements can be read as a vector of four.
+    pub fn whole(buffer: &Buffer) -> BufferSlice {
+        BufferSlice { buffer: buffer.clone(), offset: 0, size: buffer.bytes().max(1).next_multiple_of(16) }
+    }
+}
+
+/// One kernel run.
+#[derive(Clone, Debug)]
+pub struct Dispatch {
+    /// The kernel.
+    pub pipeline: Arc<Pipeline>,
+    /// Its storage buffers, in the order of [`Pipeline::bindings`].
+    pub buffers: SmallVec<[BufferSlice; 8]>,
+    /// Where its parameters start in the bytes given to [`Gpu::run`]: a multiple of [`Gpu::params_align`].
+    pub params_offset: u32,
+    /// Workgroups; 0 runs nothing. [`fold`] says how they are laid out.
+    pub workgroups: u64,
+    /// Which of the caller's steps this is, for profiles.
+    pub label: u32,
+    /// An estimate of the bytes that it touches: long lists are split by the sum.
+    pub work: u64,
+}
+
+/// Lays workgroups out in two dimensions: `x` is their number up to `max`, `y` as many rows as that takes. The last row may
+/// be partly idle. `None` where two dimensions are not enough.
+pub fn fold(workgroups: u64, max: u32) -> Option<(u32, u32)> {
+    let x = workgroups.min(u64::from(max)).max(1);
+    let y = workgroups.div_ceil(x);
+    Some((u32::try_from(x).ok()?, u32::try_from(y).ok().filter(|y| *y <= max)?))
+}
+
+/// The state that submissions share. Its lock is held from the write of the parameters to the last submission that reads
+/// them.
+#[derive(Default)]
+pub(super) struct Stream {
+    pub groups: BindGroups,
+    arena: Option<wgpu::Buffer>,
+    generation: u32,
+    /// What the arena holds, from its start.
+    contents: Vec<u8>,
+    /// Whether a kernel that checks indices was submitted since the index-error block was last read.
+    pub armed: bool,
+}
+
+/// What one chunk of the work amounts to.
+struct Chunk<'a> {
+    work: &'a [Dispatch],
+    grids: &'a [(u32, u32)],
+}
+
+impl Gpu {
+    /// Runs the dispatches in order. `params` holds the parameters of all of them. One encoder, one pass and one submission,
+    /// more where the list is very long.
+    ///
+    /// # Errors
+    /// Where a dispatch does not fit its kernel or the device, where there is no memory, and the device's lasting error.
+    /// After an error the contents of the written buffers are not defined.
+    pub fn run(&self, work: &[Dispatch], params: &[u8]) -> Result<()> {
+        let inner = &*self.0;
+        inner.sticky.check()?;
+        let grids = work.iter().map(|d| inner.check(d, params.len())).collect::<Result<Vec<_>>>()?;
+        let mut stream = lock(&inner.stream);
+        inner.reserve_arena(self, &mut stream, params.len() as u64 + 256)?;
+        let (outcome, error) = scoped(&inner.device, || self.submit_all(&mut stream, work, &grids, params));
+        if let Some(error) = error {
+            stream.groups.clear();
+            stream.contents.clear();
+            return Err(inner.raised("run", 0, &error));
+        }
+        outcome
+    }
+
+    fn submit_all(&self, stream: &mut Stream, work: &[Dispatch], grids: &[(u32, u32)], params: &[u8]) -> Result<()> {
+        let inner = &*self.0;
+        inner.write_params(stream, params);
+        let mut start = 0;
+        while start < work.len() {
+            let mut touched = 0_u64;
+            let len = work[start..]
+                .iter()
+                .take(SPLIT_DISPATCHES)
+                .take_while(|d| {
+                    let first = touched == 0;
+                    touched = touched.saturating_add(d.work);
+                    first || touched <= SPLIT_WORK
+                })
+                .count();
+            let range = start..start + len;
+            inner.submit_chunk(stream, &Chunk { work: &work[range.clone()], grids: &grids[range] });
+            inner.limit_in_flight()?;
+            start += len;
+        }
+        Ok(())
+    }
+
+    /// Submits what was written to the queue, and waits for it, so that staging memory stays bounded.
+    pub(super) fn flush_uploads(&self) -> Result<()> {
+        let inner = &*self.0;
+        let (index, error) = {
+            let _stream = lock(&inner.stream);
+            scoped(&inner.device, || inner.submit(None))
+        };
+        if let Some(error) = error {
+            return Err(inner.raised("write", 0, &error));
+        }
+        inner.wait_index(Some(index))
+    }
+}
+
+impl Inner {
+    /// The grid of a dispatch, if it fits its kernel and the device.
+    fn check(&self, dispatch: &Dispatch, params_len: usize) -> Result<(u32, u32)> {
+        let pipeline = &*dispatch.pipeline;
+        let wrong = |detail: String| Err(Error::argument(pipeline.name(), detail));
+        if dispatch.buffers.len() != pipeline.bindings().len() {
+            return wrong(format!("{} buffers for {} bindings", dispatch.buffers.len(), pipeline.bindings().len()));
+        }
+        for slice in &dispatch.buffers {
+            if slice.size > self.caps.max_binding {
+                let (bytes, limit) = (slice.size, self.caps.max_binding);
+                return Err(Error::TooLarge { op: pipeline.name().into(), bytes, limit, at: At(None) });
+            }
+            let end = slice.offset.checked_add(slice.size);
+            if slice.size == 0 || end.is_none_or(|end| end > slice.buffer.capacity()) {
+                return wrong(format!("{} bytes at {} of {:?}", slice.size, slice.offset, slice.buffer));
+            }
+        }
+        if pipeline.params_bytes() > 0 {
+            let offset = dispatch.params_offset;
+            if !offset.is_multiple_of(self.params_align) || offset as usize >= params_len {
+                return wrong(format!("parameters at offset {offset} of {params_len} bytes"));
+            }
+        }
+        fold(dispatch.workgroups, self.caps.max_workgroups).map_or_else(
+            || Err(Error::unsupported(pipeline.name(), format!("{} workgroups in one dispatch", dispatch.workgroups))),
+            Ok,
+        )
+    }
+
+    /// Makes room for parameters. The arena only grows, and doubles, so this happens a few times in a program's life.
+    fn reserve_arena(&self, gpu: &Gpu, stream: &mut Stream, bytes: u64) -> Result<()> {
+        // A block may be cut short at the end of `params`, but a binding has the block's full size.
+        let bytes = bytes + self.device.limits().max_uniform_buffer_binding_size.min(64 << 10);
+        if stream.arena.as_ref().is_some_and(|arena| arena.size() >= bytes) {
+            return Ok(());
+        }
+        let size = bytes.next_power_of_two().max(ARENA);
+        let arena = gpu.create(size, wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST)?;
+        stream.arena = Some(arena);
+        stream.generation += 1;
+        stream.contents.clear();
+        stream.groups.forget_arenas_but(stream.generation);
+        Ok(())
+    }
+
+    /// Writes the parameters, unless the arena holds them already: a loop whose parameters do not change writes nothing.
+    fn write_params(&self, stream: &mut Stream, params: &[u8]) {
+        if stream.contents.starts_with(params) {
+            return;
+        }
+        stream.contents.clear();
+        stream.contents.extend_from_slice(params);
+        stream.contents.resize(params.len().next_multiple_of(4), 0);
+        if let Some(arena) = &stream.arena {
+            self.queue.write_buffer(arena, 0, &stream.contents);
+        }
+    }
+
+    fn submit_chunk(&self, stream: &mut Stream, chunk: &Chunk<'_>) {
+        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes: None });
+        let mut current: Option<&Arc<Pipeline>> = None;
+        let mut dispatches = 0;
+        for (dispatch, &(x, y)) in chunk.work.iter().zip(chunk.grids) {
+            if dispatch.workgroups == 0 {
+                continue;
+            }
+            let pipeline = &dispatch.pipeline;
+            if current.is_none_or(|current| !Arc::ptr_eq(current, pipeline)) {
+                pass.set_pipeline(&pipeline.raw);
+                current = Some(pipeline);
+            }
+            stream.armed |= pipeline.checks_indices;
+            let offset = [dispatch.params_offset];
+            let offsets: &[u32] = if pipeline.params_bytes() > 0 { &offset } else { &[] };
+            pass.set_bind_group(0, self.bind_group(stream, dispatch), offsets);
+            pass.dispatch_workgroups(x, y, 1);
+            dispatches += 1;
+        }
+        drop(pass);
+        Counters::bump(&self.counters.dispatches, dispatches);
+        if dispatches > 0 {
+            self.submit(Some(encoder.finish()));
+        }
+    }
+
+    fn bind_group<'a>(&self, stream: &'a mut Stream, dispatch: &Dispatch) -> &'a wgpu::BindGroup {
+        let pipeline = &*dispatch.pipeline;
+        let with_params = pipeline.params_bytes() > 0;
+        let key = Key {
+            layout: pipeline.layout.id,
+            generation: if with_params { stream.generation } else { 0 },
+            buffers: dispatch.buffers.iter().map(|s| (s.buffer.id(), s.offset, s.size)).collect(),
+        };
+        let arena = &stream.arena;
+        stream.groups.get(key, || {
+            Counters::bump(&self.counters.bind_groups, 1);
+            let entry = |binding: usize, buffer, offset, size| wgpu::BindGroupEntry {
+                binding: binding as u32,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer,
+                    offset,
+                    size: std::num::NonZeroU64::new(size),
+                }),
+            };
+            let mut entries: SmallVec<[wgpu::BindGroupEntry<'_>; 10]> = SmallVec::new();
+            if let (true, Some(arena)) = (with_params, arena) {
+                entries.push(entry(0, arena, 0, u64::from(pipeline.params_bytes())));
+            }
+            for (i, slice) in dispatch.buffers.iter().enumerate() {
+                entries.push(entry(i + 1, slice.buffer.raw(), slice.offset, slice.size.next_multiple_of(4)));
+            }
+            if pipeline.checks_indices {
+                entries.push(entry(dispatch.buffers.len() + 1, &self.faults, 0, FAULT_BYTES));
+            }
+            self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: None,
+                layout: &pipeline.layout.bind_group,
+                entries: &entries,
+            })
+        })
+    }
+
+    /// Submits commands, or only what was written to the queue. The caller holds the stream and an error scope.
+    pub(super) fn submit(&self, commands: Option<wgpu::CommandBuffer>) -> wgpu::SubmissionIndex {
+        self.uploaded.store(0, Relaxed);
+        let index = self.queue.submit(commands);
+        Counters::bump(&self.counters.submits, 1);
+        #[cfg(not(target_arch = "wasm32"))]
+        lock(&self.in_flight).push_back(index.clone());
+        self.poll_once();
+        index
+    }
+}

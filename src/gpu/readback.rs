@@ -1,0 +1,286 @@
+//! Waiting for the device and reading from it.
+
+use super::device::{FAULT_BYTES, Gpu, Inner};
+use super::pool::{Buffer, size_class};
+use super::sticky::scoped;
+use super::sync::{lock, oneshot};
+use crate::error::{Error, Result};
+
+/// Bytes that one copy brings over. Longer reads take several, so that staging memory stays bounded.
+const READ_CHUNK: u64 = 64 << 20;
+/// Staging buffers kept for the next read.
+const STAGING_KEPT: usize = 8;
+/// Submissions that may be waiting for the device.
+#[cfg(not(target_arch = "wasm32"))]
+const IN_FLIGHT: usize = 64;
+/// A device that finishes no submission for this long counts as lost. Drivers of GPUs give up far earlier; a software
+/// adapter on a busy machine may need minutes for one submission.
+#[cfg(not(target_arch = "wasm32"))]
+const STALL: std::time::Duration = std::time::Duration::from_secs(300);
+
+/// An index from data that lay outside its dimension, as the first kernel to meet one noted it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IndexFault {
+    /// The tag that the kernel's parameters gave: which op it was.
+    pub tag: u32,
+    /// The index.
+    pub index: i32,
+    /// The size of the dimension.
+    pub bound: u32,
+}
+
+impl IndexFault {
+    /// Reads the index-error block: flag, tag, index, bound.
+    fn parse(bytes: &[u8]) -> Option<IndexFault> {
+        let words: Vec<u32> = bytemuck::pod_collect_to_vec(bytes);
+        match words[..] {
+            [flag, tag, index, bound, ..] if flag != 0 => Some(IndexFault { tag, index: index.cast_signed(), bound }),
+            _ => None,
+        }
+    }
+}
+
+/// A copy under way.
+struct Copy {
+    staging: wgpu::Buffer,
+    /// Bytes of data at the start of the staging buffer; the index-error block follows where `faults`.
+    len: u64,
+    faults: bool,
+    index: wgpu::SubmissionIndex,
+}
+
+impl Gpu {
+    /// Reads part of a buffer, after all work submitted so far, and with it the first index fault since the last read or
+    /// wait, which is thereby reported and cleared. On native systems this polls the device inside, so that any executor
+    /// will do.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] where the range does not fit, [`Error::OutOfMemory`], and [`Error::DeviceLost`] where the device
+    /// is gone or does not come to an end.
+    pub async fn read(&self, buffer: &Buffer, offset: u64, len: u64) -> Result<(Vec<u8>, Option<IndexFault>)> {
+        self.0.sticky.check()?;
+        if offset.checked_add(len).is_none_or(|end| end > buffer.capacity()) {
+            let detail = format!("{len} bytes at offset {offset} of a buffer of {} bytes", buffer.capacity());
+            return Err(Error::argument("read", detail));
+        }
+        let mut data = Vec::new();
+        let Ok(room) = usize::try_from(len) else {
+            return Err(Error::argument("read", format!("{len} bytes do not fit this machine's memory")));
+        };
+        data.try_reserve_exact(room).map_err(|error| Error::argument("read", format!("{len} bytes: {error}")))?;
+        let mut fault = None;
+        let end = offset + len;
+        let mut at = offset;
+        loop {
+            // Copies start and end at whole words.
+            let start = at / 4 * 4;
+            let stop = end.min(start + READ_CHUNK);
+            let copy = self.begin_copy(Some((buffer, start, (stop - start).next_multiple_of(4))))?;
+            let skip = (at - start) as usize;
+            let found =
+                self.finish_copy(copy, |bytes| data.extend_from_slice(&bytes[skip..(stop - start) as usize])).await?;
+            fault = fault.or(found);
+            at = stop;
+            if at >= end {
+                return Ok((data, fault));
+            }
+        }
+    }
+
+    /// Waits until all work submitted so far is done, and reports the first index fault since the last read or wait.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`] where the device is gone or does not come to an end.
+    pub async fn wait(&self) -> Result<Option<IndexFault>> {
+        let inner = &*self.0;
+        inner.sticky.check()?;
+        if lock(&inner.stream).armed {
+            let copy = self.begin_copy(None)?;
+            return self.finish_copy(copy, |_| ()).await;
+        }
+        #[cfg(not(target_arch = "wasm32"))]
+        {
+            let index = (inner.uploaded.load(std::sync::atomic::Ordering::Relaxed) > 0).then(|| {
+                let _stream = lock(&inner.stream);
+                scoped(&inner.device, || inner.submit(None)).0
+            });
+            inner.wait_index(index)?;
+        }
+        #[cfg(target_arch = "wasm32")]
+        {
+            let (sender, receiver) = oneshot();
+            inner.queue.on_submitted_work_done(move || sender.send(()));
+            receiver.await;
+        }
+        inner.sticky.check()?;
+        Ok(None)
+    }
+
+    /// Waits for the device as well as can be without an answer, so that freed memory is really free.
+    pub(super) fn settle(&self) {
+        // The caller goes on either way; a lost device shows in its next call.
+        let _ = self.0.wait_index(None);
+    }
+
+    fn begin_copy(&self, source: Option<(&Buffer, u64, u64)>) -> Result<Copy> {
+        let inner = &*self.0;
+        let len = source.map_or(0, |(_, _, len)| len);
+        let staging = match self.staging(len + FAULT_BYTES) {
+            Err(Error::OutOfMemory { .. }) => {
+                self.trim();
+                self.settle();
+                self.staging(len + FAULT_BYTES)?
+            }
+            other => other?,
+        };
+        let mut stream = lock(&inner.stream);
+        let faults = stream.armed;
+        let (index, error) = scoped(&inner.device, || {
+            let mut encoder = inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
+            if let Some((buffer, start, len)) = source.filter(|(_, _, len)| *len > 0) {
+                encoder.copy_buffer_to_buffer(buffer.raw(), start, &staging, 0, Some(len));
+            }
+            if faults {
+                // Cleared by the same submission, so that no fault is lost between the copy and the clearing.
+                encoder.copy_buffer_to_buffer(&inner.faults, 0, &staging, len, Some(FAULT_BYTES));
+                encoder.clear_buffer(&inner.faults, 0, None);
+            }
+            inner.submit(Some(encoder.finish()))
+        });
+        if let Some(error) = error {
+            return Err(inner.raised("read", len, &error));
+        }
+        stream.armed = false;
+        drop(stream);
+        Ok(Copy { staging, len, faults, index })
+    }
+
+    async fn finish_copy(&self, copy: Copy, take: impl FnOnce(&[u8])) -> Result<Option<IndexFault>> {
+        let inner = &*self.0;
+        let Copy { staging, len, faults, index } = copy;
+        let total = len + if faults { FAULT_BYTES } else { 0 };
+        if total == 0 {
+            inner.wait_index(Some(index))?;
+            take(&[]);
+            return Ok(None);
+        }
+        let (sender, receiver) = oneshot();
+        let ((), error) = scoped(&inner.device, || {
+            staging.slice(..total).map_async(wgpu::MapMode::Read, move |outcome| sender.send(outcome));
+        });
+        if let Some(error) = error {
+            return Err(inner.raised("read", len, &error));
+        }
+        inner.wait_index(Some(index))?;
+        #[cfg(not(target_arch = "wasm32"))]
+        let mapped = receiver.wait(std::time::Duration::from_secs(30)).unwrap_or(Err(wgpu::BufferAsyncError));
+        #[cfg(target_arch = "wasm32")]
+        let mapped = receiver.await;
+        inner.sticky.check()?;
+        mapped.map_err(|error| Error::DeviceLost(format!("reading a buffer: {error}")))?;
+        let view = staging.slice(..total).get_mapped_range();
+        let view = view.map_err(|error| Error::DeviceLost(format!("reading a buffer: {error}")))?;
+        let (data, block) = view.split_at(len as usize);
+        take(data);
+        let fault = if faults { IndexFault::parse(block) } else { None };
+        drop(view);
+        staging.unmap();
+        let mut kept = lock(&inner.staging);
+        if kept.len() < STAGING_KEPT {
+            kept.push(staging);
+        }
+        Ok(fault)
+    }
+
+    /// A staging buffer: the smallest kept one that is large enough but not far too large, or a new one.
+    fn staging(&self, bytes: u64) -> Result<wgpu::Buffer> {
+        let size = size_class(bytes.max(4096));
+        let mut kept = lock(&self.0.staging);
+        let fitting = kept.iter().enumerate().filter(|(_, b)| (size..=size * 16).contains(&b.size()));
+        if let Some((i, _)) = fitting.min_by_key(|(_, b)| b.size()) {
+            return Ok(kept.swap_remove(i));
+        }
+        drop(kept);
+        self.create(size, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST)
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+impl Inner {
+    pub(super) fn poll_once(&self) {}
+    pub(super) fn limit_in_flight(&self) -> Result<()> {
+        Ok(())
+    }
+    pub(super) fn wait_index(&self, _index: Option<wgpu::SubmissionIndex>) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Inner {
+    /// Lets wgpu free what finished submissions held.
+    pub(super) fn poll_once(&self) {
+        // A lost device shows through the callback.
+        let _ = self.poll(wgpu::PollType::Poll);
+    }
+
+    /// Polls. wgpu panics where the driver reports a device error; that becomes the lasting error instead.
+    fn poll(&self, kind: wgpu::PollType) -> Result<Result<wgpu::PollStatus, wgpu::PollError>> {
+        let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.device.poll(kind)));
+        polled.or_else(|panic| {
+            let why = panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "the driver failed".into());
+            self.sticky.set(Error::DeviceLost(why));
+            self.sticky.check().map(|()| Err(wgpu::PollError::Timeout))
+        })
+    }
+
+    /// Waits for a submission, or for the last one. Gives up where nothing at all was finished for a long time.
+    pub(super) fn wait_index(&self, index: Option<wgpu::SubmissionIndex>) -> Result<()> {
+        let mut progress = std::time::Instant::now();
+        loop {
+            self.sticky.check()?;
+            let slice = Some(std::time::Duration::from_secs(5));
+            match self.poll(wgpu::PollType::Wait { submission_index: index.clone(), timeout: slice })? {
+                Ok(_) => return Ok(()),
+                Err(wgpu::PollError::Timeout) => {}
+                Err(error @ wgpu::PollError::WrongSubmissionIndex(..)) => {
+                    self.sticky.check()?;
+                    return Err(Error::unsupported("wait", format!("a submission failed: {error}")));
+                }
+            }
+            if self.retire()? {
+                progress = std::time::Instant::now();
+            } else if progress.elapsed() > STALL {
+                let error = Error::DeviceLost(format!("no work was finished for {} s", STALL.as_secs()));
+                self.sticky.set(error.clone());
+                return Err(error);
+            }
+        }
+    }
+
+    /// Forgets submissions that are done; whether there was one.
+    fn retire(&self) -> Result<bool> {
+        let mut any = false;
+        while let Some(oldest) = lock(&self.in_flight).front().cloned() {
+            let now = wgpu::PollType::Wait { submission_index: Some(oldest), timeout: Some(std::time::Duration::ZERO) };
+            if self.poll(now)?.is_err() {
+                break;
+            }
+            lock(&self.in_flight).pop_front();
+            any = true;
+        }
+        Ok(any)
+    }
+
+    /// Waits where too many submissions are unfinished: what they hold is freed only when they are done.
+    pub(super) fn limit_in_flight(&self) -> Result<()> {
+        let half = {
+            let mut waiting = lock(&self.in_flight);
+            if waiting.len() < IN_FLIGHT {
+                return Ok(());
+            }
+            waiting.drain(..IN_FLIGHT / 2).next_back()
+        };
+        half.map_or(Ok(()), |index| self.wait_index(Some(index)))
+    }
+}

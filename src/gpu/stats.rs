@@ -1,0 +1,60 @@
+//! Counters.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Counts since the device was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Submissions to the queue, those for copies and uploads included.
+    pub submits: u64,
+    /// Compute dispatches.
+    pub dispatches: u64,
+    /// Pipelines compiled.
+    pub kernels_compiled: u64,
+    /// Bind groups created.
+    pub bind_groups: u64,
+    /// Plans made from scratch.
+    pub plans_built: u64,
+    /// Plans found in the cache.
+    pub plans_reused: u64,
+}
+
+/// Device memory held for tensors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Bytes of the buffers that are in use, as allocated.
+    pub in_use: u64,
+    /// Bytes of free buffers that are kept for reuse.
+    pub pooled: u64,
+    /// The most that `in_use` has been.
+    pub peak: u64,
+    /// Buffers created so far; reuse does not count.
+    pub allocations: u64,
+}
+
+#[derive(Default)]
+pub(super) struct Counters {
+    pub submits: AtomicU64,
+    pub dispatches: AtomicU64,
+    pub kernels_compiled: AtomicU64,
+    pub bind_groups: AtomicU64,
+    pub plans_built: AtomicU64,
+    pub plans_reused: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn snapshot(&self) -> Stats {
+        Stats {
+            submits: self.submits.load(Relaxed),
+            dispatches: self.dispatches.load(Relaxed),
+            kernels_compiled: self.kernels_compiled.load(Relaxed),
+            bind_groups: self.bind_groups.load(Relaxed),
+            plans_built: self.plans_built.load(Relaxed),
+            plans_reused: self.plans_reused.load(Relaxed),
+        }
+    }
+
+    pub(super) fn bump(counter: &AtomicU64, by: u64) {
+        counter.fetch_add(by, Relaxed);
+    }
+}

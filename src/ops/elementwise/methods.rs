@@ -1,0 +1,203 @@
+//! Methods and operators of [`Var`] for the table's rows, with broadcasting and type promotion.
+
+use std::ops::{Add, Div, Mul, Neg, Rem, Sub};
+
+use smallvec::SmallVec;
+
+use super::op::Forward;
+use super::rows::row;
+use super::table::{Kind, Row};
+use crate::dtype::DType;
+use crate::error::Error;
+use crate::graph::Var;
+use crate::shape::Shape;
+
+/// The type that `operands` compute in. Scalars adapt to tensors of their category, as in PyTorch.
+fn operand_type(kind: Kind, operands: &[&Var]) -> DType {
+    let tensors = operands.iter().filter(|v| v.scalar_value().is_none()).map(|v| v.dtype()).max();
+    let scalars = operands.iter().filter_map(|v| Some((v.dtype(), v.scalar_value()?)));
+    let mut dtype = match tensors {
+        None => operands.iter().map(|v| v.dtype()).max().unwrap_or(DType::F32),
+        Some(tensor) => scalars.fold(tensor, |dtype, (scalar, value)| {
+            let fits = match dtype {
+                DType::F32 | DType::F64 => true,
+                // The exact test of a host value, not of a computed one.
+                DType::I32 => f64::from(value as i32) == value,
+                DType::U32 => f64::from(value as u32) == value,
+                DType::Bool => scalar == DType::Bool,
+            };
+            match (fits, scalar.is_float() && kind != Kind::Select || !scalar.is_int()) {
+                (true, _) => dtype,
+                (false, true) => DType::F32,
+                (false, false) => DType::I32,
+            }
+        }),
+    };
+    if matches!(kind, Kind::Float | Kind::Test) && !dtype.is_float() {
+        dtype = DType::F32;
+    }
+    match kind {
+        Kind::Number | Kind::Compare if dtype == DType::Bool => DType::I32,
+        Kind::Logical => DType::Bool,
+        _ => dtype,
+    }
+}
+
+impl Var {
+    /// Applies a row of the table to operands of any shapes that broadcast and any types that promote.
+    #[track_caller]
+    pub fn elementwise(&self, name: &str, rest: &[&Var]) -> Var {
+        let at = std::panic::Location::caller();
+        match row(name) {
+            Some(row) => self.apply_row(row, rest),
+            None => Var::failed(Error::argument(name, "no such elementwise op").or_at(at), &self.0.context, at),
+        }
+    }
+
+    #[track_caller]
+    fn apply_row(&self, row: &'static Row, rest: &[&Var]) -> Var {
+        let operands: SmallVec<[&Var; 4]> = std::iter::once(self).chain(rest.iter().copied()).collect();
+        // Errors pass through as they are.
+        if let Some(failed) = operands.iter().find(|v| v.0.error.is_some()) {
+            return (*failed).clone();
+        }
+        let values = usize::from(row.kind == Kind::Select);
+        let dtype = operand_type(row.kind, &operands[values..]);
+        let cast = |(i, v): (usize, &&Var)| v.cast(if i < values { DType::Bool } else { dtype });
+        let operands: SmallVec<[Var; 4]> = operands.iter().enumerate().map(cast).collect();
+        broadcast(Forward(row.definition()), &operands)
+    }
+
+    /// Zeros of this value's shape and type.
+    #[track_caller]
+    pub fn zeros(&self) -> Var {
+        self.scalar_like(0.0).expand(self.shape())
+    }
+
+    /// `x^n` for a whole number.
+    #[track_caller]
+    pub fn powi(&self, exponent: i32) -> Var {
+        self.powf(f64::from(exponent))
+    }
+
+    /// `value` where `mask` holds, else this.
+    #[track_caller]
+    pub fn masked_fill(&self, mask: &Var, value: f64) -> Var {
+        mask.where_(&self.scalar_like(value), self)
+    }
+}
+
+/// Expands the operands to their common shape and applies `op`.
+#[track_caller]
+pub(super) fn broadcast(op: Forward, operands: &[Var]) -> Var {
+    let at = std::panic::Location::caller();
+    let name = &op.0.name;
+    let shape = operands.iter().try_fold(Shape::scalar(), |shape, v| shape.broadcast(name, v.shape()));
+    let shape = match shape {
+        Ok(shape) => shape,
+        Err(error) => return Var::failed(error.or_at(at), &operands[0].0.context, at),
+    };
+    let expand = |v: &Var| if v.scalar_value().is_some() { v.clone() } else { v.expand(&shape) };
+    let operands: SmallVec<[Var; 4]> = operands.iter().map(expand).collect();
+    let inputs: SmallVec<[&Var; 4]> = operands.iter().collect();
+    Var::apply(op, &inputs)
+}
+
+macro_rules! methods {
+    ($(
+        #[doc = $doc:literal]
+        $name:ident ( $first:ident $(, $rest:ident)* $(; $($scalar:ident),+)? ) $kind:ident { $($body:tt)* }
+    )*) => {
+        impl Var {$(
+            #[doc = $doc]
+            #[track_caller]
+            pub fn $name(&self $(, $rest: &Var)* $($(, $scalar: impl IntoScalar)+)?) -> Var {
+                self.elementwise(stringify!($name), &[$($rest,)* $($(&$scalar.into_scalar(self),)+)?])
+            }
+        )*}
+    };
+}
+crate::for_each_elementwise!(methods);
+
+/// A scalar operand: a number, or a scalar node.
+pub trait IntoScalar {
+    /// The scalar node, on the device of `like`.
+    fn into_scalar(self, like: &Var) -> Var;
+}
+impl IntoScalar for f64 {
+    #[track_caller]
+    fn into_scalar(self, like: &Var) -> Var {
+        let dtype = if like.dtype().is_float() { like.dtype() } else { DType::F32 };
+        Var::scalar(self, dtype, &like.0.context)
+    }
+}
+impl IntoScalar for f32 {
+    #[track_caller]
+    fn into_scalar(self, like: &Var) -> Var {
+        f64::from(self).into_scalar(like)
+    }
+}
+impl IntoScalar for &Var {
+    fn into_scalar(self, _like: &Var) -> Var {
+        self.clone()
+    }
+}
+
+macro_rules! operators {
+    ($($trait:ident $method:ident $name:literal),*) => {$(
+        operators!(@pair $trait $method $name [&Var, &Var] [&Var, Var] [Var, &Var] [Var, Var]);
+        impl $trait<f64> for &Var {
+            type Output = Var;
+            #[track_caller]
+            fn $method(self, other: f64) -> Var {
+                self.elementwise($name, &[&other.into_scalar(self)])
+            }
+        }
+        impl $trait<f64> for Var {
+            type Output = Var;
+            #[track_caller]
+            fn $method(self, other: f64) -> Var {
+                self.elementwise($name, &[&other.into_scalar(&self)])
+            }
+        }
+        impl $trait<&Var> for f64 {
+            type Output = Var;
+            #[track_caller]
+            fn $method(self, other: &Var) -> Var {
+                self.into_scalar(other).elementwise($name, &[other])
+            }
+        }
+        impl $trait<Var> for f64 {
+            type Output = Var;
+            #[track_caller]
+            fn $method(self, other: Var) -> Var {
+                self.into_scalar(&other).elementwise($name, &[&other])
+            }
+        }
+    )*};
+    (@pair $trait:ident $method:ident $name:literal $([$a:ty, $b:ty])*) => {$(
+        impl $trait<$b> for $a {
+            type Output = Var;
+            #[track_caller]
+            fn $method(self, other: $b) -> Var {
+                Var::elementwise(&self, $name, &[&other])
+            }
+        }
+    )*};
+}
+operators!(Add add "add", Sub sub "sub", Mul mul "mul", Div div "div", Rem rem "fmod");
+
+impl Neg for &Var {
+    type Output = Var;
+    #[track_caller]
+    fn neg(self) -> Var {
+        self.elementwise("neg", &[])
+    }
+}
+impl Neg for Var {
+    type Output = Var;
+    #[track_caller]
+    fn neg(self) -> Var {
+        self.elementwise("neg", &[])
+    }
+}

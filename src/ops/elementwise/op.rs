@@ -1,0 +1,373 @@
+//! The forward and backward op behind every row of the table and every user-defined elementwise op.
+
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, OnceLock};
+
+use smallvec::SmallVec;
+
+use super::table::{Derivative, Kind, Reference, Row};
+use super::wgsl::{Signature, signatures};
+use crate::array::Array;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::kernel::{Elementwise, Kernel, WgslFn};
+use crate::graph::{Meta, Op, Var, Vjp};
+use crate::ops::real::{Dual, Real};
+use crate::shape::Shape;
+
+/// A CPU reference that a user gives.
+pub type UserReference = Arc<dyn Fn(&[f64]) -> f64 + Send + Sync>;
+/// A gradient expression that a user gives.
+pub type UserDerivative = Arc<dyn Fn(&Vjp) -> Vec<Option<Var>> + Send + Sync>;
+
+/// How an elementwise op computes on the CPU.
+#[derive(Clone)]
+pub enum Host {
+    /// From the table.
+    Row(Reference),
+    /// From the user, if given.
+    User(Option<UserReference>),
+}
+
+/// How the gradient is written as an expression.
+#[derive(Clone)]
+pub enum Expression {
+    Row(Option<Derivative>),
+    User(Option<UserDerivative>),
+}
+
+/// What an elementwise op is; shared by its nodes.
+pub struct Definition {
+    /// Name in errors and pictures, and prefix of the shader's functions.
+    pub name: String,
+    /// Text of the shader file.
+    pub source: Arc<str>,
+    /// Names of the operands.
+    pub args: Vec<String>,
+    /// Element types.
+    pub kind: Kind,
+    /// CPU reference.
+    pub host: Host,
+    /// Gradient expression.
+    pub expression: Expression,
+    backward: OnceLock<Result<Option<Signature>>>,
+}
+
+impl Row {
+    /// The shared definition behind the row's nodes.
+    pub fn definition(&'static self) -> Arc<Definition> {
+        let make = || {
+            Arc::new(Definition::new(
+                self.name.trim_end_matches('_').into(),
+                self.wgsl,
+                self.args.iter().map(|a| a.to_string()).collect(),
+                self.kind,
+                Host::Row(self.reference),
+                Expression::Row(self.derivative),
+            ))
+        };
+        self.definition.get_or_init(make).clone()
+    }
+}
+
+impl Definition {
+    pub(super) fn new(
+        name: String,
+        source: &str,
+        args: Vec<String>,
+        kind: Kind,
+        host: Host,
+        expression: Expression,
+    ) -> Definition {
+        Definition { name, source: source.into(), args, kind, host, expression, backward: OnceLock::new() }
+    }
+
+    /// The signature of the backward function, parsed once; `None` where the file has none.
+    ///
+    /// # Errors
+    /// [`Error::Shader`] where the file is not valid.
+    pub fn backward(&self) -> Result<Option<&Signature>> {
+        let parse = || Ok(signatures(&self.name, &self.source)?.remove(&format!("{}_bwd", self.name)));
+        self.backward.get_or_init(parse).as_ref().map(Option::as_ref).map_err(Clone::clone)
+    }
+
+    fn is_differentiable(&self) -> bool {
+        match &self.expression {
+            Expression::Row(derivative) => derivative.is_some(),
+            Expression::User(derivative) => derivative.is_some() || matches!(self.backward(), Ok(Some(_))),
+        }
+    }
+
+    fn expression(&self, cx: &Vjp) -> Option<Vec<Option<Var>>> {
+        match &self.expression {
+            Expression::Row(derivative) => derivative.map(|f| f(cx)),
+            Expression::User(derivative) => derivative.as_ref().map(|f| f(cx)),
+        }
+    }
+
+    fn kernel(&self, function: String, returns: DType, field: Option<&'static str>) -> Kernel {
+        let function = Arc::new(WgslFn {
+            name: function,
+            source: self.source.clone(),
+            returns,
+            trusted: matches!(self.host, Host::Row(_)),
+        });
+        Kernel::Elementwise(Elementwise { function, field, index: false })
+    }
+
+    /// The type that the operands share.
+    fn operand_type(&self, inputs: &[&Meta]) -> DType {
+        inputs[if self.kind == Kind::Select { 1 } else { 0 }].dtype
+    }
+}
+
+/// The common shape of elementwise operands: all have it, or are scalars.
+fn common_shape(name: &str, inputs: &[&Meta]) -> Result<Shape> {
+    let mut shape = Shape::scalar();
+    for input in inputs.iter().filter(|m| m.shape.rank() > 0) {
+        if shape.rank() > 0 && shape != input.shape {
+            return Err(Error::shape(name, "operands of an elementwise op have one shape", &[&shape, &input.shape]));
+        }
+        shape = input.shape.clone();
+    }
+    Ok(shape)
+}
+
+/// The forward computation of an elementwise op.
+pub struct Forward(pub Arc<Definition>);
+
+impl Op for Forward {
+    fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
+        let name = self.name();
+        if inputs.len() != self.0.args.len() {
+            let detail = format!("takes {} operands, {} were given", self.0.args.len(), inputs.len());
+            return Err(Error::argument(name, detail));
+        }
+        let dtypes: SmallVec<[DType; 4]> = inputs.iter().map(|m| m.dtype).collect();
+        let operand = self.0.operand_type(inputs);
+        let uniform = |types: &[DType]| types.iter().all(|&t| t == operand);
+        let (fits, wanted, output) = match self.0.kind {
+            Kind::Float => (uniform(&dtypes) && operand.is_float(), "floats of one type", operand),
+            Kind::Test => (uniform(&dtypes) && operand.is_float(), "floats of one type", DType::Bool),
+            Kind::Number => (uniform(&dtypes) && operand != DType::Bool, "numbers of one type", operand),
+            Kind::Compare => (uniform(&dtypes) && operand != DType::Bool, "numbers of one type", DType::Bool),
+            Kind::Logical => (uniform(&dtypes) && operand == DType::Bool, "booleans", DType::Bool),
+            Kind::Select => {
+                (dtypes[0] == DType::Bool && uniform(&dtypes[1..]), "a bool and two operands of one type", operand)
+            }
+        };
+        if !fits {
+            return Err(Error::dtype(name, format!("takes {wanted}"), &dtypes));
+        }
+        Ok(Meta { shape: common_shape(name, inputs)?, dtype: output })
+    }
+
+    fn attributes(&self, mut hash: &mut dyn Hasher) {
+        if let Host::User(_) = self.0.host {
+            self.0.source.hash(&mut hash);
+        }
+    }
+
+    fn kernel(&self, inputs: &[&Meta], output: &Meta) -> Kernel {
+        let suffix = match (self.0.kind, self.0.operand_type(inputs)) {
+            (Kind::Logical, _) | (_, DType::F32 | DType::F64) => "",
+            (_, DType::I32) => "_i32",
+            (_, DType::U32) => "_u32",
+            (_, DType::Bool) => "_bool",
+        };
+        self.0.kernel(format!("{}_fwd{suffix}", self.0.name), output.dtype, None)
+    }
+
+    fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
+        let name = self.name();
+        let reference = match &self.0.host {
+            Host::Row(reference) => reference,
+            Host::User(Some(reference)) => {
+                let operands: Vec<Vec<f64>> = inputs.iter().map(|a| a.to_f64()).collect();
+                return Ok(array(output, map(&operands, output.numel(), |x| reference(x))));
+            }
+            Host::User(None) => {
+                return Err(Error::unsupported(
+                    name,
+                    "this user-defined op has no CPU reference; give one with with_reference",
+                ));
+            }
+        };
+        if let (DType::F32, Some(operands)) = (output.dtype, same_type(inputs)) {
+            return Ok(Array::from_vec(&output.shape, map::<f32, f32>(&operands, output.numel(), reference.f32)));
+        }
+        let operands: Vec<Vec<f64>> = inputs.iter().map(|a| a.to_f64()).collect();
+        if let (true, Some(int)) = (output.dtype.is_int(), reference.int) {
+            let operands: Vec<Vec<i64>> = operands.iter().map(|v| v.iter().map(|&x| x as i64).collect()).collect();
+            // Truncation to 32 bits is wrapping arithmetic.
+            return Ok(match output.dtype {
+                DType::I32 => Array::from_vec(&output.shape, map(&operands, output.numel(), |x| int(x) as i32)),
+                _ => Array::from_vec(&output.shape, map(&operands, output.numel(), |x| int(x) as u32)),
+            });
+        }
+        Ok(array(output, map(&operands, output.numel(), reference.f64)))
+    }
+
+    fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
+        let none =
+            |detail: &str| Error::Autograd { op: self.0.name.clone(), detail: detail.into(), at: Default::default() };
+        let mut gradients = if cx.create_graph || cx.output.0.context.prefers_expressions {
+            self.0.expression(cx).ok_or_else(|| {
+                none(
+                    "this op has no gradient expression, which gradients of gradients and the CPU need; \
+                      user-defined ops give one with with_derivative",
+                )
+            })?
+        } else if let Some(signature) = self.0.backward()? {
+            let mut saved: Vec<&Var> = Vec::new();
+            for (parameter, _) in &signature.parameters {
+                saved.push(match parameter.as_str() {
+                    "y" => cx.output,
+                    "dy" => cx.dy,
+                    arg => match self.0.args.iter().position(|a| a == arg) {
+                        Some(index) => &cx.inputs[index],
+                        None => {
+                            return Err(none(&format!("the backward function asks for {arg:?}, which is no operand")));
+                        }
+                    },
+                });
+            }
+            let node = |argument: usize| Var::apply(Backward::new(self.0.clone(), argument), &saved);
+            cx.needs.iter().enumerate().map(|(i, &need)| need.then(|| node(i))).collect()
+        } else {
+            self.0.expression(cx).ok_or_else(|| none("this op has no gradient"))?
+        };
+        gradients.resize(cx.inputs.len(), None);
+        Ok(gradients)
+    }
+
+    fn differentiable(&self) -> bool {
+        self.0.is_differentiable()
+    }
+}
+
+/// The gradient of an elementwise op with respect to one operand, by the backward shader.
+pub struct Backward {
+    name: String,
+    definition: Arc<Definition>,
+    argument: usize,
+}
+
+impl Backward {
+    fn new(definition: Arc<Definition>, argument: usize) -> Backward {
+        Backward { name: format!("{}_backward", definition.name), definition, argument }
+    }
+
+    fn signature(&self) -> Result<&Signature> {
+        self.definition.backward()?.ok_or_else(|| Error::Shader {
+            name: self.definition.name.clone(),
+            detail: "the file has no backward function".into(),
+        })
+    }
+
+    fn operand<'a>(&self, signature: &Signature, name: &str, inputs: &'a [Vec<f64>]) -> Option<&'a Vec<f64>> {
+        signature.parameters.iter().position(|(p, _)| p == name).map(|i| &inputs[i])
+    }
+}
+
+impl Op for Backward {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
+        let signature = self.signature()?;
+        let dy = signature.parameters.iter().position(|(p, _)| p == "dy").map_or(DType::F32, |i| inputs[i].dtype);
+        Ok(Meta { shape: common_shape(&self.definition.name, inputs)?, dtype: dy })
+    }
+
+    fn attributes(&self, mut hash: &mut dyn Hasher) {
+        self.argument.hash(&mut hash);
+        if let Host::User(_) = self.definition.host {
+            self.definition.source.hash(&mut hash);
+        }
+    }
+
+    fn kernel(&self, _inputs: &[&Meta], output: &Meta) -> Kernel {
+        let wanted = format!("d{}", self.definition.args[self.argument]);
+        let field = self.signature().ok().and_then(|s| s.fields.iter().find(|f| **f == wanted).copied());
+        self.definition.kernel(format!("{}_bwd", self.definition.name), output.dtype, field)
+    }
+
+    /// By dual numbers through the forward formula, independent of the backward shader. An operand that the backward function
+    /// does not ask for does not matter to the gradient, or is found from `y`.
+    fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
+        let name = &self.definition.name;
+        let Host::Row(reference) = &self.definition.host else {
+            return Err(Error::unsupported(name, "user-defined backward functions have no CPU reference"));
+        };
+        let signature = self.signature()?;
+        let values: Vec<Vec<f64>> = inputs.iter().map(|a| a.to_f64()).collect();
+        let dy = self.operand(signature, "dy", &values);
+        let y = self.operand(signature, "y", &values);
+        let operands: Vec<Option<&Vec<f64>>> =
+            self.definition.args.iter().map(|a| self.operand(signature, a, &values)).collect();
+        let at = |v: Option<&Vec<f64>>, i: usize| v.map(|v| if v.len() == 1 { v[0] } else { v[i] });
+        let slope = |i: usize| {
+            let y = at(y, i);
+            let args: Vec<Dual<f64>> = operands
+                .iter()
+                .enumerate()
+                .map(|(k, v)| {
+                    let known = at(*v, i);
+                    let x = known.or_else(|| y.and_then(|y| inverse(name, y))).unwrap_or(0.5);
+                    if k == self.argument { Dual::variable(x) } else { Dual::of(x) }
+                })
+                .collect();
+            at(dy, i).unwrap_or(0.0) * (reference.dual)(&args).slope
+        };
+        Ok(array(output, (0..output.numel()).map(slope).collect()))
+    }
+
+    fn differentiable(&self) -> bool {
+        false
+    }
+}
+
+/// An operand that gives `y`, for ops whose backward function saves only the output.
+fn inverse(name: &str, y: f64) -> Option<f64> {
+    Some(match name {
+        "exp" => y.ln(),
+        "exp2" => y.log2(),
+        "expm1" => y.ln_1p(),
+        "sqrt" => y * y,
+        "rsqrt" => 1.0 / (y * y),
+        "recip" => 1.0 / y,
+        "tan" => y.atan(),
+        "tanh" => y.atanh(),
+        "sigmoid" => (y / (1.0 - y)).ln(),
+        "relu" => y,
+        _ => return None,
+    })
+}
+
+/// The operands' values, where all are of type f32.
+fn same_type(inputs: &[&Array]) -> Option<Vec<Vec<f32>>> {
+    inputs.iter().map(|a| a.to_vec::<f32>()).collect()
+}
+
+/// `f` over the elements; operands with one element are repeated.
+fn map<T: Copy, R>(operands: &[Vec<T>], count: usize, f: impl Fn(&[T]) -> R) -> Vec<R> {
+    let mut args: SmallVec<[T; 4]> = SmallVec::new();
+    (0..count)
+        .map(|i| {
+            args.clear();
+            args.extend(operands.iter().map(|v| if v.len() == 1 { v[0] } else { v[i] }));
+            f(&args)
+        })
+        .collect()
+}
+
+/// An array of `output`'s shape and type from f64 values, which hold every other type exactly.
+pub(super) fn array(output: &Meta, values: Vec<f64>) -> Array {
+    Array::from_vec(&output.shape, values).cast(output.dtype)
+}

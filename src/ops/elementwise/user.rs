@@ -1,0 +1,96 @@
+//! Elementwise ops that users define by a WGSL file.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use super::methods::broadcast;
+use super::op::{Definition, Expression, Forward, Host};
+use super::rows::rows;
+use super::table::Kind;
+use super::wgsl::signatures;
+use crate::error::{Error, Result};
+use crate::graph::node::lock;
+use crate::graph::{Var, Vjp};
+
+/// A user-defined elementwise op: a WGSL pair `<name>_fwd` and, for gradients, `<name>_bwd`. It fuses like a built-in op.
+///
+/// The parameters of the forward function are the operands (all `f32`). Those of the backward function are any of them by
+/// name, the output `y` and the upstream gradient `dy`; with several operands it returns a struct with fields `d<operand>`.
+pub struct ElementwiseOp(Arc<Definition>);
+
+impl ElementwiseOp {
+    /// Parses and validates the shader file.
+    ///
+    /// # Errors
+    /// [`Error::Shader`] where the text is not valid WGSL or lacks the functions described above.
+    pub fn new(name: &str, wgsl_source: &str) -> Result<ElementwiseOp> {
+        let failed = |detail: String| Error::Shader { name: name.into(), detail };
+        let functions = signatures(name, wgsl_source)?;
+        let forward = functions
+            .get(&format!("{name}_fwd"))
+            .ok_or_else(|| failed(format!("the file defines no function {name}_fwd")))?;
+        let floats = forward.parameters.iter().all(|(_, ty)| ty == "f32") && forward.returns == "f32";
+        if forward.parameters.is_empty() || !floats {
+            return Err(failed(format!("{name}_fwd takes one or more f32 and returns f32")));
+        }
+        let args: Vec<String> = forward.parameters.iter().map(|(p, _)| p.clone()).collect();
+        if let Some(backward) = functions.get(&format!("{name}_bwd")) {
+            let known = |p: &str| p == "y" || p == "dy" || args.iter().any(|a| a == p);
+            if let Some((p, _)) = backward.parameters.iter().find(|(p, ty)| !known(p) || ty != "f32") {
+                return Err(failed(format!("{name}_bwd: {p} is no f32 operand of {name}_fwd, and neither y nor dy")));
+            }
+            if !backward.parameters.iter().any(|(p, _)| p == "dy") {
+                return Err(failed(format!("{name}_bwd does not take dy")));
+            }
+            let one = args.len() == 1 && backward.returns == "f32";
+            let all = args.iter().all(|a| backward.fields.contains(&format!("d{a}").as_str()));
+            if !one && !all {
+                return Err(failed(format!("{name}_bwd returns a struct with one field d<operand> for each operand")));
+            }
+        }
+        // Kernels paste the files of all their ops, so one name stands for one text.
+        static KNOWN: OnceLock<Mutex<HashMap<String, String>>> = OnceLock::new();
+        let built_in = rows().iter().any(|r| r.name.trim_end_matches('_') == name);
+        let mut known = lock(KNOWN.get_or_init(Mutex::default));
+        if built_in || known.get(name).is_some_and(|text| text != wgsl_source) {
+            return Err(failed("an elementwise op of this name exists with another text".into()));
+        }
+        known.insert(name.into(), wgsl_source.into());
+        let definition =
+            Definition::new(name.into(), wgsl_source, args, Kind::Float, Host::User(None), Expression::User(None));
+        Ok(ElementwiseOp(Arc::new(definition)))
+    }
+
+    /// The op's name.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Gives the formula for the CPU reference.
+    pub fn with_reference(self, reference: impl Fn(&[f64]) -> f64 + Send + Sync + 'static) -> ElementwiseOp {
+        self.rebuilt(Some(Host::User(Some(Arc::new(reference)))), None)
+    }
+
+    /// Gives the gradient as an expression in other ops, one entry an operand, for gradients of gradients.
+    pub fn with_derivative(
+        self,
+        derivative: impl Fn(&Vjp) -> Vec<Option<Var>> + Send + Sync + 'static,
+    ) -> ElementwiseOp {
+        self.rebuilt(None, Some(Expression::User(Some(Arc::new(derivative)))))
+    }
+
+    fn rebuilt(self, host: Option<Host>, expression: Option<Expression>) -> ElementwiseOp {
+        let old = &self.0;
+        let host = host.unwrap_or_else(|| old.host.clone());
+        let expression = expression.unwrap_or_else(|| old.expression.clone());
+        let definition = Definition::new(old.name.clone(), &old.source, old.args.clone(), old.kind, host, expression);
+        ElementwiseOp(Arc::new(definition))
+    }
+
+    /// Applies the op; the operands broadcast. At least one operand has to be given.
+    #[track_caller]
+    pub fn apply_vars(&self, operands: &[&Var]) -> Var {
+        let operands: Vec<Var> = operands.iter().map(|v| (*v).clone()).collect();
+        broadcast(Forward(self.0.clone()), &operands)
+    }
+}

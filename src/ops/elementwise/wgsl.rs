@@ -1,0 +1,81 @@
+//! What the crate needs to know of a shader file: its functions' parameters, read by naga's front end.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, OnceLock};
+
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+
+use crate::error::{Error, Result};
+use crate::graph::node::lock;
+
+/// Text that stands in front of every kernel.
+pub const PRELUDE: &str = include_str!("../../../shaders/prelude.wgsl");
+
+/// The signature of a WGSL function.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Signature {
+    /// Parameter names and types.
+    pub parameters: Vec<(String, String)>,
+    /// Fields of the returned struct, or empty where a scalar is returned.
+    pub fields: Vec<&'static str>,
+    /// The returned scalar type; `"struct"` for a struct, empty for nothing.
+    pub returns: String,
+}
+
+/// The signatures of a shader file's functions, the prelude's left out. The file is fully validated.
+///
+/// # Errors
+/// [`Error::Shader`] with naga's message where the file is not valid WGSL.
+pub fn signatures(name: &str, source: &str) -> Result<HashMap<String, Signature>> {
+    let failed = |detail: String| Error::Shader { name: name.into(), detail };
+    let text = format!("{PRELUDE}\n{source}");
+    let module = naga::front::wgsl::parse_str(&text).map_err(|e| failed(e.emit_to_string(&text)))?;
+    Validator::new(ValidationFlags::all(), Capabilities::empty())
+        .validate(&module)
+        .map_err(|e| failed(e.emit_to_string(&text)))?;
+    if !module.entry_points.is_empty() || !module.global_variables.is_empty() {
+        return Err(failed("the file of an elementwise op holds functions only, no entry points or variables".into()));
+    }
+    let type_name = |ty: naga::Handle<naga::Type>| match &module.types[ty].inner {
+        naga::TypeInner::Scalar(scalar) => match scalar.kind {
+            naga::ScalarKind::Float => "f32",
+            naga::ScalarKind::Sint => "i32",
+            naga::ScalarKind::Uint => "u32",
+            _ => "bool",
+        },
+        naga::TypeInner::Struct { .. } => "struct",
+        _ => "other",
+    };
+    let mut found = HashMap::new();
+    for (_, function) in module.functions.iter() {
+        let Some(function_name) = function.name.clone() else { continue };
+        let parameters = function
+            .arguments
+            .iter()
+            .map(|a| (a.name.clone().unwrap_or_default(), type_name(a.ty).to_string()))
+            .collect();
+        let (mut fields, mut returns) = (Vec::new(), String::new());
+        if let Some(result) = &function.result {
+            returns = type_name(result.ty).into();
+            if let naga::TypeInner::Struct { members, .. } = &module.types[result.ty].inner {
+                fields = members.iter().map(|m| intern(m.name.as_deref().unwrap_or_default())).collect();
+            }
+        }
+        found.insert(function_name, Signature { parameters, fields, returns });
+    }
+    Ok(found)
+}
+
+/// A name that lives as long as the program. Kernels refer to fields by static names; there are few distinct ones.
+fn intern(name: &str) -> &'static str {
+    static NAMES: OnceLock<Mutex<HashSet<&'static str>>> = OnceLock::new();
+    let mut names = lock(NAMES.get_or_init(Mutex::default));
+    match names.get(name) {
+        Some(known) => known,
+        None => {
+            let known: &'static str = Box::leak(name.into());
+            names.insert(known);
+            known
+        }
+    }
+}

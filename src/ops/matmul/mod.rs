@@ -1,0 +1,217 @@
+//! Matrix multiplication: `C[…, i, j] = Σₖ A[…, i, k] · B[…, k, j]`.
+
+pub mod plan;
+
+use gemm::{Parallelism, gemm};
+use ndarray::{ArrayD, IxDyn};
+
+use crate::array::Array;
+use crate::caps::Caps;
+use crate::error::{Error, Result};
+use crate::graph::kernel::{Kernel, Operand, Routine, Stage};
+use crate::graph::{Meta, Op, Var, Vjp};
+use crate::shape::Shape;
+
+/// The op behind [`Var::matmul`]: operands of rank two or more with equal batch dims.
+struct MatMul;
+
+impl Op for MatMul {
+    fn name(&self) -> &str {
+        "matmul"
+    }
+
+    fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
+        let (a, b) = (inputs[0], inputs[1]);
+        if a.dtype != b.dtype || !a.dtype.is_float() {
+            return Err(Error::dtype("matmul", "takes two floats of one type", &[a.dtype, b.dtype]));
+        }
+        let (ra, rb) = (a.shape.rank(), b.shape.rank());
+        if ra < 2 || ra != rb || a.shape[..ra - 2] != b.shape[..rb - 2] || a.shape[ra - 1] != b.shape[rb - 2] {
+            return Err(mismatch(&a.shape, &b.shape));
+        }
+        let mut shape = a.shape.clone();
+        shape.dims_mut()[ra - 1] = b.shape[rb - 1];
+        Ok(Meta { shape, dtype: a.dtype })
+    }
+
+    fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
+        Kernel::Routine(Box::new(MatMulRoutine))
+    }
+
+    fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
+        match (inputs[0], inputs[1]) {
+            (Array::F32(a), Array::F32(b)) => Ok(Array::F32(multiply(a, b, &output.shape))),
+            (Array::F64(a), Array::F64(b)) => Ok(Array::F64(multiply(a, b, &output.shape))),
+            (a, b) => Err(Error::dtype("matmul", "takes two floats of one type", &[a.dtype(), b.dtype()])),
+        }
+    }
+
+    /// `dA = dC · Bᵀ`, `dB = Aᵀ · dC`; the transposes are views.
+    fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
+        let (a, b) = (&cx.inputs[0], &cx.inputs[1]);
+        let last = a.shape().rank() - 1;
+        let product = |x: &Var, y: &Var| Var::apply(MatMul, &[x, y]);
+        Ok(vec![
+            cx.needs[0].then(|| product(cx.dy, &b.transpose(last - 1, last))),
+            cx.needs[1].then(|| product(&a.transpose(last - 1, last), cx.dy)),
+        ])
+    }
+}
+
+fn mismatch(a: &Shape, b: &Shape) -> Error {
+    let inner = |s: &Shape, back: usize| s.rank().checked_sub(back).map(|d| s[d]);
+    let detail = match (inner(a, 1), inner(b, if b.rank() > 1 { 2 } else { 1 })) {
+        (Some(k), Some(l)) if k != l => format!("inner sizes {k} and {l} differ"),
+        _ => "the operands do not fit".into(),
+    };
+    Error::shape("matmul", detail, &[a, b])
+}
+
+struct MatMulRoutine;
+
+impl Routine for MatMulRoutine {
+    fn stages(&self, inputs: &[Operand], _output: &Operand, caps: &Caps) -> Result<Vec<Stage>> {
+        plan::stages(&plan::Problem::new(&inputs[0], &inputs[1])?, caps, None)
+    }
+
+    fn fuses_epilogue(&self) -> bool {
+        true
+    }
+}
+
+/// Work (multiplications) from which the product is spread over all cores.
+const PARALLEL: usize = 1 << 16;
+
+/// The product on the CPU, by the `gemm` crate.
+fn multiply<T: Copy + Default + 'static>(a: &ArrayD<T>, b: &ArrayD<T>, shape: &Shape) -> ArrayD<T>
+where
+    T: One,
+{
+    let rank = shape.rank();
+    let (m, n, k) = (shape[rank - 2], shape[rank - 1], a.shape()[rank - 1]);
+    let mut out = ArrayD::from_elem(IxDyn(shape), T::default());
+    if m * n * k == 0 {
+        return out;
+    }
+    let batch: usize = shape[..rank - 2].iter().product();
+    let a = a.as_standard_layout();
+    let b = b.as_standard_layout();
+    let parallelism = if m * n * k >= PARALLEL { Parallelism::Rayon(0) } else { Parallelism::None };
+    let flat = |x: &ndarray::CowArray<T, IxDyn>, rows: usize, cols: usize| -> Option<*const T> {
+        debug_assert_eq!(x.len(), batch * rows * cols);
+        x.as_slice().map(<[T]>::as_ptr)
+    };
+    let (Some(pa), Some(pb), Some(pc)) = (flat(&a, m, k), flat(&b, k, n), out.as_slice_mut().map(<[T]>::as_mut_ptr))
+    else {
+        return out;
+    };
+    for i in 0..batch {
+        // SAFETY: the three arrays are contiguous with batch·m·k, batch·k·n and batch·m·n elements, and the strides below
+        // stay within matrix i of each. `out` aliases neither operand.
+        unsafe {
+            gemm(
+                m,
+                n,
+                k,
+                pc.add(i * m * n),
+                1,
+                n as isize,
+                false,
+                pa.add(i * m * k),
+                1,
+                k as isize,
+                pb.add(i * k * n),
+                1,
+                n as isize,
+                T::default(),
+                T::one(),
+                false,
+                false,
+                false,
+                parallelism,
+            );
+        }
+    }
+    out
+}
+
+/// The number 1, for the two float types.
+trait One {
+    fn one() -> Self;
+}
+impl One for f32 {
+    fn one() -> f32 {
+        1.0
+    }
+}
+impl One for f64 {
+    fn one() -> f64 {
+        1.0
+    }
+}
+
+impl Var {
+    /// Matrix product. Batch dims broadcast; a vector on the left counts as a row, on the right as a column, and its dim is
+    /// dropped from the result.
+    #[track_caller]
+    pub fn matmul(&self, other: &Var) -> Var {
+        let at = std::panic::Location::caller();
+        for v in [self, other] {
+            if v.0.error.is_some() {
+                return v.clone();
+            }
+        }
+        let (a, b) = (self.shape(), other.shape());
+        if a.rank() == 0 || b.rank() == 0 {
+            return Var::failed(mismatch(a, b).or_at(at), &self.0.context, at);
+        }
+        if a.rank() == 1 || b.rank() == 1 {
+            let row = if a.rank() == 1 { self.unsqueeze(0) } else { self.clone() };
+            let column = if b.rank() == 1 { other.unsqueeze(1) } else { other.clone() };
+            let product = row.matmul(&column);
+            let mut shape = product.shape().clone();
+            if product.0.error.is_some() {
+                return product;
+            }
+            if b.rank() == 1 {
+                shape = shape.without(shape.rank() - 1);
+            }
+            if a.rank() == 1 {
+                shape = shape.without(shape.rank() - if b.rank() == 1 { 1 } else { 2 });
+            }
+            return product.reshape(&shape);
+        }
+        if b.rank() == 2 && a.rank() > 2 {
+            // One matrix for the whole batch: its gradient is then one product too, not a sum over products.
+            let rows: usize = a[..a.rank() - 1].iter().product();
+            let out: Shape = a[..a.rank() - 1].iter().copied().chain([b[1]]).collect();
+            let product = self.reshape(&Shape::from([rows, a[a.rank() - 1]])).matmul(other);
+            return if product.0.error.is_some() { product } else { product.reshape(&out) };
+        }
+        let (ba, bb): (Shape, Shape) = (a[..a.rank() - 2].into(), b[..b.rank() - 2].into());
+        let Ok(batch) = ba.broadcast("matmul", &bb) else {
+            return Var::failed(mismatch(a, b).or_at(at), &self.0.context, at);
+        };
+        let with_batch = |s: &Shape| batch.iter().chain(&s[s.rank() - 2..]).copied().collect::<Shape>();
+        let dtype = self.dtype().promote(other.dtype());
+        let (x, y) =
+            if dtype.is_float() { (self.cast(dtype), other.cast(dtype)) } else { (self.clone(), other.clone()) };
+        Var::apply(MatMul, &[&x.expand(&with_batch(a)), &y.expand(&with_batch(b))])
+    }
+
+    /// `x · wᵀ + bias` with `w` `[out, in]` and `bias` `[out]`.
+    #[track_caller]
+    pub fn linear(&self, weight: &Var, bias: Option<&Var>) -> Var {
+        let at = std::panic::Location::caller();
+        if let Some(failed) = [self, weight].into_iter().find(|v| v.0.error.is_some()) {
+            return failed.clone();
+        }
+        if weight.shape().rank() != 2 || self.shape().last() != weight.shape().last() {
+            let detail = "the last dim must be the weight's second [out, in]";
+            let error = Error::shape("linear", detail, &[self.shape(), weight.shape()]);
+            return Var::failed(error.or_at(at), &self.0.context, at);
+        }
+        let product = self.matmul(&weight.transpose(0, 1));
+        bias.map_or(product.clone(), |bias| product.add(bias))
+    }
+}

@@ -1,0 +1,147 @@
+//! Adam and AdamW.
+
+use crate::error::Result;
+use crate::graph::no_grad;
+use crate::optim::{Optimizer, gradients, run, zeros_state};
+use crate::tensor::Tensor;
+
+/// Adam (Kingma & Ba 2015, arXiv 1412.6980): `m ← β₁·m + (1−β₁)·g`, `v ← β₂·v + (1−β₂)·g²`,
+/// `p ← p − lr · m̂ / (√v̂ + ε)` with `m̂ = m/(1−β₁ᵗ)`, `v̂ = v/(1−β₂ᵗ)`.
+pub struct Adam {
+    parameters: Vec<Tensor>,
+    lr: f32,
+    betas: (f32, f32),
+    eps: f32,
+    weight_decay: f32,
+    decoupled: bool,
+    state: Vec<Option<Moments>>,
+}
+
+/// Running moments of one parameter's gradient.
+struct Moments {
+    first: Tensor,
+    second: Tensor,
+    steps: i32,
+}
+
+impl Adam {
+    /// Adam with β = (0.9, 0.999), ε = 1e-8 and no weight decay.
+    pub fn new(parameters: Vec<Tensor>, lr: f32) -> Adam {
+        let state = parameters.iter().map(|_| None).collect();
+        Adam { parameters, lr, betas: (0.9, 0.999), eps: 1e-8, weight_decay: 0.0, decoupled: false, state }
+    }
+
+    /// Decay rates of the first and second moment.
+    pub fn betas(mut self, betas: (f32, f32)) -> Adam {
+        self.betas = betas;
+        self
+    }
+
+    /// Added to the denominator.
+    pub fn eps(mut self, eps: f32) -> Adam {
+        self.eps = eps;
+        self
+    }
+
+    /// Adds this much of the parameter to its gradient (L2 regularisation).
+    pub fn weight_decay(mut self, weight_decay: f32) -> Adam {
+        self.weight_decay = weight_decay;
+        self
+    }
+
+    fn update(&mut self, i: usize, grad: Tensor) -> Result<()> {
+        let p = &self.parameters[i];
+        let (b1, b2) = self.betas;
+        let old = match self.state[i].take() {
+            Some(moments) => moments,
+            None => Moments { first: zeros_state(p)?, second: zeros_state(p)?, steps: 0 },
+        };
+        let steps = old.steps + 1;
+        let mut base = p.clone();
+        let mut g = grad;
+        if self.weight_decay != 0.0 {
+            if self.decoupled {
+                base = p * (1.0 - self.lr * self.weight_decay);
+            } else {
+                g = &g + p * self.weight_decay;
+            }
+        }
+        let first = old.first * b1 + &g * (1.0 - b1);
+        let second = old.second * b2 + (&g * &g) * (1.0 - b2);
+        // In f64: 1 − β₂ᵗ loses half its digits in f32 at the first steps.
+        let bias1 = (1.0 - f64::from(b1).powi(steps)) as f32;
+        let bias2 = (1.0 - f64::from(b2).powi(steps)) as f32;
+        let denominator = second.sqrt() * (1.0 / bias2.sqrt()) + self.eps;
+        p.try_assign(&(base - (&first / denominator) * (self.lr / bias1)))?;
+        self.state[i] = Some(Moments { first, second, steps });
+        Ok(())
+    }
+}
+
+impl Optimizer for Adam {
+    #[track_caller]
+    fn step(&mut self) -> Result<()> {
+        let grads = gradients("Adam", &self.parameters)?;
+        no_grad(|| grads.into_iter().try_for_each(|(i, grad)| self.update(i, grad)))?;
+        run(&self.parameters)
+    }
+
+    fn parameters(&self) -> &[Tensor] {
+        &self.parameters
+    }
+
+    fn lr(&self) -> f32 {
+        self.lr
+    }
+
+    fn set_lr(&mut self, lr: f32) {
+        self.lr = lr;
+    }
+}
+
+/// Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv 1711.05101): parameters shrink by `lr · weight_decay` a
+/// step, apart from the gradient.
+pub struct AdamW(Adam);
+
+impl AdamW {
+    /// AdamW with β = (0.9, 0.999), ε = 1e-8 and a weight decay of 0.01.
+    pub fn new(parameters: Vec<Tensor>, lr: f32) -> AdamW {
+        let mut adam = Adam::new(parameters, lr).weight_decay(0.01);
+        adam.decoupled = true;
+        AdamW(adam)
+    }
+
+    /// Decay rates of the first and second moment.
+    pub fn betas(self, betas: (f32, f32)) -> AdamW {
+        AdamW(self.0.betas(betas))
+    }
+
+    /// Added to the denominator.
+    pub fn eps(self, eps: f32) -> AdamW {
+        AdamW(self.0.eps(eps))
+    }
+
+    /// Shrinks parameters by `lr` times this a step.
+    pub fn weight_decay(self, weight_decay: f32) -> AdamW {
+        AdamW(self.0.weight_decay(weight_decay))
+    }
+}
+
+impl Optimizer for AdamW {
+    #[track_caller]
+    fn step(&mut self) -> Result<()> {
+        self.0.step()
+    }
+
+    fn parameters(&self) -> &[Tensor] {
+        self.0.parameters()
+    }
+
+    fn lr(&self) -> f32 {
+        self.0.lr()
+    }
+
+    fn set_lr(&mut self, lr: f32) {
+        self.0.set_lr(lr);
+    }
+}

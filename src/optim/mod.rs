@@ -1,0 +1,69 @@
+//! Optimizers. An update is ordinary ops, so it fuses into one kernel a parameter and runs in the same submission as the
+//! forward and backward pass.
+
+mod adam;
+mod sgd;
+
+pub use adam::{Adam, AdamW};
+pub use sgd::Sgd;
+
+use crate::error::{Error, Result};
+use crate::tensor::Tensor;
+
+/// What all optimizers offer.
+pub trait Optimizer {
+    /// Updates every parameter that has a gradient, and runs all pending work.
+    ///
+    /// # Errors
+    /// The error that a gradient or parameter carries; then no parameter changes.
+    fn step(&mut self) -> Result<()>;
+
+    /// The parameters.
+    fn parameters(&self) -> &[Tensor];
+
+    /// Forgets the gradients of all parameters.
+    fn zero_grad(&self) {
+        self.parameters().iter().for_each(Tensor::zero_grad);
+    }
+
+    /// Learning rate.
+    fn lr(&self) -> f32;
+
+    /// Sets the learning rate. It travels as a kernel parameter, so nothing is compiled anew.
+    fn set_lr(&mut self, lr: f32);
+}
+
+/// Gradients of the parameters that have one, with their positions.
+///
+/// # Errors
+/// The first error that a gradient or a parameter carries.
+fn gradients(op: &str, parameters: &[Tensor]) -> Result<Vec<(usize, Tensor)>> {
+    let mut out = Vec::with_capacity(parameters.len());
+    for (i, parameter) in parameters.iter().enumerate() {
+        parameter.check()?;
+        if !parameter.is_leaf_with_grad() {
+            let detail = format!("parameter {i} of shape {:?} was not made with requires_grad", parameter.shape());
+            return Err(Error::argument(op, detail));
+        }
+        if let Some(grad) = parameter.grad() {
+            grad.check()?;
+            out.push((i, grad));
+        }
+    }
+    Ok(out)
+}
+
+/// Runs everything that is pending on the parameters' device.
+fn run(parameters: &[Tensor]) -> Result<()> {
+    match parameters.first() {
+        Some(first) => first.device().flush_pending(),
+        None => Ok(()),
+    }
+}
+
+/// A state tensor of zeros, in memory of its own, so that the first step has the structure of all others.
+fn zeros_state(parameter: &Tensor) -> Result<Tensor> {
+    let zeros = crate::graph::no_grad(|| parameter.zeros_like());
+    zeros.realize()?;
+    Ok(zeros)
+}

@@ -1,0 +1,94 @@
+//! Stochastic gradient descent.
+
+use crate::error::Result;
+use crate::graph::no_grad;
+use crate::optim::{Optimizer, gradients, run, zeros_state};
+use crate::tensor::Tensor;
+
+/// Stochastic gradient descent with momentum (Sutskever et al. 2013, in PyTorch's form):
+/// `g ← g + λ·p`, `v ← μ·v + g`, `p ← p − lr·v` (with Nesterov `p ← p − lr·(g + μ·v)`).
+///
+/// ```
+/// use wgrad::{Device, Tensor, optim::{Optimizer, Sgd}};
+/// let w = Tensor::ones([2], &Device::default()).requires_grad();
+/// let mut optimizer = Sgd::new(vec![w.clone()], 0.1).momentum(0.9);
+/// (&w * &w).sum().backward()?;
+/// optimizer.step()?;
+/// assert_eq!(w.to_vec::<f32>()?, [0.8, 0.8]);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+pub struct Sgd {
+    parameters: Vec<Tensor>,
+    lr: f32,
+    momentum: f32,
+    nesterov: bool,
+    weight_decay: f32,
+    velocity: Vec<Option<Tensor>>,
+}
+
+impl Sgd {
+    /// Plain gradient descent on `parameters` (leaves made with `requires_grad`).
+    pub fn new(parameters: Vec<Tensor>, lr: f32) -> Sgd {
+        let velocity = vec![None; parameters.len()];
+        Sgd { parameters, lr, momentum: 0.0, nesterov: false, weight_decay: 0.0, velocity }
+    }
+
+    /// Keeps a running sum of gradients that fades by this factor a step.
+    pub fn momentum(mut self, momentum: f32) -> Sgd {
+        self.momentum = momentum;
+        self
+    }
+
+    /// Looks ahead along the velocity (Nesterov's momentum).
+    pub fn nesterov(mut self, nesterov: bool) -> Sgd {
+        self.nesterov = nesterov;
+        self
+    }
+
+    /// Adds this much of the parameter to its gradient (L2 regularisation).
+    pub fn weight_decay(mut self, weight_decay: f32) -> Sgd {
+        self.weight_decay = weight_decay;
+        self
+    }
+}
+
+impl Optimizer for Sgd {
+    #[track_caller]
+    fn step(&mut self) -> Result<()> {
+        let grads = gradients("Sgd", &self.parameters)?;
+        no_grad(|| -> Result<()> {
+            for (i, grad) in grads {
+                let p = &self.parameters[i];
+                let mut g = grad;
+                if self.weight_decay != 0.0 {
+                    g = &g + p * self.weight_decay;
+                }
+                if self.momentum != 0.0 {
+                    // From a velocity of zero the first step gives v = g, as in PyTorch.
+                    let old = match &self.velocity[i] {
+                        Some(velocity) => velocity.clone(),
+                        None => zeros_state(p)?,
+                    };
+                    let v = old * self.momentum + &g;
+                    g = if self.nesterov { &g + &v * self.momentum } else { v.clone() };
+                    self.velocity[i] = Some(v);
+                }
+                p.try_assign(&(p - g * self.lr))?;
+            }
+            Ok(())
+        })?;
+        run(&self.parameters)
+    }
+
+    fn parameters(&self) -> &[Tensor] {
+        &self.parameters
+    }
+
+    fn lr(&self) -> f32 {
+        self.lr
+    }
+
+    fn set_lr(&mut self, lr: f32) {
+        self.lr = lr;
+    }
+}

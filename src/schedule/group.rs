@@ -1,0 +1,70 @@
+//! What one kernel computes, in the form that the code generator prints.
+
+use std::sync::Arc;
+
+use crate::dtype::DType;
+use crate::graph::kernel::{Reduce, Routine, WgslFn};
+use crate::layout::Layout;
+use crate::schedule::snapshot::Source;
+
+/// Straight-line code over single-assignment values, evaluated at every element of an index space.
+#[derive(Default)]
+pub struct Body {
+    /// Instructions; each refers to earlier ones by position.
+    pub code: Vec<Inst>,
+    /// Buffers that the code loads from.
+    pub leaves: Vec<Leaf>,
+}
+
+/// One instruction and the type of its value.
+pub struct Inst {
+    pub what: What,
+    pub dtype: DType,
+}
+
+/// What an instruction does.
+pub enum What {
+    /// Loads from `Body::leaves[_]`.
+    Load(usize),
+    /// The value of the pending scalar node at this position.
+    Scalar(usize),
+    /// The row-major index of the element in the space that the layout gives.
+    Index(Layout),
+    /// Calls a function.
+    Call { function: Arc<WgslFn>, field: Option<&'static str>, args: Vec<usize> },
+    /// Copies a value (a reshape that strides cannot express).
+    Copy(usize),
+    /// What the group's reduction or routine produced.
+    Result,
+}
+
+/// A buffer and how the index space maps to it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Leaf {
+    pub source: Source,
+    pub layout: Layout,
+    pub dtype: DType,
+}
+
+/// What a kernel is built around.
+pub enum Core {
+    /// Nothing: elementwise code alone.
+    Elementwise,
+    /// A reduction of `body`'s value `value`, which lives in the index space `input_shape`.
+    Reduce { node: usize, reduce: Reduce, body: Body, value: usize },
+    /// A routine; `inputs` are its operands in order.
+    Routine { node: usize, routine: Box<dyn Routine>, inputs: Vec<Leaf> },
+}
+
+/// One kernel (or, for routines and long reductions, a few that belong together).
+pub struct Group {
+    pub core: Core,
+    /// Elementwise code over the output's index space.
+    pub body: Body,
+    /// Values of `body` that are stored: (value, position of the node).
+    pub outputs: Vec<(usize, usize)>,
+    /// Number of elements of the output's index space.
+    pub numel: usize,
+    /// Positions of the nodes computed here, for explanations.
+    pub members: Vec<usize>,
+}

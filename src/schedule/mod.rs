@@ -1,0 +1,13 @@
+//! From pending nodes to a plan: what is computed in one kernel, in which order, and in which memory.
+//!
+//! [`snapshot`] lists and hashes the pending graph; [`fuse`] decides what is stored and forms groups; [`memory`] gives every
+//! stored value a place; [`plan`] puts it together with the kernels that `codegen` prints.
+
+pub mod fuse;
+pub mod group;
+pub mod memory;
+pub mod plan;
+pub mod snapshot;
+
+pub use plan::{BufferRef, ParamSource, Plan, Step};
+pub use snapshot::Snapshot;

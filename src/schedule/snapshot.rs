@@ -1,0 +1,169 @@
+//! The pending graph as the planner sees it, and its structural hash.
+//!
+//! Two graphs with the same hash have the same ops, attributes, shapes, wiring and keeping rules; they differ at most in the
+//! values of scalars and in the data. So one plan serves both.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
+
+use smallvec::SmallVec;
+
+use crate::graph::{Var, order};
+
+/// An input of a pending node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// The pending node at this position.
+    Pending(usize),
+    /// The computed value at this position.
+    Leaf(usize),
+}
+
+/// What is to be computed.
+pub struct Snapshot {
+    /// Nodes without a value, inputs before consumers.
+    pub nodes: Vec<Var>,
+    /// Inputs of each of `nodes`.
+    pub inputs: Vec<SmallVec<[Source; 3]>>,
+    /// What is to happen with each node's value.
+    pub keep: Vec<Keep>,
+    /// Nodes with a value that `nodes` read, in order of first use.
+    pub leaves: Vec<Var>,
+    /// Hash of the structure.
+    pub hash: u128,
+}
+
+/// Why a node's value may outlive the flush.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Keep {
+    /// Asked for by this flush: stored contiguously even if it is a view.
+    pub root: bool,
+    /// A user holds it.
+    pub held: bool,
+    /// A backward pass may still need it.
+    pub awaits_backward: bool,
+}
+
+impl Snapshot {
+    /// Collects what `targets` and `also` need; targets are stored even if they are views. `settings` is whatever else the
+    /// plan depends on.
+    pub fn new(targets: &[Var], also: &[Var], settings: u64) -> Snapshot {
+        let mut leaves: Vec<Var> = Vec::new();
+        let mut leaf_index: HashMap<u64, usize> = HashMap::new();
+        let roots: Vec<Var> = targets.iter().chain(also).cloned().collect();
+        let nodes = order::reachable(&roots, |var| var.0.has_value());
+        let position: HashMap<u64, usize> = nodes.iter().enumerate().map(|(i, v)| (v.0.id, i)).collect();
+        let root_ids: HashSet<u64> = targets.iter().map(|v| v.0.id).collect();
+        let mut hash = StructuralHasher::default();
+        settings.hash(&mut hash);
+        let mut inputs = Vec::with_capacity(nodes.len());
+        let mut keep = Vec::with_capacity(nodes.len());
+        for var in &nodes {
+            let node = &var.0;
+            let own: SmallVec<[Source; 3]> = node.with_inputs(|list| {
+                list.iter()
+                    .map(|input| match position.get(&input.0.id) {
+                        Some(&i) => Source::Pending(i),
+                        None => Source::Leaf(*leaf_index.entry(input.0.id).or_insert_with(|| {
+                            leaves.push(input.clone());
+                            leaves.len() - 1
+                        })),
+                    })
+                    .collect()
+            });
+            let kept = Keep {
+                root: root_ids.contains(&node.id),
+                held: node.is_held(),
+                awaits_backward: node.awaits_backward(),
+            };
+            (*node.op).type_id().hash(&mut hash);
+            node.op.name().hash(&mut hash);
+            node.op.attributes(&mut hash);
+            node.meta.hash(&mut hash);
+            own.hash(&mut hash);
+            kept.hash(&mut hash);
+            inputs.push(own);
+            keep.push(kept);
+        }
+        for leaf in &leaves {
+            leaf.0.meta.hash(&mut hash);
+        }
+        Snapshot { nodes, inputs, keep, leaves, hash: hash.finish128() }
+    }
+
+    /// The node behind a source.
+    pub fn var(&self, source: Source) -> &Var {
+        match source {
+            Source::Pending(i) => &self.nodes[i],
+            Source::Leaf(i) => &self.leaves[i],
+        }
+    }
+}
+
+/// A 128-bit hash by two lanes of multiply-and-fold (the mixing step of wyhash), wide enough that equal hashes may be taken
+/// for equal structures.
+#[derive(Clone)]
+pub struct StructuralHasher {
+    lanes: [u64; 2],
+}
+
+impl Default for StructuralHasher {
+    fn default() -> StructuralHasher {
+        StructuralHasher { lanes: [0x2d35_8dcc_aa6c_78a5, 0x8bb8_4b93_962e_acc9] }
+    }
+}
+
+impl StructuralHasher {
+    fn mix(&mut self, word: u64) {
+        const KEYS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93];
+        for (lane, key) in self.lanes.iter_mut().zip(KEYS) {
+            let product = u128::from(*lane ^ word).wrapping_mul(u128::from(key | 1)).wrapping_add(u128::from(word));
+            *lane = (product as u64) ^ ((product >> 64) as u64).rotate_left(29);
+        }
+    }
+
+    /// The hash in full width.
+    pub fn finish128(&self) -> u128 {
+        let mut last = self.clone();
+        last.mix(0x5851_f42d_4c95_7f2d);
+        u128::from(last.lanes[0]) << 64 | u128::from(last.lanes[1])
+    }
+}
+
+impl Hasher for StructuralHasher {
+    fn finish(&self) -> u64 {
+        self.finish128() as u64
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        let mut chunks = bytes.chunks_exact(8);
+        for chunk in &mut chunks {
+            self.mix(u64::from_ne_bytes(chunk.try_into().unwrap_or_default()));
+        }
+        let rest = chunks.remainder();
+        if !rest.is_empty() {
+            let mut last = [0; 8];
+            last[..rest.len()].copy_from_slice(rest);
+            self.mix(u64::from_ne_bytes(last));
+        }
+        self.mix(bytes.len() as u64);
+    }
+    fn write_u8(&mut self, v: u8) {
+        self.mix(u64::from(v));
+    }
+    fn write_u32(&mut self, v: u32) {
+        self.mix(u64::from(v));
+    }
+    fn write_u64(&mut self, v: u64) {
+        self.mix(v);
+    }
+    fn write_usize(&mut self, v: usize) {
+        self.mix(v as u64);
+    }
+}
+
+/// The structural hash of a text.
+pub fn hash_text(text: &str) -> u128 {
+    let mut hash = StructuralHasher::default();
+    text.hash(&mut hash);
+    hash.finish128()
+}

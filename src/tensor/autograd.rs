@@ -1,0 +1,251 @@
+//! Gradients of tensors: leaves, `backward`, and functions that give gradients as values.
+
+use std::panic::Location;
+use std::sync::{Arc, PoisonError};
+
+use crate::differentiate;
+use crate::error::{Error, Result};
+use crate::graph::node::lock;
+use crate::graph::{GradCell, Var, no_grad, with_location};
+use crate::tensor::{Held, Tensor};
+
+impl Tensor {
+    /// Makes a leaf: a tensor outside any graph that [`Tensor::backward`] gives a gradient. The value is computed now.
+    ///
+    /// Carries [`Error::DType`] for types other than floats.
+    #[track_caller]
+    pub fn requires_grad(&self) -> Tensor {
+        let at = Location::caller();
+        if self.check().is_ok() && !self.dtype().is_float() {
+            return self.build(at, |v| Err(Error::dtype("requires_grad", "only floats have gradients", &[v.dtype()])));
+        }
+        // Parameters are wanted as data before the first step, so that the first step looks like all others. What goes wrong
+        // here comes again at the next read.
+        let _ = self.realize();
+        let cell = Arc::new(GradCell::default());
+        let alias = with_location(at, || self.node().detach());
+        alias.settle();
+        let leaf = with_location(at, || alias.leaf(cell.clone()));
+        leaf.settle();
+        Tensor::with_cell(leaf, self.device(), Some(cell))
+    }
+
+    /// Whether this is a leaf that gets a gradient.
+    pub fn is_leaf_with_grad(&self) -> bool {
+        self.inner.cell.is_some()
+    }
+
+    /// The same value outside the graph: no gradient flows through it.
+    #[track_caller]
+    pub fn detach(&self) -> Tensor {
+        self.build(Location::caller(), |v| Ok(no_grad(|| v.detach())))
+    }
+
+    /// Computes the gradient of this scalar with respect to every leaf it depends on, and adds it to their [`Tensor::grad`].
+    /// The graph stays: calling it again adds the same gradients again.
+    ///
+    /// # Errors
+    /// [`Error::Autograd`] where the tensor is not a scalar or depends on no leaf; the error that it carries.
+    #[track_caller]
+    pub fn backward(&self) -> Result<()> {
+        let at = Location::caller();
+        differentiate::backward(&self.node(), None).map_err(|e| e.or_at(at))
+    }
+
+    /// [`Tensor::backward`] from a given gradient of this tensor, of the same shape.
+    ///
+    /// # Errors
+    /// As [`Tensor::backward`], and [`Error::Shape`] where the shapes differ.
+    #[track_caller]
+    pub fn backward_with(&self, dy: &Tensor) -> Result<()> {
+        let at = Location::caller();
+        differentiate::backward(&self.node(), Some(&dy.node())).map_err(|e| e.or_at(at))
+    }
+
+    /// The accumulated gradient of a leaf; `None` before the first [`Tensor::backward`] and on other tensors.
+    pub fn grad(&self) -> Option<Tensor> {
+        let grad = lock(&self.inner.cell.as_ref()?.grad).clone()?;
+        Some(Tensor::from_var(grad, self.device()))
+    }
+
+    /// Forgets the gradient of a leaf.
+    pub fn zero_grad(&self) {
+        self.set_grad_node(None);
+    }
+
+    /// Replaces the gradient of a leaf (as gradient clipping does). Does nothing on other tensors.
+    pub fn set_grad(&self, grad: Option<&Tensor>) {
+        self.set_grad_node(grad.map(Tensor::node));
+    }
+
+    fn set_grad_node(&self, grad: Option<Var>) {
+        if let Some(cell) = &self.inner.cell {
+            cell.replace(grad);
+        }
+    }
+
+    /// Binds a leaf (or any other tensor) to a new value, outside the graph. All clones of this handle see it; what read the
+    /// old value keeps it.
+    ///
+    /// Does nothing but log where shape, type or device differ; use [`Tensor::try_assign`] to get the error.
+    #[track_caller]
+    pub fn assign(&self, value: &Tensor) {
+        if let Err(error) = self.try_assign(value) {
+            let at = Location::caller();
+            let failed = Var::failed(error.or_at(at), self.device().context(), at);
+            *self.inner.value.write().unwrap_or_else(PoisonError::into_inner) = Held::new(failed);
+        }
+    }
+
+    /// [`Tensor::assign`] that leaves the tensor as it is and returns the error where the value does not fit.
+    ///
+    /// # Errors
+    /// [`Error::Shape`], [`Error::DType`] or [`Error::DeviceMismatch`] where the value does not fit; the error it carries.
+    #[track_caller]
+    pub fn try_assign(&self, value: &Tensor) -> Result<()> {
+        let at = Location::caller();
+        value.check()?;
+        if value.shape() != self.shape() {
+            let shapes = [self.full_shape(), value.full_shape()];
+            return Err(Error::shape("assign", "the new value has another shape", &shapes).or_at(at));
+        }
+        if value.dtype() != self.dtype() {
+            let dtypes = [self.dtype(), value.dtype()];
+            return Err(Error::dtype("assign", "the new value has another dtype", &dtypes).or_at(at));
+        }
+        if !value.device().same(self.device()) {
+            let devices = vec![self.device().info().name.clone(), value.device().info().name.clone()];
+            return Err(Error::DeviceMismatch { op: "assign".into(), devices, at: at.into() });
+        }
+        let detached = with_location(at, || no_grad(|| value.node().detach()));
+        let new = match &self.inner.cell {
+            Some(cell) => with_location(at, || detached.leaf(cell.clone())),
+            None => detached,
+        };
+        *self.inner.value.write().unwrap_or_else(PoisonError::into_inner) = Held::new(new);
+        self.device().flush_if_long();
+        Ok(())
+    }
+
+    /// Calls `f` with the gradient of this tensor when it is complete, during [`Tensor::backward`]; where `f` returns a tensor,
+    /// that takes the gradient's place.
+    pub fn register_hook(&self, f: impl Fn(&Tensor) -> Option<Tensor> + Send + Sync + 'static) {
+        let device = self.device().clone();
+        self.node().0.add_hook(Arc::new(move |grad: &Var| {
+            f(&Tensor::from_var(grad.clone(), &device)).map(|replaced| replaced.node())
+        }));
+    }
+}
+
+/// Gradients of the sum of `outputs` with respect to `inputs`, which may be any tensors of the graph. With `create_graph` the
+/// gradients can be differentiated again.
+///
+/// ```
+/// use wgrad::{Device, Tensor, autograd};
+/// let x = Tensor::from_slice(&[3f32], [1], &Device::default()).requires_grad();
+/// let y = x.powi(3).sum();
+/// let dx = &autograd::grad(&[&y], &[&x], true)?[0];
+/// let ddx = &autograd::grad(&[&dx.sum()], &[&x], false)?[0];
+/// assert_eq!((dx.item::<f32>()?, ddx.item::<f32>()?), (27.0, 18.0));
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Autograd`] where an output is not a scalar or an input does not take part; the error that an output carries.
+#[track_caller]
+pub fn grad(outputs: &[&Tensor], inputs: &[&Tensor], create_graph: bool) -> Result<Vec<Tensor>> {
+    grad_with(outputs, &vec![None; outputs.len()], inputs, create_graph)
+}
+
+/// [`grad`] from given gradients of the outputs (`None` stands for 1 and is for scalars only).
+///
+/// # Errors
+/// As [`grad`].
+#[track_caller]
+pub fn grad_with(
+    outputs: &[&Tensor],
+    output_grads: &[Option<&Tensor>],
+    inputs: &[&Tensor],
+    create_graph: bool,
+) -> Result<Vec<Tensor>> {
+    let at = Location::caller();
+    let Some(first) = inputs.first() else { return Ok(Vec::new()) };
+    let outputs: Vec<Var> = outputs.iter().map(|t| t.node()).collect();
+    let wanted: Vec<Var> = inputs.iter().map(|t| t.node()).collect();
+    let dys: Vec<Option<Var>> = output_grads.iter().map(|t| t.map(Tensor::node)).collect();
+    let grads = differentiate::grad(&outputs, &wanted, &dys, create_graph).map_err(|e| e.or_at(at))?;
+    Ok(grads.into_iter().map(|g| Tensor::from_var(g, first.device())).collect())
+}
+
+/// What [`gradcheck`] and [`gradgradcheck`] found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GradcheckReport {
+    /// Largest difference between a derivative and its central difference, relative to the larger of the two and 1.
+    pub worst: f64,
+    /// Derivatives compared.
+    pub compared: usize,
+}
+
+/// Holds the gradient of `f` at `inputs` against central differences, in f64 on the CPU reference. `f` must return one tensor;
+/// its elements are summed. `inputs` may live anywhere and be f32; they are converted.
+///
+/// # Errors
+/// [`Error::Autograd`] naming the element and both values where they differ by more than `tolerance`; errors of `f`.
+pub fn gradcheck(f: impl Fn(&[Tensor]) -> Tensor, inputs: &[&Tensor], tolerance: f64) -> Result<GradcheckReport> {
+    check("gradcheck", &f, inputs, tolerance)
+}
+
+/// [`gradcheck`] of the gradient of `f`: second derivatives.
+///
+/// # Errors
+/// As [`gradcheck`].
+pub fn gradgradcheck(f: impl Fn(&[Tensor]) -> Tensor, inputs: &[&Tensor], tolerance: f64) -> Result<GradcheckReport> {
+    let gradient = |inputs: &[Tensor]| {
+        // Weights that differ from element to element, so that errors cannot cancel.
+        let refs: Vec<&Tensor> = inputs.iter().collect();
+        let y = f(inputs);
+        match grad(&[&weighted(&y)], &refs, true) {
+            Ok(grads) => grads.iter().map(weighted).reduce(|a, b| &a + &b).unwrap_or(y),
+            Err(error) => y.build(Location::caller(), |_| Err(error)),
+        }
+    };
+    check("gradgradcheck", &gradient, inputs, tolerance)
+}
+
+/// The sum of the elements with fixed weights of varied size and sign.
+fn weighted(y: &Tensor) -> Tensor {
+    let weights: Vec<f64> = (0..y.numel()).map(|i| (1.0 + i as f64 * 0.7).sin() + 0.3).collect();
+    let weights = Tensor::from_slice(&weights, y.full_shape(), y.device());
+    (y * &weights).sum()
+}
+
+fn check(op: &str, f: &dyn Fn(&[Tensor]) -> Tensor, inputs: &[&Tensor], tolerance: f64) -> Result<GradcheckReport> {
+    let device = crate::backend::Device::cpu();
+    let start: Vec<Vec<f64>> = inputs.iter().map(|t| Ok(t.to_host()?.to_f64())).collect::<Result<_>>()?;
+    let at = |values: &[Vec<f64>]| -> Vec<Tensor> {
+        values.iter().zip(inputs).map(|(v, t)| Tensor::from_slice(v, t.full_shape(), &device).requires_grad()).collect()
+    };
+    let value = |values: &[Vec<f64>]| -> Result<f64> { weighted(&f(&at(values))).item::<f64>() };
+    let leaves = at(&start);
+    let refs: Vec<&Tensor> = leaves.iter().collect();
+    let grads = grad(&[&weighted(&f(&leaves))], &refs, false)?;
+    let mut report = GradcheckReport { worst: 0.0, compared: 0 };
+    for (k, gradient) in grads.iter().enumerate() {
+        for (i, analytic) in gradient.to_host()?.to_f64().into_iter().enumerate() {
+            let step = 1e-5 * start[k][i].abs().max(1.0);
+            let mut moved = start.clone();
+            moved[k][i] = start[k][i] + step;
+            let above = value(&moved)?;
+            moved[k][i] = start[k][i] - step;
+            let numeric = (above - value(&moved)?) / (2.0 * step);
+            let error = (analytic - numeric).abs() / analytic.abs().max(numeric.abs()).max(1.0);
+            report.compared += 1;
+            report.worst = report.worst.max(error);
+            if error.is_nan() || error > tolerance {
+                let detail = format!("input {k}, element {i}: gradient {analytic}, central difference {numeric}");
+                return Err(Error::Autograd { op: op.into(), detail, at: Default::default() });
+            }
+        }
+    }
+    Ok(report)
+}

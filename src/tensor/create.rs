@@ -1,0 +1,184 @@
+//! Making tensors.
+
+use std::panic::Location;
+
+use ndarray::ArrayD;
+
+use crate::array::{Array, ArrayElement};
+use crate::backend::Device;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::{Var, with_location};
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+
+/// Builds a tensor on `device`, attributed to `at`.
+fn make(device: &Device, at: &'static Location<'static>, f: impl FnOnce() -> Result<Var>) -> Tensor {
+    let var = with_location(at, f).unwrap_or_else(|error| Var::failed(error.or_at(at), device.context(), at));
+    Tensor::from_var(var, device)
+}
+
+impl Tensor {
+    /// A tensor of `shape` from row-major values.
+    ///
+    /// Carries [`Error::Length`] where the number of values does not match.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, 2., 3., 4.], [2, 2], &Device::default());
+    /// assert_eq!(x.shape(), [2, 2]);
+    /// assert!(Tensor::from_slice(&[1f32], [2, 2], &Device::default()).check().is_err());
+    /// ```
+    #[track_caller]
+    pub fn from_slice<T: ArrayElement>(values: &[T], shape: impl Into<Shape>, device: &Device) -> Tensor {
+        let shape = shape.into();
+        make(device, Location::caller(), || {
+            if shape.numel() != values.len() {
+                let op = "from_slice".into();
+                return Err(Error::Length { op, shape, len: values.len(), at: Default::default() });
+            }
+            Ok(device.upload(Array::from_vec(&shape, values.to_vec())))
+        })
+    }
+
+    /// A tensor with the values of an ndarray.
+    #[track_caller]
+    pub fn from_array<T: ArrayElement>(array: &ArrayD<T>, device: &Device) -> Tensor {
+        make(device, Location::caller(), || Ok(device.upload(T::wrap(array.as_standard_layout().into_owned()))))
+    }
+
+    /// A scalar (shape `[]`) of type f32. It travels with the kernels and takes no buffer.
+    #[track_caller]
+    pub fn scalar(value: f32, device: &Device) -> Tensor {
+        make(device, Location::caller(), || Ok(Var::scalar(f64::from(value), DType::F32, device.context())))
+    }
+
+    /// Every element equal to `value`. A view of one scalar: no memory is taken until something needs it.
+    #[track_caller]
+    pub fn full(shape: impl Into<Shape>, value: f32, device: &Device) -> Tensor {
+        let shape = shape.into();
+        make(device, Location::caller(), || {
+            Ok(Var::scalar(f64::from(value), DType::F32, device.context()).expand(&shape))
+        })
+    }
+
+    /// Zeros.
+    #[track_caller]
+    pub fn zeros(shape: impl Into<Shape>, device: &Device) -> Tensor {
+        Tensor::full(shape, 0.0, device)
+    }
+
+    /// Ones.
+    #[track_caller]
+    pub fn ones(shape: impl Into<Shape>, device: &Device) -> Tensor {
+        Tensor::full(shape, 1.0, device)
+    }
+
+    /// `start, start + step, …` up to but without `end`, as f32.
+    #[track_caller]
+    pub fn arange(start: f32, end: f32, step: f32, device: &Device) -> Tensor {
+        make(device, Location::caller(), || {
+            let (start, end, step) = (f64::from(start), f64::from(end), f64::from(step));
+            if step == 0.0 || !step.is_finite() || !((end - start) / step).is_finite() {
+                return Err(Error::argument("arange", format!("no range from {start} to {end} by {step}")));
+            }
+            let len = ((end - start) / step).ceil().max(0.0) as usize;
+            Ok(Var::generate_arange(start, step, len, DType::F32, device.context()))
+        })
+    }
+
+    /// `steps` values evenly spaced from `start` to `end`, both included.
+    #[track_caller]
+    pub fn linspace(start: f32, end: f32, steps: usize, device: &Device) -> Tensor {
+        make(device, Location::caller(), || {
+            let step = if steps > 1 { f64::from(end - start) / (steps - 1) as f64 } else { 0.0 };
+            Ok(Var::generate_arange(f64::from(start), step, steps, DType::F32, device.context()))
+        })
+    }
+
+    /// The identity matrix `[n, n]`.
+    #[track_caller]
+    pub fn eye(n: usize, device: &Device) -> Tensor {
+        make(device, Location::caller(), || Ok(Var::generate_eye(n, n, DType::F32, device.context())))
+    }
+
+    /// Uniform random numbers in `[0, 1)`, by a counter-based generator: the same device, seed and order of calls give the same
+    /// bits.
+    #[track_caller]
+    pub fn rand(shape: impl Into<Shape>, device: &Device) -> Tensor {
+        Tensor::uniform(shape, 0.0, 1.0, device)
+    }
+
+    /// Uniform random numbers in `[low, high)`.
+    #[track_caller]
+    pub fn uniform(shape: impl Into<Shape>, low: f32, high: f32, device: &Device) -> Tensor {
+        let shape = shape.into();
+        make(device, Location::caller(), || {
+            let (low, high) = (f64::from(low), f64::from(high));
+            Ok(Var::generate_uniform(&shape, low, high, device.next_key(), device.context()))
+        })
+    }
+
+    /// Normal random numbers with mean 0 and standard deviation 1.
+    #[track_caller]
+    pub fn randn(shape: impl Into<Shape>, device: &Device) -> Tensor {
+        let shape = shape.into();
+        make(device, Location::caller(), || {
+            Ok(Var::generate_normal(&shape, 0.0, 1.0, device.next_key(), device.context()))
+        })
+    }
+
+    /// Random integers (i32) in `low..high`. Carries an error where the range is empty.
+    #[track_caller]
+    pub fn randint(shape: impl Into<Shape>, low: i32, high: i32, device: &Device) -> Tensor {
+        let shape = shape.into();
+        make(device, Location::caller(), || {
+            if low >= high {
+                return Err(Error::argument("randint", format!("no integers in {low}..{high}")));
+            }
+            Ok(Var::generate_randint(&shape, low, high, device.next_key(), device.context()))
+        })
+    }
+
+    /// Random booleans that are true with probability `p`.
+    #[track_caller]
+    pub fn bernoulli(shape: impl Into<Shape>, p: f32, device: &Device) -> Tensor {
+        let shape = shape.into();
+        make(device, Location::caller(), || {
+            if !(0.0..=1.0).contains(&p) {
+                return Err(Error::argument("bernoulli", format!("probability {p} is not in 0..=1")));
+            }
+            Ok(Var::generate_bernoulli(&shape, f64::from(p), device.next_key(), device.context()))
+        })
+    }
+
+    /// Every element equal to `value`, of this tensor's shape, type and device.
+    #[track_caller]
+    pub fn full_like(&self, value: f32) -> Tensor {
+        self.build(Location::caller(), |v| Ok(v.scalar_like(f64::from(value)).expand(v.shape())))
+    }
+
+    /// Zeros of this tensor's shape, type and device.
+    #[track_caller]
+    pub fn zeros_like(&self) -> Tensor {
+        self.full_like(0.0)
+    }
+
+    /// Ones of this tensor's shape, type and device.
+    #[track_caller]
+    pub fn ones_like(&self) -> Tensor {
+        self.full_like(1.0)
+    }
+
+    /// Uniform random numbers in `[0, 1)` of this tensor's shape and device.
+    #[track_caller]
+    pub fn rand_like(&self) -> Tensor {
+        Tensor::rand(self.full_shape(), self.device())
+    }
+
+    /// Normal random numbers of this tensor's shape and device.
+    #[track_caller]
+    pub fn randn_like(&self) -> Tensor {
+        Tensor::randn(self.full_shape(), self.device())
+    }
+}

@@ -1,0 +1,117 @@
+//! Methods for every row of the elementwise table, and those built on them.
+
+use std::panic::Location;
+
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::graph::{Var, with_location};
+use crate::ops::elementwise::ElementwiseOp;
+use crate::tensor::Tensor;
+
+/// The other side of an elementwise op: a tensor or a number.
+pub trait Operand {
+    /// The operand as a node beside `like`.
+    #[doc(hidden)]
+    fn beside(&self, like: &Var) -> Var;
+}
+
+impl Operand for &Tensor {
+    fn beside(&self, _like: &Var) -> Var {
+        self.node()
+    }
+}
+
+impl Operand for Tensor {
+    fn beside(&self, _like: &Var) -> Var {
+        self.node()
+    }
+}
+
+impl Operand for f32 {
+    fn beside(&self, like: &Var) -> Var {
+        Var::scalar(f64::from(*self), DType::F32, &like.0.context)
+    }
+}
+
+impl Operand for i32 {
+    fn beside(&self, like: &Var) -> Var {
+        Var::scalar(f64::from(*self), DType::I32, &like.0.context)
+    }
+}
+
+macro_rules! methods {
+    ($(
+        #[doc = $doc:literal]
+        $name:ident ( $first:ident $(, $rest:ident)* $(; $($scalar:ident),+)? ) $kind:ident { $($body:tt)* }
+    )*) => {
+        impl Tensor {$(
+            #[doc = $doc]
+            #[track_caller]
+            pub fn $name(&self $(, $rest: impl Operand)* $($(, $scalar: f32)+)?) -> Tensor {
+                self.build(Location::caller(), |v| {
+                    Ok(v.elementwise(stringify!($name), &[
+                        $(&$rest.beside(v),)*
+                        $($(&Var::scalar(f64::from($scalar), DType::F32, &v.0.context),)+)?
+                    ]))
+                })
+            }
+        )*}
+    };
+}
+
+crate::for_each_elementwise!(methods);
+
+impl Tensor {
+    /// `x^n` for a whole number.
+    #[track_caller]
+    pub fn powi(&self, exponent: i32) -> Tensor {
+        self.build(Location::caller(), |v| Ok(v.powi(exponent)))
+    }
+
+    /// `value` where the boolean mask holds, else this tensor.
+    #[track_caller]
+    pub fn masked_fill(&self, mask: &Tensor, value: f32) -> Tensor {
+        self.build(Location::caller(), |v| Ok(mask.node().where_(&v.scalar_like(f64::from(value)), v)))
+    }
+
+    /// The remainder with the sign of the dividend, as Rust's `%`.
+    #[track_caller]
+    pub fn rem(&self, other: impl Operand) -> Tensor {
+        self.fmod(other)
+    }
+
+    /// The elements converted to another type: to bool by `≠ 0`, from float to integer by truncation.
+    #[track_caller]
+    pub fn to_dtype(&self, dtype: DType) -> Tensor {
+        self.build(Location::caller(), |v| {
+            if dtype == DType::F64 && !v.0.context.allows_f64 {
+                let detail = "f64 exists on the CPU device only";
+                return Err(crate::error::Error::unsupported("to_dtype", detail));
+            }
+            Ok(v.cast(dtype))
+        })
+    }
+
+    /// A scalar on this tensor's device.
+    #[track_caller]
+    pub(super) fn scalar_beside(&self, value: f32) -> Tensor {
+        self.build(Location::caller(), |v| Ok(value.beside(v)))
+    }
+}
+
+impl ElementwiseOp {
+    /// Applies the op to tensors of shapes that broadcast. It fuses with its neighbours like a built-in op.
+    #[track_caller]
+    pub fn apply(&self, operands: &[&Tensor]) -> Tensor {
+        let at = Location::caller();
+        let Some(first) = operands.first() else {
+            let device = crate::backend::Device::cpu();
+            let error = crate::error::Error::argument(self.name(), "no operands were given").or_at(at);
+            return Tensor::from_var(Var::failed(error, device.context(), at), &device);
+        };
+        let vars: Vec<Var> = operands.iter().map(|t| t.node()).collect();
+        let refs: Vec<&Var> = vars.iter().collect();
+        let built: Result<Var> = Ok(with_location(at, || self.apply_vars(&refs)));
+        first.build(at, |_| built)
+    }
+}

@@ -1,0 +1,246 @@
+//! [`Tensor`]: the handle that users hold.
+
+pub mod autograd;
+mod create;
+mod display;
+mod elementwise;
+mod movement;
+mod network;
+mod operators;
+mod reduce;
+
+use std::panic::Location;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use ndarray::ArrayD;
+
+use crate::array::{Array, ArrayElement};
+use crate::backend::Device;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::{GradCell, Meta, Var, with_location};
+use crate::shape::Shape;
+
+pub use elementwise::Operand;
+
+/// An n-dimensional array on a [`Device`], with gradients. A cheap handle: clones share the value.
+///
+/// Ops are recorded and run when a value is read (or at [`Tensor::realize`], [`Device::sync`], an optimizer's step). Bad input
+/// makes a tensor that carries the error; [`Tensor::check`] and every read return it.
+///
+/// ```
+/// use wgrad::{Device, Tensor};
+/// let device = Device::default();
+/// let w = Tensor::from_slice(&[1f32, -2.0], [2], &device).requires_grad();
+/// let loss = (&w * &w).sum();
+/// loss.backward()?;
+/// assert_eq!(w.grad().unwrap().to_vec::<f32>()?, [2.0, -4.0]);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Tensor {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    value: RwLock<Held>,
+    meta: Meta,
+    device: Device,
+    /// Set on leaves that want a gradient; survives assignments.
+    cell: Option<Arc<GradCell>>,
+}
+
+/// A node that counts as held by a user.
+struct Held(Var);
+
+impl Held {
+    fn new(var: Var) -> Held {
+        var.0.add_handle();
+        var.register();
+        Held(var)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.0.remove_handle();
+    }
+}
+
+impl Tensor {
+    pub(crate) fn from_var(var: Var, device: &Device) -> Tensor {
+        Tensor::with_cell(var, device, None)
+    }
+
+    fn with_cell(var: Var, device: &Device, cell: Option<Arc<GradCell>>) -> Tensor {
+        let meta = var.meta().clone();
+        let tensor = Tensor {
+            inner: Arc::new(Inner { value: RwLock::new(Held::new(var)), meta, device: device.clone(), cell }),
+        };
+        device.flush_if_long();
+        tensor
+    }
+
+    /// The node in the graph: what custom ops compute with.
+    pub fn node(&self) -> Var {
+        self.inner.value.read().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// Makes a tensor of what `f` builds from this one's node, attributed to `at`.
+    pub(crate) fn build(&self, at: &'static Location<'static>, f: impl FnOnce(&Var) -> Result<Var>) -> Tensor {
+        let var = self.node();
+        let device = self.device();
+        if var.0.error.is_some() {
+            return Tensor::from_var(var, device);
+        }
+        let built =
+            with_location(at, || f(&var)).unwrap_or_else(|error| Var::failed(error.or_at(at), &var.0.context, at));
+        Tensor::from_var(built, device)
+    }
+
+    /// Size along each dim.
+    pub fn shape(&self) -> &[usize] {
+        &self.inner.meta.shape
+    }
+
+    /// Sizes as an array, for destructuring: `let [n, d] = x.dims()?;`.
+    ///
+    /// # Errors
+    /// Where the rank is not `N`, or the tensor carries an error.
+    #[track_caller]
+    pub fn dims<const N: usize>(&self) -> Result<[usize; N]> {
+        self.check()?;
+        self.shape().try_into().map_err(|_| {
+            let detail = format!("shape {} has rank {}, not {N}", self.inner.meta.shape, self.rank());
+            Error::argument("dims", detail).or_at(Location::caller())
+        })
+    }
+
+    /// Number of dims; 0 for a scalar.
+    pub fn rank(&self) -> usize {
+        self.shape().len()
+    }
+
+    /// Number of elements.
+    pub fn numel(&self) -> usize {
+        self.inner.meta.numel()
+    }
+
+    /// Element type.
+    pub fn dtype(&self) -> DType {
+        self.inner.meta.dtype
+    }
+
+    /// The device that the tensor lives on.
+    pub fn device(&self) -> &Device {
+        &self.inner.device
+    }
+
+    /// The error that this tensor carries, if any. Needs no computation, so it finds what the shapes tell, not what the data
+    /// does (an index out of range).
+    ///
+    /// # Errors
+    /// The first error among the ops that led here.
+    pub fn check(&self) -> Result<()> {
+        self.node().check()
+    }
+
+    /// Computes the value now, without reading it back.
+    ///
+    /// # Errors
+    /// What went wrong on the way here.
+    pub fn realize(&self) -> Result<()> {
+        self.device().flush(&[self.node()])
+    }
+
+    /// The elements in row-major order. Blocks; on the web use [`Tensor::to_vec_async`].
+    ///
+    /// # Errors
+    /// [`Error::DType`] where `T` is not the tensor's type, and whatever went wrong on the way here.
+    #[track_caller]
+    pub fn to_vec<T: ArrayElement>(&self) -> Result<Vec<T>> {
+        self.expect_type(T::DTYPE, "to_vec", Location::caller())?;
+        let array = pollster::block_on(self.device().read(&self.node()))?;
+        Ok(array.to_vec().unwrap_or_default())
+    }
+
+    /// [`Tensor::to_vec`] without blocking.
+    ///
+    /// # Errors
+    /// As [`Tensor::to_vec`].
+    pub async fn to_vec_async<T: ArrayElement>(&self) -> Result<Vec<T>> {
+        self.expect_type(T::DTYPE, "to_vec_async", self.node().0.at)?;
+        let array = self.device().read(&self.node()).await?;
+        Ok(array.to_vec().unwrap_or_default())
+    }
+
+    /// The one element of a tensor with one element.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] where there is not exactly one element; else as [`Tensor::to_vec`].
+    #[track_caller]
+    pub fn item<T: ArrayElement>(&self) -> Result<T> {
+        let at = Location::caller();
+        self.expect_type(T::DTYPE, "item", at)?;
+        match self.to_vec::<T>()?.as_slice() {
+            [value] => Ok(*value),
+            values => {
+                let detail = format!("shape {} has {} elements, not one", self.inner.meta.shape, values.len());
+                Err(Error::argument("item", detail).or_at(at))
+            }
+        }
+    }
+
+    /// The elements as an ndarray.
+    ///
+    /// # Errors
+    /// As [`Tensor::to_vec`].
+    #[track_caller]
+    pub fn to_array<T: ArrayElement>(&self) -> Result<ArrayD<T>> {
+        self.expect_type(T::DTYPE, "to_array", Location::caller())?;
+        let array = pollster::block_on(self.device().read(&self.node()))?;
+        T::unwrap(&array).cloned().ok_or_else(|| Error::dtype("to_array", "wrong type", &[T::DTYPE, self.dtype()]))
+    }
+
+    fn expect_type(&self, asked: DType, op: &str, at: &'static Location<'static>) -> Result<()> {
+        self.check()?;
+        if asked == self.dtype() {
+            return Ok(());
+        }
+        let detail = format!("a {} tensor cannot be read as {asked}; convert it with to_dtype", self.dtype());
+        Err(Error::dtype(op, detail, &[self.dtype(), asked]).or_at(at))
+    }
+
+    /// The elements as a host array of whatever type.
+    pub(crate) fn to_host(&self) -> Result<Array> {
+        pollster::block_on(self.device().read(&self.node()))
+    }
+
+    /// The same values on another device, outside the graph.
+    #[track_caller]
+    pub fn to_device(&self, device: &Device) -> Tensor {
+        if device.same(self.device()) {
+            return self.clone();
+        }
+        let at = Location::caller();
+        let moved = with_location(at, || match self.to_host() {
+            Ok(array) => device.upload(array),
+            Err(error) => Var::failed(error, device.context(), at),
+        });
+        Tensor::from_var(moved, device)
+    }
+
+    /// Graphviz' DOT text of the graph that leads to this tensor.
+    pub fn to_dot(&self) -> String {
+        crate::graph::dot::to_dot(&[self.node()])
+    }
+
+    /// A picture of the graph that leads to this tensor, as SVG text.
+    pub fn to_svg(&self) -> String {
+        crate::graph::svg::to_svg(&[self.node()])
+    }
+
+    fn full_shape(&self) -> &Shape {
+        &self.inner.meta.shape
+    }
+}

@@ -1,0 +1,340 @@
+//! Views (no copies) and other movement of elements.
+
+use std::ops::Range;
+use std::panic::Location;
+
+use crate::error::{Error, Result};
+use crate::graph::{Var, with_location};
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+
+impl Tensor {
+    /// The same elements in row-major order under another shape; one size may be -1 and is worked out.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::zeros([2, 6], &Device::default());
+    /// assert_eq!(x.reshape([3, -1]).shape(), [3, 4]);
+    /// ```
+    #[track_caller]
+    pub fn reshape(&self, shape: impl Sizes) -> Tensor {
+        self.build(Location::caller(), |v| Ok(v.reshape(&infer_sizes(v.shape(), &shape.sizes())?)))
+    }
+
+    /// Merges the dims `from..=to` into one.
+    #[track_caller]
+    pub fn flatten(&self, from: isize, to: isize) -> Tensor {
+        self.build(Location::caller(), |v| {
+            let shape = v.shape();
+            if shape.rank() == 0 {
+                return Ok(v.reshape(&Shape::from([1])));
+            }
+            let (from, to) = (shape.dim("flatten", from)?, shape.dim("flatten", to)?);
+            if from > to {
+                return Err(Error::argument("flatten", format!("dim {from} comes after dim {to} in shape {shape}")));
+            }
+            let merged: usize = shape[from..=to].iter().product();
+            let sizes = shape[..from].iter().copied().chain([merged]).chain(shape[to + 1..].iter().copied());
+            Ok(v.reshape(&sizes.collect()))
+        })
+    }
+
+    /// Removes a dim of size 1. Carries an error where the size is not 1.
+    #[track_caller]
+    pub fn squeeze(&self, dim: isize) -> Tensor {
+        self.build(Location::caller(), |v| {
+            let d = v.shape().dim("squeeze", dim)?;
+            if v.shape()[d] != 1 {
+                return Err(Error::shape(
+                    "squeeze",
+                    format!("dim {dim} has size {}, not 1", v.shape()[d]),
+                    &[v.shape()],
+                ));
+            }
+            Ok(v.reshape(&v.shape().without(d)))
+        })
+    }
+
+    /// Puts a dim of size 1 at position `dim` of the new shape.
+    #[track_caller]
+    pub fn unsqueeze(&self, dim: isize) -> Tensor {
+        self.build(Location::caller(), |v| {
+            let rank = v.shape().rank() as isize;
+            if !(-rank - 1..=rank).contains(&dim) {
+                return Err(Error::argument("unsqueeze", format!("dim {dim} is out of range for shape {}", v.shape())));
+            }
+            let position = if dim < 0 { dim + rank + 1 } else { dim };
+            Ok(v.reshape(&v.shape().with_inserted(position as usize, 1)))
+        })
+    }
+
+    /// Reorders the dims: dim `i` of the result is dim `order[i]` of this tensor.
+    #[track_caller]
+    pub fn permute(&self, order: &[isize]) -> Tensor {
+        self.build(Location::caller(), |v| {
+            let shape = v.shape();
+            if shape.dims_sorted("permute", order)?.len() != shape.rank() {
+                let detail = format!("{order:?} does not name every dim of shape {shape}");
+                return Err(Error::argument("permute", detail));
+            }
+            let order = order.iter().map(|&d| shape.dim("permute", d)).collect::<Result<Vec<_>>>()?;
+            Ok(v.permute(&order))
+        })
+    }
+
+    /// Swaps two dims.
+    #[track_caller]
+    pub fn transpose(&self, a: isize, b: isize) -> Tensor {
+        self.build(Location::caller(), |v| {
+            Ok(v.transpose(v.shape().dim("transpose", a)?, v.shape().dim("transpose", b)?))
+        })
+    }
+
+    /// Swaps the last two dims. Carries an error where the rank is below 2.
+    #[track_caller]
+    pub fn t(&self) -> Tensor {
+        self.build(Location::caller(), |v| match v.shape().rank() {
+            rank if rank >= 2 => Ok(v.transpose(rank - 2, rank - 1)),
+            _ => Err(Error::shape("t", "needs at least two dims", &[v.shape()])),
+        })
+    }
+
+    /// Repeats dims of size 1 up to `shape`, without a copy.
+    #[track_caller]
+    pub fn expand(&self, shape: impl Into<Shape>) -> Tensor {
+        let shape = shape.into();
+        self.build(Location::caller(), |v| Ok(v.expand(&shape)))
+    }
+
+    /// Elements `range` along `dim`.
+    #[track_caller]
+    pub fn slice(&self, dim: isize, range: Range<usize>) -> Tensor {
+        self.build(Location::caller(), |v| slice(v, "slice", dim, range, 1))
+    }
+
+    /// Every `step`-th element of `range` along `dim`.
+    #[track_caller]
+    pub fn slice_step(&self, dim: isize, range: Range<usize>, step: usize) -> Tensor {
+        self.build(Location::caller(), |v| slice(v, "slice_step", dim, range, step))
+    }
+
+    /// `len` elements from `start` along `dim`.
+    #[track_caller]
+    pub fn narrow(&self, dim: isize, start: usize, len: usize) -> Tensor {
+        self.build(Location::caller(), |v| slice(v, "narrow", dim, start..start.saturating_add(len), 1))
+    }
+
+    /// The elements at `index` (negative counts from the end) along `dim`, which goes away.
+    #[track_caller]
+    pub fn select(&self, dim: isize, index: isize) -> Tensor {
+        self.build(Location::caller(), |v| {
+            let d = v.shape().dim("select", dim)?;
+            let size = v.shape()[d] as isize;
+            let resolved = if index < 0 { index + size } else { index };
+            if !(0..size).contains(&resolved) {
+                let detail = format!("index {index} is out of range for dim {dim} of shape {}", v.shape());
+                return Err(Error::argument("select", detail));
+            }
+            Ok(v.select(d, resolved as usize))
+        })
+    }
+
+    /// Reverses the order along the given dims, without a copy.
+    #[track_caller]
+    pub fn flip(&self, dims: &[isize]) -> Tensor {
+        self.build(Location::caller(), |v| Ok(v.flip(&v.shape().dims_sorted("flip", dims)?)))
+    }
+
+    /// A row-major copy (none where the elements already lie so).
+    #[track_caller]
+    pub fn contiguous(&self) -> Tensor {
+        let tensor = self.clone();
+        match tensor.realize() {
+            Ok(()) => tensor,
+            Err(error) => self.build(Location::caller(), |_| Err(error)),
+        }
+    }
+
+    /// Parts of the given sizes along `dim`. Carries an error where they do not add up.
+    #[track_caller]
+    pub fn split(&self, sizes: &[usize], dim: isize) -> Vec<Tensor> {
+        let at = Location::caller();
+        let mut start = 0;
+        sizes
+            .iter()
+            .map(|&size| {
+                let from = start;
+                start += size;
+                self.build(at, |v| {
+                    let d = v.shape().dim("split", dim)?;
+                    if sizes.iter().sum::<usize>() != v.shape()[d] {
+                        let detail = format!("sizes {sizes:?} do not add up to {} of dim {dim}", v.shape()[d]);
+                        return Err(Error::shape("split", detail, &[v.shape()]));
+                    }
+                    Ok(v.slice(d, from, 1, size))
+                })
+            })
+            .collect()
+    }
+
+    /// At most `n` parts of equal size along `dim`; the last one may be smaller.
+    #[track_caller]
+    pub fn chunk(&self, n: usize, dim: isize) -> Vec<Tensor> {
+        let at = Location::caller();
+        let size = match self.full_shape().dim("chunk", dim) {
+            Ok(d) if n > 0 => self.shape()[d],
+            Ok(_) => return vec![self.build(at, |_| Err(Error::argument("chunk", "0 parts were asked for")))],
+            Err(error) => return vec![self.build(at, |_| Err(error))],
+        };
+        let part = size.div_ceil(n).max(1);
+        let starts: Vec<usize> = (0..size.max(1)).step_by(part).collect();
+        starts
+            .into_iter()
+            .map(|start| self.build(at, |v| slice(v, "chunk", dim, start..(start + part).min(size), 1)))
+            .collect()
+    }
+
+    /// Joins tensors along `dim`. Carries an error where there is none, or where other dims differ.
+    #[track_caller]
+    pub fn cat(tensors: &[&Tensor], dim: isize) -> Tensor {
+        join(tensors, "cat", Location::caller(), |vars| {
+            let d = vars[0].shape().dim("cat", dim)?;
+            Var::cat(vars, d)
+        })
+    }
+
+    /// Joins tensors of one shape along a new dim.
+    #[track_caller]
+    pub fn stack(tensors: &[&Tensor], dim: isize) -> Tensor {
+        join(tensors, "stack", Location::caller(), |vars| {
+            let rank = vars[0].shape().rank() as isize;
+            if !(-rank - 1..=rank).contains(&dim) {
+                return Err(Error::argument("stack", format!("dim {dim} is out of range for {}", vars[0].shape())));
+            }
+            Var::stack(vars, (if dim < 0 { dim + rank + 1 } else { dim }) as usize)
+        })
+    }
+
+    /// Adds `(before, after)` elements equal to `value` along each dim.
+    #[track_caller]
+    pub fn pad(&self, padding: &[(usize, usize)], value: f32) -> Tensor {
+        self.build(Location::caller(), |v| {
+            if padding.len() != v.shape().rank() {
+                let detail = format!("{} pairs were given for rank {}", padding.len(), v.shape().rank());
+                return Err(Error::shape("pad", detail, &[v.shape()]));
+            }
+            Ok(v.pad(padding, f64::from(value)))
+        })
+    }
+
+    /// Repeats the whole tensor `times[d]` times along each dim; more entries than dims add dims in front.
+    #[track_caller]
+    pub fn repeat(&self, times: &[usize]) -> Tensor {
+        self.build(Location::caller(), |v| {
+            let lead = times.len().checked_sub(v.shape().rank()).ok_or_else(|| {
+                Error::shape("repeat", format!("{} counts for rank {}", times.len(), v.shape().rank()), &[v.shape()])
+            })?;
+            // [a, b] repeated (m, n) times is [1, a, 1, b] expanded to [m, a, n, b].
+            let size = |d: usize| if d < lead { 1 } else { v.shape()[d - lead] };
+            let spread: Shape = (0..times.len()).flat_map(|d| [1, size(d)]).collect();
+            let wide: Shape = (0..times.len()).flat_map(|d| [times[d], size(d)]).collect();
+            let out: Shape = (0..times.len()).map(|d| times[d] * size(d)).collect();
+            Ok(v.reshape(&spread).expand(&wide).reshape(&out))
+        })
+    }
+
+    /// Shifts elements along dims; what leaves at one end comes in at the other.
+    #[track_caller]
+    pub fn roll(&self, shifts: &[isize], dims: &[isize]) -> Tensor {
+        self.build(Location::caller(), |v| {
+            if shifts.len() != dims.len() {
+                let detail = format!("{} shifts for {} dims", shifts.len(), dims.len());
+                return Err(Error::argument("roll", detail));
+            }
+            let mut out = v.clone();
+            for (&shift, &dim) in shifts.iter().zip(dims) {
+                let d = v.shape().dim("roll", dim)?;
+                let size = v.shape()[d];
+                let by = if size == 0 { 0 } else { shift.rem_euclid(size as isize) as usize };
+                if by > 0 {
+                    let (tail, head) = (out.slice(d, size - by, 1, by), out.slice(d, 0, 1, size - by));
+                    out = Var::cat(&[&tail, &head], d)?;
+                }
+            }
+            Ok(out)
+        })
+    }
+}
+
+/// A shape in which one size may be -1: arrays, slices and vectors of `usize`, `isize` or `i32`.
+pub trait Sizes {
+    /// The sizes as given.
+    fn sizes(&self) -> Vec<isize>;
+}
+
+macro_rules! sizes {
+    ($($t:ty),*) => {$(
+        impl<const N: usize> Sizes for [$t; N] {
+            fn sizes(&self) -> Vec<isize> {
+                self.iter().map(|&s| s as isize).collect()
+            }
+        }
+        impl Sizes for &[$t] {
+            fn sizes(&self) -> Vec<isize> {
+                self.iter().map(|&s| s as isize).collect()
+            }
+        }
+        impl Sizes for Vec<$t> {
+            fn sizes(&self) -> Vec<isize> {
+                self.iter().map(|&s| s as isize).collect()
+            }
+        }
+    )*};
+}
+sizes!(usize, isize, i32);
+
+fn slice(v: &Var, op: &str, dim: isize, range: Range<usize>, step: usize) -> Result<Var> {
+    let d = v.shape().dim(op, dim)?;
+    if range.start > range.end || range.end > v.shape()[d] || step == 0 {
+        let detail =
+            format!("{}..{} by {step} is not within dim {dim} of size {}", range.start, range.end, v.shape()[d]);
+        return Err(Error::shape(op, detail, &[v.shape()]));
+    }
+    Ok(v.slice(d, range.start, step as isize, range.len().div_ceil(step)))
+}
+
+/// Works out the one size that is given as -1.
+fn infer_sizes(shape: &Shape, sizes: &[isize]) -> Result<Shape> {
+    let bad = |why: &str| Err(Error::shape("reshape", format!("{sizes:?} {why}"), &[shape]));
+    let known: usize = sizes.iter().filter(|&&s| s >= 0).map(|&s| s as usize).product();
+    match sizes.iter().filter(|&&s| s < 0).count() {
+        0 => {}
+        1 if sizes.contains(&-1) && known > 0 && shape.numel().is_multiple_of(known) => {}
+        1 => return bad("leaves no whole number for the size given as -1"),
+        _ => return bad("has more than one size to be worked out"),
+    }
+    Ok(sizes.iter().map(|&s| if s < 0 { shape.numel() / known } else { s as usize }).collect())
+}
+
+/// Builds a tensor from several.
+fn join(
+    tensors: &[&Tensor],
+    op: &str,
+    at: &'static Location<'static>,
+    f: impl FnOnce(&[&Var]) -> Result<Var>,
+) -> Tensor {
+    let Some(first) = tensors.first() else {
+        // Without an operand there is no device to carry the error, so it goes to the CPU reference.
+        let device = crate::backend::Device::cpu();
+        let error = Error::argument(op, "no tensors were given").or_at(at);
+        return Tensor::from_var(Var::failed(error, device.context(), at), &device);
+    };
+    let vars: Vec<Var> = tensors.iter().map(|t| t.node()).collect();
+    let refs: Vec<&Var> = vars.iter().collect();
+    let built = match vars.iter().find_map(|v| v.0.error.clone()) {
+        Some(error) => Err(error),
+        None => with_location(at, || f(&refs)),
+    };
+    let device = first.device();
+    Tensor::from_var(built.unwrap_or_else(|e| Var::failed(e.or_at(at), device.context(), at)), device)
+}

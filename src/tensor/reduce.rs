@@ -1,0 +1,101 @@
+//! Reductions over the whole tensor or over dims.
+
+use std::panic::Location;
+
+use crate::error::Result;
+use crate::graph::Var;
+use crate::tensor::Tensor;
+
+fn all_dims(v: &Var) -> Vec<usize> {
+    (0..v.shape().rank()).collect()
+}
+
+macro_rules! reductions {
+    ($($(#[$doc:meta])* $whole:ident, $(#[$dims_doc:meta])* $dims:ident, $op:ident;)*) => {
+        impl Tensor {$(
+            $(#[$doc])*
+            #[track_caller]
+            pub fn $whole(&self) -> Tensor {
+                self.build(Location::caller(), |v| Ok(v.$op(&all_dims(v), false)))
+            }
+
+            $(#[$dims_doc])*
+            #[track_caller]
+            pub fn $dims(&self, dims: &[isize], keepdim: bool) -> Tensor {
+                self.build(Location::caller(), |v| {
+                    Ok(v.$op(&v.shape().dims_sorted(stringify!($op), dims)?, keepdim))
+                })
+            }
+        )*}
+    };
+}
+
+reductions! {
+    /// Sum of all elements; 0 of none.
+    sum, /// Sums over `dims`; with `keepdim` they stay with size 1.
+    sum_dims, sum;
+    /// Mean of all elements.
+    mean, /// Means over `dims`; with `keepdim` they stay with size 1.
+    mean_dims, mean;
+    /// Product of all elements; 1 of none.
+    prod, /// Products over `dims`; with `keepdim` they stay with size 1.
+    prod_dims, prod;
+    /// Largest element; the gradient is shared evenly among equals. Carries an error where there is none.
+    max, /// Largest elements over `dims`; with `keepdim` they stay with size 1.
+    max_dims, max;
+    /// Smallest element; the gradient is shared evenly among equals. Carries an error where there is none.
+    min, /// Smallest elements over `dims`; with `keepdim` they stay with size 1.
+    min_dims, min;
+    /// Whether any element is true.
+    any, /// Whether any element over `dims` is true; with `keepdim` they stay with size 1.
+    any_dims, any;
+    /// Whether all elements are true.
+    all, /// Whether all elements over `dims` are true; with `keepdim` they stay with size 1.
+    all_dims, all;
+    /// `ln Σ e^x` of all elements, without overflow.
+    logsumexp, /// `ln Σ e^x` over `dims`, without overflow; with `keepdim` they stay with size 1.
+    logsumexp_dims, logsumexp;
+}
+
+impl Tensor {
+    /// Variance of all elements: squared distances from the mean, summed and divided by `n - correction` (1 for the unbiased
+    /// estimate).
+    #[track_caller]
+    pub fn var(&self, correction: f32) -> Tensor {
+        self.build(Location::caller(), |v| Ok(v.var(&all_dims(v), f64::from(correction), false)))
+    }
+
+    /// Variance over `dims`; with `keepdim` they stay with size 1.
+    #[track_caller]
+    pub fn var_dims(&self, dims: &[isize], correction: f32, keepdim: bool) -> Tensor {
+        self.build(Location::caller(), |v| {
+            Ok(v.var(&v.shape().dims_sorted("var", dims)?, f64::from(correction), keepdim))
+        })
+    }
+
+    /// Standard deviation of all elements; `correction` as in [`Tensor::var`].
+    #[track_caller]
+    pub fn std(&self, correction: f32) -> Tensor {
+        self.build(Location::caller(), |v| Ok(v.var(&all_dims(v), f64::from(correction), false).sqrt()))
+    }
+
+    /// Standard deviation over `dims`; with `keepdim` they stay with size 1.
+    #[track_caller]
+    pub fn std_dims(&self, dims: &[isize], correction: f32, keepdim: bool) -> Tensor {
+        self.build(Location::caller(), |v| {
+            Ok(v.var(&v.shape().dims_sorted("std", dims)?, f64::from(correction), keepdim).sqrt())
+        })
+    }
+
+    /// Index (u32) of the first largest element along `dim`. NaN counts as largest.
+    #[track_caller]
+    pub fn argmax(&self, dim: isize, keepdim: bool) -> Tensor {
+        self.build(Location::caller(), |v| -> Result<Var> { Ok(v.argmax(v.shape().dim("argmax", dim)?, keepdim)) })
+    }
+
+    /// Index (u32) of the first smallest element along `dim`. NaN counts as smallest.
+    #[track_caller]
+    pub fn argmin(&self, dim: isize, keepdim: bool) -> Tensor {
+        self.build(Location::caller(), |v| -> Result<Var> { Ok(v.argmin(v.shape().dim("argmin", dim)?, keepdim)) })
+    }
+}
