@@ -540,8 +540,13 @@ impl Emitter<'_> {
                 }
             };
         }
-        // Paths that leave every element in place are one path.
-        let path: Path = if fuser.is_same_index(source, path) { Path::new() } else { path.to_vec() };
+        // Paths that leave every element in place are one path. A reduction walks by dims and not by one index, so there
+        // the shape must stay too.
+        let in_place = match self.inside {
+            Some(_) => fuser.is_same_index(source, path),
+            None => fold(var.shape(), path).is_some_and(|l| l == Layout::contiguous(var.shape().clone())),
+        };
+        let path: Path = if in_place { Path::new() } else { path.to_vec() };
         if let Source::Pending(i) = source {
             if let Some(&value) = self.memo.get(&(i, path.clone())) {
                 return value;
