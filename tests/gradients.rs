@@ -184,6 +184,22 @@ fn bce_has_finite_gradients_at_certainty() -> wgrad::Result<()> {
     Ok(())
 }
 
+/// A reduction over the dims of a reshaped value, fused with what it reads.
+#[test]
+fn reductions_walk_the_dims_of_a_reshape() -> wgrad::Result<()> {
+    let values: Vec<f32> = (0..24).map(|i| i as f32).collect();
+    for device in [Some(Device::cpu()), Device::gpu().ok()].into_iter().flatten() {
+        let x = Tensor::from_slice(&values, [4, 6], &device);
+        let row = Tensor::from_slice(&values[..6], [6], &device);
+        let sum = |x: &Tensor| x.reshape([2, 2, 2, 3]).sum_dims(&[0, 2], false).to_vec::<f32>();
+        assert_eq!(sum(&x)?, [30.0, 34.0, 38.0, 54.0, 58.0, 62.0]);
+        assert_eq!(sum(&(&x * 2.0))?, [60.0, 68.0, 76.0, 108.0, 116.0, 124.0]);
+        assert_eq!(sum(&(&x * 0.0 + &row))?, [6.0, 10.0, 14.0, 6.0, 10.0, 14.0]);
+        assert_eq!(x.reshape([2, 2, 6]).argmax(1, false).to_vec::<u32>()?, [1; 12]);
+    }
+    Ok(())
+}
+
 /// A training step whose loss nobody reads must still notice a bad target.
 #[test]
 fn bad_targets_are_noticed_by_the_gradient_alone() {
