@@ -68,7 +68,9 @@ impl Drop for Held {
 }
 
 impl Tensor {
-    pub(crate) fn from_var(var: Var, device: &Device) -> Tensor {
+    /// The handle of a node on `device`, such as one made by [`Var::apply`] from a custom [`Op`](crate::graph::Op). The
+    /// counterpart of [`Tensor::node`].
+    pub fn from_var(var: Var, device: &Device) -> Tensor {
         Tensor::with_cell(var, device, None)
     }
 
