@@ -85,8 +85,8 @@ impl Device {
     async fn open(select: &Select) -> Result<Device> {
         start_log();
         let gpu = Gpu::open(select).await?;
-        let info = gpu.info().clone();
-        Ok(Device::new(info, Backend::Gpu(GpuBackend::new(gpu, env::get().fuse))))
+        let (info, caps) = (gpu.info().clone(), gpu.caps().clone());
+        Ok(Device::new(info, Backend::Gpu(GpuBackend::new(gpu, caps, env::get().fuse))))
     }
 
     /// The CPU reference: every op unfused on host arrays, in f32 or f64.
@@ -118,10 +118,22 @@ impl Device {
     /// # Errors
     /// As [`Device::gpu`].
     pub fn gpu_with_fusion(fuse: bool) -> Result<Device> {
+        Device::gpu_with(fuse, |_| {})
+    }
+
+    /// A new GPU device on the best adapter whose kernels are chosen as if it had other capabilities, for tests: with
+    /// `software` unset, a software adapter runs the kernels meant for GPUs.
+    ///
+    /// # Errors
+    /// As [`Device::gpu`].
+    #[doc(hidden)]
+    pub fn gpu_with(fuse: bool, change: impl FnOnce(&mut Caps)) -> Result<Device> {
         start_log();
         let gpu = pollster::block_on(Gpu::open(&Select::Best))?;
+        let mut caps = gpu.caps().clone();
+        change(&mut caps);
         let info = gpu.info().clone();
-        Ok(Device::new(info, Backend::Gpu(GpuBackend::new(gpu, fuse))))
+        Ok(Device::new(info, Backend::Gpu(GpuBackend::new(gpu, caps, fuse))))
     }
 
     /// A device that plans for an adapter with `caps` and computes nothing. For tests of the planner.

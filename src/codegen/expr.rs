@@ -217,7 +217,8 @@ enum Run {
 fn inner_run(flat: &Layout) -> Run {
     let Some(last) = flat.shape.rank().checked_sub(1) else { return Run::Constant };
     if flat.strides[last] == 1 {
-        let whole = last == 0 || (flat.shape[last] % 4 == 0 && flat.strides[..last].iter().all(|s| s % 4 == 0));
+        let whole =
+            last == 0 || (flat.shape[last].is_multiple_of(4) && flat.strides[..last].iter().all(|s| s % 4 == 0));
         return if whole && flat.offset % 4 == 0 { Run::Unit } else { Run::Other };
     }
     if flat.strides[last] == 0 && flat.shape[last].is_multiple_of(4) {

@@ -170,6 +170,10 @@ pub fn grad_with(
 ) -> Result<Vec<Tensor>> {
     let at = Location::caller();
     let Some(first) = inputs.first() else { return Ok(Vec::new()) };
+    if outputs.len() != output_grads.len() {
+        let detail = format!("{} outputs but {} gradients for them", outputs.len(), output_grads.len());
+        return Err(Error::argument("grad", detail).or_at(at));
+    }
     let outputs: Vec<Var> = outputs.iter().map(|t| t.node()).collect();
     let wanted: Vec<Var> = inputs.iter().map(|t| t.node()).collect();
     let dys: Vec<Option<Var>> = output_grads.iter().map(|t| t.map(Tensor::node)).collect();
