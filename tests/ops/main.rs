@@ -5,5 +5,6 @@
 mod common;
 mod elementwise;
 mod gradcheck;
+mod matmul;
 mod reduce;
 mod special;
