@@ -6,5 +6,7 @@ mod common;
 mod elementwise;
 mod gradcheck;
 mod matmul;
+mod movement;
+mod random;
 mod reduce;
 mod special;
