@@ -76,14 +76,14 @@ impl Tensor {
     /// Standard deviation of all elements; `correction` as in [`Tensor::var`].
     #[track_caller]
     pub fn std(&self, correction: f32) -> Tensor {
-        self.build(Location::caller(), |v| Ok(v.var(&all_dims(v), f64::from(correction), false).sqrt()))
+        self.build(Location::caller(), |v| Ok(v.std(&all_dims(v), f64::from(correction), false)))
     }
 
     /// Standard deviation over `dims`; with `keepdim` they stay with size 1.
     #[track_caller]
     pub fn std_dims(&self, dims: &[isize], correction: f32, keepdim: bool) -> Tensor {
         self.build(Location::caller(), |v| {
-            Ok(v.var(&v.shape().dims_sorted("std", dims)?, f64::from(correction), keepdim).sqrt())
+            Ok(v.std(&v.shape().dims_sorted("std", dims)?, f64::from(correction), keepdim))
         })
     }
 
