@@ -244,6 +244,7 @@ impl Device {
     /// let before = device.stats();
     /// ((&x + 1.0).sqrt() * 3.0).realize()?; // three ops fuse into one kernel
     /// assert_eq!(device.stats().submits - before.submits, 1);
+    /// device.sync()?;
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     pub fn stats(&self) -> Stats {
