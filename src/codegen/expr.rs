@@ -225,9 +225,9 @@ fn inner_run(flat: &Layout) -> Run {
 /// Writes statements that map the row-major index `index` to an element offset; returns the offset's expression.
 /// Strides travel as wrapping u32, so that negative ones need no case of their own.
 pub fn offset(writer: &mut Writer, layout: &Layout, index: &str) -> Result<String> {
-    if let Some((_, high)) = layout.span() {
-        // The reduced part of a flipped walk goes down from 0; the kept part holds the offset that makes up for it.
-        word(high.max(0) as usize)?;
+    if let Some((low, high)) = layout.span() {
+        debug_assert!(low >= 0);
+        word(high as usize)?;
     }
     let flat = layout.collapsed();
     let mut terms: Vec<String> = Vec::new();

@@ -459,14 +459,14 @@ impl<'a> Fuser<'a> {
             Some(node) => {
                 let dtype = self.snap.nodes[node].dtype();
                 emitter.body.code.push(Inst { what: What::Result, dtype });
-                emitter.memo.insert((Source::Pending(node), Path::new()), 0);
+                emitter.memo.insert((node, Path::new()), 0);
                 self.core(node, group_of)?
             }
         };
         let mut outputs = Vec::new();
         for &member in &draft.members {
             let value = if draft.core == Some(member) { 0 } else { emitter.compute(self, member, &[]) };
-            emitter.memo.insert((Source::Pending(member), Path::new()), value);
+            emitter.memo.insert((member, Path::new()), value);
             if self.leaves_kernel(member, &inside) {
                 outputs.push((value, member));
             }
@@ -514,7 +514,7 @@ struct Draft {
 
 /// Turns nodes into straight-line code, each (node, path) once.
 struct Emitter<'a> {
-    memo: HashMap<(Source, Path), usize>,
+    memo: HashMap<(usize, Path), usize>,
     body: Body,
     /// The kernel whose stored members are values at hand.
     inside: Option<usize>,
@@ -531,45 +531,39 @@ impl Emitter<'_> {
     fn read(&mut self, fuser: &Fuser, source: Source, path: &[View], space: &crate::shape::Shape) -> usize {
         let var: &Var = fuser.snap.var(source);
         if let (true, Source::Pending(i)) = (fuser.is_scalar(source), source) {
-            return match self.memo.get(&(source, Path::new())) {
+            return match self.memo.get(&(i, Path::new())) {
                 Some(&value) => value,
                 None => {
                     let value = self.push(What::Scalar(i), var.dtype());
-                    self.memo.insert((source, Path::new()), value);
+                    self.memo.insert((i, Path::new()), value);
                     value
                 }
             };
         }
-        // Paths that leave every element in place are one path; but layouts are made from the whole path, since reductions
-        // look at the shape that it ends in.
-        let key: Path = if fuser.is_same_index(source, path) { Path::new() } else { path.to_vec() };
-        if let Some(&value) = self.memo.get(&(source, key.clone())) {
-            return value;
-        }
-        let at_hand = |i: usize| self.inside.is_some() && self.group_of.get(&i).copied() == self.inside && key.is_empty();
-        let value = match source {
-            Source::Pending(i) if fuser.is_virtual(source) || at_hand(i) => self.compute(fuser, i, path),
-            _ => {
-                let layout = fold(&var.meta().shape, path).unwrap_or_else(|| {
-                    // `Fuser::fit` stored every base that a path could not reach.
-                    unreachable!("the path {path:?} to {} is not expressible over {space}", var.meta().shape)
-                });
-                self.load(Leaf { source, layout, dtype: var.dtype() })
+        // Paths that leave every element in place are one path.
+        let path: Path = if fuser.is_same_index(source, path) { Path::new() } else { path.to_vec() };
+        if let Source::Pending(i) = source {
+            if let Some(&value) = self.memo.get(&(i, path.clone())) {
+                return value;
             }
-        };
-        self.memo.insert((source, key), value);
-        value
-    }
-
-    /// Loads from a buffer, each layout of it once.
-    fn load(&mut self, leaf: Leaf) -> usize {
-        let dtype = leaf.dtype;
+            let at_hand = self.inside.is_some() && self.group_of.get(&i).copied() == self.inside && path.is_empty();
+            if fuser.is_virtual(source) || at_hand {
+                let value = self.compute(fuser, i, &path);
+                self.memo.insert((i, path), value);
+                return value;
+            }
+        }
+        let layout = fold(&var.meta().shape, &path).unwrap_or_else(|| {
+            // `Fuser::fit` stored every base that a path could not reach.
+            unreachable!("the path {path:?} to {} is not expressible over {space}", var.meta().shape)
+        });
+        let leaf = Leaf { source, layout, dtype: var.dtype() };
         let number = self.body.leaves.iter().position(|l| *l == leaf).unwrap_or_else(|| {
             self.body.leaves.push(leaf);
             self.body.leaves.len() - 1
         });
         let loaded = self.body.code.iter().position(|inst| matches!(inst.what, What::Load(l) if l == number));
-        loaded.unwrap_or_else(|| self.push(What::Load(number), dtype))
+        loaded.unwrap_or_else(|| self.push(What::Load(number), var.dtype()))
     }
 
     /// Evaluates elementwise node `i` at the elements that `path` selects.

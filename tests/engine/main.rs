@@ -1,7 +1,12 @@
 //! The engine as a whole, on a GPU adapter: fusion, steady loops, graphs, threads, errors, determinism and memory.
 
+mod determinism;
+mod errors;
 mod fusion;
+mod graph;
+mod memory;
 mod steady;
+mod threads;
 
 use std::sync::OnceLock;
 
