@@ -145,7 +145,8 @@ fn sin_cos(x: f32) -> vec2<f32> {
         return vec2<f32>(not_a_number());
     }
     let k = round(x * 0.636619772367581);
-    let r = ((x - k * 1.5703125) - k * 4.837512969970703125e-4) - k * 7.54978995489188216e-8;
+    // Angles too large for f32 to tell give some value of the curve, not one beyond it.
+    let r = clamp(((x - k * 1.5703125) - k * 4.837512969970703125e-4) - k * 7.54978995489188216e-8, -0.79, 0.79);
     let z = r * r;
     let s = ((-1.9515295891e-4 * z + 8.3321608736e-3) * z - 1.6666654611e-1) * z * r + r;
     let c = ((2.443315711809948e-5 * z - 1.388731625493765e-3) * z + 4.166664568298827e-2) * z * z - 0.5 * z + 1.0;

@@ -9,10 +9,15 @@ use crate::shape::Shape;
 /// An n-dimensional array in host memory, of any element type, in row-major order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Array {
+    /// Booleans.
     Bool(ArrayD<bool>),
+    /// 32-bit unsigned integers.
     U32(ArrayD<u32>),
+    /// 32-bit signed integers.
     I32(ArrayD<i32>),
+    /// 32-bit floats.
     F32(ArrayD<f32>),
+    /// 64-bit floats.
     F64(ArrayD<f64>),
 }
 

@@ -47,49 +47,149 @@ impl From<&'static Location<'static>> for At {
 pub enum Error {
     /// Operands whose shapes do not fit the op or each other.
     #[error("{op}: {detail}; operand shapes {}{at}", list(.shapes))]
-    Shape { op: String, detail: String, shapes: Vec<Shape>, at: At },
+    Shape {
+        /// The op, as users name it.
+        op: String,
+        /// What does not fit, in words.
+        detail: String,
+        /// Shapes of the operands.
+        shapes: Vec<Shape>,
+        /// The user's line.
+        at: At,
+    },
     /// Operands whose element type the op does not take.
     #[error("{op}: {detail}; operand dtypes {}{at}", list(.dtypes))]
-    DType { op: String, detail: String, dtypes: Vec<DType>, at: At },
+    DType {
+        /// The op, as users name it.
+        op: String,
+        /// What does not fit, in words.
+        detail: String,
+        /// Element types of the operands.
+        dtypes: Vec<DType>,
+        /// The user's line.
+        at: At,
+    },
     /// An argument that is not a tensor (a dim, a range, a length) is out of its domain.
     #[error("{op}: {detail}{at}")]
-    Argument { op: String, detail: String, at: At },
+    Argument {
+        /// The op, as users name it.
+        op: String,
+        /// What is wrong with it.
+        detail: String,
+        /// The user's line.
+        at: At,
+    },
     /// A slice whose length does not match the shape that was asked for.
     #[error("{op}: shape {shape} has {} elements, but {len} values were given{at}", .shape.numel())]
-    Length { op: String, shape: Shape, len: usize, at: At },
+    Length {
+        /// The op, as users name it.
+        op: String,
+        /// The shape that was asked for.
+        shape: Shape,
+        /// Number of values that were given.
+        len: usize,
+        /// The user's line.
+        at: At,
+    },
     /// An index held in a tensor lies outside the dimension that it indexes.
     #[error("{op}: index {index} is out of range for a dimension of size {bound}{at}")]
-    IndexOutOfRange { op: String, index: i64, bound: u64, at: At },
+    IndexOutOfRange {
+        /// The op, as users name it.
+        op: String,
+        /// The index.
+        index: i64,
+        /// Size of the dimension.
+        bound: u64,
+        /// The user's line.
+        at: At,
+    },
     /// Operands that live on different devices.
     #[error("{op}: operands live on different devices ({}){at}; move them with to_device", .devices.join(", "))]
-    DeviceMismatch { op: String, devices: Vec<String>, at: At },
+    DeviceMismatch {
+        /// The op, as users name it.
+        op: String,
+        /// Names of the devices.
+        devices: Vec<String>,
+        /// The user's line.
+        at: At,
+    },
     /// A gradient was asked for where there is none.
     #[error("{op}: {detail}{at}")]
-    Autograd { op: String, detail: String, at: At },
+    Autograd {
+        /// The op, as users name it.
+        op: String,
+        /// Why there is none.
+        detail: String,
+        /// The user's line.
+        at: At,
+    },
     /// A tensor, or one op's working set, is larger than the device can bind or index.
     #[error("{op}: needs {bytes} bytes in one binding, the device allows {limit}{at}")]
-    TooLarge { op: String, bytes: u64, limit: u64, at: At },
+    TooLarge {
+        /// The op, as users name it.
+        op: String,
+        /// Bytes that one binding would need.
+        bytes: u64,
+        /// Bytes that one binding may have.
+        limit: u64,
+        /// The user's line.
+        at: At,
+    },
     /// Something that this device or build cannot do.
     #[error("{op}: {detail}{at}")]
-    Unsupported { op: String, detail: String, at: At },
+    Unsupported {
+        /// The op, as users name it.
+        op: String,
+        /// What cannot be done.
+        detail: String,
+        /// The user's line.
+        at: At,
+    },
     /// No GPU adapter was found.
     #[error("no GPU adapter found ({detail}). {advice}")]
-    NoAdapter { detail: String, advice: String },
+    NoAdapter {
+        /// What was looked for and found.
+        detail: String,
+        /// What to install.
+        advice: String,
+    },
     /// The device asked for does not exist; `available` lists those that do.
     #[error("no device matches {asked:?}; available: {}", .available.join(", "))]
-    UnknownDevice { asked: String, available: Vec<String> },
+    UnknownDevice {
+        /// The name that was asked for.
+        asked: String,
+        /// What there is.
+        available: Vec<String>,
+    },
     /// The device has no memory left, even after unused buffers were given back.
     #[error("out of device memory: {asked} bytes asked for, {in_use} in use, {pooled} pooled")]
-    OutOfMemory { asked: u64, in_use: u64, pooled: u64 },
+    OutOfMemory {
+        /// Bytes that were asked for.
+        asked: u64,
+        /// Bytes in use.
+        in_use: u64,
+        /// Bytes kept free for reuse.
+        pooled: u64,
+    },
     /// The device is gone (driver reset, time-out, unplugged). Nothing more can run on it.
     #[error("device lost: {0}")]
     DeviceLost(String),
     /// A shader failed to compile or to validate.
     #[error("shader {name}: {detail}")]
-    Shader { name: String, detail: String },
+    Shader {
+        /// The shader.
+        name: String,
+        /// The compiler's message.
+        detail: String,
+    },
     /// Reading or writing a file failed.
     #[error("{path}: {detail}")]
-    Io { path: String, detail: String },
+    Io {
+        /// The file.
+        path: String,
+        /// The system's message.
+        detail: String,
+    },
 }
 
 impl Error {

@@ -25,7 +25,16 @@ pub enum View {
     /// Dims of size 1 repeat up to the given shape; new dims stand in front.
     Expand(Shape),
     /// Along `dim`: `len` elements from `start`, `step` apart (negative walks backwards).
-    Slice { dim: usize, start: usize, step: isize, len: usize },
+    Slice {
+        /// The dim that is cut.
+        dim: usize,
+        /// The first element.
+        start: usize,
+        /// The distance between elements; negative walks backwards.
+        step: isize,
+        /// Number of elements.
+        len: usize,
+    },
     /// The same elements in row-major order under another shape.
     Reshape(Shape),
 }

@@ -1,9 +1,11 @@
 //! wgrad: a GPU-first tensor autodiff engine on wgpu compute shaders.
 
 pub mod array;
+pub mod autograd;
 mod backend;
 pub mod caps;
 mod codegen;
+pub mod data;
 mod differentiate;
 pub mod dtype;
 pub mod env;
@@ -12,6 +14,7 @@ pub mod error;
 pub mod gpu;
 pub mod graph;
 pub mod layout;
+pub mod nn;
 pub mod ops;
 pub mod optim;
 #[doc(hidden)]

@@ -1,14 +1,17 @@
 // fmod(a, b) = a - b * trunc(a / b), with the sign of a; an integer modulo 0 is 0
 struct FmodGrad { da: f32, db: f32 }
-// The quotient may be off by one where a / b rounds across an integer; the remainder is put back into range.
+// Long division: each turn takes the largest m * 2^k that fits away from r, which is exact and takes a bit off the quotient.
+// Subnormal divisors count as zeros.
 fn fmod_fwd(a: f32, b: f32) -> f32 {
     let m = abs(b);
-    if is_nan(a) || is_nan(b) || is_inf(a) || m == 0.0 { return not_a_number(); }
+    if is_nan(a) || is_nan(b) || is_inf(a) || m < 1.17549435e-38 { return not_a_number(); }
     if is_inf(b) { return a; }
-    let n = abs(a);
-    var r = fma(-trunc(n / m), m, n);
-    if r < 0.0 { r += m; }
-    if r >= m { r -= m; }
+    var r = abs(a);
+    for (var turn = 0u; turn < 280u && r >= m; turn += 1u) {
+        var part = bitcast<f32>((bitcast<u32>(m) & 0x007fffffu) | (bitcast<u32>(r) & 0x7f800000u));
+        if part > r { part *= 0.5; }
+        r -= part;
+    }
     return select(r, -r, a < 0.0);
 }
 fn fmod_fwd_i32(a: i32, b: i32) -> i32 {

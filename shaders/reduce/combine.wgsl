@@ -34,6 +34,7 @@ fn beats_max_f32(a: f32, i: u32, b: f32, j: u32) -> bool {
 }
 fn beats_max_i32(a: i32, i: u32, b: i32, j: u32) -> bool { return a > b || (a == b && i < j); }
 fn beats_max_u32(a: u32, i: u32, b: u32, j: u32) -> bool { return a > b || (a == b && i < j); }
+fn beats_max_bool(a: bool, i: u32, b: bool, j: u32) -> bool { return (a && !b) || (a == b && i < j); }
 
 // The same for the smaller value.
 fn beats_min_f32(a: f32, i: u32, b: f32, j: u32) -> bool {
@@ -43,3 +44,4 @@ fn beats_min_f32(a: f32, i: u32, b: f32, j: u32) -> bool {
 }
 fn beats_min_i32(a: i32, i: u32, b: i32, j: u32) -> bool { return a < b || (a == b && i < j); }
 fn beats_min_u32(a: u32, i: u32, b: u32, j: u32) -> bool { return a < b || (a == b && i < j); }
+fn beats_min_bool(a: bool, i: u32, b: bool, j: u32) -> bool { return (!a && b) || (a == b && i < j); }

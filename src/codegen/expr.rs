@@ -127,6 +127,10 @@ enum At {
 }
 
 fn access(writer: &mut Writer, layout: &Layout, space: &Space) -> Result<At> {
+    if let Some((low, high)) = layout.span() {
+        debug_assert!(low >= 0);
+        word(high as usize)?;
+    }
     match space {
         Space::Linear { index, vec4: false, .. } => Ok(At::One(offset(writer, layout, index)?)),
         Space::Linear { index, vec4: true, numel } => {
@@ -225,10 +229,6 @@ fn inner_run(flat: &Layout) -> Run {
 /// Writes statements that map the row-major index `index` to an element offset; returns the offset's expression.
 /// Strides travel as wrapping u32, so that negative ones need no case of their own.
 pub fn offset(writer: &mut Writer, layout: &Layout, index: &str) -> Result<String> {
-    if let Some((low, high)) = layout.span() {
-        debug_assert!(low >= 0);
-        word(high as usize)?;
-    }
     let flat = layout.collapsed();
     let mut terms: Vec<String> = Vec::new();
     let mut rest = index.to_owned();

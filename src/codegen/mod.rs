@@ -35,9 +35,17 @@ pub enum ParamSource {
     /// Fixed by the plan.
     Const(u32),
     /// The value of the scalar node at this position.
-    Scalar { node: usize, dtype: DType },
+    Scalar {
+        /// Position of the node in the snapshot.
+        node: usize,
+        /// The type that the kernel takes it in.
+        dtype: DType,
+    },
     /// A number that identifies the node at this position in an index fault.
-    Tag { node: usize },
+    Tag {
+        /// Position of the node in the snapshot.
+        node: usize,
+    },
 }
 
 /// One dispatch.

@@ -133,7 +133,8 @@ impl Stage<'_> {
         };
         let ty = if vec4 { format!("vec4<{kind}>") } else { kind.to_owned() };
         let identity = match (combine, dtype) {
-            (Combine::Prod, _) => format!("{ty}({kind}(1))"),
+            // What no element at all gives.
+            (Combine::Prod, _) | (Combine::Min, DType::Bool) => format!("{ty}({kind}(1))"),
             _ => format!("{ty}({kind}(0))"),
         };
         writer.line(&format!("var acc: {ty} = {identity};"));

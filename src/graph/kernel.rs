@@ -38,9 +38,13 @@ pub struct Elementwise {
 /// How a reduction combines elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Combine {
+    /// Sum.
     Sum,
+    /// Product.
     Prod,
+    /// The largest element; NaN where there is one.
     Max,
+    /// The smallest element; NaN where there is one.
     Min,
     /// Index (u32) of the first largest element along the one reduced dim.
     ArgMax,
@@ -51,7 +55,9 @@ pub enum Combine {
 /// A reduction over `dims` (ascending, not empty); the output keeps the other dims in order.
 #[derive(Clone, Debug)]
 pub struct Reduce {
+    /// How elements combine.
     pub combine: Combine,
+    /// The dims that go away.
     pub dims: SmallVec<[usize; 6]>,
 }
 
@@ -112,10 +118,15 @@ pub struct Stage {
     pub name: &'static str,
     /// The shader file's text.
     pub source: &'static str,
+    /// Buffers that it reads.
     pub reads: Vec<Read>,
+    /// Buffers that it writes.
     pub writes: Vec<Write>,
+    /// Constants, which are part of the text.
     pub consts: Vec<(&'static str, u32)>,
+    /// Parameters, which travel at run time.
     pub params: Vec<(&'static str, Word)>,
+    /// Whether `report_index` is there to be called.
     pub checks_indices: bool,
     /// Workgroups to run; the dispatcher folds counts over 65,535 into two dimensions.
     pub workgroups: u64,
@@ -137,7 +148,9 @@ pub enum Slot {
 pub struct Read {
     /// Name in the shader.
     pub name: &'static str,
+    /// The buffer.
     pub slot: Slot,
+    /// How it is read.
     pub access: Access,
 }
 
@@ -157,6 +170,7 @@ pub enum Access {
 pub struct Write {
     /// Name in the shader: `store_NAME`, or `store` for the output whatever the name.
     pub name: &'static str,
+    /// The buffer.
     pub slot: Slot,
     /// Store four neighbours at once.
     pub vec4: bool,
@@ -167,8 +181,11 @@ pub struct Write {
 /// A runtime parameter of a stage.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Word {
+    /// An unsigned integer.
     U32(u32),
+    /// A signed integer.
     I32(i32),
+    /// A float.
     F32(f32),
 }
 

@@ -18,7 +18,9 @@ use crate::shape::Shape;
 /// Shape and element type.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Meta {
+    /// Size along each dim.
     pub shape: Shape,
+    /// Element type.
     pub dtype: DType,
 }
 

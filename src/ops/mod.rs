@@ -1,7 +1,10 @@
 //! The ops, one file a family. Each defines shape rule, kernel, gradient and CPU reference in one place.
 
 pub mod cat;
+pub mod cross_entropy;
 pub mod elementwise;
+pub mod index;
+pub mod loss;
 pub mod matmul;
 pub mod movement;
 pub mod place;
@@ -9,4 +12,5 @@ pub mod real;
 pub mod reduce;
 pub mod routine;
 pub mod scalar;
+pub mod softmax;
 pub mod statistics;

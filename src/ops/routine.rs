@@ -2,6 +2,7 @@
 
 use std::panic::Location;
 
+use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::Var;
@@ -89,4 +90,41 @@ impl Var {
 /// The first operand that carries an error, for methods that look at shapes before they apply an op.
 pub(crate) fn poisoned(vars: &[&Var]) -> Option<Var> {
     vars.iter().find(|v| v.0.error.is_some()).map(|v| (*v).clone())
+}
+
+/// How many invocations work on one row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lanes {
+    /// One: software adapters.
+    One,
+    /// A workgroup with workgroup memory: GPUs.
+    Workgroup,
+}
+
+impl Lanes {
+    /// The choice for an adapter.
+    pub fn choose(caps: &Caps) -> Lanes {
+        if caps.software { Lanes::One } else { Lanes::Workgroup }
+    }
+
+    /// Whether workgroup memory is used.
+    pub fn is_workgroup(self) -> bool {
+        self == Lanes::Workgroup
+    }
+
+    /// Invocations in a workgroup.
+    pub fn workgroup(self) -> u32 {
+        match self {
+            Lanes::One => 64,
+            Lanes::Workgroup => 128,
+        }
+    }
+
+    /// Workgroups for `rows` rows.
+    pub fn groups(self, rows: usize) -> u64 {
+        match self {
+            Lanes::One => (rows as u64).div_ceil(u64::from(self.workgroup())),
+            Lanes::Workgroup => rows as u64,
+        }
+    }
 }

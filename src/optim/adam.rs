@@ -130,7 +130,7 @@ impl AdamW {
 impl Optimizer for AdamW {
     #[track_caller]
     fn step(&mut self) -> Result<()> {
-        self.0.step()
+        Optimizer::step(&mut self.0)
     }
 
     fn parameters(&self) -> &[Tensor] {

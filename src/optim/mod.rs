@@ -33,6 +33,38 @@ pub trait Optimizer {
     fn set_lr(&mut self, lr: f32);
 }
 
+/// The methods of [`Optimizer`] without its import.
+macro_rules! inherent {
+    ($($name:ident),*) => {$(
+        impl $name {
+            /// [`Optimizer::step`].
+            ///
+            /// # Errors
+            /// The error that a gradient or parameter carries; then no parameter changes.
+            #[track_caller]
+            pub fn step(&mut self) -> Result<()> {
+                Optimizer::step(self)
+            }
+
+            /// [`Optimizer::zero_grad`].
+            pub fn zero_grad(&self) {
+                Optimizer::zero_grad(self);
+            }
+
+            /// [`Optimizer::lr`].
+            pub fn lr(&self) -> f32 {
+                Optimizer::lr(self)
+            }
+
+            /// [`Optimizer::set_lr`].
+            pub fn set_lr(&mut self, lr: f32) {
+                Optimizer::set_lr(self, lr);
+            }
+        }
+    )*};
+}
+inherent!(Sgd, Adam, AdamW);
+
 /// Gradients of the parameters that have one, with their positions.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use crate::tensor::Tensor;
 /// `g ← g + λ·p`, `v ← μ·v + g`, `p ← p − lr·v` (with Nesterov `p ← p − lr·(g + μ·v)`).
 ///
 /// ```
-/// use wgrad::{Device, Tensor, optim::{Optimizer, Sgd}};
+/// use wgrad::{Device, Tensor, optim::Sgd};
 /// let w = Tensor::ones([2], &Device::default()).requires_grad();
 /// let mut optimizer = Sgd::new(vec![w.clone()], 0.1).momentum(0.9);
 /// (&w * &w).sum().backward()?;

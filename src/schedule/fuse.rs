@@ -170,7 +170,7 @@ impl<'a> Fuser<'a> {
     /// The inputs of node `i` as bases and paths. A copy reads what it views.
     fn operands(&self, i: usize) -> Vec<(Source, Path)> {
         match &self.role[i] {
-            Role::Fill(scalar) => vec![(Source::Pending(*scalar), Path::new())],
+            Role::Fill(_) => Vec::new(),
             Role::Copy => {
                 let (base, mut path) = self.resolve(self.snap.inputs[i][0]);
                 if let Kernel::View(view) = self.snap.nodes[i].0.kernel() {
@@ -540,8 +540,10 @@ impl Emitter<'_> {
                 }
             };
         }
-        // Paths that leave every element in place are one path.
-        let path: Path = if fuser.is_same_index(source, path) { Path::new() } else { path.to_vec() };
+        // Paths that leave every element in place are one path; but a reduction's own space is split by dims, so there the
+        // shape matters too.
+        let in_place = self.inside.is_some() && fuser.is_same_index(source, path);
+        let path: Path = if in_place { Path::new() } else { path.to_vec() };
         if let Source::Pending(i) = source {
             if let Some(&value) = self.memo.get(&(i, path.clone())) {
                 return value;
@@ -569,6 +571,9 @@ impl Emitter<'_> {
     /// Evaluates elementwise node `i` at the elements that `path` selects.
     fn compute(&mut self, fuser: &Fuser, i: usize, path: &[View]) -> usize {
         let meta = fuser.snap.nodes[i].meta();
+        if let Role::Fill(scalar) = fuser.role[i] {
+            return self.push(What::Scalar(scalar), meta.dtype);
+        }
         let operands = fuser.operands(i);
         let mut args = Vec::with_capacity(operands.len() + 1);
         if fuser.is_generator(i) {

@@ -92,6 +92,22 @@ impl Tensor {
         })
     }
 
+    /// Applies the row of this name in the elementwise table to this tensor and further operands.
+    #[doc(hidden)]
+    #[track_caller]
+    pub fn elementwise(&self, name: &str, rest: &[&Tensor]) -> Tensor {
+        let vars: Vec<Var> = rest.iter().map(|t| t.node()).collect();
+        self.build(Location::caller(), |v| Ok(v.elementwise(name, &vars.iter().collect::<Vec<_>>())))
+    }
+
+    /// Applies any op to this tensor and further operands of the same device.
+    #[doc(hidden)]
+    #[track_caller]
+    pub fn apply_op(&self, op: impl crate::graph::Op, rest: &[&Tensor]) -> Tensor {
+        let vars: Vec<Var> = std::iter::once(self).chain(rest.iter().copied()).map(Tensor::node).collect();
+        self.build(Location::caller(), |_| Ok(Var::apply(op, &vars.iter().collect::<Vec<_>>())))
+    }
+
     /// A scalar on this tensor's device.
     #[track_caller]
     pub(super) fn scalar_beside(&self, value: f32) -> Tensor {

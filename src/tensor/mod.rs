@@ -68,7 +68,9 @@ impl Drop for Held {
 }
 
 impl Tensor {
-    pub(crate) fn from_var(var: Var, device: &Device) -> Tensor {
+    /// The handle of a node on `device`, such as one made by [`Var::apply`] from a custom [`Op`](crate::graph::Op). The
+    /// counterpart of [`Tensor::node`].
+    pub fn from_var(var: Var, device: &Device) -> Tensor {
         Tensor::with_cell(var, device, None)
     }
 
@@ -87,7 +89,7 @@ impl Tensor {
     }
 
     /// Makes a tensor of what `f` builds from this one's node, attributed to `at`.
-    fn build(&self, at: &'static Location<'static>, f: impl FnOnce(&Var) -> Result<Var>) -> Tensor {
+    pub(crate) fn build(&self, at: &'static Location<'static>, f: impl FnOnce(&Var) -> Result<Var>) -> Tensor {
         let var = self.node();
         let device = self.device();
         if var.0.error.is_some() {

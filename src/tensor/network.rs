@@ -26,4 +26,70 @@ impl Tensor {
     pub fn linear(&self, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
         self.build(Location::caller(), |v| Ok(v.linear(&weight.node(), bias.map(Tensor::node).as_ref())))
     }
+
+    /// `e^x / Σ e^x` along `dim`, without overflow.
+    #[track_caller]
+    pub fn softmax(&self, dim: isize) -> Tensor {
+        self.build(Location::caller(), |v| Ok(v.softmax(v.shape().dim("softmax", dim)?)))
+    }
+
+    /// `x − ln Σ e^x` along `dim`, without overflow.
+    #[track_caller]
+    pub fn log_softmax(&self, dim: isize) -> Tensor {
+        self.build(Location::caller(), |v| Ok(v.log_softmax(v.shape().dim("log_softmax", dim)?)))
+    }
+
+    /// Elements at the given indices along `dim`: `y[…, j, …] = x[…, index[…, j, …], …]`. `index` (i32 or u32) has this tensor's
+    /// rank and is not larger in any other dim.
+    ///
+    /// An index out of range becomes [`crate::Error::IndexOutOfRange`] at the next read.
+    #[track_caller]
+    pub fn gather(&self, dim: isize, index: &Tensor) -> Tensor {
+        self.build(Location::caller(), |v| Ok(v.gather(v.shape().dim("gather", dim)?, &index.node())))
+    }
+
+    /// This tensor with `source` added at the given indices along `dim`, in a fixed order.
+    #[track_caller]
+    pub fn scatter_add(&self, dim: isize, index: &Tensor, source: &Tensor) -> Tensor {
+        self.build(Location::caller(), |v| {
+            Ok(v.scatter_add(v.shape().dim("scatter_add", dim)?, &index.node(), &source.node()))
+        })
+    }
+
+    /// This tensor with the elements at the given indices along `dim` replaced by `source`; of several for one place the last
+    /// wins.
+    #[track_caller]
+    pub fn scatter(&self, dim: isize, index: &Tensor, source: &Tensor) -> Tensor {
+        self.build(Location::caller(), |v| Ok(v.scatter(v.shape().dim("scatter", dim)?, &index.node(), &source.node())))
+    }
+
+    /// The slices at the given indices (rank 1, i32 or u32) along `dim`.
+    #[track_caller]
+    pub fn index_select(&self, dim: isize, index: &Tensor) -> Tensor {
+        self.build(Location::caller(), |v| Ok(v.index_select(v.shape().dim("index_select", dim)?, &index.node())))
+    }
+
+    /// Rows of `weight` `[n, d]` at indices of any shape: `[…]` to `[…, d]`.
+    #[track_caller]
+    pub fn embedding(weight: &Tensor, index: &Tensor) -> Tensor {
+        weight.build(Location::caller(), |w| Ok(w.embedding(&index.node())))
+    }
+
+    /// 1 at each index (i32 or u32) along a new last dim of size `classes`, else 0, as f32.
+    #[track_caller]
+    pub fn one_hot(&self, classes: usize) -> Tensor {
+        self.build(Location::caller(), |v| Ok(v.one_hot(classes)))
+    }
+
+    /// The lower triangle of the last two dims up to the `k`-th diagonal; zeros above.
+    #[track_caller]
+    pub fn tril(&self, k: i32) -> Tensor {
+        self.build(Location::caller(), |v| v.tril(k))
+    }
+
+    /// The upper triangle of the last two dims from the `k`-th diagonal on; zeros below.
+    #[track_caller]
+    pub fn triu(&self, k: i32) -> Tensor {
+        self.build(Location::caller(), |v| v.triu(k))
+    }
 }

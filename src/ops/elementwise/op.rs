@@ -32,7 +32,9 @@ pub enum Host {
 /// How the gradient is written as an expression.
 #[derive(Clone)]
 pub enum Expression {
+    /// From the table.
     Row(Option<Derivative>),
+    /// From the user, if given.
     User(Option<UserDerivative>),
 }
 
@@ -298,8 +300,12 @@ impl Op for Backward {
         self.definition.kernel(format!("{}_bwd", self.definition.name), output.dtype, field)
     }
 
-    /// By dual numbers through the forward formula, independent of the backward shader. An operand that the backward function
-    /// does not ask for does not matter to the gradient, or is found from `y`.
+    /// By dual numbers through the forward formula, independent of the backward shader. Where the backward function asks for
+    /// `y` in the place of an operand, the operand is found by the inverse of the forward function; where it does not ask for
+    /// `y`, an operand that it leaves out does not matter to the gradient.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for user-defined ops, and where the inverse is not known.
     fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
         let name = &self.definition.name;
         let Host::Row(reference) = &self.definition.host else {
@@ -311,6 +317,11 @@ impl Op for Backward {
         let y = self.operand(signature, "y", &values);
         let operands: Vec<Option<&Vec<f64>>> =
             self.definition.args.iter().map(|a| self.operand(signature, a, &values)).collect();
+        if y.is_some() && operands.contains(&None) && inverse(name, 0.5).is_none() {
+            let detail = "the backward function takes y in the place of an operand, and the inverse that the CPU reference \
+                          needs then is not known; let it take the operand, or add the inverse to op.rs";
+            return Err(Error::unsupported(name, detail));
+        }
         let at = |v: Option<&Vec<f64>>, i: usize| v.map(|v| if v.len() == 1 { v[0] } else { v[i] });
         let slope = |i: usize| {
             let y = at(y, i);

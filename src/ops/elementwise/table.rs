@@ -242,6 +242,12 @@ macro_rules! for_each_activation {
                     &x.ge(&x.scalar_like(3.0)).where_(dy, &(dy * (x / 3.0 + 0.5))))],
                 on: [(-5.0, 5.0)], kinks: [-3.0, 3.0],
             }
+            /// `x - lambda` where `x > lambda`, `x + lambda` where `x < -lambda`, else `0`; the gradient at the bounds is 0. (Donoho 1995)
+            softshrink(x; lambda) Float {
+                value: if x > lambda { x - lambda } else if x < -lambda { x + lambda } else { x * T::of(0.0) },
+                grad: |y, dy| [x.abs().le(lambda).where_(&dy.zeros(), dy)],
+                on: [(-3.0, 3.0), (0.5, 0.5)], kinks: [-0.5, 0.5],
+            }
         }
     };
 }
@@ -262,7 +268,7 @@ macro_rules! for_each_binary {
             div(a, b) Float { value: a / b, grad: |y, dy| [dy / b, -(dy / b * y)], on: [(-3.0, 3.0), (0.3, 3.0)], kinks: [], }
             /// `a - b · trunc(a / b)`, with the sign of `a`; an integer modulo 0 is 0.
             fmod(a, b) Number {
-                value: if b == T::of(0.0) { T::of(f64::NAN) } else if b.value().is_infinite() { a } else {
+                value: if b == T::of(0.0) { T::of(f64::NAN) } else if b.value().is_infinite() && a.value().is_finite() { a } else {
                     let remainder = a.value() % b.value();
                     a.chain(|_| remainder, |_| 1.0) - b.chain(|_| 0.0, |b| (a.value() / b).trunc())
                 },

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::op::{Expression, Host};
 use super::table::{Kind, Row};
 use super::wgsl::signatures;
-use super::{ElementwiseOp, rows};
+use super::{Definition, ElementwiseOp, Forward, rows};
 use crate::array::Array;
 use crate::dtype::DType;
+use crate::error::Error;
 use crate::graph::{Context, Meta, Var, Vjp, order};
 use crate::ops::real::{Dual, Real};
 
@@ -158,6 +160,22 @@ fn backward_nodes_have_the_reference_of_the_expression() {
             assert!(close(a, b, 1e-9), "{}: {a} {b}", row.name);
         }
     }
+}
+
+#[test]
+fn a_backward_function_of_y_without_an_inverse_is_refused() {
+    let source = "fn shrug_fwd(x: f32) -> f32 { return safe_tanh(x); }\n\
+                  fn shrug_bwd(y: f32, dy: f32) -> f32 { return dy * (1.0 - y * y); }";
+    let host = Host::Row(super::row("tanh").unwrap().reference);
+    let definition =
+        Definition::new("shrug".into(), source, vec!["x".into()], Kind::Float, host, Expression::Row(None));
+    let context = Context::new("test", true, false);
+    let x = data(Array::from_vec(&1.into(), vec![0.7]), &context);
+    let y = Var::apply(Forward(Arc::new(definition)), &[&x]);
+    let node = gradient(&x, &y, &x);
+    let values = [Array::from_vec(&1.into(), vec![0.6]), Array::from_vec(&1.into(), vec![1.0])];
+    let error = node.0.op.reference(&[&values[0], &values[1]], &node.0.meta).unwrap_err();
+    assert!(matches!(&error, Error::Unsupported { op, .. } if op == "shrug"), "{error}");
 }
 
 #[test]

@@ -39,9 +39,13 @@ pub enum Family {
 /// How one operand is walked, in elements. Batch strides stand for the dims of [`Problem::batch`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Strides {
+    /// From one matrix to the next, along each batch dim.
     pub batch: SmallVec<[isize; BATCH_DIMS]>,
+    /// From one row to the next.
     pub row: isize,
+    /// From one column to the next.
     pub col: isize,
+    /// Where the first element lies.
     pub offset: isize,
 }
 
@@ -50,10 +54,15 @@ pub struct Strides {
 pub struct Problem {
     /// Batch dims, as few as possible; at most three.
     pub batch: Shape,
+    /// Rows of A and C.
     pub m: usize,
+    /// Columns of B and C.
     pub n: usize,
+    /// Columns of A, rows of B.
     pub k: usize,
+    /// How A is walked.
     pub a: Strides,
+    /// How B is walked.
     pub b: Strides,
 }
 

@@ -1,0 +1,120 @@
+//! Losses. All return a scalar, the mean over elements or rows.
+
+use std::panic::Location;
+
+use crate::ops::loss;
+use crate::tensor::Tensor;
+
+/// Options of [`cross_entropy_with`] and [`nll_with`].
+#[derive(Clone, Debug, Default)]
+pub struct CrossEntropy {
+    /// Share of the target that is spread evenly over all classes (Szegedy et al. 2016).
+    pub label_smoothing: f32,
+    /// A target that does not count.
+    pub ignore_index: Option<i32>,
+    /// Weight of each class, `[classes]`.
+    pub weight: Option<Tensor>,
+}
+
+impl CrossEntropy {
+    fn options(&self) -> loss::ClassOptions {
+        loss::ClassOptions {
+            label_smoothing: f64::from(self.label_smoothing),
+            ignore_index: self.ignore_index.map(i64::from),
+            weight: self.weight.as_ref().map(Tensor::node),
+        }
+    }
+}
+
+/// Cross-entropy of logits `[n, classes]` (or `[n, classes, d1, …]`) with class indices, i32 or u32, `[n]` (or `[n, d1, …]`):
+/// `−ln softmax(logits)[target]`.
+///
+/// A target out of range becomes [`crate::Error::IndexOutOfRange`] at the next read.
+///
+/// ```
+/// use wgrad::{Device, Tensor, nn::loss};
+/// let device = Device::default();
+/// let logits = Tensor::zeros([2, 4], &device);
+/// let targets = Tensor::from_slice(&[3i32, 0], [2], &device);
+/// let loss = loss::cross_entropy(&logits, &targets).item::<f32>()?;
+/// assert!((loss - 4f32.ln()).abs() < 1e-6);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[track_caller]
+pub fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Tensor {
+    cross_entropy_with(logits, targets, &CrossEntropy::default())
+}
+
+/// [`cross_entropy`] with label smoothing, an ignored target, or class weights.
+#[track_caller]
+pub fn cross_entropy_with(logits: &Tensor, targets: &Tensor, options: &CrossEntropy) -> Tensor {
+    logits.build(Location::caller(), |x| loss::cross_entropy(x, &targets.node(), &options.options()))
+}
+
+/// Negative log-likelihood of log-probabilities with class indices; shapes as in [`cross_entropy`].
+#[track_caller]
+pub fn nll(log_probs: &Tensor, targets: &Tensor) -> Tensor {
+    nll_with(log_probs, targets, &CrossEntropy::default())
+}
+
+/// [`nll`] with an ignored target or class weights; `label_smoothing` has no meaning here.
+#[track_caller]
+pub fn nll_with(log_probs: &Tensor, targets: &Tensor, options: &CrossEntropy) -> Tensor {
+    log_probs.build(Location::caller(), |x| loss::nll(x, &targets.node(), &options.options()))
+}
+
+/// Mean squared error.
+#[track_caller]
+pub fn mse(x: &Tensor, y: &Tensor) -> Tensor {
+    x.build(Location::caller(), |v| Ok(loss::mse(v, &y.node())))
+}
+
+/// Mean absolute error.
+#[track_caller]
+pub fn l1(x: &Tensor, y: &Tensor) -> Tensor {
+    x.build(Location::caller(), |v| Ok(loss::l1(v, &y.node())))
+}
+
+/// Half the squared error below `delta`, linear above (Huber 1964).
+#[track_caller]
+pub fn huber(x: &Tensor, y: &Tensor, delta: f32) -> Tensor {
+    x.build(Location::caller(), |v| Ok(loss::huber(v, &y.node(), f64::from(delta))))
+}
+
+/// [`huber`] divided by `beta`, where it bends (Girshick 2015, arXiv 1504.08083).
+#[track_caller]
+pub fn smooth_l1(x: &Tensor, y: &Tensor, beta: f32) -> Tensor {
+    x.build(Location::caller(), |v| Ok(loss::smooth_l1(v, &y.node(), f64::from(beta))))
+}
+
+/// Binary cross-entropy of probabilities in `[0, 1]`; logarithms are cut at -100.
+#[track_caller]
+pub fn bce(probabilities: &Tensor, targets: &Tensor) -> Tensor {
+    probabilities.build(Location::caller(), |v| Ok(loss::bce(v, &targets.node())))
+}
+
+/// Binary cross-entropy of logits, without overflow.
+#[track_caller]
+pub fn bce_with_logits(logits: &Tensor, targets: &Tensor) -> Tensor {
+    logits.build(Location::caller(), |v| Ok(loss::bce_with_logits(v, &targets.node())))
+}
+
+/// Multiclass SVM (hinge) loss of scores `[n, classes]` with class indices `[n]`:
+/// `Σ_{j≠t} max(0, margin + s[j] − s[t]) / classes` (Weston & Watkins 1999, scaled as in PyTorch).
+#[track_caller]
+pub fn multi_margin(scores: &Tensor, targets: &Tensor, margin: f32) -> Tensor {
+    scores.build(Location::caller(), |v| loss::multi_margin(v, &targets.node(), f64::from(margin)))
+}
+
+/// Kullback–Leibler divergence of `probabilities` from the distribution with the given log-probabilities, averaged over all
+/// elements.
+#[track_caller]
+pub fn kl_div(log_probs: &Tensor, probabilities: &Tensor) -> Tensor {
+    log_probs.build(Location::caller(), |v| Ok(loss::kl_div(v, &probabilities.node())))
+}
+
+/// `1 − cos(a, b)` where `sign` is positive, else `max(0, cos(a, b) − margin)`; vectors lie along the last dim.
+#[track_caller]
+pub fn cosine_embedding(a: &Tensor, b: &Tensor, sign: &Tensor, margin: f32) -> Tensor {
+    a.build(Location::caller(), |v| Ok(loss::cosine_embedding(v, &b.node(), &sign.node(), f64::from(margin))))
+}

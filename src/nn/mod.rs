@@ -1,0 +1,3 @@
+//! What networks are built from.
+
+pub mod loss;

@@ -1,0 +1,230 @@
+//! Cross-entropy of logits with class indices, a row at a time, fused with its gradient.
+
+use std::hash::Hasher;
+
+use crate::array::Array;
+use crate::caps::Caps;
+use crate::error::{Error, Result};
+use crate::graph::kernel::{Kernel, Operand, Routine, Stage, Word};
+use crate::graph::{Meta, Op, Var, Vjp};
+use crate::ops::routine::{self, Lanes};
+use crate::shape::Shape;
+
+/// Loss of each row: `[rows, classes]` and `[rows]` to `[rows]`.
+#[derive(Clone, Copy)]
+pub(super) struct CrossEntropy {
+    pub smoothing: f64,
+    pub ignore_index: Option<i64>,
+}
+
+/// Gradient of [`CrossEntropy`] with respect to the logits, from logits, targets and upstream gradient.
+#[derive(Clone, Copy)]
+struct CrossEntropyBackward(CrossEntropy);
+
+impl CrossEntropy {
+    /// The distribution that the targets stand for: `(1 - s) [k = t] + s / classes`, 0 in ignored rows.
+    fn wanted(&self, targets: &Var, logits: &Var) -> Var {
+        let classes = logits.shape()[1];
+        let hot = targets.is_class(classes).cast(logits.dtype());
+        let wanted = hot * (1.0 - self.smoothing) + self.smoothing / classes as f64;
+        match self.kept(targets) {
+            Some(kept) => kept.unsqueeze(1).where_(&wanted, &wanted.scalar_like(0.0)),
+            None => wanted,
+        }
+    }
+
+    /// Which rows count, where some may not.
+    pub(super) fn kept(&self, targets: &Var) -> Option<Var> {
+        self.ignore_index.map(|ignored| targets.ne(&targets.scalar_like(ignored as f64)))
+    }
+
+    /// Softmax of each row, the wanted class (`None`: ignored), for the CPU.
+    fn rows(&self, logits: &Array, targets: &Array) -> Result<Vec<(Vec<f64>, Option<usize>)>> {
+        let classes = logits.shape()[1];
+        let (x, t) = (logits.to_f64(), targets.to_f64());
+        let row = |(r, &class): (usize, &f64)| {
+            let row = x[r * classes..(r + 1) * classes].to_vec();
+            let ignored = self.ignore_index.is_some_and(|i| i as f64 == class);
+            if ignored {
+                return Ok((row, None));
+            }
+            if class < 0.0 || class >= classes as f64 {
+                let (index, bound) = (class as i64, classes as u64);
+                return Err(Error::IndexOutOfRange {
+                    op: "cross_entropy".into(),
+                    index,
+                    bound,
+                    at: Default::default(),
+                });
+            }
+            Ok((row, Some(class as usize)))
+        };
+        t.iter().enumerate().map(row).collect()
+    }
+}
+
+fn log_sum_exp(row: &[f64]) -> f64 {
+    let largest = row.iter().fold(f64::NEG_INFINITY, |m, &v| if v.is_nan() || v > m { v } else { m });
+    largest + row.iter().map(|v| (v - largest).exp()).sum::<f64>().ln()
+}
+
+impl Op for CrossEntropy {
+    fn name(&self) -> &str {
+        "cross_entropy"
+    }
+
+    fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
+        let (x, t) = (inputs[0], inputs[1]);
+        if !x.dtype.is_float() || !t.dtype.is_int() {
+            let detail = "takes float logits and i32 or u32 class indices";
+            return Err(Error::dtype("cross_entropy", detail, &[x.dtype, t.dtype]));
+        }
+        if x.shape.rank() != 2 || x.shape[..1] != t.shape[..] || x.shape[1] == 0 {
+            let detail = "logits must be [rows, classes] and targets [rows]";
+            return Err(Error::shape("cross_entropy", detail, &[&x.shape, &t.shape]));
+        }
+        Ok(Meta { shape: t.shape.clone(), dtype: x.dtype })
+    }
+
+    fn attributes(&self, hash: &mut dyn Hasher) {
+        hash.write_u64(self.smoothing.to_bits());
+        hash.write_i64(self.ignore_index.map_or(i64::MIN, |i| i));
+    }
+
+    fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
+        Kernel::Routine(Box::new(*self))
+    }
+
+    fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
+        let s = self.smoothing;
+        let loss = |(row, class): (Vec<f64>, Option<usize>)| match class {
+            Some(class) => {
+                let mean = row.iter().sum::<f64>() / row.len() as f64;
+                log_sum_exp(&row) - (1.0 - s) * row[class] - if s == 0.0 { 0.0 } else { s * mean }
+            }
+            None => 0.0,
+        };
+        let losses: Vec<f64> = self.rows(inputs[0], inputs[1])?.into_iter().map(loss).collect();
+        Ok(Array::from_vec(&output.shape, losses).cast(output.dtype))
+    }
+
+    fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
+        let (x, t) = (&cx.inputs[0], &cx.inputs[1]);
+        if !cx.create_graph && !x.0.context.prefers_expressions {
+            return Ok(vec![Some(Var::apply(CrossEntropyBackward(*self), &[x, t, cx.dy])), None]);
+        }
+        // Softmax less the wanted distribution; ignored rows have neither.
+        let p = x.softmax(1);
+        let p = match self.kept(t) {
+            Some(kept) => kept.unsqueeze(1).where_(&p, &p.scalar_like(0.0)),
+            None => p,
+        };
+        Ok(vec![Some((p - self.wanted(t, x)) * cx.dy.unsqueeze(1)), None])
+    }
+}
+
+impl Op for CrossEntropyBackward {
+    fn name(&self) -> &str {
+        "cross_entropy_backward"
+    }
+
+    fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
+        Ok(inputs[0].clone())
+    }
+
+    fn attributes(&self, hash: &mut dyn Hasher) {
+        self.0.attributes(hash);
+    }
+
+    fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
+        Kernel::Routine(Box::new(*self))
+    }
+
+    fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
+        let s = self.0.smoothing;
+        let mut out = Vec::with_capacity(output.numel());
+        for ((row, class), dy) in self.0.rows(inputs[0], inputs[1])?.into_iter().zip(inputs[2].to_f64()) {
+            let total = log_sum_exp(&row);
+            let count = row.len() as f64;
+            out.extend(row.iter().enumerate().map(|(k, v)| match class {
+                Some(class) => dy * ((v - total).exp() - s / count - if k == class { 1.0 - s } else { 0.0 }),
+                None => 0.0,
+            }));
+        }
+        Ok(Array::from_vec(&output.shape, out).cast(output.dtype))
+    }
+
+    fn differentiable(&self) -> bool {
+        false
+    }
+}
+
+impl CrossEntropy {
+    fn stage(&self, logits: &Shape, caps: &Caps, text: [&'static str; 2]) -> Result<Stage> {
+        let (rows, classes) = (logits[0], logits[1]);
+        let lanes = Lanes::choose(caps);
+        // An index beyond i32 names no class, so nothing is ignored then.
+        let ignored = self.ignore_index.and_then(|i| i32::try_from(i).ok());
+        Ok(Stage {
+            name: "cross_entropy",
+            source: text[usize::from(lanes.is_workgroup())],
+            reads: vec![routine::read("x", 0), routine::read("t", 1)],
+            writes: vec![routine::output()],
+            consts: vec![("WORKGROUP", lanes.workgroup())],
+            params: vec![
+                ("rows", routine::size("cross_entropy", rows)?),
+                ("classes", routine::size("cross_entropy", classes)?),
+                ("ignores", Word::U32(u32::from(ignored.is_some()))),
+                ("ignore_index", Word::I32(ignored.unwrap_or(0))),
+                ("smoothing", Word::F32(self.smoothing as f32)),
+            ],
+            checks_indices: true,
+            workgroups: lanes.groups(rows),
+        })
+    }
+}
+
+impl Routine for CrossEntropy {
+    fn stages(&self, inputs: &[Operand], _output: &Operand, caps: &Caps) -> Result<Vec<Stage>> {
+        let text = [
+            concat!(
+                include_str!("../../shaders/lanes/one.wgsl"),
+                include_str!("../../shaders/cross_entropy/forward.wgsl")
+            ),
+            concat!(
+                include_str!("../../shaders/lanes/workgroup.wgsl"),
+                include_str!("../../shaders/cross_entropy/forward.wgsl")
+            ),
+        ];
+        Ok(vec![self.stage(&inputs[0].meta.shape, caps, text)?])
+    }
+
+    fn fuses_epilogue(&self) -> bool {
+        true
+    }
+}
+
+impl Routine for CrossEntropyBackward {
+    fn stages(&self, inputs: &[Operand], _output: &Operand, caps: &Caps) -> Result<Vec<Stage>> {
+        let text = [
+            concat!(
+                include_str!("../../shaders/lanes/one.wgsl"),
+                include_str!("../../shaders/cross_entropy/backward.wgsl")
+            ),
+            concat!(
+                include_str!("../../shaders/lanes/workgroup.wgsl"),
+                include_str!("../../shaders/cross_entropy/backward.wgsl")
+            ),
+        ];
+        let mut stage = self.0.stage(&inputs[0].meta.shape, caps, text)?;
+        stage.name = "cross_entropy_backward";
+        stage.reads.push(routine::read("dy", 2));
+        // The forward pass has reported what is out of range.
+        stage.checks_indices = false;
+        Ok(vec![stage])
+    }
+
+    fn fuses_epilogue(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,176 @@
+//! Losses. All average over their elements or rows.
+
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::Var;
+use crate::ops::cross_entropy::CrossEntropy;
+use crate::ops::routine::LONG_ROW;
+use crate::shape::Shape;
+
+/// Options of [`cross_entropy`] and [`nll`].
+#[derive(Clone, Default)]
+pub struct ClassOptions {
+    /// Share of the target that is spread evenly over all classes.
+    pub label_smoothing: f64,
+    /// A target that does not count.
+    pub ignore_index: Option<i64>,
+    /// Weight of each class, `[classes]`.
+    pub weight: Option<Var>,
+}
+
+/// Mean of all elements.
+fn mean(x: &Var) -> Var {
+    x.mean(&(0..x.shape().rank()).collect::<Vec<_>>(), false)
+}
+
+/// Sum of all elements.
+fn sum(x: &Var) -> Var {
+    x.sum(&(0..x.shape().rank()).collect::<Vec<_>>(), false)
+}
+
+/// `[n, c, d1, …]` as rows `[n·d1·…, c]`.
+fn rows(op: &str, x: &Var, targets: &Var) -> Result<(Var, Var)> {
+    x.check()?;
+    targets.check()?;
+    let shape = x.shape();
+    let rest = |s: &Shape| s.iter().enumerate().filter(|(d, _)| *d != 1).map(|(_, &n)| n).collect::<Shape>();
+    if shape.rank() < 2 || rest(shape) != *targets.shape() {
+        let detail = "scores must be [n, classes, …] and targets [n, …]";
+        return Err(Error::shape(op, detail, &[shape, targets.shape()]));
+    }
+    let order: Vec<usize> = [0].into_iter().chain(2..shape.rank()).chain([1]).collect();
+    let count = targets.shape().numel();
+    Ok((x.permute(&order).reshape(&Shape::from([count, shape[1]])), targets.reshape(&Shape::from([count]))))
+}
+
+/// Cross-entropy of `logits` `[n, classes, …]` with class indices (i32 or u32) `[n, …]`.
+///
+/// # Errors
+/// [`Error::Shape`] and [`Error::DType`] where the operands do not fit.
+pub fn cross_entropy(logits: &Var, targets: &Var, options: &ClassOptions) -> Result<Var> {
+    let (x, t) = rows("cross_entropy", logits, targets)?;
+    let (smoothing, classes) = (options.label_smoothing, x.shape()[1]);
+    if !(0.0..=1.0).contains(&smoothing) {
+        return Err(Error::argument("cross_entropy", format!("label_smoothing {smoothing} is not in 0..=1")));
+    }
+    if options.weight.is_some() || classes > LONG_ROW {
+        return weighted(&x.log_softmax(1), &t, options);
+    }
+    let op = CrossEntropy { smoothing, ignore_index: options.ignore_index };
+    let losses = Var::apply(op, &[&x, &t]);
+    losses.check()?;
+    Ok(match op.kept(&t) {
+        Some(kept) => sum(&losses) / sum(&kept.cast(losses.dtype())),
+        None => mean(&losses),
+    })
+}
+
+/// Negative log-likelihood of log-probabilities `[n, classes, …]` with class indices `[n, …]`.
+///
+/// # Errors
+/// As [`cross_entropy`].
+pub fn nll(log_probs: &Var, targets: &Var, options: &ClassOptions) -> Result<Var> {
+    let (x, t) = rows("nll", log_probs, targets)?;
+    weighted(&x, &t, &ClassOptions { label_smoothing: 0.0, ..options.clone() })
+}
+
+/// `−Σ w[t] logp[t] / Σ w[t]` over rows that count, with the smoothed target's share of all classes.
+fn weighted(log_probs: &Var, targets: &Var, options: &ClassOptions) -> Result<Var> {
+    let classes = log_probs.shape()[1];
+    let kept = options.ignore_index.map(|ignored| targets.ne(&targets.scalar_like(ignored as f64)));
+    // Ignored targets may be no class at all, so they look up class 0 and then do not count.
+    let safe = match &kept {
+        Some(kept) => kept.where_(targets, &targets.scalar_like(0.0)),
+        None => targets.clone(),
+    };
+    let chosen = log_probs.gather(1, &safe.unsqueeze(1)).squeeze(1);
+    chosen.check()?;
+    let ones = || chosen.scalar_like(1.0).expand(chosen.shape());
+    let mut weights = match &options.weight {
+        Some(weight) if *weight.shape() == Shape::from([classes]) => weight.index_select(0, &safe),
+        Some(weight) => {
+            let detail = format!("the weight must be [{classes}]");
+            return Err(Error::shape("cross_entropy", detail, &[weight.shape()]));
+        }
+        None => ones(),
+    };
+    if let Some(kept) = &kept {
+        weights = kept.where_(&weights, &weights.scalar_like(0.0));
+    }
+    let mut losses = -(&chosen * &weights);
+    if options.label_smoothing != 0.0 {
+        let spread = match &options.weight {
+            Some(weight) => (log_probs * weight).sum(&[1], false),
+            None => log_probs.sum(&[1], false),
+        };
+        let spread = match &kept {
+            Some(kept) => kept.where_(&spread, &spread.scalar_like(0.0)),
+            None => spread,
+        };
+        let s = options.label_smoothing;
+        losses = losses * (1.0 - s) - spread * (s / classes as f64);
+    }
+    Ok(sum(&losses) / sum(&weights))
+}
+
+/// Mean squared error.
+pub fn mse(x: &Var, y: &Var) -> Var {
+    mean(&(x - y).square())
+}
+
+/// Mean absolute error.
+pub fn l1(x: &Var, y: &Var) -> Var {
+    mean(&(x - y).abs())
+}
+
+/// Squared below `delta`, linear above (Huber 1964).
+pub fn huber(x: &Var, y: &Var, delta: f64) -> Var {
+    let d = (x - y).abs();
+    let inside = d.le(&d.scalar_like(delta));
+    mean(&inside.where_(&(d.square() * 0.5), &((&d - 0.5 * delta) * delta)))
+}
+
+/// [`huber`] divided by `beta`, its bend; absolute error for 0 (Girshick 2015, arXiv 1504.08083).
+pub fn smooth_l1(x: &Var, y: &Var, beta: f64) -> Var {
+    if beta == 0.0 { l1(x, y) } else { huber(x, y, beta) / beta }
+}
+
+/// Binary cross-entropy of probabilities; logarithms are cut at -100.
+pub fn bce(p: &Var, y: &Var) -> Var {
+    let log = |v: &Var| v.log().clamp_min(-100.0);
+    mean(&-(y * log(p) + (1.0 - y) * log(&(1.0 - p))))
+}
+
+/// Binary cross-entropy of logits: `softplus(x) − x·y`.
+pub fn bce_with_logits(x: &Var, y: &Var) -> Var {
+    mean(&(x.softplus() - x * y))
+}
+
+/// Multiclass hinge loss: `Σ_{j≠t} max(0, margin + s[j] − s[t]) / classes`, averaged over rows (Weston & Watkins 1999).
+///
+/// # Errors
+/// [`Error::Shape`] where scores are not `[n, classes]` and targets `[n]`.
+pub fn multi_margin(scores: &Var, targets: &Var, margin: f64) -> Result<Var> {
+    let (s, t) = rows("multi_margin", scores, targets)?;
+    let right = s.gather(1, &t.unsqueeze(1));
+    right.check()?;
+    let hinge = (&s - right + margin).relu();
+    let other = t.is_class(s.shape()[1]).where_(&hinge.scalar_like(0.0), &hinge);
+    Ok(mean(&other))
+}
+
+/// Kullback–Leibler divergence `p (ln p − log_q)`, 0 where `p` is 0; averaged over all elements.
+pub fn kl_div(log_q: &Var, p: &Var) -> Var {
+    let positive = p.gt(&p.scalar_like(0.0));
+    let safe = positive.where_(p, &p.scalar_like(1.0));
+    mean(&positive.where_(&(p * (safe.log() - log_q)), &p.scalar_like(0.0)))
+}
+
+/// `1 − cos(a, b)` where the sign is positive, else `max(0, cos(a, b) − margin)`; rows are the last dim.
+pub fn cosine_embedding(a: &Var, b: &Var, sign: &Var, margin: f64) -> Var {
+    let last = a.shape().rank().saturating_sub(1);
+    let dot = |x: &Var, y: &Var| (x * y).sum(&[last], false);
+    let cos = dot(a, b) / ((dot(a, a) + 1e-12) * (dot(b, b) + 1e-12)).sqrt();
+    let positive = sign.cast(DType::F32).gt(&Var::scalar(0.0, DType::F32, &sign.0.context));
+    mean(&positive.where_(&(1.0 - &cos), &(&cos - margin).relu()))
+}

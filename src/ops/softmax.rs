@@ -1,0 +1,237 @@
+//! Softmax and log-softmax along one dim, as one kernel a pass, and their decompositions into primitive ops.
+
+use std::hash::Hasher;
+
+use crate::array::Array;
+use crate::caps::Caps;
+use crate::error::{Error, Result};
+use crate::graph::kernel::{Kernel, Operand, Routine, Stage};
+use crate::graph::{Meta, Op, Var, Vjp};
+use crate::ops::routine::{self, LONG_ROW, around, check_dim};
+
+/// Softmax (`log` unset) or log-softmax along `dim`.
+#[derive(Clone, Copy)]
+struct Softmax {
+    dim: usize,
+    log: bool,
+}
+
+/// The gradient of [`Softmax`] from its output and the upstream gradient.
+#[derive(Clone, Copy)]
+struct SoftmaxBackward(Softmax);
+
+fn expect_float(op: &str, input: &Meta) -> Result<()> {
+    match input.dtype.is_float() {
+        true => Ok(()),
+        false => Err(Error::dtype(op, "takes floats", &[input.dtype])),
+    }
+}
+
+/// Rows of `shape` along `dim` in f64, each handed to `f` with its elements; `f` returns the new row.
+fn map_rows(inputs: &[&Array], output: &Meta, dim: usize, f: impl Fn(&[Vec<f64>]) -> Vec<f64>) -> Array {
+    let around = around(&output.shape, dim);
+    let values: Vec<Vec<f64>> = inputs.iter().map(|a| a.to_f64()).collect();
+    let mut out = vec![0.0; output.numel()];
+    for o in 0..around.outer {
+        for i in 0..around.inner {
+            let at = |k: usize| (o * around.size + k) * around.inner + i;
+            let rows: Vec<Vec<f64>> = values.iter().map(|v| (0..around.size).map(|k| v[at(k)]).collect()).collect();
+            for (k, value) in f(&rows).into_iter().enumerate() {
+                out[at(k)] = value;
+            }
+        }
+    }
+    Array::from_vec(&output.shape, out).cast(output.dtype)
+}
+
+impl Op for Softmax {
+    fn name(&self) -> &str {
+        if self.log { "log_softmax" } else { "softmax" }
+    }
+
+    fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
+        expect_float(self.name(), inputs[0])?;
+        check_dim(self.name(), &inputs[0].shape, self.dim)?;
+        Ok(inputs[0].clone())
+    }
+
+    fn attributes(&self, hash: &mut dyn Hasher) {
+        hash.write_usize(self.dim);
+    }
+
+    fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
+        Kernel::Routine(Box::new(*self))
+    }
+
+    fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
+        Ok(map_rows(inputs, output, self.dim, |rows| {
+            let x = &rows[0];
+            let largest = x.iter().fold(f64::NEG_INFINITY, |m, &v| if v.is_nan() || v > m { v } else { m });
+            let sum: f64 = x.iter().map(|v| (v - largest).exp()).sum();
+            x.iter().map(|v| if self.log { v - largest - sum.ln() } else { (v - largest).exp() / sum }).collect()
+        }))
+    }
+
+    fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
+        let (y, dy) = (cx.output, cx.dy);
+        if !cx.create_graph && !y.0.context.prefers_expressions {
+            return Ok(vec![Some(Var::apply(SoftmaxBackward(*self), &[y, dy]))]);
+        }
+        let dims = [self.dim];
+        Ok(vec![Some(match self.log {
+            true => dy - y.exp() * dy.sum(&dims, true),
+            false => y * (dy - (dy * y).sum(&dims, true)),
+        })])
+    }
+}
+
+impl Op for SoftmaxBackward {
+    fn name(&self) -> &str {
+        if self.0.log { "log_softmax_backward" } else { "softmax_backward" }
+    }
+
+    fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
+        Ok(inputs[0].clone())
+    }
+
+    fn attributes(&self, hash: &mut dyn Hasher) {
+        self.0.attributes(hash);
+    }
+
+    fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
+        Kernel::Routine(Box::new(*self))
+    }
+
+    fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
+        Ok(map_rows(inputs, output, self.0.dim, |rows| {
+            let (y, dy) = (&rows[0], &rows[1]);
+            let weighted = |(y, dy): (&f64, &f64)| if self.0.log { *dy } else { y * dy };
+            let sum: f64 = y.iter().zip(dy).map(weighted).sum();
+            y.iter().zip(dy).map(|(y, dy)| if self.0.log { dy - y.exp() * sum } else { y * (dy - sum) }).collect()
+        }))
+    }
+
+    fn differentiable(&self) -> bool {
+        false
+    }
+}
+
+impl Softmax {
+    fn stage(&self, shape: &crate::shape::Shape, caps: &Caps, text: [&'static str; 2]) -> Result<Stage> {
+        let around = around(shape, self.dim);
+        let rows = around.outer * around.inner;
+        let lanes = routine::Lanes::choose(caps);
+        Ok(Stage {
+            name: self.name_of(),
+            source: text[usize::from(lanes.is_workgroup())],
+            reads: Vec::new(),
+            writes: vec![routine::output()],
+            consts: vec![("WORKGROUP", lanes.workgroup()), ("LOG", u32::from(self.log))],
+            params: vec![
+                ("rows", routine::size("softmax", rows)?),
+                ("size", routine::size("softmax", around.size)?),
+                ("inner", routine::size("softmax", around.inner)?),
+            ],
+            checks_indices: false,
+            workgroups: if around.size == 0 { 0 } else { lanes.groups(rows) },
+        })
+    }
+
+    fn name_of(&self) -> &'static str {
+        if self.log { "log_softmax" } else { "softmax" }
+    }
+}
+
+impl Routine for Softmax {
+    fn stages(&self, _inputs: &[Operand], output: &Operand, caps: &Caps) -> Result<Vec<Stage>> {
+        let mut stage = self.stage(
+            &output.meta.shape,
+            caps,
+            [
+                concat!(
+                    include_str!("../../shaders/lanes/one.wgsl"),
+                    include_str!("../../shaders/softmax/forward.wgsl")
+                ),
+                concat!(
+                    include_str!("../../shaders/lanes/workgroup.wgsl"),
+                    include_str!("../../shaders/softmax/forward.wgsl")
+                ),
+            ],
+        )?;
+        stage.reads = vec![routine::read("x", 0)];
+        Ok(vec![stage])
+    }
+
+    fn fuses_epilogue(&self) -> bool {
+        true
+    }
+}
+
+impl Routine for SoftmaxBackward {
+    fn stages(&self, _inputs: &[Operand], output: &Operand, caps: &Caps) -> Result<Vec<Stage>> {
+        let mut stage = self.0.stage(
+            &output.meta.shape,
+            caps,
+            [
+                concat!(
+                    include_str!("../../shaders/lanes/one.wgsl"),
+                    include_str!("../../shaders/softmax/backward.wgsl")
+                ),
+                concat!(
+                    include_str!("../../shaders/lanes/workgroup.wgsl"),
+                    include_str!("../../shaders/softmax/backward.wgsl")
+                ),
+            ],
+        )?;
+        stage.reads = vec![routine::read("y", 0), routine::read("dy", 1)];
+        stage.name = if self.0.log { "log_softmax_backward" } else { "softmax_backward" };
+        Ok(vec![stage])
+    }
+
+    fn fuses_epilogue(&self) -> bool {
+        true
+    }
+}
+
+impl Var {
+    /// `e^x / Σ e^x` along `dim`, without overflow.
+    #[track_caller]
+    pub fn softmax(&self, dim: usize) -> Var {
+        if self.is_long_row(dim) {
+            return self.softmax_composed(dim);
+        }
+        Var::apply(Softmax { dim, log: false }, &[&self.float()])
+    }
+
+    /// `x − ln Σ e^x` along `dim`, without overflow.
+    #[track_caller]
+    pub fn log_softmax(&self, dim: usize) -> Var {
+        if self.is_long_row(dim) {
+            return self.log_softmax_composed(dim);
+        }
+        Var::apply(Softmax { dim, log: true }, &[&self.float()])
+    }
+
+    /// Softmax out of primitive ops: what the kernel is tested against, and what very long rows use.
+    #[track_caller]
+    pub fn softmax_composed(&self, dim: usize) -> Var {
+        let e = (self - crate::graph::no_grad(|| self.max(&[dim], true))).exp();
+        &e / e.sum(&[dim], true)
+    }
+
+    /// Log-softmax out of primitive ops.
+    #[track_caller]
+    pub fn log_softmax_composed(&self, dim: usize) -> Var {
+        let shifted = self - crate::graph::no_grad(|| self.max(&[dim], true));
+        &shifted - shifted.exp().sum(&[dim], true).log()
+    }
+
+    fn is_long_row(&self, dim: usize) -> bool {
+        self.shape().get(dim).is_some_and(|&size| size > LONG_ROW)
+    }
+
+    /// Integers as f32; floats as they are.
+    pub(crate) fn float(&self) -> Var {
+        if self.dtype().is_float() { self.clone() } else { self.cast(crate::dtype::DType::F32) }
+    }
+}
