@@ -1,0 +1,239 @@
+//! Bad input becomes an `Err` that names the op, the operands and the user's line; nothing panics.
+
+use wgrad::optim::{Adam, Optimizer};
+use wgrad::{DType, Device, Error, Tensor, autograd};
+
+use crate::{gpu, new_gpu};
+
+fn both() -> [Device; 2] {
+    [gpu().clone(), Device::cpu()]
+}
+
+fn ones(shape: impl Into<wgrad::Shape>, device: &Device) -> Tensor {
+    Tensor::ones(shape, device)
+}
+
+/// Holds the text against what it must contain, this file and `line` among it.
+#[track_caller]
+fn assert_text(error: &Error, line: u32, parts: &[&str]) {
+    let text = error.to_string();
+    let place = format!("{}:{line}:", file!());
+    for part in parts.iter().copied().chain([place.as_str()]) {
+        assert!(text.contains(part), "{part:?} is not in: {text}");
+    }
+}
+
+macro_rules! fails {
+    ($tensor:expr, $($part:expr),+) => {{
+        let (result, line) = ($tensor, line!());
+        let error = result.to_vec::<f32>().expect_err("bad input was accepted");
+        assert_text(&error, line, &[$($part),+]);
+        assert_eq!(result.check().unwrap_err().to_string(), error.to_string());
+        error
+    }};
+}
+
+#[test]
+fn shapes_that_do_not_fit() {
+    for d in both() {
+        fails!(ones([2, 3], &d).matmul(&ones([4, 5], &d)), "matmul", "[2, 3]", "[4, 5]");
+        fails!(ones([3], &d).matmul(&ones([4], &d)), "matmul", "[3]", "[4]");
+        fails!(ones([2, 4, 3], &d).matmul(&ones([3, 3, 5], &d)), "matmul", "[2, 4, 3]", "[3, 3, 5]");
+        fails!(Tensor::scalar(1.0, &d).matmul(&ones([4, 5], &d)), "matmul", "[4, 5]");
+        fails!(ones([2, 3], &d) + ones([4, 3], &d), "add", "[2, 3]", "[4, 3]");
+        fails!(ones([2, 3], &d).maximum(&ones([2], &d)), "maximum", "[2, 3]", "[2]");
+        fails!(ones([2, 3], &d).reshape([4, 2]), "reshape", "[2, 3]", "[4, 2]");
+        fails!(ones([2, 3], &d).reshape([4, -1]), "reshape", "[2, 3]");
+        fails!(ones([2, 3], &d).expand([2, 4]), "expand", "[2, 3]", "[2, 4]");
+        let (a, b) = (ones([2, 3], &d), ones([3, 2], &d));
+        fails!(Tensor::cat(&[&a, &b], 0), "cat", "[2, 3]", "[3, 2]");
+        fails!(Tensor::stack(&[&a, &b], 0), "stack", "[2, 3]", "[3, 2]");
+        fails!(a.linear(&ones([4, 5], &d), None), "linear", "[2, 3]", "[4, 5]");
+    }
+}
+
+#[test]
+fn arguments_out_of_range() {
+    for d in both() {
+        let x = ones([2, 3], &d);
+        fails!(x.sum_dims(&[2], false), "sum", "2", "[2, 3]");
+        fails!(x.sum_dims(&[0, 0], false), "sum", "[2, 3]");
+        fails!(x.mean_dims(&[-3], true), "mean", "-3", "[2, 3]");
+        fails!(x.transpose(0, 5), "transpose", "5", "[2, 3]");
+        fails!(x.permute(&[0, 0]), "permute", "[2, 3]");
+        fails!(x.slice(0, 1..9), "slice", "9");
+        fails!(x.narrow(1, 2, 2), "narrow", "3");
+        fails!(x.select(0, 2), "select", "2");
+        fails!(x.squeeze(7), "squeeze", "7");
+        fails!(x.unsqueeze(9), "unsqueeze", "9");
+        fails!(x.flip(&[4]), "flip", "4");
+        fails!(x.pad(&[(1, 1)], 0.0), "pad", "[2, 3]");
+        fails!(x.var_dims(&[6], 1.0, false), "var", "6");
+        fails!(x.roll(&[1], &[8]), "roll", "8");
+        fails!(x.chunk(0, 0).swap_remove(0), "chunk", "0");
+        fails!(x.split(&[1, 5], 0).swap_remove(0), "split", "[2, 3]");
+        fails!(Tensor::cat(&[&x, &x], 3), "cat", "3");
+        fails!(ones([0, 3], &d).max_dims(&[0], false), "max", "[0, 3]");
+        fails!(Tensor::arange(0.0, 5.0, 0.0, &d), "arange");
+        fails!(Tensor::bernoulli([2], 1.5, &d), "bernoulli", "1.5");
+        let line = line!() + 1;
+        let error = x.argmax(2, false).to_vec::<u32>().unwrap_err();
+        assert_text(&error, line, &["argmax", "2", "[2, 3]"]);
+    }
+}
+
+#[test]
+fn wrong_length() {
+    for d in both() {
+        let error = fails!(Tensor::from_slice(&[1f32, 2.0, 3.0], [2, 2], &d), "from_slice", "[2, 2]", "4", "3");
+        assert!(matches!(error, Error::Length { .. }));
+    }
+}
+
+#[test]
+fn wrong_dtype() {
+    for d in both() {
+        let x = ones([2], &d);
+        let (line, error) = (line!(), x.to_vec::<i32>().unwrap_err());
+        assert_text(&error, line, &["to_vec", "f32", "i32"]);
+        let (line, error) = (line!(), x.to_array::<bool>().unwrap_err());
+        assert_text(&error, line, &["to_array", "f32", "bool"]);
+        let n = Tensor::from_slice(&[1i32, 2], [2], &d);
+        let (line, error) = (line!(), n.item::<f32>().unwrap_err());
+        assert_text(&error, line, &["item", "i32", "f32"]);
+        let (line, error) = (line!(), n.requires_grad().check().unwrap_err());
+        assert_text(&error, line, &["requires_grad", "i32"]);
+        fails!(x.where_(&x, &x), "where", "f32");
+        fails!(x.logical_and(&x), "logical_and", "f32");
+        let (line, error) = (line!(), n.var(1.0).check().unwrap_err());
+        assert_text(&error, line, &["var", "i32"]);
+    }
+}
+
+#[test]
+fn f64_lives_on_the_cpu_only() {
+    let (line, error) = (line!(), Tensor::from_slice(&[1f64], [1], gpu()).to_vec::<f64>().unwrap_err());
+    assert_text(&error, line, &["from_slice", "f64"]);
+    let (line, error) = (line!(), ones([2], gpu()).to_dtype(DType::F64).check().unwrap_err());
+    assert_text(&error, line, &["to_dtype", "f64"]);
+    let wide = Tensor::from_slice(&[0.1f64], [1], &Device::cpu());
+    assert_eq!((&wide + &wide).to_vec::<f64>().unwrap(), [0.2]);
+    let (line, error) = (line!(), wide.to_device(gpu()).check().unwrap_err());
+    assert_text(&error, line, &["f64"]);
+}
+
+#[test]
+fn unknown_device() {
+    let error = Device::named("no such adapter").unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, Error::UnknownDevice { .. }), "{text}");
+    assert!(text.contains("no such adapter") && text.contains(&gpu().info().name), "{text}");
+    assert!(Device::named("cpu").unwrap().is_cpu());
+    assert!(Device::named("gpu").is_ok());
+}
+
+#[test]
+fn items_of_several_elements() {
+    for d in both() {
+        let (line, error) = (line!(), ones([2, 3], &d).item::<f32>().unwrap_err());
+        assert_text(&error, line, &["item", "[2, 3]", "6"]);
+        let (line, error) = (line!(), ones([0], &d).item::<f32>().unwrap_err());
+        assert_text(&error, line, &["item", "[0]"]);
+        let (line, error) = (line!(), ones([2, 3], &d).dims::<3>().unwrap_err());
+        assert_text(&error, line, &["dims", "[2, 3]", "3"]);
+    }
+}
+
+#[test]
+fn backward_where_there_is_nothing_to_differentiate() {
+    for d in both() {
+        let w = ones([2, 3], &d).requires_grad();
+        let y = &w * 2.0;
+        let (line, error) = (line!(), y.backward().unwrap_err());
+        assert_text(&error, line, &["backward", "[2, 3]", "sum()"]);
+        let (line, error) = (line!(), ones([1], &d).backward().unwrap_err());
+        assert_text(&error, line, &["backward", "requires_grad"]);
+        let (line, error) = (line!(), y.detach().sum().backward().unwrap_err());
+        assert_text(&error, line, &["backward", "detach"]);
+        let (line, error) = (line!(), y.backward_with(&ones([3], &d)).unwrap_err());
+        assert_text(&error, line, &["backward", "[2, 3]", "[3]"]);
+        let (line, error) = (line!(), y.gt(0.0).to_dtype(DType::F32).sum().backward().unwrap_err());
+        assert_text(&error, line, &["backward"]);
+        let other = ones([4], &d).requires_grad();
+        let (line, error) = (line!(), autograd::grad(&[&y.sum()], &[&other], false).err().unwrap());
+        assert_text(&error, line, &["grad", "[4]"]);
+        let (line, error) = (line!(), autograd::grad(&[&y], &[&w], false).err().unwrap());
+        assert_text(&error, line, &["grad", "[2, 3]"]);
+        assert!(w.grad().is_none());
+    }
+}
+
+/// An error travels through all that is computed from it, and surfaces wherever it is met, with the line it began at.
+#[test]
+fn poisoned_tensors() {
+    for d in both() {
+        let w = ones([3], &d).requires_grad();
+        let line = line!() + 1;
+        let bad = ones([2, 3], &d).matmul(&ones([4, 5], &d));
+        let later = (bad.relu() + 1.0).sum_dims(&[0], true).reshape([17]).transpose(3, 4).matmul(&w) * &w;
+        let parts = ["matmul", "[2, 3]", "[4, 5]"];
+        assert_text(&later.to_vec::<f32>().unwrap_err(), line, &parts);
+        assert_text(&later.item::<f32>().unwrap_err(), line, &parts);
+        assert_text(&later.realize().unwrap_err(), line, &parts);
+        assert_text(&later.backward().unwrap_err(), line, &parts);
+        assert_text(&(&w * &later).sum().backward().unwrap_err(), line, &parts);
+        assert_text(&Tensor::cat(&[&w, &later], 0).check().unwrap_err(), line, &parts);
+        assert_text(&later.to_device(&Device::cpu()).check().unwrap_err(), line, &parts);
+        assert_text(&later.requires_grad().to_vec::<f32>().unwrap_err(), line, &parts);
+        assert_text(&w.try_assign(&later).unwrap_err(), line, &parts);
+        assert_text(&later.dims::<1>().unwrap_err(), line, &parts);
+        assert!(format!("{later}").contains("matmul"));
+        // What is sound goes on working.
+        assert_eq!(w.to_vec::<f32>().unwrap(), [1.0; 3]);
+        d.sync().unwrap();
+    }
+}
+
+#[test]
+fn assignments_that_do_not_fit() {
+    for d in both() {
+        let w = ones([3], &d).requires_grad();
+        let (line, error) = (line!(), w.try_assign(&ones([4], &d)).unwrap_err());
+        assert_text(&error, line, &["assign", "[3]", "[4]"]);
+        let (line, error) = (line!(), w.try_assign(&Tensor::from_slice(&[1i32, 2, 3], [3], &d)).unwrap_err());
+        assert_text(&error, line, &["assign", "f32", "i32"]);
+        assert_eq!(w.to_vec::<f32>().unwrap(), [1.0; 3]);
+        let line = line!() + 1;
+        w.assign(&ones([4], &d));
+        assert_text(&w.to_vec::<f32>().unwrap_err(), line, &["assign", "[3]", "[4]"]);
+    }
+}
+
+#[test]
+fn different_devices() {
+    let (other, cpu) = (new_gpu(), Device::cpu());
+    for (a, b) in [(gpu(), &cpu), (&cpu, gpu()), (gpu(), &other)] {
+        let (x, y) = (ones([2], a), ones([2], b));
+        let error = fails!(&x + &y, "add", "to_device");
+        assert!(matches!(error, Error::DeviceMismatch { .. }));
+        fails!(x.matmul(&y), "matmul", "to_device");
+        fails!(Tensor::cat(&[&x, &y], 0), "cat", "to_device");
+        let (line, error) = (line!(), x.requires_grad().try_assign(&y).unwrap_err());
+        assert_text(&error, line, &["assign"]);
+        assert_eq!((&x + y.to_device(a)).to_vec::<f32>().unwrap(), [2.0; 2]);
+    }
+}
+
+#[test]
+fn optimizers_refuse_bad_parameters() {
+    for d in both() {
+        let mut optimizer = Adam::new(vec![ones([3], &d)], 1e-3);
+        let text = optimizer.step().unwrap_err().to_string();
+        assert!(text.contains("Adam") && text.contains("requires_grad") && text.contains("[3]"), "{text}");
+        let w = ones([3], &d).requires_grad();
+        w.set_grad(Some(&ones([2, 3], &d).matmul(&ones([4, 5], &d))));
+        let text = Adam::new(vec![w.clone()], 1e-3).step().unwrap_err().to_string();
+        assert!(text.contains("matmul") && text.contains("[4, 5]"), "{text}");
+        assert_eq!(w.to_vec::<f32>().unwrap(), [1.0; 3]);
+    }
+}

@@ -1,0 +1,120 @@
+//! The memory contract: reuse, trim, limits and what happens when memory runs out.
+
+use wgrad::{Device, Error, Tensor};
+
+use crate::{gpu, new_gpu};
+
+#[test]
+fn dropped_tensors_are_reused() {
+    let device = new_gpu();
+    let make = |k: f32| (Tensor::ones([1000], &device) * k + k).to_vec::<f32>().unwrap()[999];
+    assert_eq!(make(1.0), 2.0);
+    assert_eq!(make(2.0), 4.0);
+    let before = device.memory();
+    for k in 0..50 {
+        make(k as f32);
+    }
+    let after = device.memory();
+    assert_eq!((before.allocations, before.in_use, before.peak), (after.allocations, after.in_use, after.peak));
+}
+
+#[test]
+fn in_use_follows_live_tensors() {
+    let device = new_gpu();
+    let start = device.memory().in_use;
+    let held: Vec<Tensor> = (0..4).map(|_| Tensor::ones([1 << 18], &device).contiguous()).collect();
+    held.iter().for_each(|t| t.realize().unwrap());
+    let live = device.memory().in_use - start;
+    assert!((4 << 20..6 << 20).contains(&live), "{live} bytes for four tensors of 1 MiB");
+    drop(held);
+    let memory = device.memory();
+    assert_eq!(memory.in_use, start);
+    assert!(memory.pooled >= 4 << 20 && memory.peak >= 4 << 20, "{memory:?}");
+    device.trim();
+    assert_eq!(device.memory().pooled, 0);
+    assert_eq!((Tensor::ones([8], &device) * 2.0).to_vec::<f32>().unwrap(), [2.0; 8]);
+}
+
+/// Zeros that no memory stands behind until an op writes them.
+#[test]
+fn views_of_scalars_take_no_memory() {
+    let device = new_gpu();
+    let start = device.memory().in_use;
+    let zeros = Tensor::zeros([1 << 16, 1 << 10], &device);
+    let row = zeros.slice(0, 5..6) + 1.0;
+    assert_eq!(row.sum().item::<f32>().unwrap(), 1024.0);
+    assert!(device.memory().in_use - start < 1 << 20);
+}
+
+/// The largest tensor that the default adapter of the tests may bind, or an error that says all there is to know.
+fn large(device: &Device, elements: usize) -> Result<f32, Error> {
+    let x = Tensor::arange(0.0, 4.0, 1.0, device).reshape([4, 1]).expand([4, elements / 4]).contiguous();
+    x.realize()?;
+    x.slice(1, 0..8).sum().item::<f32>()
+}
+
+#[test]
+fn over_the_binding_limit_is_an_error_that_names_it() {
+    let device = new_gpu();
+    // Over 4 GiB: past the limit of every adapter.
+    let line = line!() + 1;
+    let x = Tensor::ones([1 << 15, 1 << 15], &device) + Tensor::arange(0.0, 32768.0, 1.0, &device);
+    match x.realize() {
+        Err(Error::TooLarge { op, bytes, limit, at }) => {
+            assert_eq!((op.as_str(), bytes), ("add", 4 << 30));
+            assert!(limit < 4 << 30);
+            assert!(format!("{at}").contains(&format!("{}:{line}:", file!())), "{at}");
+        }
+        other => assert!(other.is_err(), "4 GiB in one binding: {other:?}"),
+    }
+    drop(x);
+    // Just over 128 MiB: an error that names the size, or the right answer where the adapter binds it.
+    match large(&device, (32 << 20) + 1024) {
+        Ok(sum) => assert_eq!(sum, 48.0),
+        Err(error) => {
+            let text = error.to_string();
+            assert!(text.contains("134221824") && text.contains("allows"), "{text}");
+        }
+    }
+    assert_eq!(large(&device, 1 << 20).unwrap(), 48.0, "the device goes on");
+}
+
+#[test]
+fn a_failed_flush_leaves_the_rest_working() {
+    let device = new_gpu();
+    let good = Tensor::ones([4], &device) * 2.0;
+    let bad = Tensor::ones([1 << 15, 1 << 15], &device) + Tensor::arange(0.0, 32768.0, 1.0, &device);
+    assert!(bad.realize().is_err());
+    assert!(device.sync().is_err(), "a held tensor that cannot be computed is an error of sync");
+    assert_eq!(good.to_vec::<f32>().unwrap(), [2.0; 4]);
+    drop(bad);
+    device.sync().unwrap();
+}
+
+#[test]
+fn uploads_over_the_limit_are_errors() {
+    let values = vec![1f32; (32 << 20) + 16];
+    let x = Tensor::from_slice(&values, [values.len()], gpu());
+    match x.sum().item::<f32>() {
+        Ok(sum) => assert_eq!(sum, values.len() as f32),
+        Err(error) => {
+            let text = error.to_string();
+            assert!(text.contains("134217792"), "{text}");
+        }
+    }
+}
+
+/// Asks for one tensor after the other until the device says no (or until a bound, on machines with much memory).
+#[test]
+fn running_out_of_memory_is_an_error_and_the_device_goes_on() {
+    let device = new_gpu();
+    // One buffer beyond what any adapter offers, through the path of ordinary tensors.
+    let huge = Tensor::arange(0.0, 1.6e9, 1.0, &device);
+    let error = (&huge + 1.0).realize().unwrap_err();
+    assert!(matches!(error, Error::TooLarge { .. } | Error::OutOfMemory { .. } | Error::Unsupported { .. }), "{error}");
+    drop(huge);
+    assert_eq!((Tensor::ones([4], &device) + 1.0).to_vec::<f32>().unwrap(), [2.0; 4]);
+    let x = Tensor::ones([16], &device).requires_grad();
+    (&x * &x).sum().backward().unwrap();
+    assert_eq!(x.grad().unwrap().to_vec::<f32>().unwrap(), [2.0; 16]);
+}

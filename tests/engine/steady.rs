@@ -1,0 +1,232 @@
+//! The memory and compile contract of steady loops.
+
+use wgrad::optim::{Adam, Optimizer, Sgd};
+use wgrad::{Device, Memory, Stats, Tensor};
+
+use crate::new_gpu;
+
+/// Everything that must stand still in a steady loop.
+fn footprint(device: &Device) -> (u64, u64, u64, u64, u64, u64) {
+    let (s, m): (Stats, Memory) = (device.stats(), device.memory());
+    (s.kernels_compiled, s.plans_built, s.bind_groups, m.allocations, m.in_use, m.peak)
+}
+
+/// Runs `step` and holds it against the contract from the third step on.
+fn assert_steady(device: &Device, steps: usize, dispatches: u64, step: impl FnMut(usize)) {
+    assert_steady_after(2, device, steps, dispatches, step);
+}
+
+fn assert_steady_after(warm_up: usize, device: &Device, steps: usize, dispatches: u64, mut step: impl FnMut(usize)) {
+    (0..warm_up).for_each(&mut step);
+    let (fixed, mut stats) = (footprint(device), device.stats());
+    for i in warm_up..steps {
+        step(i);
+        let now = device.stats();
+        assert_eq!(footprint(device), fixed, "step {i} made something new");
+        assert_eq!(now.submits - stats.submits, 1, "step {i}: submits");
+        assert!(now.dispatches - stats.dispatches <= dispatches, "step {i}: {} dispatches", now.dispatches - stats.dispatches);
+        stats = now;
+    }
+}
+
+struct TwoLayerNet {
+    x: Tensor,
+    y: Tensor,
+    w1: Tensor,
+    w2: Tensor,
+}
+
+fn two_layer_net(device: &Device) -> TwoLayerNet {
+    device.seed(1);
+    let (n, d_in, h, d_out) = (64, 1000, 100, 10);
+    let net = TwoLayerNet {
+        x: Tensor::randn([n, d_in], device),
+        y: Tensor::randn([n, d_out], device),
+        w1: Tensor::randn([d_in, h], device).requires_grad(),
+        w2: Tensor::randn([h, d_out], device).requires_grad(),
+    };
+    net.x.realize().unwrap();
+    net.y.realize().unwrap();
+    net
+}
+
+impl TwoLayerNet {
+    fn loss(&self) -> Tensor {
+        (self.x.matmul(&self.w1).relu().matmul(&self.w2) - &self.y).square().sum()
+    }
+}
+
+#[test]
+fn two_layer_net_with_sgd() {
+    let device = new_gpu();
+    let net = two_layer_net(&device);
+    let mut optimizer = Sgd::new(vec![net.w1.clone(), net.w2.clone()], 1e-6);
+    let first = net.loss().item::<f32>().unwrap();
+    assert_steady(&device, 20, 10, |_| {
+        let loss = net.loss();
+        optimizer.zero_grad();
+        loss.backward().unwrap();
+        optimizer.step().unwrap();
+    });
+    let last = net.loss().item::<f32>().unwrap();
+    assert!(last < 0.9 * first, "{first} -> {last}");
+}
+
+/// The loss of the step before is still held, as a progress bar does.
+#[test]
+fn a_held_loss_does_not_disturb_the_loop() {
+    let device = new_gpu();
+    let net = two_layer_net(&device);
+    let mut optimizer = Sgd::new(vec![net.w1.clone(), net.w2.clone()], 1e-6);
+    let mut held = None;
+    assert_steady_after(4, &device, 20, 10, |_| {
+        let loss = net.loss();
+        optimizer.zero_grad();
+        loss.backward().unwrap();
+        optimizer.step().unwrap();
+        held = Some(loss);
+    });
+    assert!(held.unwrap().item::<f32>().unwrap().is_finite());
+}
+
+#[test]
+fn two_layer_net_with_hand_written_updates() {
+    let device = new_gpu();
+    let TwoLayerNet { x, y, mut w1, mut w2 } = two_layer_net(&device);
+    assert_steady(&device, 12, 10, |_| {
+        let loss = (x.matmul(&w1).relu().matmul(&w2) - &y).square().sum();
+        loss.backward().unwrap();
+        let (g1, g2) = (w1.grad().unwrap(), w2.grad().unwrap());
+        w1 -= g1 * 1e-6;
+        w2 -= g2 * 1e-6;
+        w1.zero_grad();
+        w2.zero_grad();
+        drop(loss);
+        device.sync().unwrap();
+    });
+}
+
+struct Mlp {
+    parameters: Vec<Tensor>,
+}
+
+impl Mlp {
+    fn new(device: &Device) -> Mlp {
+        device.seed(5);
+        let weight = |a: usize, b: usize| (Tensor::randn([a, b], device) * (1.0 / a as f32).sqrt()).requires_grad();
+        let zeros = |a: usize| Tensor::zeros([a], device).requires_grad();
+        Mlp { parameters: vec![weight(64, 32), zeros(32), weight(32, 32), zeros(32), weight(32, 10), zeros(10)] }
+    }
+
+    fn loss(&self, x: &Tensor, y: &Tensor) -> Tensor {
+        let p = &self.parameters;
+        let h = (x.matmul(&p[0]) + &p[1]).relu();
+        let h = (h.matmul(&p[2]) + &p[3]).tanh();
+        (h.matmul(&p[4]) + &p[5] - y).square().mean()
+    }
+}
+
+fn batch(n: usize, k: usize, device: &Device) -> (Tensor, Tensor) {
+    let x: Vec<f32> = (0..n * 64).map(|i| ((i + k) as f32 * 0.37).sin()).collect();
+    let y: Vec<f32> = (0..n * 10).map(|i| ((i + 3 * k) as f32 * 0.11).cos()).collect();
+    (Tensor::from_slice(&x, [n, 64], device), Tensor::from_slice(&y, [n, 10], device))
+}
+
+#[test]
+fn mlp_with_adam_and_a_varying_learning_rate() {
+    let device = new_gpu();
+    let mlp = Mlp::new(&device);
+    let mut optimizer = Adam::new(mlp.parameters.clone(), 1e-2);
+    let (x, y) = batch(32, 0, &device);
+    // Six parameters: an update each, beside forward and backward.
+    assert_steady(&device, 300, 24, |i| {
+        optimizer.set_lr(1e-2 / (1.0 + i as f32));
+        let loss = mlp.loss(&x, &y);
+        optimizer.zero_grad();
+        loss.backward().unwrap();
+        optimizer.step().unwrap();
+    });
+}
+
+#[test]
+fn fresh_batches_allocate_nothing_new() {
+    let device = new_gpu();
+    let mlp = Mlp::new(&device);
+    let mut optimizer = Adam::new(mlp.parameters.clone(), 1e-3);
+    let mut step = |i: usize| {
+        let (x, y) = batch(32, i, &device);
+        let loss = mlp.loss(&x, &y);
+        optimizer.zero_grad();
+        loss.backward().unwrap();
+        optimizer.step().unwrap();
+    };
+    (0..6).for_each(&mut step);
+    let (s, m) = (device.stats(), device.memory());
+    (6..60).for_each(&mut step);
+    let (s2, m2) = (device.stats(), device.memory());
+    assert_eq!((s.kernels_compiled, s.plans_built, m.allocations), (s2.kernels_compiled, s2.plans_built, m2.allocations));
+    assert_eq!(s.bind_groups, s2.bind_groups, "bind groups of fresh batches");
+}
+
+#[test]
+fn varying_batch_sizes_settle() {
+    let device = new_gpu();
+    let mlp = Mlp::new(&device);
+    let mut optimizer = Adam::new(mlp.parameters.clone(), 1e-3);
+    let batches: Vec<(Tensor, Tensor)> = [32, 17, 8, 31].iter().map(|&n| batch(n, n, &device)).collect();
+    let mut compiled_by_size = Vec::new();
+    let mut step = |i: usize| {
+        let (x, y) = &batches[i % 4];
+        let loss = mlp.loss(x, y);
+        optimizer.zero_grad();
+        loss.backward().unwrap();
+        optimizer.step().unwrap();
+    };
+    for i in 0..4 {
+        step(i);
+        compiled_by_size.push(device.stats().kernels_compiled);
+    }
+    (4..24).for_each(&mut step);
+    let (s, m) = (device.stats(), device.memory());
+    (24..64).for_each(&mut step);
+    let (s2, m2) = (device.stats(), device.memory());
+    assert_eq!(s.kernels_compiled, s2.kernels_compiled, "kernels by size: {compiled_by_size:?}");
+    assert_eq!((s.plans_built, m.allocations, m.in_use), (s2.plans_built, m2.allocations, m2.in_use));
+    assert_eq!(s2.submits - s.submits, 40);
+}
+
+#[test]
+fn a_loop_without_reads_does_not_grow() {
+    let device = new_gpu();
+    let mut x = Tensor::ones([16], &device);
+    for _ in 0..20_000 {
+        x = x * 0.999 + 0.001;
+    }
+    assert!(device.stats().submits >= 2, "40,000 ops were recorded without a flush");
+    let before = device.memory();
+    for _ in 0..60_000 {
+        x = x * 0.999 + 0.001;
+    }
+    let after = device.memory();
+    assert_eq!(before.allocations, after.allocations);
+    assert!(x.to_vec::<f32>().unwrap().iter().all(|v| (v - 1.0).abs() < 1e-2));
+}
+
+#[test]
+fn a_training_loop_without_reads_or_steps_does_not_grow() {
+    let device = new_gpu();
+    let mut w = Tensor::ones([8], &device).requires_grad();
+    let mut memory = Vec::new();
+    for i in 0..4000 {
+        (&w * &w).sum().backward().unwrap();
+        let g = w.grad().unwrap();
+        w -= g * 1e-4;
+        w.zero_grad();
+        if i % 1000 == 999 {
+            memory.push(device.memory().in_use);
+        }
+    }
+    assert!(memory[3] <= memory[1], "{memory:?}");
+    let expected = (1.0f64 - 2e-4).powi(4000) as f32;
+    assert!(w.to_vec::<f32>().unwrap().iter().all(|v| (v - expected).abs() < 1e-3));
+}
