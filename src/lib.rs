@@ -2,7 +2,7 @@
 //! optimizers on WGSL compute shaders.
 //!
 //! ```
-//! use wgrad::optim::{Optimizer, Sgd};
+//! use wgrad::optim::Sgd;
 //! use wgrad::{Device, Tensor};
 //!
 //! # fn main() -> wgrad::Result<()> {
@@ -35,6 +35,8 @@
 //! | adapters, seeds, statistics | [`Device`] |
 //! | gradients | [`Tensor::backward`], [`autograd`], [`no_grad`] |
 //! | optimizers | [`optim`] |
+//! | losses | [`nn::loss`] |
+//! | data sets and mini-batches | [`data`] |
 //! | element types, shapes, errors | [`DType`], [`Shape`], [`Error`] |
 //! | own elementwise ops from a WGSL file | [`ops::elementwise::ElementwiseOp`] |
 //! | own ops of any kind | [`graph::Op`], [`graph::kernel`], [`Tensor::node`], [`Tensor::from_var`] |
@@ -72,7 +74,7 @@ pub use dtype::DType;
 pub use error::{Error, Result};
 pub use graph::no_grad;
 pub use shape::Shape;
-pub use tensor::{Tensor, autograd};
+pub use tensor::Tensor;
 
 /// Compiles and runs the examples of the README.
 #[cfg(doctest)]
