@@ -1,5 +1,7 @@
 //! Gradients of the structured ops: first and second derivatives against central differences in f64 on the CPU reference, and
-//! the backward shaders against the CPU where a GPU adapter exists.
+//! the backward shaders of both kernel families against the CPU.
+
+use std::sync::OnceLock;
 
 use wgrad::autograd::{grad, gradcheck, gradgradcheck};
 use wgrad::nn::loss::{self, CrossEntropy};
@@ -12,6 +14,17 @@ struct Case {
     name: &'static str,
     shapes: &'static [&'static [usize]],
     function: Function,
+}
+
+/// The CPU reference, the GPU, and the GPU with the kernels that a hardware adapter gets. Without an adapter the tests fail.
+fn devices() -> [Device; 3] {
+    static DEVICES: OnceLock<[Device; 3]> = OnceLock::new();
+    let open = || {
+        let gpu = Device::gpu().unwrap_or_else(|error| panic!("these tests need a GPU adapter: {error}"));
+        let hardware = Device::gpu_with(true, |caps| caps.software = false);
+        [Device::cpu(), gpu, hardware.unwrap_or_else(|error| panic!("the adapter opens twice: {error}"))]
+    };
+    DEVICES.get_or_init(open).clone()
 }
 
 /// Values of varied size and sign, no two equal.
@@ -123,9 +136,9 @@ fn first_and_second_derivatives_match_central_differences() {
 
 #[test]
 fn backward_shaders_match_the_cpu() {
-    let Ok(gpu) = Device::gpu() else { return };
     let mut failures = Vec::new();
-    for case in CASES {
+    let [_, gpu, hardware] = devices();
+    for (case, gpu) in CASES.iter().flat_map(|case| [(case, &gpu), (case, &hardware)]) {
         let run = |device: &Device| -> wgrad::Result<Vec<f32>> {
             let inputs = tensors(case, device);
             let y = (case.function)(&inputs);
@@ -137,7 +150,7 @@ fn backward_shaders_match_the_cpu() {
             }
             Ok(all)
         };
-        match (run(&Device::cpu()), run(&gpu)) {
+        match (run(&Device::cpu()), run(gpu)) {
             (Ok(want), Ok(got)) => {
                 let near = |(a, b): (&f32, &f32)| (a - b).abs() <= 2e-5 * a.abs().max(1.0);
                 if want.len() != got.len() || !want.iter().zip(&got).all(near) {
@@ -163,7 +176,7 @@ fn products_are_differentiated_rightly_at_zeros() -> wgrad::Result<()> {
 
 #[test]
 fn ties_share_the_gradient() -> wgrad::Result<()> {
-    for device in [Some(Device::cpu()), Device::gpu().ok()].into_iter().flatten() {
+    for device in devices() {
         let x = Tensor::from_slice(&[1f32, 3., 3., 0.], [4], &device).requires_grad();
         assert_eq!(grad(&[&x.max()], &[&x], false)?[0].to_vec::<f32>()?, [0.0, 0.5, 0.5, 0.0]);
     }
@@ -172,7 +185,7 @@ fn ties_share_the_gradient() -> wgrad::Result<()> {
 
 #[test]
 fn bce_has_finite_gradients_at_certainty() -> wgrad::Result<()> {
-    for device in [Some(Device::cpu()), Device::gpu().ok()].into_iter().flatten() {
+    for device in devices() {
         let p = Tensor::from_slice(&[0f32, 1., 0., 1.], [4], &device).requires_grad();
         let y = Tensor::from_slice(&[0f32, 1., 1., 0.], [4], &device);
         let loss = loss::bce(&p, &y);
@@ -188,7 +201,7 @@ fn bce_has_finite_gradients_at_certainty() -> wgrad::Result<()> {
 #[test]
 fn reductions_walk_the_dims_of_a_reshape() -> wgrad::Result<()> {
     let values: Vec<f32> = (0..24).map(|i| i as f32).collect();
-    for device in [Some(Device::cpu()), Device::gpu().ok()].into_iter().flatten() {
+    for device in devices() {
         let x = Tensor::from_slice(&values, [4, 6], &device);
         let row = Tensor::from_slice(&values[..6], [6], &device);
         let sum = |x: &Tensor| x.reshape([2, 2, 2, 3]).sum_dims(&[0, 2], false).to_vec::<f32>();
@@ -203,7 +216,7 @@ fn reductions_walk_the_dims_of_a_reshape() -> wgrad::Result<()> {
 /// A training step whose loss nobody reads must still notice a bad target.
 #[test]
 fn bad_targets_are_noticed_by_the_gradient_alone() {
-    for device in [Some(Device::cpu()), Device::gpu().ok()].into_iter().flatten() {
+    for device in devices() {
         let x = Tensor::zeros([2, 3], &device).requires_grad();
         let targets = Tensor::from_slice(&[0i32, 7], [2], &device);
         let step = || -> wgrad::Result<Vec<f32>> {
