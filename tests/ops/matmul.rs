@@ -85,14 +85,39 @@ const VIEWS: [Problem; 14] = [
     Problem { name: "b transposed", a: &[17, 20], b: &[24, 20], views: [A, |t| t[1].t()] },
     Problem { name: "both transposed", a: &[16, 12], b: &[20, 16], views: [|t| t[0].t(), |t| t[1].t()] },
     Problem { name: "a window", a: &[20, 40], b: &[32, 16], views: [|t| t[0].narrow(1, 4, 32).narrow(0, 3, 9), B] },
-    Problem { name: "odd window", a: &[20, 40], b: &[33, 17], views: [|t| t[0].narrow(1, 3, 31), |t| t[1].narrow(0, 1, 31)] },
+    Problem {
+        name: "odd window",
+        a: &[20, 40],
+        b: &[33, 17],
+        views: [|t| t[0].narrow(1, 3, 31), |t| t[1].narrow(0, 1, 31)],
+    },
     Problem { name: "flipped", a: &[12, 16], b: &[16, 12], views: [|t| t[0].flip(&[0, 1]), |t| t[1].flip(&[0])] },
-    Problem { name: "strided", a: &[24, 32], b: &[16, 40], views: [|t| t[0].slice_step(1, 0..32, 2), |t| t[1].slice_step(1, 1..40, 3)] },
-    Problem { name: "expanded", a: &[1, 16], b: &[16, 1], views: [|t| t[0].expand([9, 16]), |t| t[1].expand([16, 12])] },
+    Problem {
+        name: "strided",
+        a: &[24, 32],
+        b: &[16, 40],
+        views: [|t| t[0].slice_step(1, 0..32, 2), |t| t[1].slice_step(1, 1..40, 3)],
+    },
+    Problem {
+        name: "expanded",
+        a: &[1, 16],
+        b: &[16, 1],
+        views: [|t| t[0].expand([9, 16]), |t| t[1].expand([16, 12])],
+    },
     Problem { name: "batch", a: &[3, 9, 8], b: &[3, 8, 12], views: [A, B] },
     Problem { name: "batch transposed", a: &[3, 8, 9], b: &[3, 12, 8], views: [|t| t[0].t(), |t| t[1].t()] },
-    Problem { name: "batch permuted", a: &[9, 3, 8], b: &[8, 12, 3], views: [|t| t[0].permute(&[1, 0, 2]), |t| t[1].permute(&[2, 0, 1])] },
-    Problem { name: "broadcast batch", a: &[2, 1, 5, 8], b: &[1, 3, 8, 4], views: [|t| t[0].expand([2, 3, 5, 8]), |t| t[1].expand([2, 3, 8, 4])] },
+    Problem {
+        name: "batch permuted",
+        a: &[9, 3, 8],
+        b: &[8, 12, 3],
+        views: [|t| t[0].permute(&[1, 0, 2]), |t| t[1].permute(&[2, 0, 1])],
+    },
+    Problem {
+        name: "broadcast batch",
+        a: &[2, 1, 5, 8],
+        b: &[1, 3, 8, 4],
+        views: [|t| t[0].expand([2, 3, 5, 8]), |t| t[1].expand([2, 3, 8, 4])],
+    },
     Problem { name: "batch of rows", a: &[5, 1, 16], b: &[5, 16, 20], views: [A, B] },
     Problem { name: "batch of columns", a: &[5, 18, 16], b: &[5, 16, 1], views: [A, B] },
 ];
@@ -187,10 +212,8 @@ fn larger_products() {
 
 /// Value and gradients of a product of two leaves.
 fn gradients(problem: &Problem, data: &[Vec<f64>; 2], device: &Device) -> [Tensor; 3] {
-    let leaves = [
-        floats(&data[0], problem.a, device).requires_grad(),
-        floats(&data[1], problem.b, device).requires_grad(),
-    ];
+    let leaves =
+        [floats(&data[0], problem.a, device).requires_grad(), floats(&data[1], problem.b, device).requires_grad()];
     let [a, b] = problem.views.map(|view| view(&leaves));
     let y = a.matmul(&b);
     let dy = floats(&Rng(1).vec(y.numel(), -1.0, 1.0), y.shape(), device);

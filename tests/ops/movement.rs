@@ -115,8 +115,11 @@ fn step(x: &Tensor, rng: &mut Rng, log: &mut Vec<String>) -> Tensor {
     let (name, y) = match choice {
         0 => ("flatten".into(), x.reshape([-1])),
         1 if rank > 0 && n % 2 == 0 && n > 0 => {
-            let split: Vec<isize> =
-                shape.iter().enumerate().flat_map(|(i, &n)| if i == dim { vec![2, n as isize / 2] } else { vec![n as isize] }).collect();
+            let split: Vec<isize> = shape
+                .iter()
+                .enumerate()
+                .flat_map(|(i, &n)| if i == dim { vec![2, n as isize / 2] } else { vec![n as isize] })
+                .collect();
             (format!("reshape {split:?}"), x.reshape(&split[..]))
         }
         2 if rank > 1 => {

@@ -108,7 +108,10 @@ fn distributions() {
     for p in [0.0f32, 0.1, 0.5, 1.0] {
         let hits = drawn(gpu(), 4, |d| Tensor::bernoulli([n], p, d).to_dtype(wgrad::DType::I32).sum());
         let rate = f64::from(hits.item::<i32>().unwrap()) / n as f64;
-        assert!((rate - f64::from(p)).abs() <= 5.0 * 0.5 / 1e3 * f64::from(p * (1.0 - p)).sqrt().min(1.0) * 2.0, "{p}: {rate}");
+        assert!(
+            (rate - f64::from(p)).abs() <= 5.0 * 0.5 / 1e3 * f64::from(p * (1.0 - p)).sqrt().min(1.0) * 2.0,
+            "{p}: {rate}"
+        );
     }
     assert!(Tensor::randint([3], 4, 4, gpu()).check().is_err());
     assert!(Tensor::bernoulli([3], 1.5, gpu()).check().is_err());

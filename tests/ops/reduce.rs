@@ -189,7 +189,12 @@ fn integers_and_booleans() {
                 let on = |device: &Device| {
                     let x = view(&tensor(&data, shape, dtype, device));
                     // Sums and products wrap.
-                    [x.sum_dims(&dims, false), x.prod_dims(&dims, true), x.max_dims(&dims, false), x.min_dims(&dims, false)]
+                    [
+                        x.sum_dims(&dims, false),
+                        x.prod_dims(&dims, true),
+                        x.max_dims(&dims, false),
+                        x.min_dims(&dims, false),
+                    ]
                 };
                 for (found, expected) in on(gpu()).iter().zip(&on(cpu())) {
                     assert_eq!(found.dtype(), dtype);
