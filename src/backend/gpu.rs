@@ -174,10 +174,17 @@ impl GpuBackend {
             let buffers = step
                 .buffers
                 .iter()
-                .map(|buffer| match buffer {
-                    BufferRef::Leaf(l) => BufferSlice::whole(&leaves[*l]),
-                    BufferRef::Output(o) => BufferSlice::whole(&outputs[*o]),
-                    BufferRef::Place(p) => BufferSlice::whole(&workspace[&prepared.plan.places[*p]]),
+                .enumerate()
+                .map(|(i, buffer)| {
+                    let buffer = match buffer {
+                        BufferRef::Leaf(l) => &leaves[*l],
+                        BufferRef::Output(o) => &outputs[*o],
+                        BufferRef::Place(p) => &workspace[&prepared.plan.places[*p]],
+                    };
+                    match step.windows.get(i).copied().flatten() {
+                        Some((offset, size)) => BufferSlice { buffer: buffer.clone(), offset, size },
+                        None => BufferSlice::whole(buffer),
+                    }
                 })
                 .collect();
             dispatches.push(Dispatch {

@@ -1,29 +1,73 @@
 //! Kernels of elementwise code alone: four elements an invocation.
+//!
+//! Where a buffer is larger than a binding may be, the kernel runs over windows: each run binds a part of every buffer that is
+//! walked from start to end, and the others whole.
 
 use crate::caps::Caps;
 use crate::codegen::expr::{self, Space};
 use crate::codegen::writer::Writer;
-use crate::codegen::{Bound, Calls, word, workgroup_size};
-use crate::error::Result;
+use crate::codegen::{Bound, Call, Calls, ParamSource, word, workgroup_size};
+use crate::error::{Error, Result};
 use crate::schedule::group::Group;
 use crate::schedule::snapshot::{Snapshot, Source};
 
+/// Bytes of an element in a buffer.
+const ELEMENT: u64 = 4;
+/// Bytes that the start of a binding must be a multiple of on every device.
+const ALIGNMENT: u64 = 256;
+
 pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps) -> Result<Calls> {
-    let numel = word(group.numel)?;
-    let quads = numel.div_ceil(4);
+    let sources = group.body.leaves.iter().map(|l| l.source);
+    let stored = group.outputs.iter().map(|&(_, node)| Source::Pending(node));
+    let largest = sources.chain(stored).map(|s| snap.var(s).meta().bytes()).max().unwrap_or(0);
+    if largest <= caps.max_binding {
+        return Ok(Calls { calls: vec![kernel(group, snap, caps, None)?], scratch: Vec::new() });
+    }
+    // A buffer bound in part cannot be walked in another order as well.
+    let flat = |source: Source| group.body.leaves.iter().any(|l| l.source == source && expr::is_flat(&l.layout));
+    if group.body.leaves.iter().any(|l| flat(l.source) && !expr::is_flat(&l.layout)) {
+        let op = name(group, snap);
+        return Err(Error::TooLarge { op, bytes: largest, limit: caps.max_binding, at: Default::default() });
+    }
+    let window = (caps.max_binding / ALIGNMENT * ALIGNMENT / ELEMENT) as usize;
+    let starts = (0..group.numel).step_by(window.max(1));
+    let calls = starts.map(|start| kernel(group, snap, caps, Some((start, window.min(group.numel - start)))));
+    Ok(Calls { calls: calls.collect::<Result<_>>()?, scratch: Vec::new() })
+}
+
+/// The kernel over all elements, or over a window: first element and number of elements.
+fn kernel(group: &Group, snap: &Snapshot, caps: &Caps, window: Option<(usize, usize)>) -> Result<Call> {
+    let count = window.map_or(group.numel, |(_, count)| count);
+    let quads = word(count)?.div_ceil(4);
     let mut writer = Writer::default();
-    let numel = writer.named_param("numel", "u32", super::ParamSource::Const(numel));
-    let threads = writer.named_param("quads", "u32", super::ParamSource::Const(quads));
-    let space = Space::Linear { index: "thread", vec4: true, numel: &numel };
+    let numel = writer.named_param("numel", "u32", ParamSource::Const(word(group.numel)?));
+    let threads = writer.named_param("quads", "u32", ParamSource::Const(quads));
+    let mut index = "thread";
+    if let Some((start, _)) = window {
+        let first = writer.named_param("first_quad", "u32", ParamSource::Const(word(start / 4)?));
+        writer.line(&format!("let quad = {first} + thread;"));
+        index = "quad";
+    }
+    let space = Space::Linear { index, local: "thread", vec4: true, numel: &numel };
     let values = expr::emit(&mut writer, &group.body, &space, None)?;
     for &(value, node) in &group.outputs {
         expr::store(&mut writer, Bound::Source(Source::Pending(node)), "thread", &values[value], true);
     }
     let size = workgroup_size(caps);
     let workgroups = u64::from(quads.div_ceil(size));
-    let work = (group.body.leaves.len() + group.outputs.len()) as u64 * group.numel as u64 * 4;
-    let call = writer.finish_threads(name(group, snap), size, &threads, workgroups, work);
-    Ok(Calls { calls: vec![call], scratch: Vec::new() })
+    let work = (group.body.leaves.len() + group.outputs.len()) as u64 * count as u64 * ELEMENT;
+    let mut call = writer.finish_threads(name(group, snap), size, &threads, workgroups, work);
+    if let Some((start, count)) = window {
+        let range = (start as u64 * ELEMENT, (count as u64 * ELEMENT).next_multiple_of(16));
+        let windowed = |source: &Source| {
+            let mut reads = group.body.leaves.iter().filter(|l| l.source == *source);
+            group.outputs.iter().any(|&(_, node)| Source::Pending(node) == *source)
+                || reads.any(|l| expr::is_flat(&l.layout))
+        };
+        let of = |bound: &Bound| matches!(bound, Bound::Source(s) if windowed(s)).then_some(range);
+        call.windows = call.bound.iter().map(of).collect();
+    }
+    Ok(call)
 }
 
 /// A kernel's name: the ops in it.

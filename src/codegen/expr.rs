@@ -11,7 +11,8 @@ use crate::schedule::group::{Body, What};
 pub enum Space<'a> {
     /// By one row-major index, the expression `index`. With `vec4` it counts groups of four elements, and `numel` is an
     /// expression for the number of elements, at which gathers stop.
-    Linear { index: &'a str, vec4: bool, numel: &'a str },
+    /// `local` is the same index counted from where the bound part of contiguous buffers starts.
+    Linear { index: &'a str, local: &'a str, vec4: bool, numel: &'a str },
     /// By an index over the dims that a reduction keeps and one over the `dims` that it reduces.
     Split { kept: &'a str, reduced: &'a str, dims: &'a [usize], quads: Quads },
 }
@@ -143,13 +144,13 @@ fn access(writer: &mut Writer, layout: &Layout, space: &Space) -> Result<At> {
     }
     match space {
         Space::Linear { index, vec4: false, .. } => Ok(At::One(offset(writer, layout, index)?)),
-        Space::Linear { index, vec4: true, numel } => {
+        Space::Linear { index, local, vec4: true, numel } => {
             if layout.is_single() {
                 return Ok(At::One(offset(writer, layout, "0u")?));
             }
             let flat = layout.collapsed();
-            if flat.offset == 0 && flat.shape.rank() == 1 && flat.strides[0] == 1 {
-                return Ok(At::Quad { first: format!("({index} * 4u)"), aligned: Some((*index).to_owned()) });
+            if is_flat(layout) {
+                return Ok(At::Quad { first: format!("({index} * 4u)"), aligned: Some((*local).to_owned()) });
             }
             match inner_run(&flat) {
                 Run::Unit => {
@@ -231,6 +232,12 @@ pub fn split(layout: &Layout, dims: &[usize]) -> (Layout, Layout) {
         }
     };
     (pick(false, layout.offset), pick(true, 0))
+}
+
+/// Whether the layout walks its buffer from start to end, so that a part of the index space is a part of the buffer.
+pub fn is_flat(layout: &Layout) -> bool {
+    let flat = layout.collapsed();
+    flat.offset == 0 && flat.shape.rank() == 1 && flat.strides[0] == 1
 }
 
 /// What four neighbours that start at a multiple of four have in common.

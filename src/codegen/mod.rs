@@ -53,6 +53,8 @@ pub struct Call {
     pub kernel: Arc<KernelText>,
     /// Buffers in binding order.
     pub bound: Vec<Bound>,
+    /// Where a buffer is bound in part: offset and size in bytes, by binding. Empty where all are bound whole.
+    pub windows: Vec<Option<(u64, u64)>>,
     /// Parameters in order.
     pub params: Vec<ParamSource>,
     pub workgroups: u64,

@@ -277,7 +277,7 @@ impl Stage<'_> {
         };
         let vec4 = self.quads == Quads::Kept;
         let numel = if vec4 { writer.constant(word(group.numel)?) } else { limit.clone() };
-        let space = Space::Linear { index: "output", vec4, numel: &numel };
+        let space = Space::Linear { index: "output", local: "output", vec4, numel: &numel };
         let values = expr::emit(&mut writer, &group.body, &space, Some(&result))?;
         for &(value, node) in &group.outputs {
             expr::store(&mut writer, Bound::Source(Source::Pending(node)), "output", &values[value], vec4);

@@ -116,7 +116,7 @@ impl Printer<'_> {
             let value = Value { name: "value".into(), dtype, vec4: write.vec4 };
             if is_output && runs_epilogue {
                 let numel = writer.constant(word(self.group.numel)?);
-                let space = Space::Linear { index: "i", vec4: write.vec4, numel: &numel };
+                let space = Space::Linear { index: "i", local: "i", vec4: write.vec4, numel: &numel };
                 let values = expr::emit(&mut writer, &self.group.body, &space, Some(&value))?;
                 for &(value, node) in &self.group.outputs {
                     let target = Bound::Source(Source::Pending(node));

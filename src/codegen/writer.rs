@@ -215,6 +215,7 @@ impl Writer {
                 key,
             }),
             bound: self.bindings.iter().map(|b| b.bound).collect(),
+            windows: Vec::new(),
             params: self.params.iter().map(|(_, _, source)| *source).collect(),
             workgroups,
             work,

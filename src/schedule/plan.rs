@@ -27,6 +27,8 @@ pub enum BufferRef {
 pub struct Step {
     pub kernel: Arc<KernelText>,
     pub buffers: Vec<BufferRef>,
+    /// Parts that are bound in place of whole buffers: offset and size in bytes. Empty where all are bound whole.
+    pub windows: Vec<Option<(u64, u64)>>,
     pub params: Vec<ParamSource>,
     pub workgroups: u64,
     /// Bytes touched at least.
@@ -90,10 +92,11 @@ impl Plan {
                     values[slot].1.last = step;
                 }
                 bounds.push(own);
-                check_binding_sizes(&bounds[step], snap, &calls.scratch, caps, group)?;
+                check_binding_sizes(&bounds[step], &call.windows, snap, &calls.scratch, caps, group)?;
                 steps.push(Step {
                     kernel: call.kernel,
                     buffers: Vec::new(),
+                    windows: call.windows,
                     params: call.params,
                     workgroups: call.workgroups,
                     work: call.work,
@@ -157,12 +160,16 @@ enum Key {
 
 fn check_binding_sizes(
     bounds: &[Key],
+    windows: &[Option<(u64, u64)>],
     snap: &Snapshot,
     scratch: &[u64],
     caps: &Caps,
     group: &crate::schedule::group::Group,
 ) -> Result<()> {
-    for bound in bounds {
+    for (i, bound) in bounds.iter().enumerate() {
+        if windows.get(i).is_some_and(Option::is_some) {
+            continue;
+        }
         let bytes = match bound {
             Key::Source(source) => snap.var(*source).meta().bytes(),
             Key::Scratch(_, k) => scratch[*k],
