@@ -96,11 +96,19 @@ pub struct GradCell {
 impl GradCell {
     /// Puts another gradient in the place of the present one. A gradient counts as held by the user.
     pub fn replace(&self, grad: Option<Var>) {
-        if let Some(new) = &grad {
+        self.update(|_| grad);
+    }
+
+    /// [`GradCell::replace`] by what `f` makes of the present gradient; no other thread changes it meanwhile.
+    pub fn update(&self, f: impl FnOnce(Option<&Var>) -> Option<Var>) {
+        let mut cell = lock(&self.grad);
+        let new = f(cell.as_ref());
+        if let Some(new) = &new {
             new.0.add_handle();
             new.register();
         }
-        let old = std::mem::replace(&mut *lock(&self.grad), grad);
+        let old = std::mem::replace(&mut *cell, new);
+        drop(cell);
         if let Some(old) = old {
             old.0.remove_handle();
         }
