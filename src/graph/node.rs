@@ -271,6 +271,12 @@ pub fn with_location<R>(location: &'static Location<'static>, f: impl FnOnce() -
     f()
 }
 
+/// The user's line: the one that [`with_location`] names, else the caller's.
+#[track_caller]
+pub fn here() -> &'static Location<'static> {
+    LOCATION.with(Cell::get).unwrap_or(Location::caller())
+}
+
 impl Var {
     /// Applies an op. Bad operands give a node that carries the error; so does an operand that carries one.
     #[track_caller]
@@ -281,7 +287,7 @@ impl Var {
     /// [`Var::apply`] with the context given, for ops without inputs.
     #[track_caller]
     pub fn apply_in(op: Arc<dyn Op>, inputs: &[&Var], context: &Arc<Context>) -> Var {
-        let at = LOCATION.with(Cell::get).unwrap_or(Location::caller());
+        let at = here();
         if let Some(error) = inputs.iter().find_map(|v| v.0.error.clone()) {
             return Var::failed(error, context, at);
         }
@@ -306,7 +312,7 @@ impl Var {
     /// A node that holds a value from the start.
     #[track_caller]
     pub fn data(meta: Meta, value: Value, context: &Arc<Context>) -> Var {
-        let at = LOCATION.with(Cell::get).unwrap_or(Location::caller());
+        let at = here();
         let parts = Parts {
             op: Arc::new(Data),
             meta,
@@ -323,7 +329,7 @@ impl Var {
     /// A leaf: a new name for `self`, at which backward stops and puts the gradient into `cell`.
     #[track_caller]
     pub fn leaf(&self, cell: Arc<GradCell>) -> Var {
-        let at = LOCATION.with(Cell::get).unwrap_or(Location::caller());
+        let at = here();
         if self.0.error.is_some() {
             return self.clone();
         }
