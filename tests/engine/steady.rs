@@ -1,6 +1,6 @@
 //! The memory and compile contract of steady loops.
 
-use wgrad::optim::{Adam, Optimizer, Sgd};
+use wgrad::optim::{Adam, Sgd};
 use wgrad::{Device, Memory, Stats, Tensor};
 
 use crate::new_gpu;
@@ -24,7 +24,11 @@ fn assert_steady_after(warm_up: usize, device: &Device, steps: usize, dispatches
         let now = device.stats();
         assert_eq!(footprint(device), fixed, "step {i} made something new");
         assert_eq!(now.submits - stats.submits, 1, "step {i}: submits");
-        assert!(now.dispatches - stats.dispatches <= dispatches, "step {i}: {} dispatches", now.dispatches - stats.dispatches);
+        assert!(
+            now.dispatches - stats.dispatches <= dispatches,
+            "step {i}: {} dispatches",
+            now.dispatches - stats.dispatches
+        );
         stats = now;
     }
 }
@@ -164,7 +168,10 @@ fn fresh_batches_allocate_nothing_new() {
     let (s, m) = (device.stats(), device.memory());
     (6..60).for_each(&mut step);
     let (s2, m2) = (device.stats(), device.memory());
-    assert_eq!((s.kernels_compiled, s.plans_built, m.allocations), (s2.kernels_compiled, s2.plans_built, m2.allocations));
+    assert_eq!(
+        (s.kernels_compiled, s.plans_built, m.allocations),
+        (s2.kernels_compiled, s2.plans_built, m2.allocations)
+    );
     assert_eq!(s.bind_groups, s2.bind_groups, "bind groups of fresh batches");
 }
 
