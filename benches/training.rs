@@ -12,7 +12,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{Bench, Group, show};
-use wgrad::optim::{Adam, Optimizer, Sgd};
+use wgrad::optim::{Adam, Sgd};
 use wgrad::{Device, Result, Tensor};
 
 /// A training step, and the state that it changes.

@@ -1,4 +1,51 @@
-//! wgrad: a GPU-first tensor autodiff engine on wgpu compute shaders.
+//! wgrad trains neural networks on any GPU that [wgpu](https://docs.rs/wgpu) reaches: tensors, automatic differentiation and
+//! optimizers on WGSL compute shaders.
+//!
+//! ```
+//! use wgrad::optim::Sgd;
+//! use wgrad::{Device, Tensor};
+//!
+//! # fn main() -> wgrad::Result<()> {
+//! let device = Device::default(); // the best GPU adapter, else the CPU reference
+//! let x = Tensor::randn([64, 3], &device);
+//! let y = x.matmul(&Tensor::from_slice(&[1f32, -2.0, 3.0], [3, 1], &device));
+//! let w = Tensor::zeros([3, 1], &device).requires_grad();
+//! let mut optimizer = Sgd::new(vec![w.clone()], 0.1);
+//! for _ in 0..100 {
+//!     optimizer.zero_grad();
+//!     (x.matmul(&w) - &y).square().mean().backward()?;
+//!     optimizer.step()?;
+//! }
+//! println!("{w}"); // close to [[1], [-2], [3]]
+//! # let w = w.to_vec::<f32>()?;
+//! # assert!((w[0] - 1.0).abs() < 1e-2 && (w[1] + 2.0).abs() < 1e-2 && (w[2] - 3.0).abs() < 1e-2);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Ops are recorded and run when a value is read, or at [`Tensor::realize`], [`Device::sync`] and an optimizer's step. What is
+//! pending then is fused into few kernels and sent as one submission. Bad input makes a tensor that carries an [`Error`] with
+//! the line that caused it; the error comes out at the first read, `backward` or `step`, so that model code needs no `?` a line.
+//!
+//! # Map
+//!
+//! | what | where |
+//! |---|---|
+//! | tensors: creation, elementwise ops, reductions, movement, `matmul`, reading | [`Tensor`] |
+//! | adapters, seeds, statistics | [`Device`] |
+//! | gradients | [`Tensor::backward`], [`autograd`], [`no_grad`] |
+//! | optimizers | [`optim`] |
+//! | losses | [`nn::loss`] |
+//! | data sets and mini-batches | [`data`] |
+//! | element types, shapes, errors | [`DType`], [`Shape`], [`Error`] |
+//! | own elementwise ops from a WGSL file | [`ops::elementwise::ElementwiseOp`] |
+//! | own ops of any kind | [`graph::Op`], [`graph::kernel`], [`Tensor::node`], [`Tensor::from_var`] |
+//! | the elementwise table | [`ops::elementwise::table`] |
+//! | environment variables | [`env`](mod@env) |
+//!
+//! `README.md` has the table of what is supported and the limits; `ARCHITECTURE.md` says how the crate is built.
+
+#![warn(missing_docs)]
 
 pub mod array;
 pub mod autograd;
@@ -30,3 +77,8 @@ pub use error::{Error, Result};
 pub use graph::no_grad;
 pub use shape::Shape;
 pub use tensor::Tensor;
+
+/// Compiles and runs the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

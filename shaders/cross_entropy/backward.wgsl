@@ -12,6 +12,8 @@ fn main(
     let first = row * params.classes;
     let target_class = i32(load_t(row));
     let ignored = params.ignores == 1u && target_class == params.ignore_index;
+    let valid = target_class >= 0 && u32(target_class) < params.classes;
+    if (lane == 0u && !ignored && !valid) { report_index(target_class, params.classes); }
 
     var largest = load_x(first);
     for (var k = lane; k < params.classes; k += LANES) {

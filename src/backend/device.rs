@@ -85,8 +85,8 @@ impl Device {
     async fn open(select: &Select) -> Result<Device> {
         start_log();
         let gpu = Gpu::open(select).await?;
-        let info = gpu.info().clone();
-        Ok(Device::new(info, Backend::Gpu(GpuBackend::new(gpu, env::get().fuse))))
+        let (info, caps) = (gpu.info().clone(), gpu.caps().clone());
+        Ok(Device::new(info, Backend::Gpu(GpuBackend::new(gpu, caps, env::get().fuse))))
     }
 
     /// The CPU reference: every op unfused on host arrays, in f32 or f64.
@@ -104,6 +104,13 @@ impl Device {
 
     /// A device by the words of `WGRAD_DEVICE`: `gpu`, `cpu`, `vulkan`, `metal`, `dx12`, or part of an adapter's name.
     ///
+    /// ```
+    /// use wgrad::Device;
+    /// assert!(Device::named("cpu")?.is_cpu());
+    /// let error = Device::named("abacus").unwrap_err(); // lists the adapters that exist
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::UnknownDevice`], which lists what there is; [`Error::NoAdapter`] where there is no adapter at all.
     pub fn named(name: &str) -> Result<Device> {
@@ -118,10 +125,22 @@ impl Device {
     /// # Errors
     /// As [`Device::gpu`].
     pub fn gpu_with_fusion(fuse: bool) -> Result<Device> {
+        Device::gpu_with(fuse, |_| {})
+    }
+
+    /// A new GPU device on the best adapter whose kernels are chosen as if it had other capabilities, for tests: with
+    /// `software` unset, a software adapter runs the kernels meant for GPUs.
+    ///
+    /// # Errors
+    /// As [`Device::gpu`].
+    #[doc(hidden)]
+    pub fn gpu_with(fuse: bool, change: impl FnOnce(&mut Caps)) -> Result<Device> {
         start_log();
         let gpu = pollster::block_on(Gpu::open(&Select::Best))?;
+        let mut caps = gpu.caps().clone();
+        change(&mut caps);
         let info = gpu.info().clone();
-        Ok(Device::new(info, Backend::Gpu(GpuBackend::new(gpu, fuse))))
+        Ok(Device::new(info, Backend::Gpu(GpuBackend::new(gpu, caps, fuse))))
     }
 
     /// A device that plans for an adapter with `caps` and computes nothing. For tests of the planner.
@@ -138,6 +157,12 @@ impl Device {
     }
 
     /// The adapters of this machine.
+    ///
+    /// ```
+    /// for adapter in wgrad::Device::adapters() {
+    ///     println!("{adapter}, driver {}", adapter.driver);
+    /// }
+    /// ```
     pub fn adapters() -> Vec<AdapterInfo> {
         pollster::block_on(Gpu::adapters())
     }
@@ -158,6 +183,17 @@ impl Device {
     }
 
     /// Starts the device's random numbers anew: the same seed and the same calls give the same bits.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let draw = || {
+    ///     device.seed(7);
+    ///     Tensor::rand([3], &device).to_vec::<f32>()
+    /// };
+    /// assert_eq!(draw()?, draw()?);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn seed(&self, seed: u64) {
         self.inner.seed.store(seed, Ordering::Relaxed);
         self.inner.stream.store(0, Ordering::Relaxed);
@@ -175,6 +211,14 @@ impl Device {
     }
 
     /// Runs everything that is pending and waits for it.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let x = Tensor::ones([4], &device).exp();
+    /// device.sync()?; // `x` is computed now
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     ///
     /// # Errors
     /// What went wrong in the pending work, such as an index out of range.
@@ -204,6 +248,17 @@ impl Device {
 
     /// Counts of submissions, dispatches, compiled kernels, plans and bind groups so far. On the CPU reference a flush counts
     /// as a submission and an op as a dispatch.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let x = Tensor::ones([4], &device).contiguous();
+    /// let before = device.stats();
+    /// ((&x + 1.0).sqrt() * 3.0).realize()?; // three ops fuse into one kernel
+    /// assert_eq!(device.stats().submits - before.submits, 1);
+    /// device.sync()?;
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn stats(&self) -> Stats {
         match &self.inner.backend {
             Backend::Gpu(gpu) => gpu.gpu.stats(),

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::array::Array;
 use crate::backend::validate;
+use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::{At, Error, Result};
 use crate::gpu::{Binding, Buffer, BufferId, BufferSlice, Dispatch, Gpu, IndexFault, KernelSource, Pipeline};
@@ -23,6 +24,8 @@ const TAGS: usize = 4096;
 /// The backend of a GPU adapter.
 pub struct GpuBackend {
     pub gpu: Gpu,
+    /// What kernels are chosen by: the adapter's capabilities, or others in tests.
+    caps: Caps,
     fuse: bool,
     state: Mutex<State>,
 }
@@ -56,8 +59,8 @@ struct Last {
 }
 
 impl GpuBackend {
-    pub fn new(gpu: Gpu, fuse: bool) -> GpuBackend {
-        GpuBackend { gpu, fuse, state: Mutex::default() }
+    pub fn new(gpu: Gpu, caps: Caps, fuse: bool) -> GpuBackend {
+        GpuBackend { gpu, caps, fuse, state: Mutex::default() }
     }
 
     /// Computes what `targets` and the held nodes among `also` need.
@@ -96,7 +99,7 @@ impl GpuBackend {
 
     /// Plans a snapshot and compiles its kernels.
     fn prepare(&self, snap: &Snapshot) -> Result<Prepared> {
-        let plan = Plan::new(snap, self.gpu.caps(), self.fuse)?;
+        let plan = Plan::new(snap, &self.caps, self.fuse)?;
         let debug = crate::env::get().debug;
         if debug >= 1 {
             log::info!(

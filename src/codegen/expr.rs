@@ -12,9 +12,19 @@ pub enum Space<'a> {
     /// By one row-major index, the expression `index`. With `vec4` it counts groups of four elements, and `numel` is an
     /// expression for the number of elements, at which gathers stop.
     Linear { index: &'a str, vec4: bool, numel: &'a str },
-    /// By an index over the dims that a reduction keeps and one over the `dims` that it reduces. With `vec4` the latter
-    /// counts groups of four elements.
-    Split { kept: &'a str, reduced: &'a str, dims: &'a [usize], vec4: bool },
+    /// By an index over the dims that a reduction keeps and one over the `dims` that it reduces.
+    Split { kept: &'a str, reduced: &'a str, dims: &'a [usize], quads: Quads },
+}
+
+/// Which index of a reduction counts groups of four elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quads {
+    /// Neither.
+    None,
+    /// The one over the reduced dims.
+    Reduced,
+    /// The one over the kept dims.
+    Kept,
 }
 
 /// A value in a register.
@@ -161,7 +171,26 @@ fn access(writer: &mut Writer, layout: &Layout, space: &Space) -> Result<At> {
                 }
             }
         }
-        Space::Split { kept, reduced, dims, vec4 } => {
+        Space::Split { kept, reduced, dims, quads: Quads::Kept } => {
+            let (outer, inner) = split(layout, dims);
+            let row = if inner.is_single() { None } else { Some(offset(writer, &inner, reduced)?) };
+            let add = |first: String| match &row {
+                Some(row) => format!("{first} + {row}"),
+                None => first,
+            };
+            let flat = outer.collapsed();
+            let aligned = inner.strides.iter().all(|s| s % 4 == 0);
+            let mut here = |writer: &mut Writer, c: usize| -> Result<String> {
+                let element = writer.let_(&format!("{kept} * 4u + {c}u"));
+                Ok(add(offset(writer, &flat, &element)?))
+            };
+            match inner_run(&flat) {
+                Run::Unit if aligned => Ok(At::Quad { first: here(writer, 0)?, aligned: None }),
+                Run::Constant => Ok(At::One(here(writer, 0)?)),
+                _ => Ok(At::Four((0..4).map(|c| here(writer, c)).collect::<Result<_>>()?)),
+            }
+        }
+        Space::Split { kept, reduced, dims, quads } => {
             let (outer, inner) = split(layout, dims);
             let base = if outer.is_single() && outer.offset == 0 { None } else { Some(offset(writer, &outer, kept)?) };
             let add = |rest: String| match &base {
@@ -171,7 +200,7 @@ fn access(writer: &mut Writer, layout: &Layout, space: &Space) -> Result<At> {
             if inner.is_single() {
                 return Ok(At::One(base.unwrap_or_else(|| "0u".into())));
             }
-            if !vec4 {
+            if *quads == Quads::None {
                 let rest = offset(writer, &inner, reduced)?;
                 return Ok(At::One(add(rest)));
             }
@@ -217,7 +246,8 @@ enum Run {
 fn inner_run(flat: &Layout) -> Run {
     let Some(last) = flat.shape.rank().checked_sub(1) else { return Run::Constant };
     if flat.strides[last] == 1 {
-        let whole = last == 0 || (flat.shape[last] % 4 == 0 && flat.strides[..last].iter().all(|s| s % 4 == 0));
+        let whole =
+            last == 0 || (flat.shape[last].is_multiple_of(4) && flat.strides[..last].iter().all(|s| s % 4 == 0));
         return if whole && flat.offset % 4 == 0 { Run::Unit } else { Run::Other };
     }
     if flat.strides[last] == 0 && flat.shape[last].is_multiple_of(4) {

@@ -1,13 +1,17 @@
 //! Reductions with their fused producers and consumers.
 //!
-//! An invocation combines every `chunks`-th element of one output, in order, and stores a partial result; further stages
-//! combine the partial results. So the order is fixed, no invocation loops longer than `MAX_TURNS`, and neighbouring
-//! invocations load neighbouring elements. The last stage runs the consumers.
+//! An invocation combines some of the elements of one output, in order, and stores a partial result; further stages combine
+//! the partial results. So the order is fixed and no invocation loops longer than `MAX_TURNS`. On GPUs the elements of
+//! neighbouring invocations interleave, so that they load neighbouring elements at once; on software adapters each takes a
+//! run of neighbours, which is what the caches of a CPU like. The last stage runs the consumers.
+//!
+//! Four elements are taken at a time where the memory layout allows it: four reduced ones of one output where the innermost
+//! dim is reduced, one each of four outputs where it is kept.
 
 use std::sync::{Arc, OnceLock};
 
 use crate::caps::Caps;
-use crate::codegen::expr::{self, Space, Value};
+use crate::codegen::expr::{self, Quads, Space, Value};
 use crate::codegen::writer::Writer;
 use crate::codegen::{Bound, Call, Calls, ParamSource, elementwise, word, workgroup_size};
 use crate::dtype::DType;
@@ -19,6 +23,10 @@ use crate::schedule::snapshot::{Snapshot, Source};
 /// Loop turns of one invocation; some drivers end loops silently after 65,535.
 const MAX_TURNS: usize = 8192;
 
+/// Rows that a software adapter walks down at a time, and the elements from which that matters.
+const TLB_ROWS: usize = 128;
+const TALL: usize = 1 << 18;
+
 /// The reduction of a group.
 pub struct Parts<'a> {
     pub node: usize,
@@ -29,18 +37,22 @@ pub struct Parts<'a> {
 
 /// What one stage combines.
 enum Input<'a> {
-    /// The producers' value over the input's index space; `vec4` takes four reduced elements at a time.
-    Producers { parts: &'a Parts<'a>, vec4: bool },
+    /// The producers' value over the input's index space.
+    Producers { parts: &'a Parts<'a> },
     /// Partial results: scratch buffers of values and, for arg reductions, of indices.
     Partials { values: usize, indices: usize, row_major: bool },
 }
 
 struct Stage<'a> {
     input: Input<'a>,
+    /// Which of the two following counts groups of four.
+    quads: Quads,
     outputs: usize,
-    /// Elements (or groups of four) that are combined for each output.
+    /// Elements that are combined for each output.
     length: usize,
     chunks: usize,
+    /// Whether the elements of one chunk are neighbours.
+    blocked: bool,
     /// Whether the chunks of one output are neighbours (else the outputs of one chunk are).
     row_major: bool,
 }
@@ -51,25 +63,32 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps, parts: Parts) -> Re
     let length: usize = dims.iter().map(|&d| shape[d]).product();
     let reduces_innermost = (0..shape.rank()).rev().find(|&d| shape[d] > 1).is_none_or(|d| dims.contains(&d));
     let is_arg = matches!(parts.reduce.combine, Combine::ArgMax | Combine::ArgMin);
-    let vec4 = reduces_innermost && !is_arg && length.is_multiple_of(4) && length > 0 && loads_quads(parts.body, dims);
+    let reduced_quads = length.is_multiple_of(4) && length > 0 && loads_quads(parts.body, dims);
+    let mut quads = match reduces_innermost {
+        _ if is_arg => Quads::None,
+        true if reduced_quads => Quads::Reduced,
+        false if group.numel.is_multiple_of(4) => Quads::Kept,
+        _ => Quads::None,
+    };
     let dtype = parts.body.code[parts.value].dtype;
 
     let mut calls = Vec::new();
     let mut scratch = Vec::new();
-    let outputs = group.numel;
-    let mut length = if vec4 { length / 4 } else { length };
-    let mut input = Input::Producers { parts: &parts, vec4 };
+    let outputs = if quads == Quads::Kept { group.numel / 4 } else { group.numel };
+    let mut length = if quads == Quads::Reduced { length / 4 } else { length };
+    let mut input = Input::Producers { parts: &parts };
     let mut row_major = reduces_innermost;
     loop {
-        let chunks = chunks(outputs, length, caps);
-        let stage = Stage { input, outputs, length, chunks, row_major };
-        let work = (outputs * length * 4) as u64 * if vec4 { 4 } else { 1 };
+        let chunks = chunks(outputs, length, row_major, caps);
+        let stage = Stage { input, quads, outputs, length, chunks, blocked: caps.software, row_major };
+        let width = if quads == Quads::None { 1 } else { 4 };
+        let work = (outputs * length * 4 * width) as u64;
         if chunks == 1 {
             calls.push(stage.last(group, snap, caps, &parts, dtype, work)?);
             return Ok(Calls { calls, scratch });
         }
         let (values, indices) = (scratch.len(), scratch.len() + 1);
-        scratch.push((outputs * chunks * 4) as u64);
+        scratch.push((outputs * chunks * 4) as u64 * if quads == Quads::Kept { 4 } else { 1 });
         if is_arg {
             scratch.push((outputs * chunks * 4) as u64);
         }
@@ -77,6 +96,9 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps, parts: Parts) -> Re
         input = Input::Partials { values, indices, row_major };
         length = chunks;
         row_major = true;
+        if quads == Quads::Reduced {
+            quads = Quads::None;
+        }
     }
 }
 
@@ -91,14 +113,19 @@ fn loads_quads(body: &Body, dims: &[usize]) -> bool {
 }
 
 /// Into how many partial results each output's elements are combined at first.
-fn chunks(outputs: usize, length: usize, caps: &Caps) -> usize {
+fn chunks(outputs: usize, length: usize, row_major: bool, caps: &Caps) -> usize {
     // A second dispatch pays only where one invocation a result would leave the device idle for longer than that takes.
     let (threads, alone) = if caps.software { (1024, 2048) } else { (65_536, 256) };
-    let at_least = length.div_ceil(MAX_TURNS);
-    if length <= alone || outputs >= threads {
-        return at_least.max(1);
-    }
-    (threads / outputs.max(1)).min(length / 32).max(at_least).max(1)
+    // Walking down columns touches a page of memory a row: on a CPU, no more rows at a time than its TLB holds pages.
+    let tall = caps.software && !row_major && outputs * length > TALL;
+    let at_least = length.div_ceil(if tall { TLB_ROWS } else { MAX_TURNS }).max(1);
+    let wanted = if length <= alone || outputs >= threads {
+        at_least
+    } else {
+        (threads / outputs.max(1)).min(length / 32).max(at_least)
+    };
+    // No chunk may be empty, so no more of them than whole turns fill.
+    length.div_ceil(length.div_ceil(wanted).max(1)).max(1)
 }
 
 fn combine_functions() -> &'static Arc<str> {
@@ -122,7 +149,7 @@ impl Stage<'_> {
             let outputs = writer.constant(word(self.outputs)?);
             writer.line(&format!("let chunk = thread / {outputs};\n    let output = thread - chunk * {outputs};"));
         }
-        let vec4 = matches!(self.input, Input::Producers { vec4: true, .. });
+        let vec4 = self.quads != Quads::None;
         let (name, is_arg) = match combine {
             Combine::Sum => ("sum", false),
             Combine::Prod => ("prod", false),
@@ -142,10 +169,11 @@ impl Stage<'_> {
             writer.line("var acc_index: u32 = 0u;");
         }
         writer.line(&format!("for (var turn = 0u; turn < {turns}; turn += 1u) {{"));
-        writer.line(&format!("let r = turn * {chunks} + chunk;\n    if (r >= {length}) {{ break; }}"));
+        let r = if self.blocked { format!("chunk * {turns} + turn") } else { format!("turn * {chunks} + chunk") };
+        writer.line(&format!("let r = {r};\n    if (r >= {length}) {{ break; }}"));
         let (value, index) = match &self.input {
-            Input::Producers { parts, vec4 } => {
-                let space = Space::Split { kept: "output", reduced: "r", dims: &parts.reduce.dims, vec4: *vec4 };
+            Input::Producers { parts } => {
+                let space = Space::Split { kept: "output", reduced: "r", dims: &parts.reduce.dims, quads: self.quads };
                 let values = expr::emit(writer, parts.body, &space, None)?;
                 (values[parts.value].clone(), "r".to_owned())
             }
@@ -156,8 +184,13 @@ impl Stage<'_> {
                     let outputs = writer.constant(word(self.outputs)?);
                     format!("r * {outputs} + output")
                 };
-                let buffer = writer.bind(Bound::Scratch(*values), dtype, false, false);
-                let text = format!("{buffer}[{at}]{}", if dtype == DType::Bool { " != 0u" } else { "" });
+                let buffer = writer.bind(Bound::Scratch(*values), dtype, vec4, false);
+                let test = match (dtype, vec4) {
+                    (DType::Bool, false) => " != 0u",
+                    (DType::Bool, true) => " != vec4<u32>(0u)",
+                    _ => "",
+                };
+                let text = format!("{buffer}[{at}]{test}");
                 let name = writer.let_(&text);
                 let index = if is_arg {
                     let buffer = writer.bind(Bound::Scratch(*indices), DType::U32, false, false);
@@ -165,7 +198,7 @@ impl Stage<'_> {
                 } else {
                     String::new()
                 };
-                (Value { name, dtype, vec4: false }, index)
+                (Value { name, dtype, vec4 }, index)
             }
         };
         let value = if vec4 { value.splat() } else { value.name };
@@ -190,13 +223,13 @@ impl Stage<'_> {
             }
         }
         writer.line("}");
-        let result = if vec4 {
+        let result = if self.quads == Quads::Reduced {
             let joined = |a: &str, b: &str| format!("combine_{name}_{kind}({a}, {b})");
             joined(&joined("acc.x", "acc.y"), &joined("acc.z", "acc.w"))
         } else {
             "acc".into()
         };
-        writer.line(&format!("let result: {kind} = {result};"));
+        writer.line(&format!("let result = {result};"));
         Ok(())
     }
 
@@ -213,8 +246,9 @@ impl Stage<'_> {
         let threads = word(self.outputs * self.chunks)?;
         let limit = writer.named_param("threads", "u32", ParamSource::Const(threads));
         self.combine(&mut writer, parts.reduce.combine, dtype)?;
-        let value = Value { name: "result".into(), dtype, vec4: false };
-        expr::store(&mut writer, Bound::Scratch(values), "thread", &value, false);
+        let vec4 = self.quads == Quads::Kept;
+        let value = Value { name: "result".into(), dtype, vec4 };
+        expr::store(&mut writer, Bound::Scratch(values), "thread", &value, vec4);
         if matches!(parts.reduce.combine, Combine::ArgMax | Combine::ArgMin) {
             let index = Value { name: "acc_index".into(), dtype: DType::U32, vec4: false };
             expr::store(&mut writer, Bound::Scratch(indices), "thread", &index, false);
@@ -239,12 +273,14 @@ impl Stage<'_> {
         self.combine(&mut writer, parts.reduce.combine, dtype)?;
         let result = match parts.reduce.combine {
             Combine::ArgMax | Combine::ArgMin => Value { name: "acc_index".into(), dtype: DType::U32, vec4: false },
-            _ => Value { name: "result".into(), dtype, vec4: false },
+            _ => Value { name: "result".into(), dtype, vec4: self.quads == Quads::Kept },
         };
-        let space = Space::Linear { index: "output", vec4: false, numel: &limit };
+        let vec4 = self.quads == Quads::Kept;
+        let numel = if vec4 { writer.constant(word(group.numel)?) } else { limit.clone() };
+        let space = Space::Linear { index: "output", vec4, numel: &numel };
         let values = expr::emit(&mut writer, &group.body, &space, Some(&result))?;
         for &(value, node) in &group.outputs {
-            expr::store(&mut writer, Bound::Source(Source::Pending(node)), "output", &values[value], false);
+            expr::store(&mut writer, Bound::Source(Source::Pending(node)), "output", &values[value], vec4);
         }
         let size = workgroup_size(caps).min(64);
         Ok(writer.finish_threads(elementwise::name(group, snap), size, &limit, u64::from(threads.div_ceil(size)), work))

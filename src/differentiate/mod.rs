@@ -113,8 +113,13 @@ impl Walk<'_> {
         for var in nodes.iter().rev() {
             let Some(mut dy) = grads.remove(&var.0.id) else { continue };
             for hook in var.0.hooks() {
-                dy = hook(&dy).unwrap_or(dy);
-                dy.check()?;
+                let Some(replaced) = hook(&dy) else { continue };
+                replaced.check()?;
+                if replaced.meta() != dy.meta() {
+                    let detail = "a hook returned a gradient of another shape or dtype";
+                    return Err(Error::shape("hook", detail, &[replaced.shape(), dy.shape()]).or_at(var.0.at));
+                }
+                dy = replaced;
             }
             if (self.keep)(var) {
                 found(var, &dy);

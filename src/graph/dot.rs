@@ -2,7 +2,19 @@
 
 use std::fmt::Write;
 
+use crate::graph::kernel::Kernel;
 use crate::graph::{Var, order};
+
+/// What a picture calls a node: the op, or a scalar's value.
+pub(super) fn label(var: &Var) -> String {
+    let node = &var.0;
+    if node.op.is_source()
+        && let Kernel::Scalar(value) = node.kernel()
+    {
+        return value.to_string();
+    }
+    node.op.name().to_owned()
+}
 
 /// The graph that `roots` depend on, with op, shape and type of every node.
 pub fn to_dot(roots: &[Var]) -> String {
@@ -19,7 +31,7 @@ pub fn to_dot(roots: &[Var]) -> String {
             out,
             "  n{} [label=\"{}\\n{} {}\", shape={shape}, style=filled, fillcolor=\"{fill}\"];",
             node.id,
-            node.op.name(),
+            label(&var),
             node.meta.dtype,
             node.meta.shape
         );

@@ -247,6 +247,13 @@ thread_local! {
 }
 
 /// Runs `f` without recording what gradients would need.
+///
+/// ```
+/// use wgrad::{Device, Tensor, no_grad};
+/// let w = Tensor::ones([2], &Device::default()).requires_grad();
+/// let y = no_grad(|| w.sum());
+/// assert!(y.backward().is_err()); // nothing was recorded
+/// ```
 pub fn no_grad<R>(f: impl FnOnce() -> R) -> R {
     struct Restore;
     impl Drop for Restore {

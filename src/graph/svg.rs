@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
+use crate::graph::dot::label;
 use crate::graph::{Var, order};
 
 const COLUMN: usize = 170;
@@ -63,7 +64,7 @@ pub fn to_svg(roots: &[Var]) -> String {
             cx = x + WIDTH / 2,
             t1 = y + 17,
             t2 = y + 32,
-            name = escape(node.op.name()),
+            name = escape(&label(var)),
             dtype = node.meta.dtype,
             shape = node.meta.shape,
         );

@@ -24,10 +24,18 @@ struct CrossEntropyBackward(CrossEntropy);
 impl CrossEntropy {
     /// The distribution that the targets stand for: `(1 - s) [k = t] + s / classes`, 0 in ignored rows.
     fn wanted(&self, targets: &Var, logits: &Var) -> Var {
-        let classes = logits.shape()[1];
-        let hot = targets.is_class(classes).cast(logits.dtype());
+        let (rows, classes) = (logits.shape()[0], logits.shape()[1]);
+        let kept = self.kept(targets);
+        // Ignored targets may be no class at all.
+        let class = match &kept {
+            Some(kept) => kept.where_(targets, &targets.scalar_like(0.0)),
+            None => targets.clone(),
+        };
+        // Ones scattered to the classes: unlike a comparison with every class, this notices a target out of range.
+        let ones = logits.scalar_like(1.0).expand(&Shape::from([rows, 1]));
+        let hot = logits.scalar_like(0.0).expand(logits.shape()).scatter_add(1, &class.unsqueeze(1), &ones);
         let wanted = hot * (1.0 - self.smoothing) + self.smoothing / classes as f64;
-        match self.kept(targets) {
+        match kept {
             Some(kept) => kept.unsqueeze(1).where_(&wanted, &wanted.scalar_like(0.0)),
             None => wanted,
         }
@@ -110,7 +118,7 @@ impl Op for CrossEntropy {
 
     fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
         let (x, t) = (&cx.inputs[0], &cx.inputs[1]);
-        if !cx.create_graph && !x.0.context.prefers_expressions {
+        if !cx.create_graph {
             return Ok(vec![Some(Var::apply(CrossEntropyBackward(*self), &[x, t, cx.dy])), None]);
         }
         // Softmax less the wanted distribution; ignored rows have neither.
@@ -218,9 +226,8 @@ impl Routine for CrossEntropyBackward {
         ];
         let mut stage = self.0.stage(&inputs[0].meta.shape, caps, text)?;
         stage.name = "cross_entropy_backward";
+        // Targets are checked here too: a loss that nobody reads is never computed.
         stage.reads.push(routine::read("dy", 2));
-        // The forward pass has reported what is out of range.
-        stage.checks_indices = false;
         Ok(vec![stage])
     }
 

@@ -135,9 +135,14 @@ pub fn smooth_l1(x: &Var, y: &Var, beta: f64) -> Var {
     if beta == 0.0 { l1(x, y) } else { huber(x, y, beta) / beta }
 }
 
-/// Binary cross-entropy of probabilities; logarithms are cut at -100.
+/// Binary cross-entropy of probabilities. The logarithm of 0 counts as -100, without gradient, so that certainty gives
+/// neither infinities nor NaN.
 pub fn bce(p: &Var, y: &Var) -> Var {
-    let log = |v: &Var| v.log().clamp_min(-100.0);
+    let log = |v: &Var| {
+        let none = v.abs().lt(&v.scalar_like(f64::from(f32::MIN_POSITIVE)));
+        // The inner choice keeps 0 from the logarithm's derivative, the outer one from its value. NaN passes both.
+        none.where_(&v.scalar_like(-100.0), &none.where_(&v.scalar_like(1.0), v).log())
+    };
     mean(&-(y * log(p) + (1.0 - y) * log(&(1.0 - p))))
 }
 

@@ -38,6 +38,18 @@ impl Var {
         }
     }
 
+    /// Standard deviation over `dims`: the root of [`Var::var`]; its gradient is 0 where all elements are equal.
+    #[track_caller]
+    pub fn std(&self, dims: &[usize], correction: f64, keepdim: bool) -> Var {
+        let var = self.var(dims, correction, keepdim);
+        if var.0.error.is_some() {
+            return var;
+        }
+        // The root's slope is infinite at 0, so the root is kept away from there.
+        let equal = var.eq(&var.scalar_like(0.0));
+        equal.where_(&var.scalar_like(0.0), &equal.where_(&var.scalar_like(1.0), &var).sqrt())
+    }
+
     /// log Σ exp(x) over `dims`, computed as m + log Σ exp(x − m) with the largest element m, so that nothing overflows;
     /// −∞ where there is no element. Floats only (else [`Error::DType`]).
     #[track_caller]

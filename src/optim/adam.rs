@@ -7,6 +7,19 @@ use crate::tensor::Tensor;
 
 /// Adam (Kingma & Ba 2015, arXiv 1412.6980): `m ← β₁·m + (1−β₁)·g`, `v ← β₂·v + (1−β₂)·g²`,
 /// `p ← p − lr · m̂ / (√v̂ + ε)` with `m̂ = m/(1−β₁ᵗ)`, `v̂ = v/(1−β₂ᵗ)`.
+///
+/// ```
+/// use wgrad::{Device, Tensor, optim::{Adam, Optimizer}};
+/// let w = Tensor::ones([2], &Device::default()).requires_grad();
+/// let mut optimizer = Adam::new(vec![w.clone()], 0.1);
+/// for _ in 0..100 {
+///     optimizer.zero_grad();
+///     w.square().sum().backward()?;
+///     optimizer.step()?;
+/// }
+/// assert!(w.abs().max().item::<f32>()? < 0.05);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 pub struct Adam {
     parameters: Vec<Tensor>,
     lr: f32,
@@ -101,6 +114,16 @@ impl Optimizer for Adam {
 
 /// Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv 1711.05101): parameters shrink by `lr · weight_decay` a
 /// step, apart from the gradient.
+///
+/// ```
+/// use wgrad::{Device, Tensor, optim::{AdamW, Optimizer}};
+/// let w = Tensor::ones([2], &Device::default()).requires_grad();
+/// let mut optimizer = AdamW::new(vec![w.clone()], 0.1).weight_decay(0.1);
+/// (&w * 0.0).sum().backward()?; // without a gradient only the decay acts
+/// optimizer.step()?;
+/// assert_eq!(w.to_vec::<f32>()?, [0.99, 0.99]);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 pub struct AdamW(Adam);
 
 impl AdamW {

@@ -157,7 +157,7 @@ mod tests {
     fn classes_waste_at_most_a_quarter() {
         for bytes in [1u64, 255, 257, 1000, 4096, 5000, 1 << 20, (1 << 20) + 1, 123_456_789] {
             let class = size_class(bytes);
-            assert!(class >= bytes && class % 16 == 0);
+            assert!(class >= bytes && class.is_multiple_of(16));
             assert!(bytes < 1024 || class * 4 <= bytes * 5, "{bytes} -> {class}");
         }
     }

@@ -13,6 +13,12 @@ impl Tensor {
     /// Makes a leaf: a tensor outside any graph that [`Tensor::backward`] gives a gradient. The value is computed now.
     ///
     /// Carries [`Error::DType`] for types other than floats.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let w = Tensor::randn([3, 4], &Device::default()).requires_grad();
+    /// assert!(w.is_leaf_with_grad() && w.grad().is_none());
+    /// ```
     #[track_caller]
     pub fn requires_grad(&self) -> Tensor {
         let at = Location::caller();
@@ -36,6 +42,15 @@ impl Tensor {
     }
 
     /// The same value outside the graph: no gradient flows through it.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[3f32], [1], &Device::default()).requires_grad();
+    /// let y = (&x * &x.detach()).sum(); // one of the factors counts as a constant
+    /// y.backward()?;
+    /// assert_eq!(x.grad().unwrap().item::<f32>()?, 3.0);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn detach(&self) -> Tensor {
         self.build(Location::caller(), |v| Ok(no_grad(|| v.detach())))
@@ -43,6 +58,17 @@ impl Tensor {
 
     /// Computes the gradient of this scalar with respect to every leaf it depends on, and adds it to their [`Tensor::grad`].
     /// The graph stays: calling it again adds the same gradients again.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let x = Tensor::from_slice(&[-2f32, 5.0], [2], &device).requires_grad();
+    /// let loss = x.square().sum();
+    /// loss.backward()?;
+    /// loss.backward()?; // adds the same gradient again
+    /// assert_eq!(x.grad().unwrap().to_vec::<f32>()?, [-8.0, 20.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Autograd`] where the tensor is not a scalar or depends on no leaf; the error that it carries.
@@ -53,6 +79,15 @@ impl Tensor {
     }
 
     /// [`Tensor::backward`] from a given gradient of this tensor, of the same shape.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let x = Tensor::from_slice(&[1f32, 2.0], [2], &device).requires_grad();
+    /// x.square().backward_with(&Tensor::from_slice(&[1f32, 10.0], [2], &device))?;
+    /// assert_eq!(x.grad().unwrap().to_vec::<f32>()?, [2.0, 40.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Tensor::backward`], and [`Error::Shape`] where the shapes differ.
@@ -88,6 +123,17 @@ impl Tensor {
     /// old value keeps it.
     ///
     /// Does nothing but log where shape, type or device differ; use [`Tensor::try_assign`] to get the error.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let w = Tensor::ones([2], &device).requires_grad();
+    /// let doubled = &w * 2.0;
+    /// w.assign(&Tensor::from_slice(&[5f32, 6.0], [2], &device));
+    /// assert_eq!(w.to_vec::<f32>()?, [5.0, 6.0]);
+    /// assert_eq!(doubled.to_vec::<f32>()?, [2.0, 2.0]); // reads what `w` was
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn assign(&self, value: &Tensor) {
         if let Err(error) = self.try_assign(value) {
@@ -133,6 +179,16 @@ impl Tensor {
 
     /// Calls `f` with the gradient of this tensor when it is complete, during [`Tensor::backward`]; where `f` returns a tensor,
     /// that takes the gradient's place.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::ones([2], &Device::default()).requires_grad();
+    /// let y = &x * 3.0;
+    /// y.register_hook(|grad| Some(grad.clamp(-1.0, 1.0)));
+    /// (&y * 100.0).sum().backward()?;
+    /// assert_eq!(x.grad().unwrap().to_vec::<f32>()?, [3.0, 3.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn register_hook(&self, f: impl Fn(&Tensor) -> Option<Tensor> + Send + Sync + 'static) {
         let device = self.device().clone();
         self.node().0.add_hook(Arc::new(move |grad: &Var| {
@@ -174,6 +230,10 @@ pub fn grad_with(
 ) -> Result<Vec<Tensor>> {
     let at = Location::caller();
     let Some(first) = inputs.first() else { return Ok(Vec::new()) };
+    if outputs.len() != output_grads.len() {
+        let detail = format!("{} outputs but {} gradients for them", outputs.len(), output_grads.len());
+        return Err(Error::argument("grad", detail).or_at(at));
+    }
     let outputs: Vec<Var> = outputs.iter().map(|t| t.node()).collect();
     let wanted: Vec<Var> = inputs.iter().map(|t| t.node()).collect();
     let dys: Vec<Option<Var>> = output_grads.iter().map(|t| t.map(Tensor::node)).collect();
@@ -193,6 +253,14 @@ pub struct GradcheckReport {
 /// Holds the gradient of `f` at `inputs` against central differences, in f64 on the CPU reference. `f` must return one tensor;
 /// its elements are summed. `inputs` may live anywhere and be f32; they are converted.
 ///
+/// ```
+/// use wgrad::{Device, Tensor, autograd};
+/// let x = Tensor::from_slice(&[0.3f32, -1.2], [2], &Device::default());
+/// let report = autograd::gradcheck(|x| x[0].tanh() * &x[0], &[&x], 1e-6)?;
+/// assert_eq!(report.compared, 2);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::Autograd`] naming the element and both values where they differ by more than `tolerance`; errors of `f`.
 pub fn gradcheck(f: impl Fn(&[Tensor]) -> Tensor, inputs: &[&Tensor], tolerance: f64) -> Result<GradcheckReport> {
@@ -200,6 +268,13 @@ pub fn gradcheck(f: impl Fn(&[Tensor]) -> Tensor, inputs: &[&Tensor], tolerance:
 }
 
 /// [`gradcheck`] of the gradient of `f`: second derivatives.
+///
+/// ```
+/// use wgrad::{Device, Tensor, autograd};
+/// let x = Tensor::from_slice(&[0.3f32, -1.2], [2], &Device::default());
+/// autograd::gradgradcheck(|x| x[0].sigmoid(), &[&x], 1e-6)?;
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`gradcheck`].

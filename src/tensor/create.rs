@@ -54,6 +54,12 @@ impl Tensor {
     }
 
     /// Every element equal to `value`. A view of one scalar: no memory is taken until something needs it.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// assert_eq!(Tensor::full([2], 7.0, &Device::default()).to_vec::<f32>()?, [7.0, 7.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn full(shape: impl Into<Shape>, value: f32, device: &Device) -> Tensor {
         let shape = shape.into();
@@ -75,6 +81,13 @@ impl Tensor {
     }
 
     /// `start, start + step, …` up to but without `end`, as f32.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::arange(0.0, 1.0, 0.25, &Device::default());
+    /// assert_eq!(x.to_vec::<f32>()?, [0.0, 0.25, 0.5, 0.75]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn arange(start: f32, end: f32, step: f32, device: &Device) -> Tensor {
         make(device, Location::caller(), || {
@@ -120,6 +133,16 @@ impl Tensor {
     }
 
     /// Normal random numbers with mean 0 and standard deviation 1.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::cpu();
+    /// device.seed(42);
+    /// let first = Tensor::randn([4], &device).to_vec::<f32>()?;
+    /// device.seed(42);
+    /// assert_eq!(Tensor::randn([4], &device).to_vec::<f32>()?, first);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn randn(shape: impl Into<Shape>, device: &Device) -> Tensor {
         let shape = shape.into();

@@ -69,6 +69,13 @@ impl Tensor {
     }
 
     /// `value` where the boolean mask holds, else this tensor.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, -2.0, 3.0], [3], &Device::default());
+    /// assert_eq!(x.masked_fill(&x.lt(0.0), 0.0).to_vec::<f32>()?, [1.0, 0.0, 3.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn masked_fill(&self, mask: &Tensor, value: f32) -> Tensor {
         self.build(Location::caller(), |v| Ok(mask.node().where_(&v.scalar_like(f64::from(value)), v)))
@@ -81,6 +88,13 @@ impl Tensor {
     }
 
     /// The elements converted to another type: to bool by `≠ 0`, from float to integer by truncation.
+    ///
+    /// ```
+    /// use wgrad::{DType, Device, Tensor};
+    /// let x = Tensor::from_slice(&[1.9f32, -1.9], [2], &Device::default());
+    /// assert_eq!(x.to_dtype(DType::I32).to_vec::<i32>()?, [1, -1]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn to_dtype(&self, dtype: DType) -> Tensor {
         self.build(Location::caller(), |v| {

@@ -109,6 +109,15 @@ impl Tensor {
     ///
     /// # Errors
     /// Where the rank is not `N`, or the tensor carries an error.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::zeros([5, 7], &Device::default());
+    /// let [rows, columns] = x.dims()?;
+    /// assert_eq!((rows, columns), (5, 7));
+    /// assert!(x.dims::<3>().is_err());
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn dims<const N: usize>(&self) -> Result<[usize; N]> {
         let at = Location::caller();
@@ -142,6 +151,15 @@ impl Tensor {
     /// The error that this tensor carries, if any. Needs no computation, so it finds what the shapes tell, not what the data
     /// does (an index out of range).
     ///
+    /// ```
+    /// use wgrad::{Device, Error, Tensor};
+    /// let device = Device::default();
+    /// let x = Tensor::zeros([2, 3], &device) + Tensor::zeros([4], &device); // no panic
+    /// let error = (x * 2.0).check().unwrap_err();
+    /// assert!(matches!(error, Error::Shape { .. }));
+    /// assert!(error.to_string().starts_with("add: sizes 3 and 4 at dim 1 do not broadcast"));
+    /// ```
+    ///
     /// # Errors
     /// The first error among the ops that led here.
     pub fn check(&self) -> Result<()> {
@@ -157,6 +175,14 @@ impl Tensor {
     }
 
     /// The elements in row-major order. Blocks; on the web use [`Tensor::to_vec_async`].
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::arange(0.0, 6.0, 1.0, &Device::default()).reshape([2, 3]);
+    /// assert_eq!(x.t().to_vec::<f32>()?, [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
+    /// assert!(x.to_vec::<i32>().is_err());
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::DType`] where `T` is not the tensor's type, and whatever went wrong on the way here.
@@ -179,6 +205,13 @@ impl Tensor {
 
     /// The one element of a tensor with one element.
     ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::full([10], 0.5, &Device::default());
+    /// assert_eq!(x.sum().item::<f32>()?, 5.0);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Argument`] where there is not exactly one element; else as [`Tensor::to_vec`].
     #[track_caller]
@@ -195,6 +228,13 @@ impl Tensor {
     }
 
     /// The elements as an ndarray.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::eye(2, &Device::default());
+    /// assert_eq!(x.to_array::<f32>()?[[1, 1]], 1.0);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Tensor::to_vec`].
@@ -220,6 +260,12 @@ impl Tensor {
     }
 
     /// The same values on another device, outside the graph.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::ones([3], &Device::default()).to_device(&Device::cpu());
+    /// assert!(x.device().is_cpu());
+    /// ```
     #[track_caller]
     pub fn to_device(&self, device: &Device) -> Tensor {
         if device.same(self.device()) {
@@ -232,6 +278,12 @@ impl Tensor {
     }
 
     /// Graphviz' DOT text of the graph that leads to this tensor.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::ones([3], &Device::default());
+    /// assert!(x.exp().sum().to_dot().contains("exp"));
+    /// ```
     pub fn to_dot(&self) -> String {
         crate::graph::dot::to_dot(&[self.node()])
     }

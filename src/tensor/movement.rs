@@ -69,6 +69,12 @@ impl Tensor {
     }
 
     /// Reorders the dims: dim `i` of the result is dim `order[i]` of this tensor.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::zeros([2, 3, 4], &Device::default());
+    /// assert_eq!(x.permute(&[2, 0, 1]).shape(), [4, 2, 3]);
+    /// ```
     #[track_caller]
     pub fn permute(&self, order: &[isize]) -> Tensor {
         self.build(Location::caller(), |v| {
@@ -100,6 +106,13 @@ impl Tensor {
     }
 
     /// Repeats dims of size 1 up to `shape`, without a copy.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let row = Tensor::from_slice(&[1f32, 2.0], [1, 2], &Device::default());
+    /// assert_eq!(row.expand([3, 2]).sum().item::<f32>()?, 9.0);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn expand(&self, shape: impl Into<Shape>) -> Tensor {
         let shape = shape.into();
@@ -107,6 +120,14 @@ impl Tensor {
     }
 
     /// Elements `range` along `dim`.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::arange(0.0, 10.0, 1.0, &Device::default());
+    /// assert_eq!(x.slice(0, 2..5).to_vec::<f32>()?, [2.0, 3.0, 4.0]);
+    /// assert!(x.slice(0, 2..50).check().is_err());
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn slice(&self, dim: isize, range: Range<usize>) -> Tensor {
         self.build(Location::caller(), |v| slice(v, "slice", dim, range, 1))
@@ -195,6 +216,13 @@ impl Tensor {
     }
 
     /// Joins tensors along `dim`. Carries an error where there is none, or where other dims differ.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let (a, b) = (Tensor::zeros([2, 3], &device), Tensor::ones([1, 3], &device));
+    /// assert_eq!(Tensor::cat(&[&a, &b], 0).shape(), [3, 3]);
+    /// ```
     #[track_caller]
     pub fn cat(tensors: &[&Tensor], dim: isize) -> Tensor {
         join(tensors, "cat", Location::caller(), |vars| {
@@ -216,6 +244,13 @@ impl Tensor {
     }
 
     /// Adds `(before, after)` elements equal to `value` along each dim.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::ones([2], &Device::default());
+    /// assert_eq!(x.pad(&[(1, 2)], 9.0).to_vec::<f32>()?, [9.0, 1.0, 1.0, 9.0, 9.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn pad(&self, padding: &[(usize, usize)], value: f32) -> Tensor {
         self.build(Location::caller(), |v| {

@@ -33,6 +33,14 @@ macro_rules! reductions {
 reductions! {
     /// Sum of all elements; 0 of none.
     sum, /// Sums over `dims`; with `keepdim` they stay with size 1.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::ones([2, 3], &Device::default());
+    /// assert_eq!(x.sum_dims(&[-1], true).shape(), [2, 1]);
+    /// assert_eq!(x.sum_dims(&[0], false).to_vec::<f32>()?, [2.0, 2.0, 2.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     sum_dims, sum;
     /// Mean of all elements.
     mean, /// Means over `dims`; with `keepdim` they stay with size 1.
@@ -60,6 +68,13 @@ reductions! {
 impl Tensor {
     /// Variance of all elements: squared distances from the mean, summed and divided by `n - correction` (1 for the unbiased
     /// estimate).
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, 3.0], [2], &Device::default());
+    /// assert_eq!((x.var(1.0).item::<f32>()?, x.var(0.0).item::<f32>()?), (2.0, 1.0));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn var(&self, correction: f32) -> Tensor {
         self.build(Location::caller(), |v| Ok(v.var(&all_dims(v), f64::from(correction), false)))
@@ -76,18 +91,25 @@ impl Tensor {
     /// Standard deviation of all elements; `correction` as in [`Tensor::var`].
     #[track_caller]
     pub fn std(&self, correction: f32) -> Tensor {
-        self.build(Location::caller(), |v| Ok(v.var(&all_dims(v), f64::from(correction), false).sqrt()))
+        self.build(Location::caller(), |v| Ok(v.std(&all_dims(v), f64::from(correction), false)))
     }
 
     /// Standard deviation over `dims`; with `keepdim` they stay with size 1.
     #[track_caller]
     pub fn std_dims(&self, dims: &[isize], correction: f32, keepdim: bool) -> Tensor {
         self.build(Location::caller(), |v| {
-            Ok(v.var(&v.shape().dims_sorted("std", dims)?, f64::from(correction), keepdim).sqrt())
+            Ok(v.std(&v.shape().dims_sorted("std", dims)?, f64::from(correction), keepdim))
         })
     }
 
     /// Index (u32) of the first largest element along `dim`. NaN counts as largest.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let scores = Tensor::from_slice(&[0.1f32, 0.7, 0.2, 0.9, 0.0, 0.1], [2, 3], &Device::default());
+    /// assert_eq!(scores.argmax(-1, false).to_vec::<u32>()?, [1, 0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn argmax(&self, dim: isize, keepdim: bool) -> Tensor {
         self.build(Location::caller(), |v| -> Result<Var> { Ok(v.argmax(v.shape().dim("argmax", dim)?, keepdim)) })

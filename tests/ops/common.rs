@@ -103,9 +103,7 @@ pub fn relative_error(found: &[f64], expected: &[f64]) -> f64 {
 /// The first element that differs by more than `tolerance` relative to the larger of it and 1, for messages.
 pub fn first_difference(found: &[f64], expected: &[f64], tolerance: f64) -> String {
     let differs = |(a, b): (f64, f64)| {
-        a != b
-            && !(a.is_nan() && b.is_nan())
-            && ((a - b).abs() > tolerance * b.abs().max(1.0) || !(a - b).is_finite())
+        a != b && !(a.is_nan() && b.is_nan()) && ((a - b).abs() > tolerance * b.abs().max(1.0) || !(a - b).is_finite())
     };
     match found.iter().zip(expected).position(|(&a, &b)| differs((a, b))) {
         Some(i) => format!("element {i}: {} instead of {}", found[i], expected[i]),

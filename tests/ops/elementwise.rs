@@ -26,7 +26,9 @@ enum Form {
     /// The first operand is a column, the others are rows.
     BroadcastBoth,
     /// All operands but the first (or the first) are numbers.
-    Scalar { first: bool },
+    Scalar {
+        first: bool,
+    },
     /// All operands but the first are buffers of one element.
     OneElement,
 }
@@ -244,4 +246,19 @@ fn every_row_in_every_form() {
     }
     println!("{table}");
     report(failures);
+}
+
+/// As many elements as a binding holds on many adapters (128 MiB). Data and verdict stay on the GPU.
+#[test]
+fn as_large_as_a_binding() {
+    let n = 1usize << 25;
+    let x = Tensor::arange(0.0, n as f32, 1.0, gpu());
+    x.realize().unwrap();
+    let y = (&x + 3.0).relu();
+    y.realize().unwrap();
+    // Each op rounds as f32 does, so this difference is exact.
+    let wrong = (&y - &x).ne(3.0).logical_and(x.lt(16_777_000.0)).to_dtype(DType::I32).sum();
+    assert_eq!(wrong.item::<i32>().unwrap(), 0);
+    let tail = y.slice(0, n - 3..n);
+    assert_eq!(values(&tail), [n as f64, n as f64, n as f64 + 4.0].map(|v| f64::from(v as f32)));
 }

@@ -5,5 +5,8 @@
 mod common;
 mod elementwise;
 mod gradcheck;
+mod matmul;
+mod movement;
+mod random;
 mod reduce;
 mod special;

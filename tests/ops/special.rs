@@ -119,7 +119,8 @@ fn special_values_forward() {
 fn special_values_backward() {
     let mut failures = Vec::new();
     for row in rows().iter().filter(|r| r.derivative.is_some()) {
-        let finite: Vec<f64> = SPECIAL.into_iter().filter(|x| x.is_finite() && (*x == 0.0 || x.abs() > 1e-30)).collect();
+        let finite: Vec<f64> =
+            SPECIAL.into_iter().filter(|x| x.is_finite() && (*x == 0.0 || x.abs() > 1e-30)).collect();
         let data: Vec<Vec<f64>> =
             combinations(row, &finite).into_iter().map(|v| v.iter().map(|&x| f64::from(x as f32)).collect()).collect();
         let run = |device: &Device| {

@@ -16,6 +16,23 @@ use crate::graph::{Var, Vjp};
 ///
 /// The parameters of the forward function are the operands (all `f32`). Those of the backward function are any of them by
 /// name, the output `y` and the upstream gradient `dy`; with several operands it returns a struct with fields `d<operand>`.
+///
+/// ```
+/// use wgrad::ops::elementwise::ElementwiseOp;
+/// use wgrad::{Device, Tensor};
+/// let cube = ElementwiseOp::new(
+///     "cube",
+///     "fn cube_fwd(x: f32) -> f32 { return x * x * x; }
+///      fn cube_bwd(x: f32, dy: f32) -> f32 { return 3.0 * x * x * dy; }",
+/// )?
+/// .with_reference(|args| args[0].powi(3)) // for the CPU reference
+/// .with_derivative(|cx| vec![Some(cx.dy * &cx.inputs[0].square() * 3.0)]); // for gradients of gradients
+/// let x = Tensor::from_slice(&[2f32], [1], &Device::default()).requires_grad();
+/// let y = cube.apply(&[&x]).sum();
+/// y.backward()?;
+/// assert_eq!((y.item::<f32>()?, x.grad().unwrap().item::<f32>()?), (8.0, 12.0));
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 pub struct ElementwiseOp(Arc<Definition>);
 
 impl ElementwiseOp {

@@ -1,6 +1,7 @@
 //! Matrix multiplication: `C[…, i, j] = Σₖ A[…, i, k] · B[…, k, j]`.
 
 pub mod plan;
+pub mod problem;
 
 use gemm::{Parallelism, gemm};
 use ndarray::{ArrayD, IxDyn};
@@ -83,10 +84,7 @@ impl Routine for MatMulRoutine {
 const PARALLEL: usize = 1 << 16;
 
 /// The product on the CPU, by the `gemm` crate.
-fn multiply<T: Copy + Default + 'static>(a: &ArrayD<T>, b: &ArrayD<T>, shape: &Shape) -> ArrayD<T>
-where
-    T: One,
-{
+fn multiply<T: Copy + Default + One + 'static>(a: &ArrayD<T>, b: &ArrayD<T>, shape: &Shape) -> ArrayD<T> {
     let rank = shape.rank();
     let (m, n, k) = (shape[rank - 2], shape[rank - 1], a.shape()[rank - 1]);
     let mut out = ArrayD::from_elem(IxDyn(shape), T::default());

@@ -5,17 +5,14 @@
 //! how an operand can be read (by `vec4`s along k, by `vec4`s along the columns, or by elements), and each such way is
 //! a small file of its own that is put in front of the kernel.
 
-use smallvec::SmallVec;
-
 use crate::caps::Caps;
 use crate::dtype::DType;
-use crate::error::{At, Error, Result};
-use crate::graph::kernel::{Access, Operand, Read, Slot, Stage, Word, Write};
-use crate::layout::Layout;
-use crate::shape::Shape;
+use crate::error::Result;
+use crate::graph::kernel::{Access, Read, Slot, Stage, Word, Write};
+use crate::ops::matmul::problem::{BATCH_DIMS, Reading, Side, count, product, stride, too_large, word};
 
-/// Batch dims that the kernels resolve themselves.
-const BATCH_DIMS: usize = 3;
+pub use crate::ops::matmul::problem::{Problem, Strides};
+
 /// Invocations of a workgroup in the kernels that give each invocation its own work.
 const WORKGROUP: u32 = 64;
 /// Some drivers end loops silently after 65,535 turns an invocation; no kernel here takes more than half of that.
@@ -34,243 +31,6 @@ pub enum Family {
     CpuSubgroup,
     /// Workgroup-memory tiles, for GPUs.
     Tiled,
-}
-
-/// How one operand is walked, in elements. Batch strides stand for the dims of [`Problem::batch`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Strides {
-    /// From one matrix to the next, along each batch dim.
-    pub batch: SmallVec<[isize; BATCH_DIMS]>,
-    /// From one row to the next.
-    pub row: isize,
-    /// From one column to the next.
-    pub col: isize,
-    /// Where the first element lies.
-    pub offset: isize,
-}
-
-/// `C[b] = A[b] · B[b]`, with A of `m × k`, B of `k × n` and C contiguous.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Batch dims, as few as possible; at most three.
-    pub batch: Shape,
-    /// Rows of A and C.
-    pub m: usize,
-    /// Columns of B and C.
-    pub n: usize,
-    /// Columns of A, rows of B.
-    pub k: usize,
-    /// How A is walked.
-    pub a: Strides,
-    /// How B is walked.
-    pub b: Strides,
-}
-
-impl Problem {
-    /// The multiplication of two operands under the usual rules: the last two dims are matrices, the dims before them
-    /// broadcast, a vector on the left is a row and a vector on the right a column.
-    ///
-    /// # Errors
-    /// Where the shapes do not fit, or where the batch dims do not collapse to three.
-    pub fn new(a: &Operand, b: &Operand) -> Result<Problem> {
-        let (a_layout, b_layout) = (&a.layout, &b.layout);
-        let shapes = [&a_layout.shape, &b_layout.shape];
-        if shapes.iter().any(|s| s.rank() == 0) {
-            return Err(Error::shape("matmul", "scalars have no rows or columns", &shapes));
-        }
-        let (m, a_k, a_row, a_col, a_batch) = split(a_layout, true);
-        let (b_k, n, b_row, b_col, b_batch) = split(b_layout, false);
-        if a_k != b_k {
-            return Err(Error::shape("matmul", format!("inner sizes {a_k} and {b_k} differ"), &shapes));
-        }
-        let full = a_batch.shape.broadcast("matmul", &b_batch.shape)?;
-        let a_strides = expand(&a_batch, &full);
-        let b_strides = expand(&b_batch, &full);
-        let mut problem = Problem {
-            batch: Shape::scalar(),
-            m,
-            n,
-            k: a_k,
-            a: Strides { batch: SmallVec::new(), row: a_row, col: a_col, offset: a_layout.offset },
-            b: Strides { batch: SmallVec::new(), row: b_row, col: b_col, offset: b_layout.offset },
-        };
-        problem.set_batch(&full, &a_strides, &b_strides);
-        problem.fold_batch_into_rows();
-        if problem.batch.rank() > BATCH_DIMS {
-            let detail =
-                format!("the batch dims {full} need more than {BATCH_DIMS} strides; make an operand contiguous");
-            return Err(Error::unsupported("matmul", detail));
-        }
-        Ok(problem)
-    }
-
-    /// Takes over the batch dims: dims of size 1 dropped, neighbours that one stride walks in both operands merged.
-    fn set_batch(&mut self, full: &Shape, a: &[isize], b: &[isize]) {
-        let mut sizes: SmallVec<[usize; 6]> = SmallVec::new();
-        for ((&size, &a_stride), &b_stride) in full.iter().zip(a).zip(b) {
-            if size == 1 {
-                continue;
-            }
-            let step = size as isize;
-            if let (Some(outer), Some(outer_a), Some(outer_b)) =
-                (sizes.last_mut(), self.a.batch.last_mut(), self.b.batch.last_mut())
-                && *outer_a == a_stride * step
-                && *outer_b == b_stride * step
-            {
-                *outer *= size;
-                (*outer_a, *outer_b) = (a_stride, b_stride);
-                continue;
-            }
-            sizes.push(size);
-            self.a.batch.push(a_stride);
-            self.b.batch.push(b_stride);
-        }
-        self.batch = Shape::from(&sizes[..]);
-    }
-
-    /// Where one B serves the whole innermost batch dim and the rows of A follow one another across it (`[batch, seq,
-    /// d] · [d, e]`), the batch is nothing but more rows.
-    fn fold_batch_into_rows(&mut self) {
-        while let (Some(&size), Some(&a_stride), Some(0)) =
-            (self.batch.last(), self.a.batch.last(), self.b.batch.last())
-        {
-            if self.m == 1 {
-                self.a.row = a_stride;
-            } else if a_stride != self.a.row * self.m as isize {
-                break;
-            }
-            self.m *= size;
-            self.batch = self.batch.without(self.batch.rank() - 1);
-            self.a.batch.pop();
-            self.b.batch.pop();
-        }
-    }
-
-    /// A column vector has the same elements in memory as a row vector: `A · b` is computed as `bᵀ · Aᵀ`, which
-    /// kernels that keep neighbouring columns in one vector do well.
-    fn column_as_row(&self) -> Problem {
-        let flip = |s: &Strides| Strides { row: s.col, col: s.row, ..s.clone() };
-        Problem { m: self.n, n: self.m, a: flip(&self.b), b: flip(&self.a), ..self.clone() }
-    }
-
-    fn matrices(&self) -> usize {
-        self.batch.numel()
-    }
-}
-
-/// Rows, columns, their strides, and the batch dims of an operand.
-fn split(layout: &Layout, left: bool) -> (usize, usize, isize, isize, Layout) {
-    let rank = layout.shape.rank();
-    if rank == 1 {
-        let (len, stride) = (layout.shape[0], layout.strides[0]);
-        let none = Layout::contiguous(());
-        return if left { (1, len, 0, stride, none) } else { (len, 1, stride, 0, none) };
-    }
-    let batch = Layout {
-        shape: Shape::from(&layout.shape[..rank - 2]),
-        strides: SmallVec::from_slice(&layout.strides[..rank - 2]),
-        offset: 0,
-    };
-    (layout.shape[rank - 2], layout.shape[rank - 1], layout.strides[rank - 2], layout.strides[rank - 1], batch)
-}
-
-/// Strides of `layout` over the broadcast shape `full`.
-fn expand(layout: &Layout, full: &Shape) -> SmallVec<[isize; 6]> {
-    let lead = full.rank() - layout.shape.rank();
-    (0..full.rank())
-        .map(|d| match d.checked_sub(lead) {
-            Some(own) if layout.shape[own] != 1 => layout.strides[own],
-            _ => 0,
-        })
-        .collect()
-}
-
-/// How a cpu kernel reads an operand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reading {
-    /// `vec4`s along k.
-    AlongK,
-    /// `vec4`s along the free dim: rows of A, columns of B.
-    AlongFree,
-    /// Element by element.
-    Elements,
-}
-
-/// An operand as the kernels see it: `u` is its free dim (row of A, column of B).
-#[derive(Clone, Debug)]
-struct Side {
-    slot: Slot,
-    offset: isize,
-    batch: [isize; BATCH_DIMS],
-    u_stride: isize,
-    k_stride: isize,
-    u: usize,
-    k: usize,
-}
-
-impl Side {
-    /// The widest way to read the operand in place.
-    fn reading(&self) -> Reading {
-        let aligned = |stride: isize| stride % 4 == 0;
-        if !aligned(self.offset) || !self.batch.iter().all(|&s| aligned(s)) {
-            return Reading::Elements;
-        }
-        let contiguous = |along: isize, size: usize, other: isize, others: usize| {
-            along == 1 && size.is_multiple_of(4) && (aligned(other) || others == 1)
-        };
-        if contiguous(self.k_stride, self.k, self.u_stride, self.u) {
-            Reading::AlongK
-        } else if contiguous(self.u_stride, self.u, self.k_stride, self.k) {
-            Reading::AlongFree
-        } else {
-            Reading::Elements
-        }
-    }
-
-    /// Whether neighbours in memory are neighbours along k.
-    fn k_is_contiguous(&self) -> bool {
-        self.u == 1 || (self.k != 1 && self.k_stride.unsigned_abs() <= self.u_stride.unsigned_abs())
-    }
-
-    /// Checks that every element's offset can be computed in u32.
-    fn check(&self, sizes: [usize; BATCH_DIMS]) -> Result<()> {
-        let dims = [sizes[0], sizes[1], sizes[2], self.u, self.k];
-        let strides = [self.batch[0], self.batch[1], self.batch[2], self.u_stride, self.k_stride];
-        let highest = dims.iter().zip(strides).try_fold(self.offset.max(0) as u64, |sum, (&size, stride)| {
-            let reach = (size.saturating_sub(1) as u64).checked_mul(stride.max(0) as u64)?;
-            sum.checked_add(reach)
-        });
-        let count = highest.and_then(|h| h.checked_add(1));
-        word(count.and_then(|c| usize::try_from(c).ok()).unwrap_or(usize::MAX)).map(|_| ())
-    }
-}
-
-/// A count that the kernels hold in a u32.
-fn word(value: usize) -> Result<u32> {
-    u32::try_from(value).map_err(|_| too_large(value as u64, u64::from(u32::MAX)))
-}
-
-fn too_large(elements: u64, limit: u64) -> Error {
-    Error::TooLarge {
-        op: "matmul".into(),
-        bytes: elements.saturating_mul(4),
-        limit: limit.saturating_mul(4),
-        at: At(None),
-    }
-}
-
-/// The product of sizes as a u32.
-fn product(sizes: &[usize]) -> Result<u32> {
-    word(sizes.iter().try_fold(1usize, |p, &s| p.checked_mul(s)).unwrap_or(usize::MAX))
-}
-
-/// A stride or offset; negative ones wrap, and so do the sums in the kernel.
-fn stride(value: isize) -> Word {
-    Word::U32(value as i32 as u32)
-}
-
-fn count(value: usize) -> Result<Word> {
-    word(value).map(Word::U32)
 }
 
 /// The text of a kernel, from the files that make it up.
@@ -470,7 +230,7 @@ impl<'a> Planner<'a> {
         let access = if vec4 { Access::RawVec4 } else { Access::Raw };
         self.stages.push(Stage {
             name: "matmul_sum",
-            source: if vec4 { text!("sum_quads") } else { text!("sum_scalars") },
+            source: text!("sum"),
             reads: vec![Read { name: "partial", slot: Slot::Scratch(PARTIAL), access }],
             writes: vec![output(vec4)],
             consts: vec![("WORKGROUP", WORKGROUP)],
@@ -510,11 +270,11 @@ impl<'a> Planner<'a> {
         let tiles = |side: usize| m.div_ceil(side) * n.div_ceil(side) * matrices;
         // The largest tile that still gives every multiprocessor of a usual GPU something to do.
         let shapes = [(16u32, 2u32, 8u32), (16, 1, 16), (8, 1, 8)];
-        let fit = shapes.iter().filter(|(side, ..)| side * side <= self.caps.max_invocations);
+        let mut fit = shapes.iter().filter(|(side, ..)| side * side <= self.caps.max_invocations);
         let (side, quads, depth) = fit
             .clone()
             .find(|&&(side, quads, _)| tiles((side * quads * 4) as usize) >= 96 && m.min(n) > 16)
-            .or_else(|| fit.last())
+            .or_else(|| fit.next_back())
             .copied()
             .unwrap_or((8, 1, 8));
         let edge = (side * quads * 4) as usize;
@@ -584,7 +344,7 @@ impl<'a> Planner<'a> {
         params.extend(a_params);
         params.extend(b_params);
         let access = |reading| if reading == Reading::Elements { Access::Raw } else { Access::RawVec4 };
-        let tail = !k.is_multiple_of(4) && !(a_reading == Reading::AlongK && matches!(self.b.slot, Slot::Scratch(_)));
+        let tail = !(k.is_multiple_of(4) || a_reading == Reading::AlongK && matches!(self.b.slot, Slot::Scratch(_)));
         let vec4 = n.is_multiple_of(4);
         let source = cpu_text(subgroup.is_some(), a_reading, b_reading, cut.splits > 1, vec4);
         let workgroup = WORKGROUP.max(lanes);
@@ -783,123 +543,4 @@ fn cpu_text(subgroup: bool, a: Reading, b: Reading, partial: bool, vec4: bool) -
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::graph::Meta;
-    use crate::layout::View;
-
-    fn operand(layout: Layout) -> Operand {
-        Operand { meta: Meta { shape: layout.shape.clone(), dtype: DType::F32 }, layout }
-    }
-
-    fn problem(a: impl Into<Shape>, b: impl Into<Shape>) -> Result<Problem> {
-        Problem::new(&operand(Layout::contiguous(a)), &operand(Layout::contiguous(b)))
-    }
-
-    fn software() -> Caps {
-        Caps { software: true, subgroup: Some((8, 8)), ..Caps::baseline() }
-    }
-
-    fn names(problem: &Problem, caps: &Caps) -> Vec<&'static str> {
-        stages(problem, caps, None).unwrap().iter().map(|s| s.name).collect()
-    }
-
-    fn param(stage: &Stage, name: &str) -> u32 {
-        stage.params.iter().find(|(n, _)| *n == name).unwrap().1.bits()
-    }
-
-    #[test]
-    fn batch_dims_collapse() {
-        // Rows of A follow one another across the batch: one matrix.
-        let p = problem([4, 5, 6], [6, 7]).unwrap();
-        assert_eq!((p.batch.rank(), p.m, p.n, p.k), (0, 20, 7, 6));
-        // Two dims that both operands walk with one stride merge.
-        let p = problem([2, 3, 5, 6], [2, 3, 6, 7]).unwrap();
-        assert_eq!((&p.batch[..], &p.a.batch[..], &p.b.batch[..]), (&[6][..], &[30][..], &[42][..]));
-        // A repeats over the first, B over the second: two dims.
-        let p = problem([1, 3, 5, 6], [2, 1, 6, 7]).unwrap();
-        assert_eq!((&p.batch[..], p.m, &p.a.batch[..], &p.b.batch[..]), (&[2][..], 15, &[0][..], &[42][..]));
-        let p = problem([2, 1, 5, 6], [1, 3, 6, 7]).unwrap();
-        assert_eq!((&p.batch[..], &p.a.batch[..], &p.b.batch[..]), (&[2, 3][..], &[30, 0][..], &[0, 42][..]));
-        assert!(problem([2, 1, 2, 1, 5, 6], [1, 2, 1, 2, 6, 7]).is_err());
-    }
-
-    #[test]
-    fn vectors_and_bad_shapes() {
-        let p = problem([6], [6]).unwrap();
-        assert_eq!((p.m, p.n, p.k), (1, 1, 6));
-        let p = problem([5, 6], [6]).unwrap();
-        assert_eq!((p.m, p.n, p.b.row, p.b.col), (5, 1, 1, 0));
-        assert!(problem([5, 6], [5, 6]).is_err());
-        assert!(problem((), [5]).is_err());
-        assert!(problem([2, 5, 6], [3, 6, 5]).is_err());
-    }
-
-    #[test]
-    fn empty_problems() {
-        assert!(names(&problem([0, 3], [3, 4]).unwrap(), &software()).is_empty());
-        assert_eq!(names(&problem([2, 0], [0, 4]).unwrap(), &software()), ["matmul_zero"]);
-    }
-
-    #[test]
-    fn operands_are_read_in_the_widest_way() {
-        let reading = |a: Layout, b: Layout| {
-            let p = Problem::new(&operand(a), &operand(b)).unwrap();
-            let planner =
-                Planner::new(&p, &software(), Family::CpuSubgroup, [0, 1]).map(|p| (p.a.reading(), p.b.reading()));
-            planner.unwrap()
-        };
-        let transposed =
-            |shape: [usize; 2]| Layout::contiguous(shape).view(&View::Permute(SmallVec::from_slice(&[1, 0]))).unwrap();
-        let plain = |shape: [usize; 2]| Layout::contiguous(shape);
-        assert_eq!(reading(plain([8, 16]), plain([16, 12])), (Reading::AlongK, Reading::AlongFree));
-        assert_eq!(reading(plain([8, 16]), transposed([12, 16])), (Reading::AlongK, Reading::AlongK));
-        assert_eq!(reading(transposed([16, 8]), plain([16, 12])), (Reading::AlongFree, Reading::AlongFree));
-        assert_eq!(reading(plain([8, 17]), plain([17, 11])), (Reading::Elements, Reading::Elements));
-        let mut shifted = plain([8, 16]);
-        shifted.offset = 1;
-        assert_eq!(reading(shifted, plain([16, 12])).0, Reading::Elements);
-    }
-
-    #[test]
-    fn families_follow_the_adapter() {
-        let p = problem([64, 64], [64, 64]).unwrap();
-        assert_eq!(names(&p, &software()), ["matmul_cpu_subgroup"]);
-        assert_eq!(names(&p, &Caps { subgroup: None, ..software() }), ["matmul_cpu_plain"]);
-        assert_eq!(names(&p, &Caps { subgroup: Some((4, 64)), ..software() }), ["matmul_cpu_plain"]);
-        assert_eq!(names(&p, &Caps::baseline()), ["matmul_tiled"]);
-        let large = problem([1024, 1024], [1024, 1024]).unwrap();
-        assert_eq!(names(&large, &software()), ["matmul_pack", "matmul_cpu_subgroup"]);
-        // A vector on either side runs as a row times a matrix.
-        let column = stages(&problem([512, 64], [64, 1]).unwrap(), &software(), None).unwrap();
-        assert_eq!((param(column.last().unwrap(), "m"), column[0].reads[0].slot), (1, Slot::Input(1)));
-    }
-
-    #[test]
-    fn loops_are_bounded() {
-        for k in [1, 511, 512, 16_384, 16_385, 100_000, 16_777_216] {
-            for tiles in [1, 3, 1000] {
-                let cut = cut(k, tiles, 128, 256, MAX_STEPS, 8);
-                assert!(cut.chunk <= MAX_STEPS && cut.splits <= MAX_TURNS, "{k} {cut:?}");
-                assert!(cut.chunk * cut.splits >= k && cut.chunk * (cut.splits - 1) < k, "{k} {cut:?}");
-            }
-        }
-        let p = problem([2, 100_000], [100_000, 3]).unwrap();
-        for family in [Family::Naive, Family::CpuPlain, Family::CpuSubgroup, Family::Tiled] {
-            let stages = stages(&p, &software(), Some(family)).unwrap();
-            assert_eq!(stages.last().unwrap().name, "matmul_sum");
-            let main = &stages[stages.len() - 2];
-            assert!(param(main, "k_chunk") as usize <= MAX_STEPS, "{family:?}");
-            assert!(family == Family::Naive || param(main, "k_chunk") % 4 == 0);
-        }
-    }
-
-    #[test]
-    fn offsets_past_u32_are_refused() {
-        let huge = Layout { shape: [4, 4].into(), strides: SmallVec::from_slice(&[1 << 31, 1]), offset: 0 };
-        let p = Problem::new(&operand(huge), &operand(Layout::contiguous([4, 4]))).unwrap();
-        assert!(matches!(stages(&p, &software(), None), Err(Error::TooLarge { .. })));
-        let outer = problem([1 << 17, 1], [1, 1 << 17]).unwrap();
-        assert!(matches!(stages(&outer, &software(), None), Err(Error::TooLarge { .. })));
-    }
-}
+mod tests;
