@@ -69,6 +69,8 @@ pub mod schedule;
 pub mod shape;
 pub mod tensor;
 
+#[doc(hidden)]
+pub use backend::null::PlanSummary;
 pub use backend::{Device, DeviceInfo, Memory, Stats};
 pub use dtype::DType;
 pub use error::{Error, Result};

@@ -1,10 +1,11 @@
 //! The CPU reference: runs the graph op by op, unfused.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use crate::array::Array;
 use crate::error::{Error, Result};
+use crate::graph::node::lock;
 use crate::graph::{Value, Var};
 use crate::schedule::Snapshot;
 use crate::schedule::snapshot::Source;
@@ -12,6 +13,8 @@ use crate::schedule::snapshot::Source;
 /// The backend of the CPU reference.
 #[derive(Default)]
 pub struct CpuBackend {
+    /// Flushes run one at a time: a flush takes the inputs away from nodes that it computes.
+    running: Mutex<()>,
     pub flushes: AtomicU64,
     pub ops: AtomicU64,
 }
@@ -19,6 +22,7 @@ pub struct CpuBackend {
 impl CpuBackend {
     /// Computes what `targets` and the held nodes among `also` need.
     pub fn flush(&self, targets: &[Var], also: &[Var]) -> Result<()> {
+        let _one_at_a_time = lock(&self.running);
         let snap = Snapshot::new(targets, also, 0);
         if snap.nodes.is_empty() {
             return Ok(());

@@ -299,21 +299,14 @@ impl Device {
     }
 
     /// Puts an array onto the device.
-    #[track_caller]
-    pub(crate) fn upload(&self, array: Array) -> Var {
+    pub(crate) fn upload(&self, array: Array) -> Result<Var> {
         let meta = crate::graph::Meta::new(array.shape(), array.dtype());
         let value = match &self.inner.backend {
-            Backend::Gpu(gpu) => gpu.upload(&array),
-            Backend::Cpu(_) => Ok(Arc::new(array) as Value),
-            Backend::Null(_) => Ok(Arc::new(()) as Value),
+            Backend::Gpu(gpu) => gpu.upload(&array)?,
+            Backend::Cpu(_) => Arc::new(array) as Value,
+            Backend::Null(_) => Arc::new(()) as Value,
         };
-        match value {
-            Ok(value) => Var::data(meta, value, self.context()),
-            Err(error) => {
-                let at = std::panic::Location::caller();
-                Var::failed(error.or_at(at), self.context(), at)
-            }
-        }
+        Ok(Var::data(meta, value, self.context()))
     }
 
     /// Computes `targets`, each into a buffer of its own.
@@ -372,8 +365,12 @@ impl Device {
 fn readable(var: &Var) -> Var {
     let mut var = var.clone();
     while !var.0.has_value() {
-        let in_place = matches!(var.0.kernel(), Kernel::View(View::Identity | View::Reshape(_)));
-        let next = if in_place { var.0.with_inputs(|inputs| inputs.first().cloned()) } else { None };
+        // The inputs are looked at once: another thread may compute the node meanwhile, which takes them away.
+        let inputs = var.0.inputs();
+        let metas: Vec<_> = inputs.iter().map(Var::meta).collect();
+        let in_place =
+            |_: &Var| matches!(var.0.op.kernel(&metas, var.meta()), Kernel::View(View::Identity | View::Reshape(_)));
+        let next = inputs.first().filter(|first| in_place(first)).cloned();
         match next {
             Some(next) => var = next,
             None => break,

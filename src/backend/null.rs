@@ -15,8 +15,9 @@ pub struct PlanSummary {
     pub kernels: Vec<String>,
     /// Their WGSL.
     pub shaders: Vec<String>,
-    /// Bytes of the workspace, and the least that any assignment needs.
+    /// Bytes of the workspace.
     pub workspace: u64,
+    /// The least that any assignment needs.
     pub lower_bound: u64,
 }
 

@@ -10,7 +10,6 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::error::{Error, Result};
-use crate::graph::node::lock;
 use crate::graph::{Var, Vjp, no_grad, order, with_location};
 
 /// Computes the gradient of `loss` with respect to every leaf that it depends on and adds it to what the leaves hold.
@@ -32,12 +31,10 @@ pub fn backward(loss: &Var, dy: Option<&Var>) -> Result<()> {
     walk.run(&[(loss.clone(), dy)], |var, grad| leaves.push((var.clone(), grad.clone())))?;
     for (leaf, grad) in leaves {
         if let Some(cell) = &leaf.0.grad_cell {
-            let old = lock(&cell.grad).clone();
-            let sum = match old {
-                Some(old) => with_location(leaf.0.at, || no_grad(|| old.add(&grad))),
-                None => grad,
-            };
-            cell.replace(Some(sum));
+            cell.update(|old| match old {
+                Some(old) => Some(with_location(leaf.0.at, || no_grad(|| old.add(&grad)))),
+                None => Some(grad),
+            });
         }
     }
     Ok(())

@@ -96,11 +96,19 @@ pub struct GradCell {
 impl GradCell {
     /// Puts another gradient in the place of the present one. A gradient counts as held by the user.
     pub fn replace(&self, grad: Option<Var>) {
-        if let Some(new) = &grad {
+        self.update(|_| grad);
+    }
+
+    /// [`GradCell::replace`] by what `f` makes of the present gradient; no other thread changes it meanwhile.
+    pub fn update(&self, f: impl FnOnce(Option<&Var>) -> Option<Var>) {
+        let mut cell = lock(&self.grad);
+        let new = f(cell.as_ref());
+        if let Some(new) = &new {
             new.0.add_handle();
             new.register();
         }
-        let old = std::mem::replace(&mut *lock(&self.grad), grad);
+        let old = std::mem::replace(&mut *cell, new);
+        drop(cell);
         if let Some(old) = old {
             old.0.remove_handle();
         }
@@ -270,6 +278,12 @@ pub fn with_location<R>(location: &'static Location<'static>, f: impl FnOnce() -
     f()
 }
 
+/// The user's line: the one that [`with_location`] names, else the caller's.
+#[track_caller]
+pub fn here() -> &'static Location<'static> {
+    LOCATION.with(Cell::get).unwrap_or(Location::caller())
+}
+
 impl Var {
     /// Applies an op. Bad operands give a node that carries the error; so does an operand that carries one.
     #[track_caller]
@@ -280,7 +294,7 @@ impl Var {
     /// [`Var::apply`] with the context given, for ops without inputs.
     #[track_caller]
     pub fn apply_in(op: Arc<dyn Op>, inputs: &[&Var], context: &Arc<Context>) -> Var {
-        let at = LOCATION.with(Cell::get).unwrap_or(Location::caller());
+        let at = here();
         if let Some(error) = inputs.iter().find_map(|v| v.0.error.clone()) {
             return Var::failed(error, context, at);
         }
@@ -305,7 +319,7 @@ impl Var {
     /// A node that holds a value from the start.
     #[track_caller]
     pub fn data(meta: Meta, value: Value, context: &Arc<Context>) -> Var {
-        let at = LOCATION.with(Cell::get).unwrap_or(Location::caller());
+        let at = here();
         let parts = Parts {
             op: Arc::new(Data),
             meta,
@@ -322,7 +336,7 @@ impl Var {
     /// A leaf: a new name for `self`, at which backward stops and puts the gradient into `cell`.
     #[track_caller]
     pub fn leaf(&self, cell: Arc<GradCell>) -> Var {
-        let at = LOCATION.with(Cell::get).unwrap_or(Location::caller());
+        let at = here();
         if self.0.error.is_some() {
             return self.clone();
         }

@@ -1,7 +1,5 @@
 //! Small helpers that the structured ops share.
 
-use std::panic::Location;
-
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -82,7 +80,7 @@ impl Var {
     /// A value that carries `error`, on this value's device, attributed to the caller's line.
     #[track_caller]
     pub(crate) fn fail(&self, error: Error) -> Var {
-        let at = Location::caller();
+        let at = crate::graph::here();
         Var::failed(self.0.error.clone().unwrap_or(error).or_at(at), &self.0.context, at)
     }
 }

@@ -168,6 +168,10 @@ impl Tensor {
             Some(cell) => with_location(at, || detached.leaf(cell.clone())),
             None => detached,
         };
+        if self.inner.cell.is_some() {
+            // Hooks belong to the variable, not to one of its values.
+            self.node().0.hooks().into_iter().for_each(|hook| new.0.add_hook(hook));
+        }
         *self.inner.value.write().unwrap_or_else(PoisonError::into_inner) = Held::new(new);
         self.device().flush_if_long();
         Ok(())

@@ -37,14 +37,14 @@ impl Tensor {
                 let op = "from_slice".into();
                 return Err(Error::Length { op, shape, len: values.len(), at: Default::default() });
             }
-            Ok(device.upload(Array::from_vec(&shape, values.to_vec())))
+            device.upload(Array::from_vec(&shape, values.to_vec()))
         })
     }
 
     /// A tensor with the values of an ndarray.
     #[track_caller]
     pub fn from_array<T: ArrayElement>(array: &ArrayD<T>, device: &Device) -> Tensor {
-        make(device, Location::caller(), || Ok(device.upload(T::wrap(array.as_standard_layout().into_owned()))))
+        make(device, Location::caller(), || device.upload(T::wrap(array.as_standard_layout().into_owned())))
     }
 
     /// A scalar (shape `[]`) of type f32. It travels with the kernels and takes no buffer.

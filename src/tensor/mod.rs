@@ -120,10 +120,11 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn dims<const N: usize>(&self) -> Result<[usize; N]> {
+        let at = Location::caller();
         self.check()?;
         self.shape().try_into().map_err(|_| {
             let detail = format!("shape {} has rank {}, not {N}", self.inner.meta.shape, self.rank());
-            Error::argument("dims", detail).or_at(Location::caller())
+            Error::argument("dims", detail).or_at(at)
         })
     }
 
@@ -217,13 +218,13 @@ impl Tensor {
     pub fn item<T: ArrayElement>(&self) -> Result<T> {
         let at = Location::caller();
         self.expect_type(T::DTYPE, "item", at)?;
-        match self.to_vec::<T>()?.as_slice() {
-            [value] => Ok(*value),
-            values => {
-                let detail = format!("shape {} has {} elements, not one", self.inner.meta.shape, values.len());
-                Err(Error::argument("item", detail).or_at(at))
-            }
+        // Before anything is computed or read.
+        if self.numel() != 1 {
+            let detail = format!("shape {} has {} elements, not one", self.inner.meta.shape, self.numel());
+            return Err(Error::argument("item", detail).or_at(at));
         }
+        let values = self.to_vec::<T>()?;
+        values.first().copied().ok_or_else(|| Error::argument("item", "no element was read").or_at(at))
     }
 
     /// The elements as an ndarray.
@@ -271,10 +272,8 @@ impl Tensor {
             return self.clone();
         }
         let at = Location::caller();
-        let moved = with_location(at, || match self.to_host() {
-            Ok(array) => device.upload(array),
-            Err(error) => Var::failed(error, device.context(), at),
-        });
+        let moved = with_location(at, || self.to_host().and_then(|array| device.upload(array)))
+            .unwrap_or_else(|error| Var::failed(error.or_at(at), device.context(), at));
         Tensor::from_var(moved, device)
     }
 

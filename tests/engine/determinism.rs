@@ -1,6 +1,6 @@
 //! The same seed on the same device gives the same bits.
 
-use wgrad::optim::{Adam, Optimizer};
+use wgrad::optim::Adam;
 use wgrad::{Device, Tensor};
 
 use crate::new_gpu;

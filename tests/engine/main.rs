@@ -4,6 +4,7 @@ mod determinism;
 mod errors;
 mod fusion;
 mod graph;
+mod indices;
 mod memory;
 mod steady;
 mod threads;

@@ -1,6 +1,6 @@
 //! The memory and compile contract of steady loops.
 
-use wgrad::optim::{Adam, Optimizer, Sgd};
+use wgrad::optim::{Adam, Sgd};
 use wgrad::{Device, Memory, Stats, Tensor};
 
 use crate::new_gpu;

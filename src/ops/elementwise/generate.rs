@@ -146,7 +146,7 @@ impl Var {
     /// Uniform i32 numbers in `low..high` for the key (seed, stream).
     #[track_caller]
     pub fn generate_randint(shape: impl Into<Shape>, low: i32, high: i32, key: Key, context: &Arc<Context>) -> Var {
-        let at = std::panic::Location::caller();
+        let at = crate::graph::here();
         if low >= high {
             let error = Error::argument("randint", format!("the range {low}..{high} is empty"));
             return Var::failed(error.or_at(at), context, at);

@@ -47,7 +47,7 @@ impl Var {
     /// Applies a row of the table to operands of any shapes that broadcast and any types that promote.
     #[track_caller]
     pub fn elementwise(&self, name: &str, rest: &[&Var]) -> Var {
-        let at = std::panic::Location::caller();
+        let at = crate::graph::here();
         match row(name) {
             Some(row) => self.apply_row(row, rest),
             None => Var::failed(Error::argument(name, "no such elementwise op").or_at(at), &self.0.context, at),
@@ -90,7 +90,7 @@ impl Var {
 /// Expands the operands to their common shape and applies `op`.
 #[track_caller]
 pub(super) fn broadcast(op: Forward, operands: &[Var]) -> Var {
-    let at = std::panic::Location::caller();
+    let at = crate::graph::here();
     let name = &op.0.name;
     let shape = operands.iter().try_fold(Shape::scalar(), |shape, v| shape.broadcast(name, v.shape()));
     let shape = match shape {

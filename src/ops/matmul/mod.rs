@@ -153,7 +153,7 @@ impl Var {
     /// dropped from the result.
     #[track_caller]
     pub fn matmul(&self, other: &Var) -> Var {
-        let at = std::panic::Location::caller();
+        let at = crate::graph::here();
         for v in [self, other] {
             if v.0.error.is_some() {
                 return v.clone();
@@ -161,6 +161,10 @@ impl Var {
         }
         let (a, b) = (self.shape(), other.shape());
         if a.rank() == 0 || b.rank() == 0 {
+            return Var::failed(mismatch(a, b).or_at(at), &self.0.context, at);
+        }
+        if a[a.rank() - 1] != b[b.rank().saturating_sub(2)] {
+            // Here, so that the text has the shapes as they were given.
             return Var::failed(mismatch(a, b).or_at(at), &self.0.context, at);
         }
         if a.rank() == 1 || b.rank() == 1 {
@@ -200,7 +204,7 @@ impl Var {
     /// `x · wᵀ + bias` with `w` `[out, in]` and `bias` `[out]`.
     #[track_caller]
     pub fn linear(&self, weight: &Var, bias: Option<&Var>) -> Var {
-        let at = std::panic::Location::caller();
+        let at = crate::graph::here();
         if let Some(failed) = [self, weight].into_iter().find(|v| v.0.error.is_some()) {
             return failed.clone();
         }

@@ -1,0 +1,247 @@
+//! A broad sample of graphs, recorded on null devices, and the plans that come of them.
+
+use wgrad::caps::Caps;
+use wgrad::optim::{Adam, AdamW, Optimizer, Sgd};
+use wgrad::{DType, Device, Tensor};
+
+/// The kinds of adapters that kernels are chosen by.
+pub fn adapters() -> Vec<(&'static str, Caps)> {
+    let base = Caps::baseline();
+    vec![
+        ("gpu", base.clone()),
+        ("gpu with subgroups", Caps { subgroup: Some((32, 32)), ..base.clone() }),
+        ("software", Caps { software: true, ..base.clone() }),
+        ("software with subgroups", Caps { software: true, subgroup: Some((8, 8)), ..base }),
+    ]
+}
+
+/// A tensor that holds data.
+pub fn data(shape: impl Into<wgrad::Shape>, device: &Device) -> Tensor {
+    let shape = shape.into();
+    Tensor::from_slice(&vec![0.5f32; shape.numel()], shape, device)
+}
+
+/// A leaf that wants a gradient.
+pub fn leaf(shape: impl Into<wgrad::Shape>, device: &Device) -> Tensor {
+    data(shape, device).requires_grad()
+}
+
+/// Plans the whole sample on a device.
+pub fn plan_all(device: &Device) {
+    movement(device);
+    reductions(device);
+    matmuls(device);
+    elementwise(device);
+    random(device);
+    networks(device);
+    training(device);
+}
+
+fn movement(d: &Device) {
+    let x = data([6, 10], d);
+    let y = data([6, 4], d);
+    for z in [
+        x.t().contiguous(),
+        x.flip(&[0, 1]) + 1.0,
+        x.slice_step(1, 1..10, 3) * 2.0,
+        x.reshape([3, 20]).t().reshape([60]) + 1.0,
+        Tensor::cat(&[&x, &y], 1),
+        Tensor::cat(&[&x, &x.flip(&[0]), &x], 0) + 1.0,
+        Tensor::stack(&[&x, &x], 1),
+        x.pad(&[(1, 2), (0, 3)], -1.0),
+        x.repeat(&[2, 3]),
+        x.roll(&[2], &[1]),
+        x.gt(0.2).t().contiguous(),
+        Tensor::cat(&[&x.gt(0.2), &y.gt(0.1)], 1),
+        x.to_dtype(DType::I32).pad(&[(1, 0), (0, 1)], 3.0),
+        Tensor::eye(5, d),
+        x.expand([3, 6, 10]).reshape([18, 10]).tanh(),
+    ] {
+        z.realize().unwrap();
+    }
+    let many: Vec<Tensor> = (0..20).map(|_| data([3, 5], d)).collect();
+    let many: Vec<&Tensor> = many.iter().collect();
+    Tensor::cat(&many, 0).realize().unwrap();
+    many.iter().map(|t| (*t).tanh()).reduce(|a, b| a + b).unwrap().realize().unwrap();
+    let w = leaf([6, 10], d);
+    let joined = Tensor::cat(&[&w.slice(1, 2..7), &w.t().reshape([6, 10]).flip(&[1])], 1).pad(&[(1, 1), (2, 0)], 0.5);
+    (joined.square().sum() + w.select(0, 3).sum()).backward().unwrap();
+    d.sync().unwrap();
+}
+
+fn reductions(d: &Device) {
+    for shape in [[8, 1024], [300, 7], [1, 70_000], [70_000, 1], [5, 3]] {
+        let x = data(shape, d);
+        for dim in [0isize, 1] {
+            let dims = &[dim];
+            for z in [
+                x.sum_dims(dims, false),
+                (&x * 2.0).mean_dims(dims, true) + 1.0,
+                x.prod_dims(dims, false),
+                x.max_dims(dims, false),
+                x.t().min_dims(dims, true),
+                x.flip(&[0]).sum_dims(dims, false),
+                x.logsumexp_dims(dims, false),
+                x.var_dims(dims, 1.0, false),
+                x.argmax(dim, false),
+                x.exp().argmin(dim, true),
+                x.gt(0.1).any_dims(dims, false),
+                x.gt(0.1).all_dims(dims, false),
+                x.to_dtype(DType::I32).sum_dims(dims, false),
+                x.to_dtype(DType::U32).max_dims(dims, false),
+            ] {
+                z.realize().unwrap();
+            }
+        }
+        let w = leaf(shape, d);
+        let parts =
+            [w.std(1.0), w.max(), w.prod_dims(&[1], false).mean(), w.logsumexp(), w.min_dims(&[0], false).sum()];
+        parts.into_iter().reduce(|a, b| a + b).unwrap().backward().unwrap();
+        d.sync().unwrap();
+    }
+    data([4, 5, 6, 7], d).sum_dims(&[1, 3], false).realize().unwrap();
+    data([4, 5, 6, 7], d).permute(&[2, 0, 3, 1]).max_dims(&[0, 2], true).realize().unwrap();
+}
+
+fn matmuls(d: &Device) {
+    let sizes = [
+        (4, 4, 4),
+        (64, 1000, 100),
+        (512, 512, 512),
+        (33, 77, 9),
+        (1, 256, 256),
+        (256, 256, 1),
+        (2048, 2048, 2048),
+        (2, 100_000, 3),
+        (8, 0, 8),
+    ];
+    for (m, k, n) in sizes {
+        let (a, b) = (leaf([m, k], d), leaf([k, n], d));
+        let bias = leaf([n], d);
+        let y = (a.matmul(&b) + &bias).relu();
+        y.square().mean().backward().unwrap();
+        d.sync().unwrap();
+        let (at, bt) = (data([k, m], d), data([n, k], d));
+        at.t().matmul(&bt.t()).realize().unwrap();
+        (a.detach() * 2.0).matmul(&bt.t()).tanh().realize().unwrap();
+    }
+    let (a, b) = (data([3, 5, 16, 24], d), data([5, 24, 40], d));
+    a.matmul(&b).realize().unwrap();
+    a.slice(2, 1..9).matmul(&b.flip(&[1])).realize().unwrap();
+    data([7], d).matmul(&data([7], d)).realize().unwrap();
+    data([2, 3, 7], d).matmul(&data([7], d)).realize().unwrap();
+    let x = data([12, 12], d);
+    x.matmul(&x).realize().unwrap();
+    x.matmul(&x.t()).realize().unwrap();
+    data([9, 4], d).linear(&data([6, 4], d), Some(&data([6], d))).realize().unwrap();
+}
+
+/// Every row of the table, forward and backward, whole and in columns that broadcast.
+fn elementwise(d: &Device) {
+    use wgrad::graph::Var;
+    for row in wgrad::ops::elementwise::rows() {
+        for shape in [[8, 16], [3, 7]] {
+            let leaves: Vec<Tensor> = (0..row.args.len()).map(|_| leaf(shape, d)).collect();
+            let column = leaf([shape[0], 1], d);
+            let mut vars: Vec<Var> = leaves.iter().map(Tensor::node).collect();
+            for (v, (low, _)) in vars[row.tensors..].iter_mut().zip(&row.domain[row.tensors..]) {
+                *v = v.scalar_like(*low);
+            }
+            if row.tensors > 1 {
+                vars[1] = column.node();
+            }
+            let y = vars[0].elementwise(row.name, &vars[1..].iter().collect::<Vec<_>>());
+            let y = Tensor::from_var(y, d);
+            y.check().unwrap_or_else(|e| panic!("{}: {e}", row.name));
+            if row.derivative.is_some() {
+                let loss = (&y * &y).sum();
+                loss.backward().unwrap_or_else(|e| panic!("{}: {e}", row.name));
+                let first = &leaves[usize::from(row.name == "where_")];
+                if let Ok(second) = wgrad::autograd::grad(&[&y.sum()], &[first], true) {
+                    second[0].realize().unwrap();
+                }
+            }
+            d.sync().unwrap_or_else(|e| panic!("{}: {e}", row.name));
+        }
+    }
+    let n = Tensor::from_slice(&[1i32, 2, 3, 4, 5], [5], d);
+    for z in [&n + &n, &n * 3.0, &n / 2.0, n.maximum(2), n.eq(2), -&n, n.abs(), n.to_dtype(DType::Bool)] {
+        z.realize().unwrap();
+    }
+}
+
+fn random(d: &Device) {
+    for z in [
+        Tensor::rand([33], d),
+        Tensor::randn([4, 5], d).t() + 1.0,
+        Tensor::uniform([7], -1.0, 1.0, d) * 2.0,
+        Tensor::randint([9], 0, 5, d),
+        Tensor::bernoulli([8, 8], 0.5, d) * Tensor::rand([8, 8], d),
+        Tensor::arange(0.0, 10.0, 0.5, d).reshape([4, 5]).t() * 2.0,
+        Tensor::linspace(0.0, 1.0, 7, d),
+    ] {
+        z.realize().unwrap();
+    }
+}
+
+/// Softmax, losses and indexing.
+fn networks(d: &Device) {
+    use wgrad::nn::loss;
+    for shape in [[64, 10], [3, 5000], [7, 20_000]] {
+        let x = leaf(shape, d);
+        let targets = Tensor::from_slice(&vec![1i32; shape[0]], [shape[0]], d);
+        let index = Tensor::from_slice(&vec![1i32; shape[0] * 2], [shape[0], 2], d);
+        for y in [
+            x.softmax(1).square().mean(),
+            x.log_softmax(1).square().mean(),
+            x.softmax(0).square().mean(),
+            loss::cross_entropy(&x, &targets),
+            loss::multi_margin(&x, &targets, 1.0),
+            x.gather(1, &index).square().sum(),
+            x.index_select(0, &index.select(1, 0)).square().sum(),
+            Tensor::embedding(&x, &index).square().sum(),
+            x.scatter_add(1, &index, &data([shape[0], 2], d)).square().sum(),
+            x.scatter(1, &index, &data([shape[0], 2], d)).square().sum(),
+        ] {
+            y.backward().unwrap();
+            d.sync().unwrap();
+        }
+        // So many sources that they are added in several stages.
+        let long = Tensor::from_slice(&vec![1i32; 100_000], [1, 100_000], d);
+        data([1, 5], d).scatter_add(1, &long, &data([1, 100_000], d)).realize().unwrap();
+        targets.one_hot(4).realize().unwrap();
+        x.tril(0).realize().unwrap();
+    }
+}
+
+/// A network of three layers and its loss.
+pub fn mlp_step(optimizer: &mut dyn Optimizer, x: &Tensor, y: &Tensor) {
+    let p = optimizer.parameters().to_vec();
+    let h = (x.matmul(&p[0]) + &p[1]).relu();
+    let h = (h.matmul(&p[2]) + &p[3]).tanh();
+    let loss = (h.matmul(&p[4]) + &p[5] - y).square().mean();
+    optimizer.zero_grad();
+    loss.backward().unwrap();
+    optimizer.step().unwrap();
+}
+
+pub fn mlp_parameters(d: &Device) -> Vec<Tensor> {
+    [vec![64, 128], vec![128], vec![128, 64], vec![64], vec![64, 10], vec![10]]
+        .iter()
+        .map(|s| leaf(s.as_slice(), d))
+        .collect()
+}
+
+fn training(d: &Device) {
+    let mut optimizers: Vec<Box<dyn Optimizer>> = vec![
+        Box::new(Sgd::new(mlp_parameters(d), 0.1)),
+        Box::new(Sgd::new(mlp_parameters(d), 0.1).momentum(0.9).nesterov(true).weight_decay(1e-4)),
+        Box::new(Adam::new(mlp_parameters(d), 0.1).weight_decay(1e-4)),
+        Box::new(AdamW::new(mlp_parameters(d), 0.1)),
+    ];
+    for (n, optimizer) in [32, 31, 8, 1].into_iter().zip(&mut optimizers) {
+        let (x, y) = (data([n, 64], d), data([n, 10], d));
+        mlp_step(&mut **optimizer, &x, &y);
+        mlp_step(&mut **optimizer, &x, &y);
+    }
+}

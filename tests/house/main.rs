@@ -1,0 +1,6 @@
+//! The house rules, tested without any device: floors, shaders on disk, and plans.
+
+mod floors;
+mod graphs;
+mod plans;
+mod shaders;

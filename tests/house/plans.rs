@@ -1,0 +1,164 @@
+//! Known graphs become the kernels that they should.
+
+use wgrad::PlanSummary;
+use wgrad::optim::{Adam, Sgd};
+use wgrad::{Device, Tensor};
+
+use crate::graphs::{adapters, data, leaf, mlp_parameters, mlp_step};
+
+fn software() -> Device {
+    Device::null(adapters()[3].1.clone(), true)
+}
+
+/// Devices of every kind, fusing.
+fn devices() -> Vec<(&'static str, Device)> {
+    adapters().into_iter().map(|(name, caps)| (name, Device::null(caps, true))).collect()
+}
+
+/// The kernels that computing `t` takes.
+fn kernels(t: &Tensor) -> Vec<String> {
+    let before = t.device().planned().len();
+    t.realize().unwrap();
+    t.device().planned()[before..].iter().flat_map(|p| p.kernels.clone()).collect()
+}
+
+#[track_caller]
+fn assert_kernels(t: &Tensor, count: usize) {
+    let found = kernels(t);
+    assert_eq!(found.len(), count, "{found:?}");
+}
+
+#[test]
+fn elementwise_chains_are_one_kernel() {
+    for (_, d) in devices() {
+        let x = data([64, 64], &d);
+        let (a, b, c) = (data([64], &d), data([64, 1], &d), data([64, 64], &d));
+        assert_kernels(&((&x * &a + &b).relu() * &c + &x), 1);
+        assert_kernels(&(x.t().flip(&[0]) * 2.0 + x.slice(0, 3..4)), 1);
+        assert_kernels(&(&x * 1.5).t().reshape([8, 512]).tanh(), 2);
+    }
+}
+
+#[test]
+fn several_outputs_share_one_kernel() {
+    let d = software();
+    let x = data([64, 64], &d);
+    let a = x.tanh();
+    let b = &a * 2.0 + 1.0;
+    let c = (&a + &b).sigmoid();
+    d.sync().unwrap();
+    let plans = d.planned();
+    assert_eq!(plans.last().unwrap().kernels.len(), 1, "{:?}", plans.last().unwrap().kernels);
+    drop((a, b, c));
+}
+
+#[test]
+fn reductions_take_producers_and_consumers() {
+    let d = software();
+    let (x, y) = (data([32, 50], &d), data([32, 50], &d));
+    // Bound first: temporaries of the statement that asks for the kernels would count as held.
+    let squares = (&x - &y).square().sum();
+    assert_kernels(&squares, 1);
+    let logs = (&x * 2.0).exp().sum_dims(&[1], true).log() + 1.0;
+    assert_kernels(&logs, 1);
+    // Mean, then the subtraction.
+    let centred = &x - x.mean_dims(&[1], true);
+    assert_kernels(&centred, 2);
+    let variance = x.var_dims(&[1], 1.0, false);
+    assert_kernels(&variance, 2);
+    // A long reduction takes two stages.
+    let long = data([1 << 20], &d);
+    let squares = (&long * &long).sum();
+    assert_kernels(&squares, 2);
+}
+
+#[test]
+fn matmul_takes_bias_and_activation() {
+    for (name, d) in devices() {
+        let (x, w, b) = (data([64, 128], &d), data([128, 96], &d), data([96], &d));
+        let found = kernels(&(x.matmul(&w) + &b).relu());
+        assert!(found.iter().all(|k| k.starts_with("matmul")), "{name}: {found:?}");
+        let plain = kernels(&x.matmul(&w));
+        assert_eq!(found.len(), plain.len(), "{name}: {found:?} against {plain:?}");
+        // Transposes are walks, not copies.
+        let t = kernels(&w.t().matmul(&x.t()));
+        assert!(t.iter().all(|k| k.starts_with("matmul")), "{name}: {t:?}");
+    }
+}
+
+/// The plans of one steady step.
+fn steady(d: &Device, mut step: impl FnMut()) -> Vec<PlanSummary> {
+    step();
+    step();
+    let before = d.planned().len();
+    step();
+    d.planned().split_off(before)
+}
+
+#[test]
+fn a_step_of_two_layer_net() {
+    for (name, d) in devices() {
+        let (x, y) = (data([64, 1000], &d), data([64, 10], &d));
+        let (w1, w2) = (leaf([1000, 100], &d), leaf([100, 10], &d));
+        let mut optimizer = Sgd::new(vec![w1.clone(), w2.clone()], 1e-6);
+        let plans = steady(&d, || {
+            let loss = (x.matmul(&w1).relu().matmul(&w2) - &y).square().sum();
+            optimizer.zero_grad();
+            loss.backward().unwrap();
+            optimizer.step().unwrap();
+        });
+        let [plan] = plans.as_slice() else { panic!("{name}: {} submits a step", plans.len()) };
+        println!("two_layer_net, {name}: {} dispatches {:?}", plan.kernels.len(), plan.kernels);
+        println!("  workspace {} bytes, lower bound {}", plan.workspace, plan.lower_bound);
+        assert!(plan.kernels.len() <= 10, "{name}: {:?}", plan.kernels);
+    }
+}
+
+#[test]
+fn a_step_of_an_mlp_with_adam() {
+    for (name, d) in devices() {
+        let (x, y) = (data([256, 64], &d), data([256, 10], &d));
+        let mut optimizer = Adam::new(mlp_parameters(&d), 1e-3);
+        let plans = steady(&d, || mlp_step(&mut optimizer, &x, &y));
+        let [plan] = plans.as_slice() else { panic!("{name}: {} submits a step", plans.len()) };
+        println!("mlp with adam, {name}: {} dispatches {:?}", plan.kernels.len(), plan.kernels);
+        println!("  workspace {} bytes, lower bound {}", plan.workspace, plan.lower_bound);
+        assert!(plan.workspace as f64 <= plan.lower_bound as f64 * 1.05 + 4096.0, "{name}: {plan:?}");
+        assert!(plan.kernels.len() <= 24, "{name}: {:?}", plan.kernels);
+    }
+}
+
+#[test]
+fn an_update_is_one_kernel_a_parameter() {
+    let d = software();
+    let w = leaf([100, 30], &d);
+    let mut optimizer = Adam::new(vec![w.clone()], 1e-3);
+    let g = data([100, 30], &d);
+    let plans = steady(&d, || {
+        w.set_grad(Some(&g));
+        optimizer.step().unwrap();
+    });
+    assert_eq!(plans.iter().map(|p| p.kernels.len()).sum::<usize>(), 1, "{plans:?}");
+}
+
+#[test]
+fn without_fusion_each_op_is_a_kernel() {
+    let d = Device::null(adapters()[3].1.clone(), false);
+    let (x, a) = (data([16, 16], &d), data([16], &d));
+    assert_kernels(&((&x * &a + 1.0).relu() - &x).sum(), 5);
+}
+
+/// Values are computed once however many graphs read them, and an unread graph is not planned at all.
+#[test]
+fn only_what_is_held_is_computed() {
+    let d = software();
+    let x = data([512, 512], &d);
+    let dropped = x.matmul(&x).relu();
+    drop(dropped);
+    let kept = &x + 1.0;
+    d.sync().unwrap();
+    let plans = d.planned();
+    assert_eq!(plans.len(), 1);
+    assert_eq!(plans[0].kernels.len(), 1, "{:?}", plans[0].kernels);
+    assert_kernels(&kept, 0);
+}

@@ -1,0 +1,132 @@
+//! Shader files validate alone, are all used, and every kernel of a broad sample of graphs validates, keeps to what each
+//! WebGPU device binds, and translates to the languages of Vulkan, Metal and Direct3D.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use wgrad::Device;
+
+use crate::graphs::{adapters, plan_all};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders")
+}
+
+/// Shader files as (path below `shaders`, text).
+fn files() -> Vec<(String, String)> {
+    let mut out = Vec::new();
+    let mut folders = vec![folder()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(self::folder()).unwrap().to_string_lossy().replace('\\', "/");
+                out.push((name, fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    out.sort();
+    assert!(out.len() > 60);
+    out
+}
+
+fn validate(text: &str) -> Result<(naga::Module, ModuleInfo), String> {
+    let module = naga::front::wgsl::parse_str(text).map_err(|e| e.emit_to_string(text))?;
+    let info = Validator::new(ValidationFlags::all(), Capabilities::SUBGROUP)
+        .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
+        .subgroup_operations(naga::valid::SubgroupOperationSet::all())
+        .validate(&module)
+        .map_err(|e| e.emit_to_string(text))?;
+    Ok((module, info))
+}
+
+/// Translates to SPIR-V, MSL and HLSL.
+fn translate(text: &str) -> Result<(), String> {
+    let (module, info) = validate(text)?;
+    let spirv = naga::back::spv::Options { lang_version: (1, 3), ..Default::default() };
+    naga::back::spv::write_vec(&module, &info, &spirv, None).map_err(|e| format!("SPIR-V: {e}"))?;
+    let msl = naga::back::msl::Options { lang_version: (2, 4), fake_missing_bindings: true, ..Default::default() };
+    naga::back::msl::write_string(&module, &info, &msl, &Default::default()).map_err(|e| format!("MSL: {e}"))?;
+    let hlsl = naga::back::hlsl::Options {
+        fake_missing_bindings: true,
+        shader_model: naga::back::hlsl::ShaderModel::V6_0,
+        ..Default::default()
+    };
+    let mut out = String::new();
+    let pipeline = naga::back::hlsl::PipelineOptions::default();
+    naga::back::hlsl::Writer::new(&mut out, &hlsl, &pipeline)
+        .write(&module, &info, None)
+        .map_err(|e| format!("HLSL: {e}"))?;
+    Ok(())
+}
+
+#[test]
+fn the_prelude_and_elementwise_files_validate_alone() {
+    let prelude = fs::read_to_string(folder().join("prelude.wgsl")).unwrap();
+    validate(&prelude).unwrap();
+    let mut checked = 0;
+    for (name, text) in files() {
+        if name.starts_with("elementwise/") {
+            validate(&format!("{prelude}\n{text}")).unwrap_or_else(|e| panic!("{name}: {e}"));
+            checked += 1;
+        }
+    }
+    assert!(checked > 60);
+}
+
+#[test]
+fn broken_shaders_are_caught() {
+    assert!(translate("@compute @workgroup_size(1) fn main() { let x: f32 = 1u; }").is_err());
+    assert!(validate("fn f() -> f32 { return y; }").is_err());
+    translate("@compute @workgroup_size(1) fn main() { }").unwrap();
+}
+
+/// Distinct kernels of the sample on every kind of adapter, fused and not: text to name and adapter.
+fn sample() -> HashMap<String, String> {
+    let mut kernels = HashMap::new();
+    for (adapter, caps) in adapters() {
+        for fuse in [true, false] {
+            let device = Device::null(caps.clone(), fuse);
+            plan_all(&device);
+            for plan in device.planned() {
+                for (name, text) in plan.kernels.iter().zip(plan.shaders) {
+                    kernels.entry(text).or_insert_with(|| format!("{name} on {adapter}"));
+                }
+            }
+        }
+    }
+    kernels
+}
+
+#[test]
+fn every_kernel_translates_and_keeps_to_the_limits() {
+    let kernels = sample();
+    println!("{} distinct kernels", kernels.len());
+    assert!(kernels.len() > 300);
+    let files = files();
+    let mut unused: HashMap<&str, Vec<String>> = files.iter().map(|(name, text)| (name.as_str(), code(text))).collect();
+    for (text, name) in &kernels {
+        translate(text).unwrap_or_else(|e| panic!("{name}: {e}\n{text}"));
+        let buffers = text.matches("var<storage").count();
+        assert!(buffers <= 8, "{name} binds {buffers} storage buffers:\n{text}");
+        let lines: std::collections::HashSet<&str> = text.lines().map(str::trim).collect();
+        unused.retain(|_, code| !code.iter().all(|line| lines.contains(line.as_str())));
+    }
+    // The yardstick of benchmarks, and its stores.
+    for name in ["naive", "store_one", "partial_one"] {
+        unused.remove(format!("matmul/{name}.wgsl").as_str());
+    }
+    let mut unused: Vec<&str> = unused.into_keys().collect();
+    unused.sort_unstable();
+    assert!(unused.is_empty(), "no kernel of the sample uses {unused:?}: dead files, or gaps in the sample");
+}
+
+/// The lines of a file that the compiler sees.
+fn code(text: &str) -> Vec<String> {
+    let strip = |line: &str| line.trim().to_owned();
+    text.lines().map(strip).filter(|l| !l.is_empty() && !l.starts_with("//") && !l.starts_with("enable ")).collect()
+}
