@@ -181,7 +181,7 @@ fn access(writer: &mut Writer, layout: &Layout, space: &Space) -> Result<At> {
             };
             let flat = outer.collapsed();
             let aligned = inner.strides.iter().all(|s| s % 4 == 0);
-            let mut here = |writer: &mut Writer, c: usize| -> Result<String> {
+            let here = |writer: &mut Writer, c: usize| -> Result<String> {
                 let element = writer.let_(&format!("{kept} * 4u + {c}u"));
                 Ok(add(offset(writer, &flat, &element)?))
             };

@@ -93,6 +93,8 @@ impl Gpu {
     pub fn run(&self, work: &[Dispatch], params: &[u8]) -> Result<()> {
         let inner = &*self.0;
         inner.sticky.check()?;
+        #[cfg(not(target_arch = "wasm32"))]
+        self.note_thread();
         let grids = work.iter().map(|d| inner.check(d, params.len())).collect::<Result<Vec<_>>>()?;
         let mut stream = lock(&inner.stream);
         inner.reserve_arena(self, &mut stream, params.len() as u64 + 256)?;

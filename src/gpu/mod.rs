@@ -12,6 +12,8 @@
 mod bindings;
 mod device;
 mod encode;
+#[cfg(not(target_arch = "wasm32"))]
+mod exit;
 mod pipeline;
 mod pool;
 mod readback;

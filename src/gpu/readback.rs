@@ -224,6 +224,13 @@ impl Inner {
         let _ = self.poll(wgpu::PollType::Poll);
     }
 
+    /// Waits until the device has nothing to do, or for ten seconds.
+    pub(super) fn finish(&self) {
+        let timeout = Some(std::time::Duration::from_secs(10));
+        // What went wrong can no longer be told to anyone.
+        let _ = self.poll(wgpu::PollType::Wait { submission_index: None, timeout });
+    }
+
     /// Polls. wgpu panics where the driver reports a device error; that becomes the lasting error instead.
     fn poll(&self, kind: wgpu::PollType) -> Result<Result<wgpu::PollStatus, wgpu::PollError>> {
         let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.device.poll(kind)));

@@ -21,6 +21,8 @@ const CHUNK: usize = 16_384;
 #[derive(Clone, Copy)]
 struct Gather {
     dim: usize,
+    /// What the user called.
+    name: &'static str,
 }
 
 /// `y[o, k, i] = Σ_{j: index[o, j, i] = k} x[o, j, i]` along `dim`, which gets `size` elements.
@@ -63,17 +65,17 @@ fn checked(op: &str, index: &Array, bound: usize) -> Result<Vec<usize>> {
 
 impl Op for Gather {
     fn name(&self) -> &str {
-        "gather"
+        self.name
     }
 
     fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
         let (x, index) = (inputs[0], inputs[1]);
-        expect_index("gather", index)?;
-        check_dim("gather", &x.shape, self.dim)?;
+        expect_index(self.name, index)?;
+        check_dim(self.name, &x.shape, self.dim)?;
         let same_rank = index.shape.rank() == x.shape.rank();
         if !same_rank || with_dim(&index.shape, self.dim, x.shape[self.dim]) != x.shape {
             let detail = format!("the index must match the tensor in every dim but {}", self.dim);
-            return Err(Error::shape("gather", detail, &[&x.shape, &index.shape]));
+            return Err(Error::shape(self.name, detail, &[&x.shape, &index.shape]));
         }
         Ok(Meta { shape: index.shape.clone(), dtype: x.dtype })
     }
@@ -88,7 +90,7 @@ impl Op for Gather {
 
     fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
         let (from, to) = (around(&inputs[0].shape(), self.dim), around(&output.shape, self.dim));
-        let index = checked("gather", inputs[1], from.size)?;
+        let index = checked(self.name, inputs[1], from.size)?;
         let place = |(p, k): (usize, usize)| {
             let o = p / to.inner / to.size;
             (o * from.size + k) * from.inner + p % to.inner
@@ -145,7 +147,7 @@ impl Op for ScatterSum {
     }
 
     fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
-        Ok(vec![Some(Var::apply(Gather { dim: self.dim }, &[cx.dy, &cx.inputs[1]])), None])
+        Ok(vec![Some(Var::apply(Gather { dim: self.dim, name: "gather" }, &[cx.dy, &cx.inputs[1]])), None])
     }
 }
 
@@ -309,29 +311,34 @@ impl Var {
                 }
             }
         }
-        Var::apply(Gather { dim }, &[&x, index])
+        Var::apply(Gather { dim, name: "gather" }, &[&x, index])
     }
 
     /// The slices at the given indices (rank 1) along `dim`.
     #[track_caller]
     pub fn index_select(&self, dim: usize, index: &Var) -> Var {
+        self.select_at("index_select", dim, index)
+    }
+
+    #[track_caller]
+    fn select_at(&self, name: &'static str, dim: usize, index: &Var) -> Var {
         if let Some(failed) = poisoned(&[self, index]) {
             return failed;
         }
-        if let Err(error) = check_dim("index_select", self.shape(), dim) {
+        if let Err(error) = check_dim(name, self.shape(), dim) {
             return self.fail(error);
         }
         if index.shape().rank() != 1 {
             let detail = "the index must have one dim";
-            return self.fail(Error::shape("index_select", detail, &[self.shape(), index.shape()]));
+            return self.fail(Error::shape(name, detail, &[self.shape(), index.shape()]));
         }
-        if let Err(error) = expect_index("index_select", index.meta()) {
+        if let Err(error) = expect_index(name, index.meta()) {
             return self.fail(error);
         }
         let len = index.shape()[0];
         let along: Shape = (0..self.shape().rank()).map(|d| if d == dim { len } else { 1 }).collect();
         let full = with_dim(self.shape(), dim, len);
-        Var::apply(Gather { dim }, &[self, &index.reshape(&along).expand(&full)])
+        Var::apply(Gather { dim, name }, &[self, &index.reshape(&along).expand(&full)])
     }
 
     /// Rows of this `[n, d]` at indices of any shape.
@@ -343,7 +350,7 @@ impl Var {
         if self.shape().rank() != 2 {
             return self.fail(Error::shape("embedding", "the weight must be [n, d]", &[self.shape(), index.shape()]));
         }
-        let rows = self.index_select(0, &index.reshape(&Shape::from([index.shape().numel()])));
+        let rows = self.select_at("embedding", 0, &index.reshape(&Shape::from([index.shape().numel()])));
         let out: Shape = index.shape().iter().copied().chain([self.shape()[1]]).collect();
         if rows.0.error.is_some() { rows } else { rows.reshape(&out) }
     }

@@ -118,3 +118,27 @@ fn running_out_of_memory_is_an_error_and_the_device_goes_on() {
     (&x * &x).sum().backward().unwrap();
     assert_eq!(x.grad().unwrap().to_vec::<f32>().unwrap(), [2.0; 16]);
 }
+
+#[test]
+fn elementwise_ops_run_over_windows_of_large_buffers() {
+    let device = Device::gpu_with(true, |caps| caps.max_binding = 4096).unwrap_or_else(|error| panic!("{error}"));
+    let n = 5003;
+    let (x, y) = (Tensor::arange(0.0, n as f32, 1.0, &device), Tensor::rand([n], &device));
+    x.realize().unwrap();
+    y.realize().unwrap();
+    let before = device.stats().dispatches;
+    let z = (&x * 2.0 + &y).relu().to_vec::<f32>().unwrap();
+    assert!(device.stats().dispatches - before >= 5);
+    let (x, y) = (x.to_vec::<f32>().unwrap(), y.to_vec::<f32>().unwrap());
+    for i in 0..n {
+        assert_eq!((x[i], z[i]), (i as f32, x[i] * 2.0 + y[i]));
+    }
+    // Broadcast operands are indexed from the start of the tensor, not of the window.
+    let row = Tensor::arange(0.0, 7.0, 1.0, &device);
+    let grid = (Tensor::zeros([900, 7], &device) + &row).to_vec::<f32>().unwrap();
+    assert!(grid.iter().enumerate().all(|(i, &v)| v == (i % 7) as f32));
+    // What cannot be cut into windows says so.
+    let large = Tensor::ones([n, 2], &device).contiguous();
+    let error = (large.t() + 1.0).realize().unwrap_err().to_string();
+    assert!(error.contains("4096") && error.contains(file!()), "{error}");
+}

@@ -10,3 +10,4 @@ mod movement;
 mod random;
 mod reduce;
 mod special;
+mod structured;
