@@ -14,8 +14,14 @@ struct Busy(RefCell<Vec<Weak<Inner>>>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        for inner in self.0.get_mut().drain(..).filter_map(|weak| weak.upgrade()) {
-            inner.finish();
+        let devices: Vec<Arc<Inner>> = self.0.get_mut().drain(..).filter_map(|weak| weak.upgrade()).collect();
+        if devices.is_empty() {
+            return;
+        }
+        // Polling uses thread-local values of wgpu's, which may be gone here already; a fresh thread has its own.
+        let waiter = std::thread::Builder::new().spawn(move || devices.iter().for_each(|inner| inner.finish()));
+        if let Ok(waiter) = waiter {
+            let _ = waiter.join();
         }
     }
 }

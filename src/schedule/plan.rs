@@ -167,21 +167,15 @@ fn check_binding_sizes(
     group: &crate::schedule::group::Group,
 ) -> Result<()> {
     for (i, bound) in bounds.iter().enumerate() {
-        if windows.get(i).is_some_and(Option::is_some) {
-            continue;
-        }
+        let in_windows = windows.get(i).is_some_and(Option::is_some);
+        let limit = if in_windows { caps.max_buffer } else { caps.max_binding };
         let bytes = match bound {
             Key::Source(source) => snap.var(*source).meta().bytes(),
             Key::Scratch(_, k) => scratch[*k],
         };
-        if bytes > caps.max_binding {
+        if bytes > limit {
             let node = &snap.nodes[group.members[0]].0;
-            return Err(Error::TooLarge {
-                op: node.op.name().into(),
-                bytes,
-                limit: caps.max_binding,
-                at: node.at.into(),
-            });
+            return Err(Error::TooLarge { op: node.op.name().into(), bytes, limit, at: node.at.into() });
         }
     }
     Ok(())
