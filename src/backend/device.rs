@@ -395,6 +395,10 @@ impl Default for Device {
                 };
                 opened.unwrap_or_else(|error| {
                     log::warn!("using the CPU reference: {error}");
+                    if env::get().device.is_some() {
+                        // Somebody asked for a device by name; a log that may be off is too quiet an answer.
+                        eprintln!("wgrad: WGRAD_DEVICE: {error}; using the CPU reference");
+                    }
                     Device::cpu()
                 })
             })

@@ -45,9 +45,40 @@ impl Var {
         if var.0.error.is_some() {
             return var;
         }
-        // The root's slope is infinite at 0, so the root is kept away from there.
-        let equal = var.eq(&var.scalar_like(0.0));
-        equal.where_(&var.scalar_like(0.0), &equal.where_(&var.scalar_like(1.0), &var).sqrt())
+        var.away_from_zero(Var::sqrt)
+    }
+
+    /// `root` of a value that is not negative, 0 with gradient 0 at 0, where the slope of the root is infinite.
+    fn away_from_zero(&self, root: impl FnOnce(&Var) -> Var) -> Var {
+        let zero = self.eq(&self.scalar_like(0.0));
+        zero.where_(&self.scalar_like(0.0), &root(&zero.where_(&self.scalar_like(1.0), self)))
+    }
+
+    /// The p-norm `(Σ |x|^p)^(1/p)` over `dims`; the largest or smallest `|x|` for p = ±∞, the number of elements other than 0
+    /// for p = 0. The gradient at 0 is 0. Floats only (else [`Error::DType`]).
+    #[track_caller]
+    pub fn norm(&self, p: f64, dims: &[usize], keepdim: bool) -> Var {
+        if let Err(error) = self.reduced("norm", dims) {
+            return self.fail(error);
+        }
+        if p.is_nan() {
+            return self.fail(Error::argument("norm", "the order p is not a number"));
+        }
+        let size = self.abs();
+        match p {
+            f64::INFINITY => size.max(dims, keepdim),
+            f64::NEG_INFINITY => size.min(dims, keepdim),
+            0.0 => self.ne(&self.scalar_like(0.0)).cast(self.dtype()).sum(dims, keepdim),
+            1.0 => size.sum(dims, keepdim),
+            2.0 => {
+                let sum = self.square().sum(dims, keepdim);
+                if sum.0.error.is_some() { sum } else { sum.away_from_zero(Var::sqrt) }
+            }
+            p => {
+                let sum = size.away_from_zero(|x| x.powf(p)).sum(dims, keepdim);
+                if sum.0.error.is_some() { sum } else { sum.away_from_zero(|x| x.powf(1.0 / p)) }
+            }
+        }
     }
 
     /// log Σ exp(x) over `dims`, computed as m + log Σ exp(x − m) with the largest element m, so that nothing overflows;

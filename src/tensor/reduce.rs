@@ -102,6 +102,20 @@ impl Tensor {
         })
     }
 
+    /// The p-norm of all elements, `(Σ |x|^p)^(1/p)`; the largest `|x|` for `f32::INFINITY`. The gradient at 0 is 0.
+    #[track_caller]
+    pub fn norm(&self, p: f32) -> Tensor {
+        self.build(Location::caller(), |v| Ok(v.norm(f64::from(p), &all_dims(v), false)))
+    }
+
+    /// The p-norm over `dims`; with `keepdim` they stay with size 1.
+    #[track_caller]
+    pub fn norm_dims(&self, p: f32, dims: &[isize], keepdim: bool) -> Tensor {
+        self.build(Location::caller(), |v| {
+            Ok(v.norm(f64::from(p), &v.shape().dims_sorted("norm", dims)?, keepdim))
+        })
+    }
+
     /// Index (u32) of the first largest element along `dim`. NaN counts as largest.
     ///
     /// ```

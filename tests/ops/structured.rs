@@ -69,6 +69,10 @@ const CASES: &[Case] = cases! {
     prod_all [[2, 3]] |x| x[0].prod();
     max [[3, 5]] |x| x[0].max_dims(&[1], false);
     min [[3, 5]] |x| x[0].min_dims(&[0], true);
+    norm [[3, 5]] |x| x[0].norm_dims(2.0, &[1], false);
+    norm_one [[3, 5]] |x| x[0].norm_dims(1.0, &[0], true);
+    norm_three [[3, 5]] |x| x[0].norm(3.0);
+    norm_largest [[3, 5]] |x| x[0].norm_dims(f32::INFINITY, &[1], false);
     var [[3, 5]] |x| x[0].var_dims(&[1], 1.0, false);
     logsumexp [[3, 5]] |x| x[0].logsumexp_dims(&[0], false);
     matmul [[3, 4], [4, 2]] |x| x[0].matmul(&x[1]);
@@ -228,4 +232,17 @@ fn bad_targets_are_noticed_by_the_gradient_alone() {
         let got = step();
         assert!(matches!(got, Err(Error::IndexOutOfRange { index: 7, bound: 3, .. })), "{got:?}");
     }
+}
+
+#[test]
+fn norms_have_gradient_zero_at_zero() -> wgrad::Result<()> {
+    for device in devices() {
+        for p in [1.0, 2.0, 3.5, f32::INFINITY] {
+            let x = Tensor::zeros([3], &device).requires_grad();
+            let norm = x.norm(p);
+            assert_eq!(norm.item::<f32>()?, 0.0);
+            assert_eq!(grad(&[&norm], &[&x], false)?[0].to_vec::<f32>()?, [0.0; 3], "p = {p}");
+        }
+    }
+    Ok(())
 }
