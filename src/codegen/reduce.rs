@@ -15,9 +15,9 @@ use crate::codegen::expr::{self, Quads, Space, Value};
 use crate::codegen::writer::Writer;
 use crate::codegen::{Bound, Call, Calls, ParamSource, elementwise, word, workgroup_size};
 use crate::dtype::DType;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::kernel::{Combine, Reduce};
-use crate::schedule::group::{Body, Group};
+use crate::schedule::group::{Body, Group, Leaf, What};
 use crate::schedule::snapshot::{Snapshot, Source};
 
 /// Loop turns of one invocation; some drivers end loops silently after 65,535.
@@ -78,6 +78,28 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps, parts: Parts) -> Re
     let mut length = if quads == Quads::Reduced { length / 4 } else { length };
     let mut input = Input::Producers { parts: &parts };
     let mut row_major = reduces_innermost;
+    if let Some(window) = window(group, snap, caps, &parts)? {
+        let all: usize = shape.numel();
+        length = 0;
+        for start in (0..all).step_by(window) {
+            let count = window.min(all - start);
+            let quads = if count.is_multiple_of(4) && !is_arg { Quads::Reduced } else { Quads::None };
+            let part = if quads == Quads::Reduced { count / 4 } else { count };
+            let chunks = chunks(1, part, true, caps);
+            let input = Input::Producers { parts: &parts };
+            let stage =
+                Stage { input, quads, outputs: 1, length: part, chunks, blocked: caps.software, row_major: true };
+            let mut call = stage.partial(snap, caps, &parts, dtype, (0, 1), Some(length), (count * 4) as u64)?;
+            let range = (start as u64 * 4, (count as u64 * 4).next_multiple_of(16));
+            call.windows = call.bound.iter().map(|b| matches!(b, Bound::Source(_)).then_some(range)).collect();
+            calls.push(call);
+            length += chunks;
+        }
+        scratch.push(length as u64 * 4);
+        input = Input::Partials { values: 0, indices: 1, row_major: true };
+        quads = Quads::None;
+        row_major = true;
+    }
     loop {
         let chunks = chunks(outputs, length, row_major, caps);
         let stage = Stage { input, quads, outputs, length, chunks, blocked: caps.software, row_major };
@@ -92,7 +114,7 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps, parts: Parts) -> Re
         if is_arg {
             scratch.push((outputs * chunks * 4) as u64);
         }
-        calls.push(stage.partial(snap, caps, &parts, dtype, (values, indices), work)?);
+        calls.push(stage.partial(snap, caps, &parts, dtype, (values, indices), None, work)?);
         input = Input::Partials { values, indices, row_major };
         length = chunks;
         row_major = true;
@@ -100,6 +122,28 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps, parts: Parts) -> Re
             quads = Quads::None;
         }
     }
+}
+
+/// Elements of the windows that a reduction of everything runs over where a buffer is larger than a binding may be.
+///
+/// # Errors
+/// [`Error::TooLarge`] where windows cannot do it: some dims are kept, the input is not walked from start to end, or indices
+/// count.
+fn window(group: &Group, snap: &Snapshot, caps: &Caps, parts: &Parts) -> Result<Option<usize>> {
+    let body = parts.body;
+    let bytes = |leaf: &Leaf| snap.var(leaf.source).meta().bytes();
+    let largest = body.leaves.iter().map(bytes).max().unwrap_or(0);
+    if largest <= caps.max_binding {
+        return Ok(None);
+    }
+    let counts = matches!(parts.reduce.combine, Combine::ArgMax | Combine::ArgMin)
+        || body.code.iter().any(|inst| matches!(inst.what, What::Index(_)));
+    if group.numel != 1 || counts || !body.leaves.iter().all(|leaf| expr::is_flat(&leaf.layout)) {
+        let op = snap.nodes[parts.node].0.op.name().into();
+        return Err(Error::TooLarge { op, bytes: largest, limit: caps.max_binding, at: Default::default() });
+    }
+    // A multiple of what the start of a binding must be aligned to.
+    Ok(Some((caps.max_binding / 256 * 64) as usize))
 }
 
 /// Whether every load can take four reduced elements at a time or is the same for all of them.
@@ -233,6 +277,8 @@ impl Stage<'_> {
         Ok(())
     }
 
+    /// The kernel of a stage that leaves partial results, from place `first` of the scratch buffers on where that is given.
+    #[allow(clippy::too_many_arguments)]
     fn partial(
         &self,
         snap: &Snapshot,
@@ -240,18 +286,23 @@ impl Stage<'_> {
         parts: &Parts,
         dtype: DType,
         (values, indices): (usize, usize),
+        first: Option<usize>,
         work: u64,
     ) -> Result<Call> {
         let mut writer = Writer::default();
         let threads = word(self.outputs * self.chunks)?;
         let limit = writer.named_param("threads", "u32", ParamSource::Const(threads));
+        let mut place = "thread".to_owned();
+        if let Some(first) = first {
+            place = format!("{} + thread", writer.constant(word(first)?));
+        }
         self.combine(&mut writer, parts.reduce.combine, dtype)?;
         let vec4 = self.quads == Quads::Kept;
         let value = Value { name: "result".into(), dtype, vec4 };
-        expr::store(&mut writer, Bound::Scratch(values), "thread", &value, vec4);
+        expr::store(&mut writer, Bound::Scratch(values), &place, &value, vec4);
         if matches!(parts.reduce.combine, Combine::ArgMax | Combine::ArgMin) {
             let index = Value { name: "acc_index".into(), dtype: DType::U32, vec4: false };
-            expr::store(&mut writer, Bound::Scratch(indices), "thread", &index, false);
+            expr::store(&mut writer, Bound::Scratch(indices), &place, &index, false);
         }
         let size = workgroup_size(caps).min(64);
         let name = format!("{}_partial", snap.nodes[parts.node].0.op.name());

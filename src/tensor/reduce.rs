@@ -111,9 +111,7 @@ impl Tensor {
     /// The p-norm over `dims`; with `keepdim` they stay with size 1.
     #[track_caller]
     pub fn norm_dims(&self, p: f32, dims: &[isize], keepdim: bool) -> Tensor {
-        self.build(Location::caller(), |v| {
-            Ok(v.norm(f64::from(p), &v.shape().dims_sorted("norm", dims)?, keepdim))
-        })
+        self.build(Location::caller(), |v| Ok(v.norm(f64::from(p), &v.shape().dims_sorted("norm", dims)?, keepdim)))
     }
 
     /// Index (u32) of the first largest element along `dim`. NaN counts as largest.

@@ -137,7 +137,16 @@ fn elementwise_ops_run_over_windows_of_large_buffers() {
     let row = Tensor::arange(0.0, 7.0, 1.0, &device);
     let grid = (Tensor::zeros([900, 7], &device) + &row).to_vec::<f32>().unwrap();
     assert!(grid.iter().enumerate().all(|(i, &v)| v == (i % 7) as f32));
+    // Reductions of everything, with a fused producer; the windows end unevenly.
+    let wide = Tensor::arange(0.0, n as f32, 1.0, &device);
+    wide.realize().unwrap();
+    let want: f64 = (0..n).map(|i| (i as f64 - 7.0).powi(2)).sum();
+    let sum = (&wide - 7.0).square().sum().item::<f32>().unwrap();
+    assert!((f64::from(sum) - want).abs() < 1e-6 * want, "{sum} for {want}");
+    assert_eq!(wide.max().item::<f32>().unwrap(), n as f32 - 1.0);
     // What cannot be cut into windows says so.
+    let error = wide.argmax(0, false).to_vec::<u32>().unwrap_err().to_string();
+    assert!(error.contains("argmax") && error.contains("4096") && error.contains(file!()), "{error}");
     let large = Tensor::ones([n, 2], &device).contiguous();
     let error = (large.t() + 1.0).realize().unwrap_err().to_string();
     assert!(error.contains("4096") && error.contains(file!()), "{error}");
