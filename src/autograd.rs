@@ -2,3 +2,5 @@
 
 pub use crate::ops::elementwise::ElementwiseOp;
 pub use crate::tensor::autograd::{GradcheckReport, grad, grad_with, gradcheck, gradgradcheck};
+pub use crate::tensor::function::{Function, Saved};
+pub use crate::tensor::functional::{hessian, hvp, jacobian, jvp, vjp};

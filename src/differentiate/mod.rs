@@ -45,6 +45,20 @@ pub fn backward(loss: &Var, dy: Option<&Var>) -> Result<()> {
 /// # Errors
 /// [`Error::Autograd`] where an output without `dy` has several elements, or an input does not take part.
 pub fn grad(outputs: &[Var], inputs: &[Var], dys: &[Option<Var>], create_graph: bool) -> Result<Vec<Var>> {
+    let missing = |i: usize| Error::Autograd {
+        op: "grad".into(),
+        detail: format!("input {i} of shape {} does not take part in computing the outputs", inputs[i].shape()),
+        at: Default::default(),
+    };
+    let found = gradients(outputs, inputs, dys, create_graph)?;
+    found.into_iter().enumerate().map(|(i, grad)| grad.ok_or_else(|| missing(i))).collect()
+}
+
+/// [`grad`] with `None` for inputs that do not take part.
+///
+/// # Errors
+/// [`Error::Autograd`] where an output without `dy` has several elements.
+pub fn gradients(outputs: &[Var], inputs: &[Var], dys: &[Option<Var>], create_graph: bool) -> Result<Vec<Option<Var>>> {
     let mut roots = Vec::with_capacity(outputs.len());
     for (output, dy) in outputs.iter().zip(dys) {
         output.check()?;
@@ -56,16 +70,7 @@ pub fn grad(outputs: &[Var], inputs: &[Var], dys: &[Option<Var>], create_graph: 
     walk.run(&roots, |var, grad| {
         found.insert(var.0.id, grad.clone());
     })?;
-    let missing = |i: usize, input: &Var| Error::Autograd {
-        op: "grad".into(),
-        detail: format!("input {i} of shape {} does not take part in computing the outputs", input.shape()),
-        at: Default::default(),
-    };
-    inputs
-        .iter()
-        .enumerate()
-        .map(|(i, input)| found.get(&input.0.id).cloned().ok_or_else(|| missing(i, input)))
-        .collect()
+    Ok(inputs.iter().map(|input| found.get(&input.0.id).cloned()).collect())
 }
 
 /// The gradient that a walk starts from.

@@ -4,6 +4,8 @@ pub mod autograd;
 mod create;
 mod display;
 mod elementwise;
+pub mod function;
+pub mod functional;
 mod movement;
 mod network;
 mod operators;

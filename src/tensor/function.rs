@@ -1,0 +1,118 @@
+//! Custom functions: a forward and a backward pass written in tensors.
+
+use std::panic::Location;
+use std::sync::Arc;
+
+use crate::array::Array;
+use crate::backend::Device;
+use crate::error::{Error, Result};
+use crate::graph::kernel::Kernel;
+use crate::graph::{Meta, Op, Var, Vjp, no_grad, with_location};
+use crate::layout::View;
+use crate::tensor::Tensor;
+
+/// What [`Function::forward`] keeps for [`Function::backward`].
+#[derive(Default)]
+pub struct Saved {
+    tensors: Vec<Tensor>,
+}
+
+impl Saved {
+    /// Keeps a tensor.
+    pub fn save(&mut self, tensor: &Tensor) {
+        self.tensors.push(tensor.clone());
+    }
+
+    /// The tensors in the order they were kept.
+    pub fn tensors(&self) -> &[Tensor] {
+        &self.tensors
+    }
+}
+
+/// A function with a gradient of its own, as `torch.autograd.Function`. Neither pass is differentiated: what `backward` returns
+/// is the gradient.
+///
+/// ```
+/// use wgrad::{Device, Tensor, autograd::{Function, Saved}};
+///
+/// /// Rounds, and passes the gradient straight through.
+/// struct RoundThrough;
+/// impl Function for RoundThrough {
+///     fn forward(&self, _saved: &mut Saved, inputs: &[Tensor]) -> Tensor {
+///         inputs[0].round()
+///     }
+///     fn backward(&self, _saved: &Saved, dy: &Tensor) -> Vec<Option<Tensor>> {
+///         vec![Some(dy.clone())]
+///     }
+/// }
+///
+/// let x = Tensor::from_slice(&[0.4f32, 1.6], [2], &Device::default()).requires_grad();
+/// let y = RoundThrough.apply(&[&x]);
+/// (&y * &y).sum().backward()?;
+/// assert_eq!(x.grad().unwrap().to_vec::<f32>()?, [0.0, 4.0]);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+pub trait Function: Send + Sync + Sized + 'static {
+    /// Computes the output. Nothing in here is recorded for gradients.
+    fn forward(&self, saved: &mut Saved, inputs: &[Tensor]) -> Tensor;
+
+    /// The gradient of each input from that of the output; `None` where there is none.
+    fn backward(&self, saved: &Saved, dy: &Tensor) -> Vec<Option<Tensor>>;
+
+    /// Applies the function.
+    #[track_caller]
+    fn apply(self, inputs: &[&Tensor]) -> Tensor {
+        let at = Location::caller();
+        let Some(first) = inputs.first() else {
+            let device = Device::cpu();
+            let error = Error::argument("function", "no inputs were given").or_at(at);
+            return Tensor::from_var(Var::failed(error, device.context(), at), &device);
+        };
+        let device = first.device().clone();
+        let mut saved = Saved::default();
+        let owned: Vec<Tensor> = inputs.iter().map(|t| (*t).clone()).collect();
+        let output = no_grad(|| self.forward(&mut saved, &owned));
+        let op = Custom { function: self, saved, inputs: owned.len(), device: device.clone() };
+        let vars: Vec<Var> = std::iter::once(&output).chain(&owned).map(Tensor::node).collect();
+        let refs: Vec<&Var> = vars.iter().collect();
+        let var = with_location(at, || Var::apply_in(Arc::new(op), &refs, device.context()));
+        Tensor::from_var(var, &device)
+    }
+}
+
+/// The node behind an application: the output, computed already, with the inputs that its gradient goes to.
+struct Custom<F> {
+    function: F,
+    saved: Saved,
+    inputs: usize,
+    device: Device,
+}
+
+impl<F: Function> Op for Custom<F> {
+    fn name(&self) -> &str {
+        // The type's own name, without its path.
+        std::any::type_name::<F>().rsplit("::").next().unwrap_or("function")
+    }
+
+    fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
+        Ok(inputs[0].clone())
+    }
+
+    fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
+        Kernel::View(View::Identity)
+    }
+
+    fn reference(&self, inputs: &[&Array], _output: &Meta) -> Result<Array> {
+        Ok(inputs[0].clone())
+    }
+
+    fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
+        let dy = Tensor::from_var(cx.dy.clone(), &self.device);
+        let grads = no_grad(|| self.function.backward(&self.saved, &dy));
+        if grads.len() != self.inputs {
+            let detail = format!("backward returned {} gradients for {} inputs", grads.len(), self.inputs);
+            return Err(Error::Autograd { op: self.name().into(), detail, at: Default::default() });
+        }
+        Ok(std::iter::once(None).chain(grads.into_iter().map(|g| g.map(|t| t.node()))).collect())
+    }
+}
