@@ -20,6 +20,8 @@ pub struct Layout {
 pub enum View {
     /// The same index space (a new name for the same values).
     Identity,
+    /// The same index space in row-major order from offset 0: a copy where the elements lie otherwise.
+    Contiguous,
     /// Output dim `i` is input dim `self[i]`.
     Permute(SmallVec<[usize; 6]>),
     /// Dims of size 1 repeat up to the given shape; new dims stand in front.
@@ -75,6 +77,7 @@ impl Layout {
     pub fn view(&self, view: &View) -> Option<Layout> {
         match view {
             View::Identity => Some(self.clone()),
+            View::Contiguous => self.is_contiguous().then(|| self.clone()),
             View::Permute(order) => Some(Layout {
                 shape: order.iter().map(|&d| self.shape[d]).collect(),
                 strides: order.iter().map(|&d| self.strides[d]).collect(),

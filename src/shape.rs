@@ -17,9 +17,21 @@ impl Shape {
         Shape::default()
     }
 
-    /// Number of elements; 1 for a scalar.
+    /// Number of elements; 1 for a scalar. Where it does not fit `usize`, the largest one.
     pub fn numel(&self) -> usize {
-        self.0.iter().product()
+        match self.0.contains(&0) {
+            true => 0,
+            false => self.0.iter().fold(1, |p: usize, &n| p.saturating_mul(n)),
+        }
+    }
+
+    /// Number of elements, where it fits 2⁴⁸; more than that no device holds, and sums of such numbers could overflow.
+    pub fn checked_numel(&self) -> Option<usize> {
+        let fits = |n: &usize| *n <= 1 << 48;
+        // A size of 0 makes everything empty, however large the other sizes are; they must still be sizes.
+        let nonzero = self.0.iter().filter(|&&n| n != 0);
+        let product = nonzero.clone().try_fold(1usize, |p, &n| p.checked_mul(n).filter(fits))?;
+        Some(if self.0.contains(&0) { 0 } else { product })
     }
 
     /// Number of dims.

@@ -320,17 +320,19 @@ impl Device {
         let _one_at_a_time = lock(&self.inner.flushing);
         let pending: Vec<Var> = self.inner.context.take_pending().into_iter().map(Var).collect();
         let held: Vec<Var> = pending.iter().filter(|v| v.0.is_held() && !v.0.has_value()).cloned().collect();
-        let outcome = self.run(&[], &held);
-        if outcome.is_err() {
-            let nodes: Vec<_> = held.iter().map(|v| v.0.clone()).collect();
-            self.inner.context.restore_pending(&nodes);
-        }
-        outcome
+        let Err(error) = self.run(&[], &held) else { return Ok(()) };
+        // One value that cannot be computed must not hold up the others.
+        let failed = |var: &&Var| self.run(&[], std::slice::from_ref(*var)).is_err();
+        let nodes: Vec<_> = held.iter().filter(failed).map(|v| v.0.clone()).collect();
+        self.inner.context.restore_pending(&nodes);
+        if nodes.is_empty() { Ok(()) } else { Err(error) }
     }
 
     /// Flushes where many nodes were recorded without one. An error is left for the next read to meet.
     pub(crate) fn flush_if_long(&self) {
+        // Most of what a loop with reads has recorded is computed or gone by now, and then nothing needs a flush.
         if self.inner.context.unflushed() >= AUTO_FLUSH
+            && self.inner.context.prune() >= AUTO_FLUSH / 2
             && let Err(error) = self.flush_pending()
         {
             log::warn!("an automatic flush failed: {error}");

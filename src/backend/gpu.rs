@@ -244,7 +244,16 @@ impl GpuBackend {
         if array.dtype() == DType::F64 {
             return Err(Error::unsupported("from_slice", "GPU tensors cannot hold f64; use f32, or the CPU device"));
         }
-        Ok(Arc::new(self.gpu.upload(&array.to_bytes())?) as Value)
+        let bytes = array.to_bytes();
+        let buffer = match self.gpu.upload(&bytes) {
+            Err(Error::OutOfMemory { .. }) => {
+                // The workspace is a cache; without it there may be room.
+                self.trim();
+                self.gpu.upload(&bytes)?
+            }
+            other => other?,
+        };
+        Ok(Arc::new(buffer) as Value)
     }
 
     /// Reads a computed node's elements.

@@ -25,7 +25,9 @@ pub fn backward(loss: &Var, dy: Option<&Var>) -> Result<()> {
             "the tensor depends on no leaf made with requires_grad, or was made under no_grad or detach".into();
         return Err(Error::Autograd { op: "backward".into(), detail, at: Default::default() });
     }
+    // What leaves keep must not hold a graph.
     let dy = seed("backward", loss, dy)?;
+    let dy = if dy.0.tracked { dy.detach() } else { dy };
     let mut leaves = Vec::new();
     let walk = Walk { keep: &|var| var.0.grad_cell.is_some(), create_graph: false };
     walk.run(&[(loss.clone(), dy)], |var, grad| leaves.push((var.clone(), grad.clone())))?;
@@ -82,6 +84,14 @@ fn seed(op: &str, output: &Var, dy: Option<&Var>) -> Result<Var> {
                 let detail = "the given gradient has another shape than the tensor";
                 return Err(Error::shape(op, detail, &[dy.shape(), output.shape()]));
             }
+            if dy.dtype() != output.dtype() {
+                let detail = "the given gradient has another dtype than the tensor";
+                return Err(Error::dtype(op, detail, &[dy.dtype(), output.dtype()]));
+            }
+            if !std::sync::Arc::ptr_eq(&dy.0.context, &output.0.context) {
+                let devices = vec![output.0.context.device.clone(), dy.0.context.device.clone()];
+                return Err(Error::DeviceMismatch { op: op.into(), devices, at: Default::default() });
+            }
             Ok(dy.clone())
         }
         None if output.meta().numel() == 1 => Ok(no_grad(|| output.scalar_like(1.0).expand(output.shape()))),
@@ -118,7 +128,8 @@ impl Walk<'_> {
         for var in nodes.iter().rev() {
             let Some(mut dy) = grads.remove(&var.0.id) else { continue };
             for hook in var.0.hooks() {
-                let Some(replaced) = hook(&dy) else { continue };
+                let called = if self.create_graph { hook(&dy) } else { no_grad(|| hook(&dy)) };
+                let Some(replaced) = called else { continue };
                 replaced.check()?;
                 if replaced.meta() != dy.meta() {
                     let detail = "a hook returned a gradient of another shape or dtype";
@@ -159,6 +170,10 @@ impl Walk<'_> {
         let cx = Vjp { inputs: &inputs, output: var, dy, needs: &needs, create_graph: self.create_graph };
         let rule = || with_location(node.at, || node.op.vjp(&cx));
         let shares = if self.create_graph { rule() } else { no_grad(rule) }.map_err(|e| e.or_at(node.at))?;
+        if shares.len() != inputs.len() {
+            let detail = format!("the gradient rule gave {} gradients for {} inputs", shares.len(), inputs.len());
+            return Err(Error::Autograd { op: node.op.name().into(), detail, at: node.at.into() });
+        }
         if !self.create_graph {
             node.mark_differentiated();
         }

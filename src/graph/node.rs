@@ -80,9 +80,18 @@ impl Context {
         lock(&self.pending).extend(nodes.iter().map(Arc::downgrade));
     }
 
-    /// Nodes made since the last flush of everything.
+    /// Nodes made since the last flush of everything or the last [`Context::prune`].
     pub fn unflushed(&self) -> u64 {
         self.unflushed.load(Ordering::Relaxed)
+    }
+
+    /// Forgets nodes that are gone or computed; the number of those left.
+    pub fn prune(&self) -> u64 {
+        let mut pending = lock(&self.pending);
+        pending.retain(|node| node.upgrade().is_some_and(|node| !node.has_value()));
+        let left = pending.len() as u64;
+        self.unflushed.store(left, Ordering::Relaxed);
+        left
     }
 }
 
@@ -303,7 +312,11 @@ impl Var {
             return Var::failed(Error::DeviceMismatch { op: op.name().into(), devices, at: at.into() }, context, at);
         }
         let metas: SmallVec<[&Meta; 4]> = inputs.iter().map(|v| &v.0.meta).collect();
-        match op.infer(&metas) {
+        let inferred = op.infer(&metas).and_then(|meta| match meta.shape.checked_numel() {
+            Some(_) => Ok(meta),
+            None => Err(Error::argument(op.name(), format!("shape {} has too many elements", meta.shape))),
+        });
+        match inferred {
             Ok(meta) => {
                 let tracked = op.differentiable()
                     && meta.dtype.is_float()

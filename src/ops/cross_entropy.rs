@@ -4,6 +4,7 @@ use std::hash::Hasher;
 
 use crate::array::Array;
 use crate::caps::Caps;
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::kernel::{Kernel, Operand, Routine, Stage, Word};
 use crate::graph::{Meta, Op, Var, Vjp};
@@ -20,6 +21,11 @@ pub(super) struct CrossEntropy {
 /// Gradient of [`CrossEntropy`] with respect to the logits, from logits, targets and upstream gradient.
 #[derive(Clone, Copy)]
 struct CrossEntropyBackward(CrossEntropy);
+
+/// Which targets are not `ignored`. The comparison is signed whatever the targets are: -100 is no u32.
+pub(super) fn kept(targets: &Var, ignored: i64) -> Var {
+    targets.cast(DType::I32).ne(&Var::scalar(ignored as f64, DType::I32, &targets.0.context))
+}
 
 impl CrossEntropy {
     /// The distribution that the targets stand for: `(1 - s) [k = t] + s / classes`, 0 in ignored rows.
@@ -43,7 +49,7 @@ impl CrossEntropy {
 
     /// Which rows count, where some may not.
     pub(super) fn kept(&self, targets: &Var) -> Option<Var> {
-        self.ignore_index.map(|ignored| targets.ne(&targets.scalar_like(ignored as f64)))
+        self.ignore_index.map(|ignored| kept(targets, ignored))
     }
 
     /// Softmax of each row, the wanted class (`None`: ignored), for the CPU.

@@ -3,7 +3,7 @@
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::Var;
-use crate::ops::cross_entropy::CrossEntropy;
+use crate::ops::cross_entropy::{CrossEntropy, kept};
 use crate::ops::routine::LONG_ROW;
 use crate::shape::Shape;
 
@@ -77,7 +77,7 @@ pub fn nll(log_probs: &Var, targets: &Var, options: &ClassOptions) -> Result<Var
 /// `−Σ w[t] logp[t] / Σ w[t]` over rows that count, with the smoothed target's share of all classes.
 fn weighted(log_probs: &Var, targets: &Var, options: &ClassOptions) -> Result<Var> {
     let classes = log_probs.shape()[1];
-    let kept = options.ignore_index.map(|ignored| targets.ne(&targets.scalar_like(ignored as f64)));
+    let kept = options.ignore_index.map(|ignored| kept(targets, ignored));
     // Ignored targets may be no class at all, so they look up class 0 and then do not count.
     let safe = match &kept {
         Some(kept) => kept.where_(targets, &targets.scalar_like(0.0)),
@@ -109,6 +109,10 @@ fn weighted(log_probs: &Var, targets: &Var, options: &ClassOptions) -> Result<Va
         };
         let s = options.label_smoothing;
         losses = losses * (1.0 - s) - spread * (s / classes as f64);
+    }
+    if let Some(kept) = &kept {
+        // Whatever an ignored row holds, infinities and NaN too, does not count.
+        losses = kept.where_(&losses, &losses.scalar_like(0.0));
     }
     Ok(sum(&losses) / sum(&weights))
 }

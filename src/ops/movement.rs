@@ -19,6 +19,7 @@ impl Op for ViewOp {
     fn name(&self) -> &str {
         match &self.0 {
             View::Identity => "identity",
+            View::Contiguous => "contiguous",
             View::Permute(_) => "permute",
             View::Expand(_) => "expand",
             View::Slice { .. } => "slice",
@@ -30,7 +31,7 @@ impl Op for ViewOp {
         let input = inputs[0];
         let shape = &input.shape;
         let out = match &self.0 {
-            View::Identity => shape.clone(),
+            View::Identity | View::Contiguous => shape.clone(),
             View::Permute(order) => {
                 let mut seen: SmallVec<[bool; 6]> = SmallVec::from_elem(false, shape.rank());
                 let once = order.iter().all(|&d| seen.get_mut(d).is_some_and(|s| !std::mem::replace(s, true)));
@@ -95,7 +96,7 @@ impl Op for ViewOp {
     fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
         let (dy, shape) = (cx.dy, cx.inputs[0].shape());
         let dx = match &self.0 {
-            View::Identity => dy.clone(),
+            View::Identity | View::Contiguous => dy.clone(),
             View::Permute(order) => {
                 let mut inverse: SmallVec<[usize; 6]> = SmallVec::from_elem(0, order.len());
                 for (to, &from) in order.iter().enumerate() {
@@ -120,6 +121,12 @@ impl Op for ViewOp {
 }
 
 impl Var {
+    /// The same values in row-major order: a copy where strides say otherwise.
+    #[track_caller]
+    pub fn contiguous(&self) -> Var {
+        Var::apply(ViewOp(View::Contiguous), &[self])
+    }
+
     /// Repeats dims of size 1 up to `shape`; new dims stand in front. Carries [`Error::Shape`] where that does not fit.
     #[track_caller]
     pub fn expand(&self, shape: &Shape) -> Var {

@@ -146,8 +146,8 @@ impl Var {
         }
         let mut out = self.clone();
         for (dim, &(before, after)) in padding.iter().enumerate() {
-            if before + after > 0 {
-                let size = before + self.shape()[dim] + after;
+            if before > 0 || after > 0 {
+                let size = before.saturating_add(self.shape()[dim]).saturating_add(after);
                 out = out.place(dim, before, 1, size, value);
             }
         }

@@ -182,7 +182,19 @@ impl<'a> Fuser<'a> {
                 }
                 vec![(base, path)]
             }
-            _ => self.snap.inputs[i].iter().map(|&source| self.resolve(source)).collect(),
+            role => {
+                let shape = self.snap.nodes[i].shape();
+                let spreads = matches!(role, Role::Elementwise(_)) && shape.rank() > 0;
+                let resolve = |&source: &Source| {
+                    let (base, mut path) = self.resolve(source);
+                    // A scalar beside operands of any shape that has become data (somebody read it).
+                    if spreads && self.snap.var(source).shape().rank() == 0 && !self.is_scalar(base) {
+                        path.push(View::Expand(shape.clone()));
+                    }
+                    (base, path)
+                };
+                self.snap.inputs[i].iter().map(resolve).collect()
+            }
         }
     }
 
@@ -228,6 +240,26 @@ impl<'a> Fuser<'a> {
 
     /// Decides for every node whether it is stored.
     fn decide(&mut self) -> Result<()> {
+        // Storing a value changes what its earlier readers load, so this goes on until nothing changes. The stored values
+        // only ever grow in number, so it ends.
+        loop {
+            let before = self.stored.iter().filter(|s| **s).count();
+            self.decide_once()?;
+            if self.stored.iter().filter(|s| **s).count() == before {
+                break;
+            }
+        }
+        for i in 0..self.stored.len() {
+            // What is in memory anyway is kept for a backward pass still to come.
+            let awaited = |j: usize| self.snap.keep[j].awaits_backward;
+            let dear = matches!(self.role[i], Role::Reduce(_) | Role::Routine(_));
+            let read_by_awaited = dear && self.consumers[i].iter().any(|&c| awaited(c));
+            self.keep[i] |= self.stored[i] && (awaited(i) || read_by_awaited);
+        }
+        Ok(())
+    }
+
+    fn decide_once(&mut self) -> Result<()> {
         for i in 0..self.snap.nodes.len() {
             match self.role[i] {
                 Role::Scalar | Role::View => continue,
@@ -243,16 +275,9 @@ impl<'a> Fuser<'a> {
                 }
                 Role::Elementwise(_) | Role::Copy | Role::Fill(_) => {
                     self.fit(i, self.budget - 1)?;
-                    self.stored[i] = self.must_store(i);
+                    self.stored[i] |= self.must_store(i);
                 }
             }
-        }
-        for i in 0..self.stored.len() {
-            // What is in memory anyway is kept for a backward pass still to come.
-            let awaited = |j: usize| self.snap.keep[j].awaits_backward;
-            let dear = matches!(self.role[i], Role::Reduce(_) | Role::Routine(_));
-            let read_by_awaited = dear && self.consumers[i].iter().any(|&c| awaited(c));
-            self.keep[i] |= self.stored[i] && (awaited(i) || read_by_awaited);
         }
         Ok(())
     }

@@ -122,7 +122,8 @@ impl Tensor {
     /// Binds a leaf (or any other tensor) to a new value, outside the graph. All clones of this handle see it; what read the
     /// old value keeps it.
     ///
-    /// Does nothing but log where shape, type or device differ; use [`Tensor::try_assign`] to get the error.
+    /// Where shape, type or device differ, the tensor carries the error from then on; [`Tensor::try_assign`] returns it and leaves
+    /// the tensor as it is.
     ///
     /// ```
     /// use wgrad::{Device, Tensor};
@@ -139,7 +140,7 @@ impl Tensor {
         if let Err(error) = self.try_assign(value) {
             let at = Location::caller();
             let failed = Var::failed(error.or_at(at), self.device().context(), at);
-            *self.inner.value.write().unwrap_or_else(PoisonError::into_inner) = Held::new(failed);
+            self.rebind(failed);
         }
     }
 
@@ -172,9 +173,17 @@ impl Tensor {
             // Hooks belong to the variable, not to one of its values.
             self.node().0.hooks().into_iter().for_each(|hook| new.0.add_hook(hook));
         }
-        *self.inner.value.write().unwrap_or_else(PoisonError::into_inner) = Held::new(new);
+        self.rebind(new);
         self.device().flush_if_long();
         Ok(())
+    }
+
+    fn rebind(&self, var: Var) {
+        let mut value = self.inner.value.write().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut *value, Held::new(var));
+        // The old graph may hold users' closures, whose destructors may read this tensor: not under the lock.
+        drop(value);
+        drop(old);
     }
 
     /// Calls `f` with the gradient of this tensor when it is complete, during [`Tensor::backward`]; where `f` returns a tensor,

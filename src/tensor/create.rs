@@ -2,7 +2,7 @@
 
 use std::panic::Location;
 
-use ndarray::ArrayD;
+use ndarray::{ArrayBase, Data, Dimension};
 
 use crate::array::{Array, ArrayElement};
 use crate::backend::Device;
@@ -43,8 +43,13 @@ impl Tensor {
 
     /// A tensor with the values of an ndarray.
     #[track_caller]
-    pub fn from_array<T: ArrayElement>(array: &ArrayD<T>, device: &Device) -> Tensor {
-        make(device, Location::caller(), || device.upload(T::wrap(array.as_standard_layout().into_owned())))
+    pub fn from_array<T, S, D>(array: &ArrayBase<S, D>, device: &Device) -> Tensor
+    where
+        T: ArrayElement,
+        S: Data<Elem = T>,
+        D: Dimension,
+    {
+        make(device, Location::caller(), || device.upload(T::wrap(array.as_standard_layout().into_owned().into_dyn())))
     }
 
     /// A scalar (shape `[]`) of type f32. It travels with the kernels and takes no buffer.
@@ -104,7 +109,7 @@ impl Tensor {
     #[track_caller]
     pub fn linspace(start: f32, end: f32, steps: usize, device: &Device) -> Tensor {
         make(device, Location::caller(), || {
-            let step = if steps > 1 { f64::from(end - start) / (steps - 1) as f64 } else { 0.0 };
+            let step = if steps > 1 { (f64::from(end) - f64::from(start)) / (steps - 1) as f64 } else { 0.0 };
             Ok(Var::generate_arange(f64::from(start), step, steps, DType::F32, device.context()))
         })
     }

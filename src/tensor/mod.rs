@@ -40,6 +40,7 @@ pub use elementwise::Operand;
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 #[derive(Clone)]
+#[must_use = "ops return new tensors and change none"]
 pub struct Tensor {
     inner: Arc<Inner>,
 }

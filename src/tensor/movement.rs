@@ -169,26 +169,23 @@ impl Tensor {
     /// A row-major copy (none where the elements already lie so).
     #[track_caller]
     pub fn contiguous(&self) -> Tensor {
-        let tensor = self.clone();
-        match tensor.realize() {
-            Ok(()) => tensor,
-            Err(error) => self.build(Location::caller(), |_| Err(error)),
-        }
+        self.build(Location::caller(), |v| Ok(v.contiguous()))
     }
 
     /// Parts of the given sizes along `dim`. Carries an error where they do not add up.
     #[track_caller]
     pub fn split(&self, sizes: &[usize], dim: isize) -> Vec<Tensor> {
         let at = Location::caller();
-        let mut start = 0;
+        let mut start = 0usize;
         sizes
             .iter()
             .map(|&size| {
                 let from = start;
-                start += size;
+                start = from.saturating_add(size);
                 self.build(at, |v| {
                     let d = v.shape().dim("split", dim)?;
-                    if sizes.iter().sum::<usize>() != v.shape()[d] {
+                    let total = sizes.iter().fold(0usize, |sum, &s| sum.saturating_add(s));
+                    if total != v.shape()[d] {
                         let detail = format!("sizes {sizes:?} do not add up to {} of dim {dim}", v.shape()[d]);
                         return Err(Error::shape("split", detail, &[v.shape()]));
                     }
@@ -273,7 +270,7 @@ impl Tensor {
             let size = |d: usize| if d < lead { 1 } else { v.shape()[d - lead] };
             let spread: Shape = (0..times.len()).flat_map(|d| [1, size(d)]).collect();
             let wide: Shape = (0..times.len()).flat_map(|d| [times[d], size(d)]).collect();
-            let out: Shape = (0..times.len()).map(|d| times[d] * size(d)).collect();
+            let out: Shape = (0..times.len()).map(|d| times[d].saturating_mul(size(d))).collect();
             Ok(v.reshape(&spread).expand(&wide).reshape(&out))
         })
     }
@@ -311,17 +308,17 @@ macro_rules! sizes {
     ($($t:ty),*) => {$(
         impl<const N: usize> Sizes for [$t; N] {
             fn sizes(&self) -> Vec<isize> {
-                self.iter().map(|&s| s as isize).collect()
+                self.iter().map(|&s| isize::try_from(s).unwrap_or(isize::MIN)).collect()
             }
         }
         impl Sizes for &[$t] {
             fn sizes(&self) -> Vec<isize> {
-                self.iter().map(|&s| s as isize).collect()
+                self.iter().map(|&s| isize::try_from(s).unwrap_or(isize::MIN)).collect()
             }
         }
         impl Sizes for Vec<$t> {
             fn sizes(&self) -> Vec<isize> {
-                self.iter().map(|&s| s as isize).collect()
+                self.iter().map(|&s| isize::try_from(s).unwrap_or(isize::MIN)).collect()
             }
         }
     )*};
@@ -341,7 +338,7 @@ fn slice(v: &Var, op: &str, dim: isize, range: Range<usize>, step: usize) -> Res
 /// Works out the one size that is given as -1.
 fn infer_sizes(shape: &Shape, sizes: &[isize]) -> Result<Shape> {
     let bad = |why: &str| Err(Error::shape("reshape", format!("{sizes:?} {why}"), &[shape]));
-    let known: usize = sizes.iter().filter(|&&s| s >= 0).map(|&s| s as usize).product();
+    let known = sizes.iter().filter(|&&s| s >= 0).fold(1usize, |p, &s| p.saturating_mul(s as usize));
     match sizes.iter().filter(|&&s| s < 0).count() {
         0 => {}
         1 if sizes.contains(&-1) && known > 0 && shape.numel().is_multiple_of(known) => {}

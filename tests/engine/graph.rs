@@ -256,3 +256,55 @@ fn detach_in_a_loop_keeps_no_graph_alive() {
     }
     assert!(in_use[10..].iter().all(|&m| m == in_use[10]), "{in_use:?}");
 }
+
+#[test]
+fn scalars_that_were_read_still_spread() {
+    let device = gpu();
+    let x = Tensor::from_slice(&[1f32, 2., 3., 4., 5., 6.], [2, 3], device);
+    let s = Tensor::scalar(2.0, device);
+    assert_eq!(s.item::<f32>().unwrap(), 2.0);
+    let y = (&x * &s).flatten(0, 1);
+    assert_eq!((y + 1.0).to_vec::<f32>().unwrap(), [3.0, 5.0, 7.0, 9.0, 11.0, 13.0]);
+    let t = (&x * &s).t().slice(0, 1..3) + &s;
+    assert_eq!(t.to_vec::<f32>().unwrap(), [6.0, 12.0, 8.0, 14.0]);
+}
+
+#[test]
+fn kernels_bind_no_more_buffers_than_allowed_when_values_are_stored_late() {
+    let device = gpu();
+    let leaves: Vec<Tensor> = (0..6).map(|k| Tensor::rand([64, 32], device) + k as f32 * 0.1).collect();
+    leaves.iter().for_each(|l| l.realize().unwrap());
+    let joined: Vec<Tensor> = leaves.iter().map(|a| a.t().tanh()).collect();
+    let sum = joined.iter().zip(&leaves).map(|(j, a)| j * &a.t()).reduce(|a, b| a + b).unwrap();
+    let flat: Vec<Tensor> = joined.iter().map(|j| j.reshape([2048]).exp()).collect();
+    drop(joined);
+    device.sync().unwrap();
+    let want: f32 = leaves.iter().map(|a| (a.tanh() * a).sum().item::<f32>().unwrap()).sum();
+    assert!((sum.sum().item::<f32>().unwrap() - want).abs() < 1e-3 * want);
+    assert!(flat[5].max().item::<f32>().unwrap() > 1.0);
+}
+
+#[test]
+fn contiguous_is_recorded_and_does_not_flush() {
+    let device = new_gpu();
+    let x = Tensor::rand([6, 5], &device);
+    x.realize().unwrap();
+    let before = device.stats().submits;
+    let y = (x.t().contiguous() * 2.0).sum();
+    assert_eq!(device.stats().submits, before);
+    let (got, want) = (y.item::<f32>().unwrap(), x.sum().item::<f32>().unwrap() * 2.0);
+    assert!((got - want).abs() < 1e-4, "{got} for {want}");
+}
+
+#[test]
+fn one_value_that_cannot_be_computed_does_not_hold_up_others() {
+    let device = new_gpu();
+    let good = Tensor::rand([8], &device) + 1.0;
+    let bad = Tensor::ones([1 << 15, 1 << 15], &device) + Tensor::arange(0.0, 32768.0, 1.0, &device);
+    assert!(device.sync().is_err());
+    drop(bad);
+    let dispatches = device.stats().dispatches;
+    device.sync().unwrap();
+    assert_eq!(device.stats().dispatches, dispatches, "the good value was computed by the first sync");
+    assert!(good.to_vec::<f32>().unwrap().iter().all(|v| (1.0..2.0).contains(v)));
+}
