@@ -5,6 +5,7 @@
 mod common;
 mod elementwise;
 mod gradcheck;
+mod losses;
 mod matmul;
 mod movement;
 mod random;
