@@ -1,15 +1,15 @@
 //! Runs plans on a GPU.
 
-use std::collections::{HashMap, VecDeque};
-use std::panic::Location;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use crate::array::Array;
+use crate::backend::faults::Faults;
 use crate::backend::validate;
 use crate::caps::Caps;
 use crate::dtype::DType;
-use crate::error::{At, Error, Result};
-use crate::gpu::{Binding, Buffer, BufferId, BufferSlice, Dispatch, Gpu, IndexFault, KernelSource, Pipeline};
+use crate::error::{Error, Result};
+use crate::gpu::{Binding, Buffer, BufferId, BufferSlice, Dispatch, Gpu, KernelSource, Pipeline};
 use crate::graph::node::lock;
 use crate::graph::{Value, Var};
 use crate::ops::scalar::Scalar;
@@ -18,8 +18,6 @@ use crate::schedule::{BufferRef, ParamSource, Plan, Snapshot, Step};
 
 /// Plans that are kept; the one unused for longest goes first.
 const PLANS: usize = 256;
-/// Index-checking ops that are remembered for error texts.
-const TAGS: usize = 4096;
 
 /// The backend of a GPU adapter.
 pub struct GpuBackend {
@@ -36,7 +34,7 @@ struct State {
     clock: u64,
     /// Buffers that all plans share for values that do not outlive a flush. One queue runs all flushes in order.
     workspace: HashMap<Place, Buffer>,
-    tags: VecDeque<(u32, String, &'static Location<'static>)>,
+    faults: Faults,
 }
 
 /// A plan with what it takes to run it.
@@ -46,6 +44,8 @@ struct Prepared {
     /// The parameter block with everything but scalars and tags filled in, and where each step's part starts.
     params: Vec<u8>,
     starts: Vec<u32>,
+    /// Whether a kernel checks indices.
+    checks: bool,
     used: u64,
     last: Last,
 }
@@ -87,12 +87,12 @@ impl GpuBackend {
             return Err(Error::argument("flush", "a plan vanished"));
         };
         prepared.used = state.clock;
-        let outcome = self.execute(&snap, prepared, &mut state.workspace, &mut state.tags);
+        let outcome = self.execute(&snap, prepared, &mut state.workspace, &mut state.faults);
         if let Err(Error::OutOfMemory { .. }) = outcome {
             // The workspace is a cache; without it there may be room.
             state.workspace.clear();
             self.gpu.trim();
-            return self.execute(&snap, prepared, &mut state.workspace, &mut state.tags);
+            return self.execute(&snap, prepared, &mut state.workspace, &mut state.faults);
         }
         outcome
     }
@@ -124,7 +124,8 @@ impl GpuBackend {
             }
             params.resize(params.len().next_multiple_of(16), 0);
         }
-        Ok(Prepared { plan, pipelines, params, starts, used: 0, last: Last::default() })
+        let checks = plan.steps.iter().any(|step| step.kernel.checks_indices);
+        Ok(Prepared { plan, pipelines, params, starts, checks, used: 0, last: Last::default() })
     }
 
     fn pipeline(&self, step: &Step, snap: &Snapshot) -> Result<Arc<Pipeline>> {
@@ -150,7 +151,7 @@ impl GpuBackend {
         snap: &Snapshot,
         prepared: &mut Prepared,
         workspace: &mut HashMap<Place, Buffer>,
-        tags: &mut VecDeque<(u32, String, &'static Location<'static>)>,
+        faults: &mut Faults,
     ) -> Result<()> {
         let leaves = snap.leaves.iter().map(buffer_of).collect::<Result<Vec<_>>>()?;
         let outputs = self.output_buffers(prepared, &leaves)?;
@@ -159,6 +160,7 @@ impl GpuBackend {
                 workspace.insert(*place, self.gpu.alloc(place.bytes)?);
             }
         }
+        let span = faults.open(prepared.checks, snap.leaves.iter().filter_map(|leaf| leaf.0.doubt()));
         let mut params = prepared.params.clone();
         let mut dispatches = Vec::with_capacity(prepared.plan.steps.len());
         for (s, step) in prepared.plan.steps.iter().enumerate() {
@@ -167,7 +169,7 @@ impl GpuBackend {
                 let bits = match source {
                     ParamSource::Const(_) => continue,
                     ParamSource::Scalar { node, dtype } => scalar_bits(&snap.nodes[*node], *dtype),
-                    ParamSource::Tag { node } => remember(tags, &snap.nodes[*node]),
+                    ParamSource::Tag { node } => faults.tag(&snap.nodes[*node]),
                 };
                 params[start + 4 * p..start + 4 * p + 4].copy_from_slice(&bits.to_ne_bytes());
             }
@@ -205,6 +207,7 @@ impl GpuBackend {
             validate::compare(self, snap, &leaves, prepared.plan.outputs.iter().map(|(i, _)| *i).zip(&outputs))?;
         }
         for ((i, _), buffer) in prepared.plan.outputs.iter().zip(outputs) {
+            snap.nodes[*i].0.set_doubt(span);
             snap.nodes[*i].0.set_value(Arc::new(buffer) as Value);
         }
         snap.nodes.iter().for_each(Var::settle);
@@ -259,30 +262,19 @@ impl GpuBackend {
     /// Reads a computed node's elements.
     pub async fn read(&self, var: &Var) -> Result<Vec<u8>> {
         let buffer = buffer_of(var)?;
+        let submitted = lock(&self.state).faults.last();
         let (bytes, fault) = self.gpu.read(&buffer, 0, var.meta().bytes()).await?;
-        match fault {
-            Some(fault) => Err(self.fault(fault)),
-            None => Ok(bytes),
-        }
+        let faults = &mut lock(&self.state).faults;
+        faults.settle(fault, submitted)?;
+        faults.check(var.0.doubt())?;
+        Ok(bytes)
     }
 
     /// Waits for all work.
     pub async fn wait(&self) -> Result<()> {
-        match self.gpu.wait().await? {
-            Some(fault) => Err(self.fault(fault)),
-            None => Ok(()),
-        }
-    }
-
-    fn fault(&self, fault: IndexFault) -> Error {
-        let state = lock(&self.state);
-        let known = state.tags.iter().rev().find(|(tag, ..)| *tag == fault.tag);
-        Error::IndexOutOfRange {
-            op: known.map_or_else(|| "index".into(), |(_, op, _)| op.clone()),
-            index: i64::from(fault.index),
-            bound: u64::from(fault.bound),
-            at: At(known.map(|(.., at)| *at)),
-        }
+        let submitted = lock(&self.state).faults.last();
+        let fault = self.gpu.wait().await?;
+        lock(&self.state).faults.settle(fault, submitted)
     }
 
     /// Lets go of everything that only serves speed.
@@ -302,16 +294,6 @@ fn scalar_bits(var: &Var, dtype: DType) -> u32 {
         DType::U32 => value as u32,
         DType::Bool => u32::from(value != 0.0),
     }
-}
-
-/// Notes an index-checking op for error texts and returns its tag.
-fn remember(tags: &mut VecDeque<(u32, String, &'static Location<'static>)>, var: &Var) -> u32 {
-    let tag = var.0.id as u32;
-    if tags.len() >= TAGS {
-        tags.pop_front();
-    }
-    tags.push_back((tag, var.0.op.name().to_owned(), var.0.at));
-    tag
 }
 
 fn buffer_of(var: &Var) -> Result<Buffer> {

@@ -4,6 +4,7 @@
 
 mod cpu;
 mod device;
+mod faults;
 mod gpu;
 pub mod null;
 mod validate;

@@ -146,6 +146,8 @@ pub struct Node {
     value: RwLock<Option<Value>>,
     handles: AtomicU32,
     differentiated: AtomicBool,
+    /// Flushes (first and last number) whose index checks may yet turn out to have failed; the backend's affair.
+    doubt: Mutex<Option<(u64, u64)>>,
     /// Called with the gradient during backward; may replace it.
     hooks: Mutex<Vec<Hook>>,
 }
@@ -207,6 +209,16 @@ impl Node {
     /// Whether a first `backward` may still come and would be dear without this node's value.
     pub fn awaits_backward(&self) -> bool {
         self.tracked && !self.differentiated.load(Ordering::Relaxed)
+    }
+
+    /// The flushes that the value depends on and that may have met an index out of range.
+    pub fn doubt(&self) -> Option<(u64, u64)> {
+        *lock(&self.doubt)
+    }
+
+    /// Sets [`Node::doubt`], before the value.
+    pub fn set_doubt(&self, span: Option<(u64, u64)>) {
+        *lock(&self.doubt) = span;
     }
 
     /// Adds a function that sees the gradient of this node.
@@ -376,8 +388,9 @@ impl Var {
     pub fn settle(&self) {
         let op: &dyn Any = &*self.0.op;
         if op.is::<Alias>() || op.is::<Leaf>() {
-            let value = self.0.with_inputs(|inputs| inputs.first().and_then(|v| v.0.value()));
-            if let Some(value) = value {
+            let found = self.0.with_inputs(|inputs| inputs.first().and_then(|v| Some((v.0.value()?, v.0.doubt()))));
+            if let Some((value, doubt)) = found {
+                self.0.set_doubt(doubt);
                 self.0.set_value(value);
             }
         }
@@ -416,6 +429,7 @@ impl Var {
             value: RwLock::new(parts.value),
             handles: AtomicU32::new(0),
             differentiated: AtomicBool::new(false),
+            doubt: Mutex::default(),
             hooks: Mutex::default(),
         });
         if node.error.is_none() && !node.op.is_source() {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use wgrad::{Device, Tensor, autograd, no_grad};
+use wgrad::{Device, Error, Tensor, autograd, no_grad};
 
 use crate::{gpu, new_gpu};
 
@@ -307,4 +307,26 @@ fn one_value_that_cannot_be_computed_does_not_hold_up_others() {
     device.sync().unwrap();
     assert_eq!(device.stats().dispatches, dispatches, "the good value was computed by the first sync");
     assert!(good.to_vec::<f32>().unwrap().iter().all(|v| (1.0..2.0).contains(v)));
+}
+
+#[test]
+fn what_a_bad_index_went_into_stays_an_error() {
+    let device = new_gpu();
+    let table = Tensor::arange(0.0, 6.0, 1.0, &device).reshape([3, 2]);
+    table.realize().unwrap();
+    let good = table.index_select(0, &Tensor::from_slice(&[2i32, 0], [2], &device));
+    assert_eq!(good.to_vec::<f32>().unwrap(), [4.0, 5.0, 0.0, 1.0]);
+    let bad = table.index_select(0, &Tensor::from_slice(&[1i32, 3], [2], &device));
+    bad.realize().unwrap();
+    let below = &bad * 2.0;
+    below.realize().unwrap();
+    let again = |t: &Tensor| matches!(t.to_vec::<f32>(), Err(Error::IndexOutOfRange { index: 3, bound: 3, .. }));
+    assert!(again(&bad), "the first read learns of it");
+    assert!(again(&bad), "and so does every later one");
+    assert!(again(&below) && again(&(&below + 1.0)) && again(&bad.detach()));
+    assert_eq!(good.to_vec::<f32>().unwrap(), [4.0, 5.0, 0.0, 1.0], "values from before are good");
+    assert_eq!((&good + &table.slice(0, 0..2)).to_vec::<f32>().unwrap(), [4.0, 6.0, 2.0, 4.0], "and so are new ones");
+    let later = table.index_select(0, &Tensor::from_slice(&[0u32], [1], &device));
+    assert_eq!(later.to_vec::<f32>().unwrap(), [0.0, 1.0]);
+    assert!(again(&below));
 }
