@@ -11,6 +11,8 @@ use std::panic::Location;
 use crate::error::{At, Error, Result};
 use crate::gpu::IndexFault;
 use crate::graph::Var;
+use crate::schedule::Snapshot;
+use crate::schedule::snapshot::Source;
 
 /// Index-checking ops, and faults, that are remembered.
 const REMEMBERED: usize = 4096;
@@ -42,21 +44,33 @@ impl Faults {
         self.last
     }
 
-    /// Starts a flush: the span of what it computes from leaves with the given spans.
-    pub fn open(&mut self, checks: bool, leaves: impl Iterator<Item = Span>) -> Option<Span> {
-        let mut span: Option<Span> = None;
-        for (since, until) in leaves {
-            let condemned = self.check(Some((since, until))).is_err();
-            if condemned || until > self.settled {
-                let since = if condemned { since } else { since.max(self.settled + 1) };
-                span = Some(span.map_or((since, until), |(a, b)| (a.min(since), b.max(until))));
-            }
-        }
-        if checks {
+    /// Starts a flush; `tagged` are the positions of its nodes that check indices. The span of each node's value.
+    pub fn open(&mut self, snap: &Snapshot, tagged: &[usize]) -> Vec<Option<Span>> {
+        if !tagged.is_empty() {
             self.last += 1;
-            span = Some(span.map_or((self.last, self.last), |(since, _)| (since, self.last)));
         }
-        span
+        let leaves: Vec<Option<Span>> = snap.leaves.iter().map(|leaf| self.carry(leaf.0.doubt()?)).collect();
+        if tagged.is_empty() && leaves.iter().all(Option::is_none) {
+            return vec![None; snap.nodes.len()];
+        }
+        let mut spans: Vec<Option<Span>> = Vec::with_capacity(snap.nodes.len());
+        for (i, inputs) in snap.inputs.iter().enumerate() {
+            let own = tagged.contains(&i).then_some((self.last, self.last));
+            let below = inputs.iter().map(|input| match input {
+                Source::Leaf(l) => leaves[*l],
+                Source::Pending(j) => spans[*j],
+            });
+            spans.push(below.chain([own]).flatten().reduce(|(a, b), (c, d)| (a.min(c), b.max(d))));
+        }
+        spans
+    }
+
+    /// What of a leaf's span is still in doubt.
+    fn carry(&self, (since, until): Span) -> Option<Span> {
+        if self.check(Some((since, until))).is_err() {
+            return Some((since, until));
+        }
+        (until > self.settled).then(|| (since.max(self.settled + 1), until))
     }
 
     /// Notes an index-checking op of the flush that was opened last, and returns the number by which its kernel names it.

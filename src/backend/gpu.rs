@@ -44,8 +44,8 @@ struct Prepared {
     /// The parameter block with everything but scalars and tags filled in, and where each step's part starts.
     params: Vec<u8>,
     starts: Vec<u32>,
-    /// Whether a kernel checks indices.
-    checks: bool,
+    /// Positions of the nodes whose kernels check indices.
+    tagged: Vec<usize>,
     used: u64,
     last: Last,
 }
@@ -124,8 +124,10 @@ impl GpuBackend {
             }
             params.resize(params.len().next_multiple_of(16), 0);
         }
-        let checks = plan.steps.iter().any(|step| step.kernel.checks_indices);
-        Ok(Prepared { plan, pipelines, params, starts, checks, used: 0, last: Last::default() })
+        let params_of = plan.steps.iter().flat_map(|step| &step.params);
+        let tagged =
+            params_of.filter_map(|p| if let ParamSource::Tag { node } = p { Some(*node) } else { None }).collect();
+        Ok(Prepared { plan, pipelines, params, starts, tagged, used: 0, last: Last::default() })
     }
 
     fn pipeline(&self, step: &Step, snap: &Snapshot) -> Result<Arc<Pipeline>> {
@@ -160,7 +162,7 @@ impl GpuBackend {
                 workspace.insert(*place, self.gpu.alloc(place.bytes)?);
             }
         }
-        let span = faults.open(prepared.checks, snap.leaves.iter().filter_map(|leaf| leaf.0.doubt()));
+        let spans = faults.open(snap, &prepared.tagged);
         let mut params = prepared.params.clone();
         let mut dispatches = Vec::with_capacity(prepared.plan.steps.len());
         for (s, step) in prepared.plan.steps.iter().enumerate() {
@@ -207,7 +209,7 @@ impl GpuBackend {
             validate::compare(self, snap, &leaves, prepared.plan.outputs.iter().map(|(i, _)| *i).zip(&outputs))?;
         }
         for ((i, _), buffer) in prepared.plan.outputs.iter().zip(outputs) {
-            snap.nodes[*i].0.set_doubt(span);
+            snap.nodes[*i].0.set_doubt(spans[*i]);
             snap.nodes[*i].0.set_value(Arc::new(buffer) as Value);
         }
         snap.nodes.iter().for_each(Var::settle);
