@@ -235,3 +235,20 @@ fn second_derivatives_come_from_the_expressions() {
         assert!(close(found, expected, 1e-6), "{name}: {found} {expected}");
     }
 }
+
+#[test]
+fn function_names_of_user_files_do_not_clash() {
+    let text = |op: &str, helper: &str, body: &str| {
+        format!(
+            "fn {helper}(x: f32) -> f32 {{ return {body}; }}\nfn {op}_fwd(x: f32) -> f32 {{ return {helper}(x); }}\n"
+        )
+    };
+    ElementwiseOp::new("clash_a", &text("clash_a", "clash_helper", "x * x")).unwrap();
+    ElementwiseOp::new("clash_a", &text("clash_a", "clash_helper", "x * x")).unwrap();
+    let other = ElementwiseOp::new("clash_b", &text("clash_b", "clash_helper", "x + x")).err().unwrap().to_string();
+    assert!(other.contains("clash_helper"), "{other}");
+    for taken in ["combine_sum_f32", "gelu_fwd", "store"] {
+        let error = ElementwiseOp::new("clash_c", &text("clash_c", taken, "x")).err().unwrap().to_string();
+        assert!(error.contains(taken), "{error}");
+    }
+}

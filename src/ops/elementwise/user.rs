@@ -1,6 +1,6 @@
 //! Elementwise ops that users define by a WGSL file.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::methods::broadcast;
@@ -67,12 +67,17 @@ impl ElementwiseOp {
         }
         // Kernels paste the files of all their ops, so one name stands for one text.
         static KNOWN: OnceLock<Mutex<HashMap<String, String>>> = OnceLock::new();
-        let built_in = rows().iter().any(|r| r.name.trim_end_matches('_') == name);
-        let mut known = lock(KNOWN.get_or_init(Mutex::default));
-        if built_in || known.get(name).is_some_and(|text| text != wgsl_source) {
-            return Err(failed("an elementwise op of this name exists with another text".into()));
+        if rows().iter().any(|r| r.name.trim_end_matches('_') == name) {
+            return Err(failed("a built-in elementwise op has this name".into()));
         }
-        known.insert(name.into(), wgsl_source.into());
+        if let Some(taken) = functions.keys().find(|f| is_built_in(f)) {
+            return Err(failed(format!("the function name {taken} is taken by the crate's own shaders")));
+        }
+        let mut known = lock(KNOWN.get_or_init(Mutex::default));
+        if let Some(taken) = functions.keys().find(|f| known.get(*f).is_some_and(|text| text != wgsl_source)) {
+            return Err(failed(format!("another elementwise op has a function {taken} with another text")));
+        }
+        known.extend(functions.keys().map(|f| (f.clone(), wgsl_source.to_owned())));
         let definition =
             Definition::new(name.into(), wgsl_source, args, Kind::Float, Host::User(None), Expression::User(None));
         Ok(ElementwiseOp(Arc::new(definition)))
@@ -110,4 +115,17 @@ impl ElementwiseOp {
         let operands: Vec<Var> = operands.iter().map(|v| (*v).clone()).collect();
         broadcast(Forward(self.0.clone()), &operands)
     }
+}
+
+/// Whether a function of the crate's own shaders, which one kernel may hold beside a user's, has this name.
+fn is_built_in(function: &str) -> bool {
+    static NAMES: OnceLock<HashSet<String>> = OnceLock::new();
+    let names = NAMES.get_or_init(|| {
+        // Every built-in file parses; a test holds them to it.
+        let files = rows().iter().filter_map(|row| signatures(row.name, row.wgsl).ok());
+        files.flat_map(HashMap::into_keys).collect()
+    });
+    let generated = ["main", "store", "report_index", "random_bits"].contains(&function);
+    let prefixed = ["store_", "load_", "combine_", "beats_", "lanes_", "cast_"].iter().any(|p| function.starts_with(p));
+    generated || prefixed || names.contains(function)
 }

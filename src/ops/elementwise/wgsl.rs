@@ -49,6 +49,9 @@ pub fn signatures(name: &str, source: &str) -> Result<HashMap<String, Signature>
     let mut found = HashMap::new();
     for (_, function) in module.functions.iter() {
         let Some(function_name) = function.name.clone() else { continue };
+        if prelude_functions().contains(&function_name) {
+            continue;
+        }
         let parameters = function
             .arguments
             .iter()
@@ -64,6 +67,16 @@ pub fn signatures(name: &str, source: &str) -> Result<HashMap<String, Signature>
         found.insert(function_name, Signature { parameters, fields, returns });
     }
     Ok(found)
+}
+
+/// Names of the prelude's functions.
+fn prelude_functions() -> &'static HashSet<String> {
+    static NAMES: OnceLock<HashSet<String>> = OnceLock::new();
+    NAMES.get_or_init(|| {
+        // The prelude parses; a test holds it to that.
+        let module = naga::front::wgsl::parse_str(PRELUDE).unwrap_or_default();
+        module.functions.iter().filter_map(|(_, function)| function.name.clone()).collect()
+    })
 }
 
 /// A name that lives as long as the program. Kernels refer to fields by static names; there are few distinct ones.
