@@ -1,5 +1,6 @@
 //! The device handle.
 
+use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -73,13 +74,16 @@ impl Device {
     ///
     /// # Errors
     /// [`Error::NoAdapter`] with advice on what to install where there is none.
+    #[track_caller]
     pub fn gpu() -> Result<Device> {
         pollster::block_on(Device::gpu_async())
     }
 
     /// [`Device::gpu`] without blocking, for browsers.
-    pub async fn gpu_async() -> Result<Device> {
-        Device::open(&Select::Best).await
+    #[track_caller]
+    pub fn gpu_async() -> impl Future<Output = Result<Device>> {
+        let at = Location::caller();
+        async move { Device::open(&Select::Best).await.map_err(|e| e.or_at(at)) }
     }
 
     async fn open(select: &Select) -> Result<Device> {
@@ -113,7 +117,13 @@ impl Device {
     ///
     /// # Errors
     /// [`Error::UnknownDevice`], which lists what there is; [`Error::NoAdapter`] where there is no adapter at all.
+    #[track_caller]
     pub fn named(name: &str) -> Result<Device> {
+        let at = Location::caller();
+        Device::find(name).map_err(|e| e.or_at(at))
+    }
+
+    fn find(name: &str) -> Result<Device> {
         if name.trim().eq_ignore_ascii_case("cpu") {
             return Ok(Device::cpu());
         }
@@ -124,6 +134,7 @@ impl Device {
     ///
     /// # Errors
     /// As [`Device::gpu`].
+    #[track_caller]
     pub fn gpu_with_fusion(fuse: bool) -> Result<Device> {
         Device::gpu_with(fuse, |_| {})
     }
@@ -134,9 +145,11 @@ impl Device {
     /// # Errors
     /// As [`Device::gpu`].
     #[doc(hidden)]
+    #[track_caller]
     pub fn gpu_with(fuse: bool, change: impl FnOnce(&mut Caps)) -> Result<Device> {
+        let at = Location::caller();
         start_log();
-        let gpu = pollster::block_on(Gpu::open(&Select::Best))?;
+        let gpu = pollster::block_on(Gpu::open(&Select::Best)).map_err(|e| e.or_at(at))?;
         let mut caps = gpu.caps().clone();
         change(&mut caps);
         let info = gpu.info().clone();
@@ -390,8 +403,8 @@ impl Default for Device {
             .get_or_init(|| {
                 start_log();
                 let opened = match &env::get().device {
-                    Some(name) => Device::named(name),
-                    None => Device::gpu(),
+                    Some(name) => Device::find(name),
+                    None => pollster::block_on(Device::open(&Select::Best)),
                 };
                 opened.unwrap_or_else(|error| {
                     log::warn!("using the CPU reference: {error}");

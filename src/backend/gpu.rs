@@ -5,7 +5,7 @@ use std::panic::Location;
 use std::sync::{Arc, Mutex};
 
 use crate::array::Array;
-use crate::backend::validate;
+use crate::backend::{indexed, validate};
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::{At, Error, Result};
@@ -14,7 +14,9 @@ use crate::graph::node::lock;
 use crate::graph::{Value, Var};
 use crate::ops::scalar::Scalar;
 use crate::schedule::memory::Place;
+use crate::schedule::snapshot::Source;
 use crate::schedule::{BufferRef, ParamSource, Plan, Snapshot, Step};
+use crate::shape::Shape;
 
 /// Plans that are kept; the one unused for longest goes first.
 const PLANS: usize = 256;
@@ -36,7 +38,15 @@ struct State {
     clock: u64,
     /// Buffers that all plans share for values that do not outlive a flush. One queue runs all flushes in order.
     workspace: HashMap<Place, Buffer>,
-    tags: VecDeque<(u32, String, &'static Location<'static>)>,
+    tags: VecDeque<Tag>,
+}
+
+/// An index-checking op that ran, for error texts.
+struct Tag {
+    id: u32,
+    op: String,
+    shape: Option<Shape>,
+    at: &'static Location<'static>,
 }
 
 /// A plan with what it takes to run it.
@@ -150,7 +160,7 @@ impl GpuBackend {
         snap: &Snapshot,
         prepared: &mut Prepared,
         workspace: &mut HashMap<Place, Buffer>,
-        tags: &mut VecDeque<(u32, String, &'static Location<'static>)>,
+        tags: &mut VecDeque<Tag>,
     ) -> Result<()> {
         let leaves = snap.leaves.iter().map(buffer_of).collect::<Result<Vec<_>>>()?;
         let outputs = self.output_buffers(prepared, &leaves)?;
@@ -167,7 +177,7 @@ impl GpuBackend {
                 let bits = match source {
                     ParamSource::Const(_) => continue,
                     ParamSource::Scalar { node, dtype } => scalar_bits(&snap.nodes[*node], *dtype),
-                    ParamSource::Tag { node } => remember(tags, &snap.nodes[*node]),
+                    ParamSource::Tag { node } => remember(tags, snap, *node),
                 };
                 params[start + 4 * p..start + 4 * p + 4].copy_from_slice(&bits.to_ne_bytes());
             }
@@ -267,12 +277,13 @@ impl GpuBackend {
 
     fn fault(&self, fault: IndexFault) -> Error {
         let state = lock(&self.state);
-        let known = state.tags.iter().rev().find(|(tag, ..)| *tag == fault.tag);
+        let known = state.tags.iter().rev().find(|tag| tag.id == fault.tag);
         Error::IndexOutOfRange {
-            op: known.map_or_else(|| "index".into(), |(_, op, _)| op.clone()),
+            op: known.map_or_else(|| "index".into(), |tag| tag.op.clone()),
             index: i64::from(fault.index),
             bound: u64::from(fault.bound),
-            at: At(known.map(|(.., at)| *at)),
+            shape: known.and_then(|tag| tag.shape.clone()),
+            at: At(known.map(|tag| tag.at)),
         }
     }
 
@@ -296,13 +307,18 @@ fn scalar_bits(var: &Var, dtype: DType) -> u32 {
 }
 
 /// Notes an index-checking op for error texts and returns its tag.
-fn remember(tags: &mut VecDeque<(u32, String, &'static Location<'static>)>, var: &Var) -> u32 {
-    let tag = var.0.id as u32;
+fn remember(tags: &mut VecDeque<Tag>, snap: &Snapshot, node: usize) -> u32 {
+    let var = &snap.nodes[node];
+    let first = snap.inputs[node].first().map(|source| match source {
+        Source::Pending(i) => snap.nodes[*i].shape().clone(),
+        Source::Leaf(l) => snap.leaves[*l].shape().clone(),
+    });
+    let id = var.0.id as u32;
     if tags.len() >= TAGS {
         tags.pop_front();
     }
-    tags.push_back((tag, var.0.op.name().to_owned(), var.0.at));
-    tag
+    tags.push_back(Tag { id, op: var.0.op.name().to_owned(), shape: indexed(var, first), at: var.0.at });
+    id
 }
 
 fn buffer_of(var: &Var) -> Result<Buffer> {

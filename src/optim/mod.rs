@@ -7,6 +7,8 @@ mod sgd;
 pub use adam::{Adam, AdamW};
 pub use sgd::Sgd;
 
+use std::panic::Location;
+
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
@@ -16,6 +18,7 @@ pub trait Optimizer {
     ///
     /// # Errors
     /// The error that a gradient or parameter carries; then no parameter changes.
+    #[track_caller]
     fn step(&mut self) -> Result<()>;
 
     /// The parameters.
@@ -69,13 +72,13 @@ inherent!(Sgd, Adam, AdamW);
 ///
 /// # Errors
 /// The first error that a gradient or a parameter carries.
-fn gradients(op: &str, parameters: &[Tensor]) -> Result<Vec<(usize, Tensor)>> {
+fn gradients(op: &str, parameters: &[Tensor], at: &'static Location<'static>) -> Result<Vec<(usize, Tensor)>> {
     let mut out = Vec::with_capacity(parameters.len());
     for (i, parameter) in parameters.iter().enumerate() {
         parameter.check()?;
         if !parameter.is_leaf_with_grad() {
             let detail = format!("parameter {i} of shape {:?} was not made with requires_grad", parameter.shape());
-            return Err(Error::argument(op, detail));
+            return Err(Error::argument(op, detail).or_at(at));
         }
         if let Some(grad) = parameter.grad() {
             grad.check()?;

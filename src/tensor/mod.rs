@@ -199,10 +199,14 @@ impl Tensor {
     ///
     /// # Errors
     /// As [`Tensor::to_vec`].
-    pub async fn to_vec_async<T: ArrayElement>(&self) -> Result<Vec<T>> {
-        self.expect_type(T::DTYPE, "to_vec_async", self.node().0.at)?;
-        let array = self.device().read(&self.node()).await?;
-        Ok(array.to_vec().unwrap_or_default())
+    #[track_caller]
+    pub fn to_vec_async<T: ArrayElement>(&self) -> impl Future<Output = Result<Vec<T>>> {
+        let at = Location::caller();
+        async move {
+            self.expect_type(T::DTYPE, "to_vec_async", at)?;
+            let array = self.device().read(&self.node()).await?;
+            Ok(array.to_vec().unwrap_or_default())
+        }
     }
 
     /// The one element of a tensor with one element.
