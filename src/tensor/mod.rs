@@ -195,7 +195,8 @@ impl Tensor {
         Ok(array.to_vec().unwrap_or_default())
     }
 
-    /// [`Tensor::to_vec`] without blocking.
+    /// [`Tensor::to_vec`] as a future, for browsers, where it does not block. Natively it polls the device inside, so awaiting
+    /// it blocks the thread until the value is there.
     ///
     /// # Errors
     /// As [`Tensor::to_vec`].
