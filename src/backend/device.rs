@@ -106,7 +106,8 @@ impl Device {
         Device::new(info, Backend::Cpu(CpuBackend::default()))
     }
 
-    /// A device by the words of `WGRAD_DEVICE`: `gpu`, `cpu`, `vulkan`, `metal`, `dx12`, or part of an adapter's name.
+    /// A device by the words of `WGRAD_DEVICE`: `cpu`, `gpu`, `vulkan`, `metal`, `dx12`, `webgpu`, or a part of an adapter's
+    /// name or driver.
     ///
     /// ```
     /// use wgrad::Device;
@@ -157,6 +158,7 @@ impl Device {
     }
 
     /// A device that plans for an adapter with `caps` and computes nothing. For tests of the planner.
+    #[doc(hidden)]
     pub fn null(caps: Caps, fuse: bool) -> Device {
         let text = |s: &str| s.to_owned();
         let info = AdapterInfo {
@@ -239,7 +241,8 @@ impl Device {
         pollster::block_on(self.sync_async())
     }
 
-    /// [`Device::sync`] without blocking.
+    /// [`Device::sync`] as a future, for browsers, where it does not block. Natively it polls the device inside, so awaiting it
+    /// blocks the thread until the work is done.
     ///
     /// # Errors
     /// As [`Device::sync`].
@@ -300,6 +303,7 @@ impl Device {
     }
 
     /// What a null device has planned so far; empty on others.
+    #[doc(hidden)]
     pub fn planned(&self) -> Vec<PlanSummary> {
         match &self.inner.backend {
             Backend::Null(null) => lock(&null.plans).clone(),
@@ -396,7 +400,7 @@ impl Default for Device {
     /// The device that `WGRAD_DEVICE` names; without it the best GPU adapter, or the CPU reference where there is none. One
     /// device is shared by all calls.
     ///
-    /// Where `WGRAD_DEVICE` names nothing that exists, the CPU reference is used and the log says so.
+    /// Where `WGRAD_DEVICE` names nothing that exists, the CPU reference is used, and the log and standard error say so.
     fn default() -> Device {
         static DEFAULT: OnceLock<Device> = OnceLock::new();
         DEFAULT

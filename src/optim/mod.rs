@@ -17,7 +17,9 @@ pub trait Optimizer {
     /// Updates every parameter that has a gradient, and runs all pending work.
     ///
     /// # Errors
-    /// The error that a gradient or parameter carries; then no parameter changes.
+    /// The error that a gradient or a parameter carries, or that a parameter was not made with `requires_grad`; then no
+    /// parameter changes. An error of the run itself (an index out of range, no memory left, a lost device) leaves parameters
+    /// bound to values that could not be computed; reading them returns the error.
     #[track_caller]
     fn step(&mut self) -> Result<()>;
 
@@ -43,7 +45,7 @@ macro_rules! inherent {
             /// [`Optimizer::step`].
             ///
             /// # Errors
-            /// The error that a gradient or parameter carries; then no parameter changes.
+            /// As [`Optimizer::step`].
             #[track_caller]
             pub fn step(&mut self) -> Result<()> {
                 Optimizer::step(self)
