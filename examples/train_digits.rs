@@ -108,7 +108,8 @@ fn run(args: &Args) -> Result {
         let start = Instant::now();
         let mut learning_rate = peak_rate;
         // The sum of losses stays on the device: reading it at each step would wait for each step.
-        let mut total = Tensor::scalar(0.0, &device);
+        // It starts as data, so that the first step has the structure of all others and uses their plan.
+        let mut total = Tensor::from_slice(&[0f32], (), &device);
         for batch in batches.epoch(epoch) {
             learning_rate = peak_rate * cosine(step as f32 / steps as f32);
             optimizer.set_lr(learning_rate);
