@@ -108,7 +108,8 @@ fn run(args: &Args) -> Result {
         let start = Instant::now();
         let mut learning_rate = peak_rate;
         // The sum of losses stays on the device: reading it at each step would wait for each step.
-        let mut total = Tensor::scalar(0.0, &device);
+        // It starts as data, so that the first step has the structure of all others and uses their plan.
+        let mut total = Tensor::from_slice(&[0f32], (), &device);
         for batch in batches.epoch(epoch) {
             learning_rate = peak_rate * cosine(step as f32 / steps as f32);
             optimizer.set_lr(learning_rate);
@@ -203,7 +204,14 @@ fn run(args: &Args) -> Result {
     }))?;
     println!("test accuracy: {:.2} %", 100.0 * accuracy);
 
-    ensure(!args.run.quick || accuracy >= 0.85, "the test accuracy is below 85 %: something is broken")
+    // A few epochs, or settings that were changed, promise less than the whole run.
+    let train = &args.train;
+    let defaults = train.epochs.is_none() && train.batch_size.is_none() && train.lr.is_none();
+    match (args.run.quick, defaults) {
+        (false, true) => ensure(accuracy >= 0.97, "the test accuracy is below 97 %: something is broken"),
+        (true, true) => ensure(accuracy >= 0.85, "the test accuracy is below 85 %: something is broken"),
+        (_, false) => Ok(()),
+    }
 }
 
 /// Half a cosine from 1 to 0.01 while `progress` goes from 0 to 1: large steps first, fine ones at the end.

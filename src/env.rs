@@ -1,23 +1,27 @@
-//! The `WGRAD_*` environment variables, read once.
+//! The `WGRAD_*` environment variables, read once. An empty one counts as unset; `0`, `false`, `off` and `no` switch off.
 
 use std::sync::OnceLock;
 
 /// What the environment asks for. An empty variable counts as unset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Env {
-    /// `WGRAD_DEVICE`: `gpu`, `cpu`, a graphics interface, or a part of an adapter's name.
+    /// `WGRAD_DEVICE`: what `Device::default()` opens: `cpu`, `gpu`, `vulkan`, `metal`, `dx12`, `webgpu`, or a part of an
+    /// adapter's name or driver. Unset: the best adapter, else the CPU reference. Where nothing matches, the CPU reference,
+    /// with a warning.
     pub device: Option<String>,
-    /// `WGRAD_LOG`, else `RUST_LOG`: a filter as `env_logger` takes it.
+    /// `WGRAD_LOG`, else `RUST_LOG`: starts env_logger with this filter when the first device is opened, unless the program
+    /// has a logger.
     pub log: Option<String>,
-    /// `WGRAD_DEBUG`: 1 devices and plans, 2 a line for each kernel, 3 why each fusion group ended, 4 WGSL.
+    /// `WGRAD_DEBUG`: 1 and 2 a line for each new plan; 3 also, for each of its kernels, the ops in it and their source lines;
+    /// 4 its WGSL instead. Goes to the log at level info, with the filter `wgrad=info` where no other is given.
     pub debug: u8,
     /// `WGRAD_FUSE=0` turns fusion off: one kernel for each op.
     pub fuse: bool,
-    /// `WGRAD_VALIDATE=1` runs each group again on the CPU and compares.
+    /// `WGRAD_VALIDATE=1` runs each flush again on the CPU reference and compares every value that it left behind.
     pub validate: bool,
-    /// `WGRAD_TRACE`: the file that a chrome trace is written to.
+    /// `WGRAD_TRACE`: read, without effect yet.
     pub trace: Option<String>,
-    /// `WGRAD_PANIC=1` turns the first error into a panic, for a backtrace.
+    /// `WGRAD_PANIC=1`: the first op on bad input panics, for a backtrace.
     pub panic: bool,
 }
 

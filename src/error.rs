@@ -92,7 +92,7 @@ pub enum Error {
         at: At,
     },
     /// An index held in a tensor lies outside the dimension that it indexes.
-    #[error("{op}: index {index} is out of range for a dimension of size {bound}{at}")]
+    #[error("{op}: index {index} is out of range for a dimension of size {bound}{}{at}", of_shape(.shape))]
     IndexOutOfRange {
         /// The op, as users name it.
         op: String,
@@ -100,6 +100,8 @@ pub enum Error {
         index: i64,
         /// Size of the dimension.
         bound: u64,
+        /// The shape indexed, where it is known.
+        shape: Option<Shape>,
         /// The user's line.
         at: At,
     },
@@ -146,20 +148,24 @@ pub enum Error {
         at: At,
     },
     /// No GPU adapter was found.
-    #[error("no GPU adapter found ({detail}). {advice}")]
+    #[error("no GPU adapter found ({detail}){at}. {advice}")]
     NoAdapter {
         /// What was looked for and found.
         detail: String,
         /// What to install.
         advice: String,
+        /// The user's line.
+        at: At,
     },
     /// The device asked for does not exist; `available` lists those that do.
-    #[error("no device matches {asked:?}; available: {}", .available.join(", "))]
+    #[error("no device matches {asked:?}{at}; available: {}", .available.join(", "))]
     UnknownDevice {
         /// The name that was asked for.
         asked: String,
         /// What there is.
         available: Vec<String>,
+        /// The user's line.
+        at: At,
     },
     /// The device has no memory left, even after unused buffers were given back.
     #[error("out of device memory: {asked} bytes asked for, {in_use} in use, {pooled} pooled")]
@@ -204,17 +210,24 @@ impl Error {
             | Error::DeviceMismatch { at, .. }
             | Error::Autograd { at, .. }
             | Error::TooLarge { at, .. }
-            | Error::Unsupported { at, .. } => {
+            | Error::Unsupported { at, .. }
+            | Error::NoAdapter { at, .. }
+            | Error::UnknownDevice { at, .. } => {
                 if at.0.is_none() {
                     *at = At(Some(location));
                 }
             }
-            Error::NoAdapter { .. }
-            | Error::UnknownDevice { .. }
-            | Error::OutOfMemory { .. }
-            | Error::DeviceLost(_)
-            | Error::Shader { .. }
-            | Error::Io { .. } => {}
+            Error::OutOfMemory { .. } | Error::DeviceLost(_) | Error::Shader { .. } | Error::Io { .. } => {}
+        }
+        self
+    }
+
+    /// Fills in the shape indexed where an index error does not have it yet.
+    pub(crate) fn or_shape(mut self, indexed: impl FnOnce() -> Option<Shape>) -> Error {
+        if let Error::IndexOutOfRange { shape, .. } = &mut self
+            && shape.is_none()
+        {
+            *shape = indexed();
         }
         self
     }
@@ -247,4 +260,8 @@ impl Error {
 
 fn list<T: fmt::Display>(items: &[T]) -> String {
     items.iter().map(T::to_string).collect::<Vec<_>>().join(" and ")
+}
+
+fn of_shape(shape: &Option<Shape>) -> String {
+    shape.as_ref().map_or_else(String::new, |shape| format!(" of shape {shape}"))
 }

@@ -69,7 +69,9 @@ impl RunArgs {
         if device.is_cpu() && !chosen {
             println!("No GPU adapter was found: running on the CPU reference.");
         } else {
-            println!("Running on {}.", device.info().name);
+            let software = device.info().software && !device.is_cpu();
+            let kind = if software { ", a software adapter that runs on CPU cores" } else { "" };
+            println!("Running on {}{kind}.", device.info().name);
         }
         Ok(device)
     }

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::array::Array;
+use crate::backend::indexed;
 use crate::error::{Error, Result};
 use crate::graph::node::lock;
 use crate::graph::{Value, Var};
@@ -60,7 +61,10 @@ pub fn interpret(snap: &Snapshot, leaves: &[Arc<Array>], mut done: impl FnMut(us
             })
             .collect::<Result<Vec<_>>>()?;
         let refs: Vec<&Array> = inputs.iter().map(|a| &**a).collect();
-        let array = node.op.reference(&refs, &node.meta).map_err(|error| error.or_at(node.at))?;
+        let array = node.op.reference(&refs, &node.meta).map_err(|error| {
+            let first = inputs.first().map(|array| array.shape());
+            error.or_at(node.at).or_shape(|| indexed(var, first))
+        })?;
         debug_assert_eq!(
             (array.shape(), array.dtype()),
             (node.meta.shape.clone(), node.meta.dtype),

@@ -1,5 +1,6 @@
 //! The device handle.
 
+use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -73,13 +74,16 @@ impl Device {
     ///
     /// # Errors
     /// [`Error::NoAdapter`] with advice on what to install where there is none.
+    #[track_caller]
     pub fn gpu() -> Result<Device> {
         pollster::block_on(Device::gpu_async())
     }
 
     /// [`Device::gpu`] without blocking, for browsers.
-    pub async fn gpu_async() -> Result<Device> {
-        Device::open(&Select::Best).await
+    #[track_caller]
+    pub fn gpu_async() -> impl Future<Output = Result<Device>> {
+        let at = Location::caller();
+        async move { Device::open(&Select::Best).await.map_err(|e| e.or_at(at)) }
     }
 
     async fn open(select: &Select) -> Result<Device> {
@@ -102,7 +106,8 @@ impl Device {
         Device::new(info, Backend::Cpu(CpuBackend::default()))
     }
 
-    /// A device by the words of `WGRAD_DEVICE`: `gpu`, `cpu`, `vulkan`, `metal`, `dx12`, or part of an adapter's name.
+    /// A device by the words of `WGRAD_DEVICE`: `cpu`, `gpu`, `vulkan`, `metal`, `dx12`, `webgpu`, or a part of an adapter's
+    /// name or driver.
     ///
     /// ```
     /// use wgrad::Device;
@@ -113,7 +118,13 @@ impl Device {
     ///
     /// # Errors
     /// [`Error::UnknownDevice`], which lists what there is; [`Error::NoAdapter`] where there is no adapter at all.
+    #[track_caller]
     pub fn named(name: &str) -> Result<Device> {
+        let at = Location::caller();
+        Device::find(name).map_err(|e| e.or_at(at))
+    }
+
+    fn find(name: &str) -> Result<Device> {
         if name.trim().eq_ignore_ascii_case("cpu") {
             return Ok(Device::cpu());
         }
@@ -124,6 +135,7 @@ impl Device {
     ///
     /// # Errors
     /// As [`Device::gpu`].
+    #[track_caller]
     pub fn gpu_with_fusion(fuse: bool) -> Result<Device> {
         Device::gpu_with(fuse, |_| {})
     }
@@ -134,9 +146,11 @@ impl Device {
     /// # Errors
     /// As [`Device::gpu`].
     #[doc(hidden)]
+    #[track_caller]
     pub fn gpu_with(fuse: bool, change: impl FnOnce(&mut Caps)) -> Result<Device> {
+        let at = Location::caller();
         start_log();
-        let gpu = pollster::block_on(Gpu::open(&Select::Best))?;
+        let gpu = pollster::block_on(Gpu::open(&Select::Best)).map_err(|e| e.or_at(at))?;
         let mut caps = gpu.caps().clone();
         change(&mut caps);
         let info = gpu.info().clone();
@@ -144,6 +158,7 @@ impl Device {
     }
 
     /// A device that plans for an adapter with `caps` and computes nothing. For tests of the planner.
+    #[doc(hidden)]
     pub fn null(caps: Caps, fuse: bool) -> Device {
         let text = |s: &str| s.to_owned();
         let info = AdapterInfo {
@@ -226,7 +241,8 @@ impl Device {
         pollster::block_on(self.sync_async())
     }
 
-    /// [`Device::sync`] without blocking.
+    /// [`Device::sync`] as a future, for browsers, where it does not block. Natively it polls the device inside, so awaiting it
+    /// blocks the thread until the work is done.
     ///
     /// # Errors
     /// As [`Device::sync`].
@@ -287,6 +303,7 @@ impl Device {
     }
 
     /// What a null device has planned so far; empty on others.
+    #[doc(hidden)]
     pub fn planned(&self) -> Vec<PlanSummary> {
         match &self.inner.backend {
             Backend::Null(null) => lock(&null.plans).clone(),
@@ -385,15 +402,15 @@ impl Default for Device {
     /// The device that `WGRAD_DEVICE` names; without it the best GPU adapter, or the CPU reference where there is none. One
     /// device is shared by all calls.
     ///
-    /// Where `WGRAD_DEVICE` names nothing that exists, the CPU reference is used and the log says so.
+    /// Where `WGRAD_DEVICE` names nothing that exists, the CPU reference is used, and the log and standard error say so.
     fn default() -> Device {
         static DEFAULT: OnceLock<Device> = OnceLock::new();
         DEFAULT
             .get_or_init(|| {
                 start_log();
                 let opened = match &env::get().device {
-                    Some(name) => Device::named(name),
-                    None => Device::gpu(),
+                    Some(name) => Device::find(name),
+                    None => pollster::block_on(Device::open(&Select::Best)),
                 };
                 opened.unwrap_or_else(|error| {
                     log::warn!("using the CPU reference: {error}");

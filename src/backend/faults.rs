@@ -8,11 +8,12 @@
 use std::collections::VecDeque;
 use std::panic::Location;
 
+use crate::backend::indexed;
 use crate::error::{At, Error, Result};
 use crate::gpu::IndexFault;
-use crate::graph::Var;
 use crate::schedule::Snapshot;
 use crate::schedule::snapshot::Source;
+use crate::shape::Shape;
 
 /// Index-checking ops, and faults, that are remembered.
 const REMEMBERED: usize = 4096;
@@ -24,6 +25,7 @@ struct Tag {
     number: u32,
     flush: u64,
     op: String,
+    shape: Option<Shape>,
     at: &'static Location<'static>,
 }
 
@@ -74,12 +76,15 @@ impl Faults {
     }
 
     /// Notes an index-checking op of the flush that was opened last, and returns the number by which its kernel names it.
-    pub fn tag(&mut self, var: &Var) -> u32 {
+    pub fn tag(&mut self, snap: &Snapshot, node: usize) -> u32 {
+        let var = &snap.nodes[node];
         let number = var.0.id as u32;
+        let first = snap.inputs[node].first().map(|&source| snap.var(source).shape().clone());
         if self.tags.len() >= REMEMBERED {
             self.tags.pop_front();
         }
-        self.tags.push_back(Tag { number, flush: self.last, op: var.0.op.name().to_owned(), at: var.0.at });
+        let op = var.0.op.name().to_owned();
+        self.tags.push_back(Tag { number, flush: self.last, op, shape: indexed(var, first), at: var.0.at });
         number
     }
 
@@ -96,6 +101,7 @@ impl Faults {
             op: tag.map_or_else(|| "index".into(), |tag| tag.op.clone()),
             index: i64::from(fault.index),
             bound: u64::from(fault.bound),
+            shape: tag.and_then(|tag| tag.shape.clone()),
             at: At(tag.map(|tag| tag.at)),
         };
         // Only the first fault is noted, so any flush from there on may have had one of its own.

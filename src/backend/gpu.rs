@@ -171,7 +171,7 @@ impl GpuBackend {
                 let bits = match source {
                     ParamSource::Const(_) => continue,
                     ParamSource::Scalar { node, dtype } => scalar_bits(&snap.nodes[*node], *dtype),
-                    ParamSource::Tag { node } => faults.tag(&snap.nodes[*node]),
+                    ParamSource::Tag { node } => faults.tag(snap, *node),
                 };
                 params[start + 4 * p..start + 4 * p + 4].copy_from_slice(&bits.to_ne_bytes());
             }

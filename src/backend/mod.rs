@@ -11,3 +11,11 @@ mod validate;
 
 pub use crate::gpu::{Memory, Stats};
 pub use device::{Device, DeviceInfo};
+
+use crate::graph::Var;
+use crate::shape::Shape;
+
+/// The shape that an index-checking op indexes, for error texts: what a scatter writes to, else the first input.
+fn indexed(var: &Var, first_input: Option<Shape>) -> Option<Shape> {
+    if var.0.op.name().starts_with("scatter") { Some(var.meta().shape.clone()) } else { first_input }
+}

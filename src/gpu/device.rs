@@ -11,7 +11,7 @@ use super::pool::Pool;
 use super::stats::{Counters, Memory, Stats};
 use super::sticky::{Sticky, describe};
 use crate::caps::Caps;
-use crate::error::{Error, Result};
+use crate::error::{At, Error, Result};
 
 /// Bytes of the index-error block.
 pub(super) const FAULT_BYTES: u64 = 32;
@@ -172,7 +172,7 @@ impl Gpu {
     /// [`Error::NoAdapter`] where there is none or none opens, [`Error::UnknownDevice`] where none matches.
     pub async fn open(select: &Select) -> Result<Gpu> {
         let found = candidates().await;
-        let no_adapter = |detail: String| Error::NoAdapter { detail, advice: ADVICE.into() };
+        let no_adapter = |detail: String| Error::NoAdapter { detail, advice: ADVICE.into(), at: At(None) };
         if found.is_empty() {
             return Err(no_adapter("wgpu lists no adapters".into()));
         }
@@ -190,7 +190,7 @@ impl Gpu {
                 Select::Backend(backend) => (*backend).to_owned(),
                 Select::Name(name) => name.clone(),
             };
-            return Err(Error::UnknownDevice { asked, available });
+            return Err(Error::UnknownDevice { asked, available, at: At(None) });
         }
         Err(no_adapter(failures.join("; ")))
     }

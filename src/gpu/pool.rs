@@ -1,6 +1,6 @@
 //! Whole buffers, reused by size class.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
@@ -14,6 +14,8 @@ use crate::error::{At, Error, Result};
 const SMALLEST: u64 = 256;
 /// Buffer sizes are multiples of this, so that a `vec4<f32>` never straddles the end.
 const GRAIN: u64 = 16;
+/// Uploads whose buffers are remembered.
+const RECENT_UPLOADS: usize = 32;
 /// Uploads travel through staging memory that is freed when a submission is done; this much of it may be waiting.
 const UPLOAD_CHUNK: usize = 64 << 20;
 
@@ -82,6 +84,8 @@ pub(super) struct Pool(Mutex<State>);
 struct State {
     /// Ordered by class, then id: the choice depends on nothing but the history of asks.
     free: BTreeMap<(u64, BufferId), wgpu::Buffer>,
+    /// Bytes and buffers of the last uploads, oldest first.
+    uploads: VecDeque<(u64, (u64, BufferId))>,
     memory: Memory,
     next_id: u64,
 }
@@ -122,10 +126,29 @@ impl Pool {
         state.free.insert((capacity, id), raw);
     }
 
+    /// The buffer that an upload of so many bytes should take: of the last ones of this size, the free one that was used least
+    /// recently. A loop that uploads its batches anew then has them in the same buffers each step, and its bind groups in the
+    /// cache.
+    fn last_upload(&self, bytes: u64) -> Option<BufferId> {
+        let state = lock(&self.0);
+        let recent = state.uploads.iter().filter(|(size, _)| *size == bytes);
+        recent.map(|(_, key)| key).find(|key| state.free.contains_key(key)).map(|key| key.1)
+    }
+
+    fn note_upload(&self, buffer: &Buffer) {
+        let mut state = lock(&self.0);
+        state.uploads.retain(|(_, key)| key.1 != buffer.id());
+        if state.uploads.len() >= RECENT_UPLOADS {
+            state.uploads.pop_front();
+        }
+        state.uploads.push_back((buffer.bytes(), (buffer.capacity(), buffer.id())));
+    }
+
     /// Empties the pool. The caller drops the buffers outside the lock.
     pub(super) fn drain(&self) -> BTreeMap<(u64, BufferId), wgpu::Buffer> {
         let mut state = lock(&self.0);
         state.memory.pooled = 0;
+        state.uploads.clear();
         std::mem::take(&mut state.free)
     }
 
@@ -199,7 +222,9 @@ impl Gpu {
     /// # Errors
     /// As [`Gpu::alloc`].
     pub fn upload(&self, bytes: &[u8]) -> Result<Buffer> {
-        let buffer = self.alloc(bytes.len() as u64)?;
+        let size = bytes.len() as u64;
+        let buffer = self.alloc_preferring(size, self.0.pool.last_upload(size))?;
+        self.0.pool.note_upload(&buffer);
         self.write(&buffer, 0, bytes)?;
         Ok(buffer)
     }

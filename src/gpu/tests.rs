@@ -363,7 +363,7 @@ fn selections() {
     let name = adapters[0].name[..4].to_uppercase();
     assert_eq!(block_on(Gpu::open(&Select::parse(&name))).unwrap().info(), &adapters[0]);
     match block_on(Gpu::open(&Select::Name("no such adapter".into()))) {
-        Err(Error::UnknownDevice { asked, available }) => {
+        Err(Error::UnknownDevice { asked, available, .. }) => {
             assert!(asked == "no such adapter" && available.len() == adapters.len());
         }
         other => panic!("{other:?}"),

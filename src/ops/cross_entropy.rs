@@ -68,6 +68,7 @@ impl CrossEntropy {
                     op: "cross_entropy".into(),
                     index,
                     bound,
+                    shape: None,
                     at: Default::default(),
                 });
             }

@@ -56,8 +56,13 @@ fn with_dim(shape: &Shape, dim: usize, size: usize) -> Shape {
 fn checked(op: &str, index: &Array, bound: usize) -> Result<Vec<usize>> {
     let check = |v: f64| {
         let inside = v >= 0.0 && v < bound as f64;
-        let fault =
-            || Error::IndexOutOfRange { op: op.into(), index: v as i64, bound: bound as u64, at: Default::default() };
+        let fault = || Error::IndexOutOfRange {
+            op: op.into(),
+            index: v as i64,
+            bound: bound as u64,
+            shape: None,
+            at: Default::default(),
+        };
         if inside { Ok(v as usize) } else { Err(fault()) }
     };
     index.to_f64().into_iter().map(check).collect()

@@ -1,5 +1,7 @@
 //! Adam and AdamW.
 
+use std::panic::Location;
+
 use crate::error::Result;
 use crate::graph::no_grad;
 use crate::optim::{Optimizer, gradients, run, zeros_state};
@@ -62,6 +64,11 @@ impl Adam {
         self
     }
 
+    /// What errors call it.
+    fn name(&self) -> &'static str {
+        if self.decoupled { "AdamW" } else { "Adam" }
+    }
+
     fn update(&mut self, i: usize, grad: Tensor) -> Result<()> {
         let p = &self.parameters[i];
         let (b1, b2) = self.betas;
@@ -94,7 +101,7 @@ impl Adam {
 impl Optimizer for Adam {
     #[track_caller]
     fn step(&mut self) -> Result<()> {
-        let grads = gradients("Adam", &self.parameters)?;
+        let grads = gradients(self.name(), &self.parameters, Location::caller())?;
         no_grad(|| grads.into_iter().try_for_each(|(i, grad)| self.update(i, grad)))?;
         run(&self.parameters)
     }

@@ -7,6 +7,8 @@ mod sgd;
 pub use adam::{Adam, AdamW};
 pub use sgd::Sgd;
 
+use std::panic::Location;
+
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
@@ -15,7 +17,10 @@ pub trait Optimizer {
     /// Updates every parameter that has a gradient, and runs all pending work.
     ///
     /// # Errors
-    /// The error that a gradient or parameter carries; then no parameter changes.
+    /// The error that a gradient or a parameter carries, or that a parameter was not made with `requires_grad`; then no
+    /// parameter changes. An error of the run itself (an index out of range, no memory left, a lost device) leaves parameters
+    /// bound to values that could not be computed; reading them returns the error.
+    #[track_caller]
     fn step(&mut self) -> Result<()>;
 
     /// The parameters.
@@ -40,7 +45,7 @@ macro_rules! inherent {
             /// [`Optimizer::step`].
             ///
             /// # Errors
-            /// The error that a gradient or parameter carries; then no parameter changes.
+            /// As [`Optimizer::step`].
             #[track_caller]
             pub fn step(&mut self) -> Result<()> {
                 Optimizer::step(self)
@@ -69,13 +74,13 @@ inherent!(Sgd, Adam, AdamW);
 ///
 /// # Errors
 /// The first error that a gradient or a parameter carries.
-fn gradients(op: &str, parameters: &[Tensor]) -> Result<Vec<(usize, Tensor)>> {
+fn gradients(op: &str, parameters: &[Tensor], at: &'static Location<'static>) -> Result<Vec<(usize, Tensor)>> {
     let mut out = Vec::with_capacity(parameters.len());
     for (i, parameter) in parameters.iter().enumerate() {
         parameter.check()?;
         if !parameter.is_leaf_with_grad() {
             let detail = format!("parameter {i} of shape {:?} was not made with requires_grad", parameter.shape());
-            return Err(Error::argument(op, detail));
+            return Err(Error::argument(op, detail).or_at(at));
         }
         if let Some(grad) = parameter.grad() {
             grad.check()?;

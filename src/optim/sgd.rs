@@ -1,5 +1,7 @@
 //! Stochastic gradient descent.
 
+use std::panic::Location;
+
 use crate::error::Result;
 use crate::graph::no_grad;
 use crate::optim::{Optimizer, gradients, run, zeros_state};
@@ -55,7 +57,7 @@ impl Sgd {
 impl Optimizer for Sgd {
     #[track_caller]
     fn step(&mut self) -> Result<()> {
-        let grads = gradients("Sgd", &self.parameters)?;
+        let grads = gradients("Sgd", &self.parameters, Location::caller())?;
         no_grad(|| -> Result<()> {
             for (i, grad) in grads {
                 let p = &self.parameters[i];

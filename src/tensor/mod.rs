@@ -196,14 +196,19 @@ impl Tensor {
         Ok(array.to_vec().unwrap_or_default())
     }
 
-    /// [`Tensor::to_vec`] without blocking.
+    /// [`Tensor::to_vec`] as a future, for browsers, where it does not block. Natively it polls the device inside, so awaiting
+    /// it blocks the thread until the value is there.
     ///
     /// # Errors
     /// As [`Tensor::to_vec`].
-    pub async fn to_vec_async<T: ArrayElement>(&self) -> Result<Vec<T>> {
-        self.expect_type(T::DTYPE, "to_vec_async", self.node().0.at)?;
-        let array = self.device().read(&self.node()).await?;
-        Ok(array.to_vec().unwrap_or_default())
+    #[track_caller]
+    pub fn to_vec_async<T: ArrayElement>(&self) -> impl Future<Output = Result<Vec<T>>> {
+        let at = Location::caller();
+        async move {
+            self.expect_type(T::DTYPE, "to_vec_async", at)?;
+            let array = self.device().read(&self.node()).await?;
+            Ok(array.to_vec().unwrap_or_default())
+        }
     }
 
     /// The one element of a tensor with one element.

@@ -1,6 +1,7 @@
 //! Bad input becomes an `Err` that names the op, the operands and the user's line; nothing panics.
 
-use wgrad::optim::Adam;
+use wgrad::nn::loss;
+use wgrad::optim::{Adam, AdamW, Sgd};
 use wgrad::{DType, Device, Error, Tensor, autograd};
 
 use crate::{gpu, new_gpu};
@@ -76,6 +77,14 @@ fn arguments_out_of_range() {
         fails!(ones([0, 3], &d).max_dims(&[0], false), "max", "[0, 3]");
         fails!(Tensor::arange(0.0, 5.0, 0.0, &d), "arange");
         fails!(Tensor::bernoulli([2], 1.5, &d), "bernoulli", "1.5");
+        fails!(x.softmax(2), "softmax", "2", "[2, 3]");
+        fails!(x.log_softmax(-3), "log_softmax", "-3", "[2, 3]");
+        let index = Tensor::from_slice(&[0i32, 1], [2, 1], &d);
+        fails!(x.gather(4, &index), "gather", "4", "[2, 3]");
+        fails!(x.scatter_add(5, &index, &x), "scatter_add", "5", "[2, 3]");
+        fails!(x.index_select(2, &index), "index_select", "2", "[2, 3]");
+        fails!(loss::cross_entropy(&x, &index), "cross_entropy", "[2, 3]", "[2, 1]");
+        fails!(loss::cross_entropy(&x, &x.select(1, 0)), "cross_entropy", "f32");
         let line = line!() + 1;
         let error = x.argmax(2, false).to_vec::<u32>().unwrap_err();
         assert_text(&error, line, &["argmax", "2", "[2, 3]"]);
@@ -124,8 +133,9 @@ fn f64_lives_on_the_cpu_only() {
 
 #[test]
 fn unknown_device() {
-    let error = Device::named("no such adapter").unwrap_err();
+    let (line, error) = (line!(), Device::named("no such adapter").unwrap_err());
     let text = error.to_string();
+    assert_text(&error, line, &["no such adapter"]);
     assert!(matches!(error, Error::UnknownDevice { .. }), "{text}");
     assert!(text.contains("no such adapter") && text.contains(&gpu().info().name), "{text}");
     assert!(Device::named("cpu").unwrap().is_cpu());
@@ -228,12 +238,17 @@ fn different_devices() {
 fn optimizers_refuse_bad_parameters() {
     for d in both() {
         let mut optimizer = Adam::new(vec![ones([3], &d)], 1e-3);
-        let text = optimizer.step().unwrap_err().to_string();
-        assert!(text.contains("Adam") && text.contains("requires_grad") && text.contains("[3]"), "{text}");
+        let (line, error) = (line!(), optimizer.step().unwrap_err());
+        assert_text(&error, line, &["Adam:", "requires_grad", "[3]"]);
+        let (line, error) = (line!(), AdamW::new(vec![ones([3], &d)], 1e-3).step().unwrap_err());
+        assert_text(&error, line, &["AdamW:", "requires_grad", "[3]"]);
+        let (line, error) = (line!(), Sgd::new(vec![ones([3], &d)], 1e-3).step().unwrap_err());
+        assert_text(&error, line, &["Sgd:", "requires_grad", "[3]"]);
         let w = ones([3], &d).requires_grad();
+        let line = line!() + 1;
         w.set_grad(Some(&ones([2, 3], &d).matmul(&ones([4, 5], &d))));
-        let text = Adam::new(vec![w.clone()], 1e-3).step().unwrap_err().to_string();
-        assert!(text.contains("matmul") && text.contains("[4, 5]"), "{text}");
+        let error = Adam::new(vec![w.clone()], 1e-3).step().unwrap_err();
+        assert_text(&error, line, &["matmul", "[4, 5]"]);
         assert_eq!(w.to_vec::<f32>().unwrap(), [1.0; 3]);
     }
 }

@@ -1,6 +1,8 @@
-//! The engine as a whole, on a GPU adapter: fusion, steady loops, graphs, threads, errors, determinism and memory.
+//! The engine as a whole, on a GPU adapter: fusion, steady loops, graphs, threads, errors, environment variables,
+//! determinism and memory.
 
 mod determinism;
+mod environment;
 mod errors;
 mod fusion;
 mod graph;

@@ -1,5 +1,6 @@
 //! The memory and compile contract of steady loops.
 
+use wgrad::nn::loss;
 use wgrad::optim::{Adam, Sgd};
 use wgrad::{Device, Memory, Stats, Tensor};
 
@@ -76,7 +77,9 @@ fn two_layer_net_with_sgd() {
     assert!(last < 0.9 * first, "{first} -> {last}");
 }
 
-/// The loss of the step before is still held, as a progress bar does.
+/// The loss of the step before is still held, as a progress bar does. While one step runs, two losses then have buffers, and
+/// each step's loss takes the buffer that the step before the last gave back. Steps alternate between two sets of buffers
+/// anyway; the loss joins in once there were both of its buffers, which takes up to four steps.
 #[test]
 fn a_held_loss_does_not_disturb_the_loop() {
     let device = new_gpu();
@@ -122,11 +125,15 @@ impl Mlp {
         Mlp { parameters: vec![weight(64, 32), zeros(32), weight(32, 32), zeros(32), weight(32, 10), zeros(10)] }
     }
 
-    fn loss(&self, x: &Tensor, y: &Tensor) -> Tensor {
+    fn logits(&self, x: &Tensor) -> Tensor {
         let p = &self.parameters;
         let h = (x.matmul(&p[0]) + &p[1]).relu();
         let h = (h.matmul(&p[2]) + &p[3]).tanh();
-        (h.matmul(&p[4]) + &p[5] - y).square().mean()
+        h.matmul(&p[4]) + &p[5]
+    }
+
+    fn loss(&self, x: &Tensor, y: &Tensor) -> Tensor {
+        (self.logits(x) - y).square().mean()
     }
 }
 
@@ -200,6 +207,78 @@ fn varying_batch_sizes_settle() {
     assert_eq!(s.kernels_compiled, s2.kernels_compiled, "kernels by size: {compiled_by_size:?}");
     assert_eq!((s.plans_built, m.allocations, m.in_use), (s2.plans_built, m2.allocations, m2.in_use));
     assert_eq!(s2.submits - s.submits, 40);
+}
+
+/// Steps of `mlp` with Adam at these batch sizes in turn; returns how many kernels each size compiled.
+fn compiled_by_size(device: &Device, sizes: &[usize]) -> Vec<u64> {
+    let mlp = Mlp::new(device);
+    let mut optimizer = Adam::new(mlp.parameters.clone(), 1e-3);
+    let mut compiled = Vec::new();
+    for &n in sizes {
+        let (x, y) = batch(n, n, device);
+        let before = device.stats().kernels_compiled;
+        for _ in 0..2 {
+            let loss = mlp.loss(&x, &y);
+            optimizer.zero_grad();
+            loss.backward().unwrap();
+            optimizer.step().unwrap();
+        }
+        device.sync().unwrap();
+        compiled.push(device.stats().kernels_compiled - before);
+    }
+    compiled
+}
+
+/// Kernels are keyed by structure: sizes are parameters, and only what they are divisible by can choose another kernel.
+#[test]
+fn kernels_are_keyed_by_structure_not_by_size() {
+    let device = new_gpu();
+    let compiled = compiled_by_size(&device, &[32, 64, 8, 48, 128, 256, 96, 31, 17, 45, 64, 31]);
+    println!("kernels compiled by batch size: {compiled:?}");
+    assert!(compiled[0] > 0);
+    assert_eq!(compiled[1..4], [0; 3], "sizes of one class of divisibility: {compiled:?}");
+    // Large sizes take other ways: a product that packs its operands first, a mean in two stages, two kernels each.
+    assert!(compiled[4..6].iter().sum::<u64>() <= 4, "{compiled:?}");
+    assert_eq!(compiled[6], 0, "{compiled:?}");
+    // The first odd size may bring another kernel for each of the three products of three layers; the others none.
+    assert!(compiled[7] <= 9, "{compiled:?}");
+    assert_eq!(compiled[8..], [0; 4], "{compiled:?}");
+}
+
+/// The loop of a training program: batches gathered on the device by an index that is uploaded anew each step, class labels,
+/// a running total of the loss that is read now and then.
+#[test]
+fn batches_gathered_by_fresh_indices() {
+    let device = new_gpu();
+    let mlp = Mlp::new(&device);
+    let mut optimizer = Adam::new(mlp.parameters.clone(), 1e-3);
+    let (images, _) = batch(200, 0, &device);
+    let labels: Vec<i32> = (0..200).map(|i| i % 10).collect();
+    let labels = Tensor::from_slice(&labels, [200], &device);
+    // Data, not a scalar of the graph: so the first step has the structure of all others.
+    let zero = || Tensor::from_slice(&[0f32], (), &device);
+    let mut total = zero();
+    let mut step = |i: usize| {
+        let rows: Vec<u32> = (0..32).map(|k| ((i * 37 + k * 11) % 200) as u32).collect();
+        let rows = Tensor::from_slice(&rows, [32], &device);
+        let logits = mlp.logits(&images.index_select(0, &rows));
+        let loss = loss::cross_entropy(&logits, &labels.index_select(0, &rows));
+        optimizer.zero_grad();
+        loss.backward().unwrap();
+        total = &total + &loss.detach();
+        optimizer.step().unwrap();
+        if i % 5 == 4 {
+            assert!(total.item::<f32>().unwrap().is_finite());
+            // As at the start of an epoch.
+            total = zero();
+        }
+    };
+    (0..2).for_each(&mut step);
+    let fixed = footprint(&device);
+    for i in 2..40 {
+        step(i);
+        assert_eq!(footprint(&device), fixed, "step {i} made something new");
+    }
 }
 
 #[test]

@@ -1,8 +1,12 @@
 //! A broad sample of graphs, recorded on null devices, and the plans that come of them.
 
+use wgrad::array::Array;
 use wgrad::caps::Caps;
+use wgrad::graph::kernel::{Kernel, Operand, Routine, Stage};
+use wgrad::graph::{Meta, Op, Var};
+use wgrad::ops::matmul::plan::{self, Family, Problem};
 use wgrad::optim::{Adam, AdamW, Optimizer, Sgd};
-use wgrad::{DType, Device, Tensor};
+use wgrad::{DType, Device, Error, Tensor};
 
 /// The kinds of adapters that kernels are chosen by.
 pub fn adapters() -> Vec<(&'static str, Caps)> {
@@ -130,15 +134,47 @@ fn matmuls(d: &Device) {
     a.slice(2, 1..9).matmul(&b.flip(&[1])).realize().unwrap();
     data([7], d).matmul(&data([7], d)).realize().unwrap();
     data([2, 3, 7], d).matmul(&data([7], d)).realize().unwrap();
+    // The second has so many products an element that they are added in several stages.
+    for k in [24, 200_000] {
+        let y = Var::apply(Naive, &[&data([16, k], d).node(), &data([k, 8], d).node()]);
+        Tensor::from_var(y, d).realize().unwrap();
+    }
     let x = data([12, 12], d);
     x.matmul(&x).realize().unwrap();
     x.matmul(&x.t()).realize().unwrap();
     data([9, 4], d).linear(&data([6, 4], d), Some(&data([6], d))).realize().unwrap();
 }
 
+/// The textbook's matmul, which benchmarks measure the others against.
+#[derive(Clone, Copy)]
+struct Naive;
+
+impl Op for Naive {
+    fn name(&self) -> &str {
+        "matmul_naive"
+    }
+
+    fn infer(&self, inputs: &[&Meta]) -> wgrad::Result<Meta> {
+        Ok(Meta::new([inputs[0].shape[0], inputs[1].shape[1]], DType::F32))
+    }
+
+    fn kernel(&self, _: &[&Meta], _: &Meta) -> Kernel {
+        Kernel::Routine(Box::new(Naive))
+    }
+
+    fn reference(&self, _: &[&Array], _: &Meta) -> wgrad::Result<Array> {
+        Err(Error::unsupported(self.name(), "is only planned here"))
+    }
+}
+
+impl Routine for Naive {
+    fn stages(&self, inputs: &[Operand], _: &Operand, caps: &Caps) -> wgrad::Result<Vec<Stage>> {
+        plan::stages(&Problem::new(&inputs[0], &inputs[1])?, caps, Some(Family::Naive))
+    }
+}
+
 /// Every row of the table, forward and backward, whole and in columns that broadcast.
 fn elementwise(d: &Device) {
-    use wgrad::graph::Var;
     for row in wgrad::ops::elementwise::rows() {
         for shape in [[8, 16], [3, 7]] {
             let leaves: Vec<Tensor> = (0..row.args.len()).map(|_| leaf(shape, d)).collect();

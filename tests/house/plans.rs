@@ -1,7 +1,7 @@
 //! Known graphs become the kernels that they should.
 
 use wgrad::PlanSummary;
-use wgrad::optim::{Adam, Sgd};
+use wgrad::optim::{Adam, AdamW, Optimizer, Sgd};
 use wgrad::{Device, Tensor};
 
 use crate::graphs::{adapters, data, leaf, mlp_parameters, mlp_step};
@@ -130,15 +130,26 @@ fn a_step_of_an_mlp_with_adam() {
 
 #[test]
 fn an_update_is_one_kernel_a_parameter() {
-    let d = software();
-    let w = leaf([100, 30], &d);
-    let mut optimizer = Adam::new(vec![w.clone()], 1e-3);
-    let g = data([100, 30], &d);
-    let plans = steady(&d, || {
-        w.set_grad(Some(&g));
-        optimizer.step().unwrap();
-    });
-    assert_eq!(plans.iter().map(|p| p.kernels.len()).sum::<usize>(), 1, "{plans:?}");
+    for (name, d) in devices() {
+        let (w, v) = (leaf([100, 30], &d), leaf([30], &d));
+        let p = || vec![w.clone(), v.clone()];
+        let optimizers: [(&str, Box<dyn Optimizer>); 5] = [
+            ("Sgd", Box::new(Sgd::new(p(), 0.1))),
+            ("Sgd, all", Box::new(Sgd::new(p(), 0.1).momentum(0.9).nesterov(true).weight_decay(1e-4))),
+            ("Adam", Box::new(Adam::new(p(), 1e-3))),
+            ("Adam with decay", Box::new(Adam::new(p(), 1e-3).weight_decay(1e-4))),
+            ("AdamW", Box::new(AdamW::new(p(), 1e-3))),
+        ];
+        let (g, h) = (data([100, 30], &d), data([30], &d));
+        for (kind, mut optimizer) in optimizers {
+            let plans = steady(&d, || {
+                w.set_grad(Some(&g));
+                v.set_grad(Some(&h));
+                optimizer.step().unwrap();
+            });
+            assert_eq!(plans.iter().map(|p| p.kernels.len()).sum::<usize>(), 2, "{kind}, {name}: {plans:?}");
+        }
+    }
 }
 
 #[test]

@@ -116,10 +116,6 @@ fn every_kernel_translates_and_keeps_to_the_limits() {
         let lines: std::collections::HashSet<&str> = text.lines().map(str::trim).collect();
         unused.retain(|_, code| !code.iter().all(|line| lines.contains(line.as_str())));
     }
-    // The yardstick of benchmarks, and its stores.
-    for name in ["naive", "store_one", "partial_one"] {
-        unused.remove(format!("matmul/{name}.wgsl").as_str());
-    }
     let mut unused: Vec<&str> = unused.into_keys().collect();
     unused.sort_unstable();
     assert!(unused.is_empty(), "no kernel of the sample uses {unused:?}: dead files, or gaps in the sample");
