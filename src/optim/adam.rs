@@ -69,14 +69,14 @@ impl Adam {
         if self.decoupled { "AdamW" } else { "Adam" }
     }
 
-    fn update(&mut self, i: usize, grad: Tensor) -> Result<()> {
+    /// The new value and moments of parameter `i`.
+    fn update(&self, i: usize, grad: Tensor) -> Result<(Tensor, Moments)> {
         let p = &self.parameters[i];
         let (b1, b2) = self.betas;
-        let old = match self.state[i].take() {
-            Some(moments) => moments,
-            None => Moments { first: zeros_state(p)?, second: zeros_state(p)?, steps: 0 },
+        let (old_first, old_second, steps) = match &self.state[i] {
+            Some(Moments { first, second, steps }) => (first.clone(), second.clone(), steps + 1),
+            None => (zeros_state(p)?, zeros_state(p)?, 1),
         };
-        let steps = old.steps + 1;
         let mut base = p.clone();
         let mut g = grad;
         if self.weight_decay != 0.0 {
@@ -86,15 +86,15 @@ impl Adam {
                 g = &g + p * self.weight_decay;
             }
         }
-        let first = old.first * b1 + &g * (1.0 - b1);
-        let second = old.second * b2 + (&g * &g) * (1.0 - b2);
+        let first = old_first * b1 + &g * (1.0 - b1);
+        let second = old_second * b2 + (&g * &g) * (1.0 - b2);
         // In f64: 1 − β₂ᵗ loses half its digits in f32 at the first steps.
         let bias1 = (1.0 - f64::from(b1).powi(steps)) as f32;
         let bias2 = (1.0 - f64::from(b2).powi(steps)) as f32;
         let denominator = second.sqrt() * (1.0 / bias2.sqrt()) + self.eps;
-        p.try_assign(&(base - (&first / denominator) * (self.lr / bias1)))?;
-        self.state[i] = Some(Moments { first, second, steps });
-        Ok(())
+        let value = base - (&first / denominator) * (self.lr / bias1);
+        value.check()?;
+        Ok((value, Moments { first, second, steps }))
     }
 }
 
@@ -102,7 +102,16 @@ impl Optimizer for Adam {
     #[track_caller]
     fn step(&mut self) -> Result<()> {
         let grads = gradients(self.name(), &self.parameters, Location::caller())?;
-        no_grad(|| grads.into_iter().try_for_each(|(i, grad)| self.update(i, grad)))?;
+        no_grad(|| -> Result<()> {
+            // All updates first: an error must leave every parameter as it was.
+            let updates: Vec<_> =
+                grads.into_iter().map(|(i, grad)| Ok((i, self.update(i, grad)?))).collect::<Result<_>>()?;
+            for (i, (value, moments)) in updates {
+                self.parameters[i].try_assign(&value)?;
+                self.state[i] = Some(moments);
+            }
+            Ok(())
+        })?;
         run(&self.parameters)
     }
 

@@ -9,6 +9,7 @@ pub use sgd::Sgd;
 
 use std::panic::Location;
 
+use crate::backend::Device;
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
@@ -84,18 +85,32 @@ fn gradients(op: &str, parameters: &[Tensor], at: &'static Location<'static>) ->
         }
         if let Some(grad) = parameter.grad() {
             grad.check()?;
+            if grad.shape() != parameter.shape() || grad.dtype() != parameter.dtype() {
+                let detail = format!(
+                    "parameter {i} is {} {:?}, but its gradient is {} {:?}",
+                    parameter.dtype(),
+                    parameter.shape(),
+                    grad.dtype(),
+                    grad.shape()
+                );
+                return Err(Error::argument(op, detail).or_at(at));
+            }
             out.push((i, grad));
         }
     }
     Ok(out)
 }
 
-/// Runs everything that is pending on the parameters' device.
+/// Runs everything that is pending on the parameters' devices.
 fn run(parameters: &[Tensor]) -> Result<()> {
-    match parameters.first() {
-        Some(first) => first.device().flush_pending(),
-        None => Ok(()),
+    let mut done: Vec<&Device> = Vec::new();
+    for device in parameters.iter().map(Tensor::device) {
+        if !done.iter().any(|d| d.same(device)) {
+            device.flush_pending()?;
+            done.push(device);
+        }
     }
+    Ok(())
 }
 
 /// A state tensor of zeros, in memory of its own, so that the first step has the structure of all others.

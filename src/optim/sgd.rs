@@ -52,6 +52,29 @@ impl Sgd {
         self.weight_decay = weight_decay;
         self
     }
+
+    /// The new value and velocity of parameter `i`.
+    fn update(&self, i: usize, grad: Tensor) -> Result<(Tensor, Option<Tensor>)> {
+        let p = &self.parameters[i];
+        let mut g = grad;
+        let mut velocity = None;
+        if self.weight_decay != 0.0 {
+            g = &g + p * self.weight_decay;
+        }
+        if self.momentum != 0.0 {
+            // From a velocity of zero the first step gives v = g, as in PyTorch.
+            let old = match &self.velocity[i] {
+                Some(velocity) => velocity.clone(),
+                None => zeros_state(p)?,
+            };
+            let v = old * self.momentum + &g;
+            g = if self.nesterov { &g + &v * self.momentum } else { v.clone() };
+            velocity = Some(v);
+        }
+        let value = p - g * self.lr;
+        value.check()?;
+        Ok((value, velocity))
+    }
 }
 
 impl Optimizer for Sgd {
@@ -59,23 +82,12 @@ impl Optimizer for Sgd {
     fn step(&mut self) -> Result<()> {
         let grads = gradients("Sgd", &self.parameters, Location::caller())?;
         no_grad(|| -> Result<()> {
-            for (i, grad) in grads {
-                let p = &self.parameters[i];
-                let mut g = grad;
-                if self.weight_decay != 0.0 {
-                    g = &g + p * self.weight_decay;
-                }
-                if self.momentum != 0.0 {
-                    // From a velocity of zero the first step gives v = g, as in PyTorch.
-                    let old = match &self.velocity[i] {
-                        Some(velocity) => velocity.clone(),
-                        None => zeros_state(p)?,
-                    };
-                    let v = old * self.momentum + &g;
-                    g = if self.nesterov { &g + &v * self.momentum } else { v.clone() };
-                    self.velocity[i] = Some(v);
-                }
-                p.try_assign(&(p - g * self.lr))?;
+            // All updates first: an error must leave every parameter as it was.
+            let updates: Vec<_> =
+                grads.into_iter().map(|(i, grad)| Ok((i, self.update(i, grad)?))).collect::<Result<_>>()?;
+            for (i, (value, velocity)) in updates {
+                self.parameters[i].try_assign(&value)?;
+                self.velocity[i] = velocity;
             }
             Ok(())
         })?;

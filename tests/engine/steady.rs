@@ -316,3 +316,23 @@ fn a_training_loop_without_reads_or_steps_does_not_grow() {
     let expected = (1.0f64 - 2e-4).powi(4000) as f32;
     assert!(w.to_vec::<f32>().unwrap().iter().all(|v| (v - expected).abs() < 1e-3));
 }
+
+#[test]
+fn a_step_that_fails_changes_no_parameter() {
+    let device = crate::gpu();
+    let make = |v: f32| (Tensor::ones([3], device) * v).requires_grad();
+    let (a, b) = (make(1.0), make(2.0));
+    let mut adam = Adam::new(vec![a.clone(), b.clone()], 0.1);
+    let mut sgd = Sgd::new(vec![a.clone(), b.clone()], 0.1).momentum(0.9);
+    a.set_grad(Some(&Tensor::ones([3], device)));
+    b.set_grad(Some(&Tensor::ones([4], device)));
+    for error in [adam.step().unwrap_err(), sgd.step().unwrap_err()] {
+        let text = error.to_string();
+        assert!(text.contains("[3]") && text.contains("[4]") && text.contains(file!()), "{text}");
+    }
+    assert_eq!(a.to_vec::<f32>().unwrap(), [1.0; 3]);
+    b.set_grad(Some(&Tensor::ones([3], device)));
+    adam.step().unwrap();
+    let first = a.to_vec::<f32>().unwrap()[0];
+    assert!((first - 0.9).abs() < 1e-4, "{first}: the first step of Adam moves by the learning rate");
+}
