@@ -43,7 +43,7 @@ macro_rules! text {
 /// The dispatches that compute `problem`.
 ///
 /// # Errors
-/// [`Error::TooLarge`] where sizes go past what the kernels index or the device binds.
+/// [`TooLarge`](crate::error::Error::TooLarge) where sizes go past what the kernels index or the device binds.
 pub fn stages(problem: &Problem, caps: &Caps, force: Option<Family>) -> Result<Vec<Stage>> {
     let elements = product(&[problem.matrices(), problem.m, problem.n])?;
     if elements == 0 {
