@@ -5,9 +5,12 @@
 mod common;
 mod elementwise;
 mod gradcheck;
+mod indexing;
+mod inputs;
 mod matmul;
 mod movement;
 mod random;
 mod reduce;
+mod rows;
 mod special;
 mod structured;
