@@ -5,6 +5,7 @@
 mod common;
 mod elementwise;
 mod gradcheck;
+mod grid;
 mod indexing;
 mod inputs;
 mod matmul;
