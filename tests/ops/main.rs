@@ -3,7 +3,9 @@
 //! `cargo test --test ops -- --nocapture` prints the worst error of each elementwise op.
 
 mod common;
+mod create;
 mod elementwise;
+mod functional;
 mod gradcheck;
 mod grid;
 mod indexing;
