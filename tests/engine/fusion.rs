@@ -322,7 +322,7 @@ fn fused_unfused_and_cpu_agree() {
         fixed => fixed,
     };
     let config =
-        ProptestConfig { cases: 110, rng_seed: seed, failure_persistence: None, max_shrink_iters: 400, ..defaults };
+        ProptestConfig { cases: 90, rng_seed: seed, failure_persistence: None, max_shrink_iters: 400, ..defaults };
     let cpu = Device::cpu();
     proptest!(config, |(program in program())| {
         let expected = run(&program, &cpu).unwrap();

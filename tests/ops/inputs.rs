@@ -38,6 +38,13 @@ pub const INPUTS: [Input; 13] = [
     Input { name: "long rows", leaf: &[7, 20_000], view: Tensor::clone },
 ];
 
+impl Input {
+    /// Whether the CPU reference takes its time over it.
+    pub fn is_large(&self) -> bool {
+        self.leaf.iter().product::<usize>() > 1000
+    }
+}
+
 /// `count` indices below `bound` with repeats, as i32 or u32.
 pub fn indices(count: usize, bound: usize, shape: &[usize], unsigned: bool, device: &Device) -> Tensor {
     let at = |i: usize| (i * 5 + i / 3 + 2) % bound.max(1);
