@@ -1,7 +1,7 @@
 //! Indexing: gather, scatter and what is built from them, forward and backward, over every way in which the operand lies in
 //! memory, with indices of both types.
 
-use wgrad::Tensor;
+use wgrad::{Device, Tensor};
 
 use crate::common::*;
 use crate::inputs::*;
@@ -209,4 +209,26 @@ fn the_reference_agrees_with_plain_loops() {
     let expected = [&x[3 * n..], &x[..n], &x[3 * n..]].concat();
     assert_eq!(values(&tensor.index_select(0, &rows)), expected);
     assert_eq!(values(&Tensor::embedding(&tensor, &rows)), expected);
+}
+
+/// No index lies in a dim without elements, though no kernel runs that could say so.
+#[test]
+fn dims_without_elements_have_no_place_for_indices() {
+    for device in [Device::cpu(), Device::gpu_with_fusion(true).unwrap_or_else(|error| panic!("{error}"))] {
+        let (x, source) = (Tensor::zeros([2, 0], &device), Tensor::ones([2, 3], &device));
+        let index = indices(6, 1, &[2, 3], false, &device);
+        let none = Tensor::zeros([2, 0], &device);
+        let no_index = indices(0, 1, &[2, 0], false, &device);
+        for (found, name) in [
+            (x.scatter_add(1, &index, &source), "scatter_add"),
+            (x.scatter(1, &index, &source), "scatter"),
+            (x.gather(1, &index), "gather"),
+        ] {
+            let error = found.to_vec::<f32>().expect_err(name).to_string();
+            assert!(error.contains(name) && error.contains("indexing.rs:"), "{error}");
+        }
+        for found in [x.scatter_add(1, &no_index, &none), x.scatter(1, &no_index, &none), x.gather(1, &no_index)] {
+            assert_eq!((found.shape(), found.to_vec::<f32>().unwrap()), (&[2usize, 0][..], Vec::new()));
+        }
+    }
 }
