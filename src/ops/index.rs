@@ -460,6 +460,10 @@ fn check_scatter(op: &str, x: &Var, dim: usize, index: &Var, source: &Var) -> Re
     let fits = index.shape().rank() == x.shape().rank()
         && index.shape() == source.shape()
         && (0..x.shape().rank()).all(|d| d == dim || index.shape()[d] <= x.shape()[d]);
+    if fits && x.shape()[dim] == 0 && index.meta().numel() > 0 {
+        // The kernel runs once for each element, so here it could not report what it finds.
+        return Err(Error::shape(op, format!("no index fits in dim {dim} of size 0"), &[x.shape(), index.shape()]));
+    }
     match fits {
         true => Ok(()),
         false => {

@@ -18,6 +18,11 @@ pub struct ClassOptions {
     pub weight: Option<Var>,
 }
 
+/// The target that does not count, where the targets' type can hold it; no target equals one that it cannot.
+fn ignored(targets: &Var, options: &ClassOptions) -> Option<i64> {
+    options.ignore_index.filter(|&i| i >= 0 || targets.dtype() != DType::U32)
+}
+
 /// Mean of all elements.
 fn mean(x: &Var) -> Var {
     x.mean(&(0..x.shape().rank()).collect::<Vec<_>>(), false)
@@ -56,7 +61,7 @@ pub fn cross_entropy(logits: &Var, targets: &Var, options: &ClassOptions) -> Res
     if options.weight.is_some() || classes > LONG_ROW {
         return weighted(&x.log_softmax(1), &t, options);
     }
-    let op = CrossEntropy { smoothing, ignore_index: options.ignore_index };
+    let op = CrossEntropy { smoothing, ignore_index: ignored(&t, options) };
     let losses = Var::apply(op, &[&x, &t]);
     losses.check()?;
     Ok(match op.kept(&t) {
@@ -77,7 +82,7 @@ pub fn nll(log_probs: &Var, targets: &Var, options: &ClassOptions) -> Result<Var
 /// `−Σ w[t] logp[t] / Σ w[t]` over rows that count, with the smoothed target's share of all classes.
 fn weighted(log_probs: &Var, targets: &Var, options: &ClassOptions) -> Result<Var> {
     let classes = log_probs.shape()[1];
-    let kept = options.ignore_index.map(|ignored| kept(targets, ignored));
+    let kept = ignored(targets, options).map(|ignored| kept(targets, ignored));
     // Ignored targets may be no class at all, so they look up class 0 and then do not count.
     let safe = match &kept {
         Some(kept) => kept.where_(targets, &targets.scalar_like(0.0)),

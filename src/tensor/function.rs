@@ -29,8 +29,9 @@ impl Saved {
     }
 }
 
-/// A function with a gradient of its own, as `torch.autograd.Function`. Neither pass is differentiated: what `backward` returns
-/// is the gradient.
+/// A function with a gradient of its own, as `torch.autograd.Function`. The forward pass is not differentiated: what `backward`
+/// returns is the gradient. Where gradients are to be differentiated again, `backward` is: with respect to the upstream gradient
+/// and to the inputs and the output among the saved tensors. Other saved tensors count as constants.
 ///
 /// ```
 /// use wgrad::{Device, Tensor, autograd::{Function, Saved}};
@@ -108,7 +109,18 @@ impl<F: Function> Op for Custom<F> {
 
     fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
         let dy = Tensor::from_var(cx.dy.clone(), &self.device);
-        let grads = no_grad(|| self.function.backward(&self.saved, &dy));
+        let grads = if cx.create_graph {
+            // What was kept of the output stands for this node, so that the gradient depends on the inputs through it.
+            let raw = cx.inputs[0].0.id;
+            let linked = |t: &Tensor| match t.node().0.id == raw {
+                true => Tensor::from_var(cx.output.clone(), &self.device),
+                false => t.clone(),
+            };
+            let saved = Saved { tensors: self.saved.tensors.iter().map(linked).collect() };
+            self.function.backward(&saved, &dy)
+        } else {
+            no_grad(|| self.function.backward(&self.saved, &dy))
+        };
         if grads.len() != self.inputs {
             let detail = format!("backward returned {} gradients for {} inputs", grads.len(), self.inputs);
             return Err(Error::Autograd { op: self.name().into(), detail, at: Default::default() });

@@ -185,10 +185,10 @@ impl<'a> Case<'a> {
         Outcome { dtype: y.dtype(), shape: y.shape().to_vec(), y: values(&y), grads }
     }
 
-    /// Compares the GPU with the reference; returns the worst forward and backward errors.
-    fn compare(&self, flush: bool) -> Result<(f64, f64), String> {
+    /// Compares a GPU device with the reference; returns the worst forward and backward errors.
+    fn compare(&self, flush: bool, device: &Device) -> Result<(f64, f64), String> {
         let expected = self.run(cpu(), flush);
-        let found = self.run(gpu(), flush);
+        let found = self.run(device, flush);
         let what = format!("{} {:?}", self.row.name, self.form);
         if found.shape != expected.shape {
             return Err(format!("{what}: shape {:?} instead of {:?}", found.shape, expected.shape));
@@ -236,7 +236,7 @@ fn every_row_in_every_form() {
                 cases.push((Case::new(row, form, seed + 200, false), true));
             }
             for (case, flush) in cases {
-                match case.compare(flush) {
+                match case.compare(flush, gpu()) {
                     Ok((forward, backward)) => worst = (worst.0.max(forward), worst.1.max(backward)),
                     Err(failure) => failures.push(failure),
                 }
@@ -245,6 +245,20 @@ fn every_row_in_every_form() {
         table += &format!("{:16} {:9.1e} {:9.1e}\n", row.name, worst.0, worst.1);
     }
     println!("{table}");
+    report(failures);
+}
+
+/// More workgroups than one dimension of a dispatch takes: they are laid out in two.
+#[test]
+fn every_row_in_more_workgroups_than_a_dimension_takes() {
+    // A workgroup of one invocation computes four elements.
+    let form = Form::Plain(4 * 65_537 + 5);
+    let mut failures = Vec::new();
+    for (r, row) in rows().iter().enumerate() {
+        if let Err(failure) = Case::new(row, form, r as u64, false).compare(false, crate::grid::one_invocation()) {
+            failures.push(failure);
+        }
+    }
     report(failures);
 }
 

@@ -3,12 +3,18 @@
 //! `cargo test --test ops -- --nocapture` prints the worst error of each elementwise op.
 
 mod common;
+mod create;
 mod elementwise;
+mod functional;
 mod gradcheck;
+mod grid;
+mod indexing;
+mod inputs;
 mod losses;
 mod matmul;
 mod movement;
 mod random;
 mod reduce;
+mod rows;
 mod special;
 mod structured;

@@ -55,6 +55,23 @@ const CASES: &[Case] = cases! {
     transpose [[3, 4]] |x| x[0].t();
     expand [[3, 1]] |x| x[0].expand([2, 3, 4]);
     slice [[5, 4]] |x| x[0].slice(0, 1..4);
+    flip [[3, 4]] |x| x[0].flip(&[1]);
+    flip_all [[2, 3, 2]] |x| x[0].flip(&[0, 1, 2]);
+    split [[2, 6]] |x| {
+        let parts = x[0].split(&[1, 3, 2], 1);
+        &parts[0] * &parts[1] + parts[2].sum_dims(&[1], true)
+    };
+    chunk [[5, 2]] |x| {
+        let parts = x[0].chunk(2, 0);
+        parts[0].slice(0, 0..2) * &parts[1]
+    };
+    powi [[3, 4]] |x| x[0].powi(2) + x[0].powi(3) * 0.5 + x[0].powi(1) + x[0].powi(0);
+    powi_negative [[3, 2]] |x| (x[0].square() + 0.5).powi(-2);
+    masked_fill [[3, 4]] |x| {
+        let mask = index(&[1, 0, 0, 1], &[4], &x[0]).to_dtype(wgrad::DType::Bool);
+        x[0].masked_fill(&mask, 0.75)
+    };
+    masked_fill_lowest [[2, 3]] |x| x[0].masked_fill(&x[0].detach().gt(1.0), f32::NEG_INFINITY).softmax(1);
     slice_step [[7, 2]] |x| x[0].slice_step(0, 1..7, 3);
     slice_of_flip [[7, 2]] |x| x[0].flip(&[0, 1]).slice_step(0, 0..6, 2);
     select [[3, 4]] |x| x[0].select(1, -1);
@@ -74,6 +91,9 @@ const CASES: &[Case] = cases! {
     norm_three [[3, 5]] |x| x[0].norm(3.0);
     norm_largest [[3, 5]] |x| x[0].norm_dims(f32::INFINITY, &[1], false);
     var [[3, 5]] |x| x[0].var_dims(&[1], 1.0, false);
+    var_all [[3, 5]] |x| x[0].var(0.0);
+    std [[3, 5]] |x| x[0].std(1.0);
+    std_dims [[2, 3, 4]] |x| x[0].std_dims(&[0, 2], 0.0, true);
     logsumexp [[3, 5]] |x| x[0].logsumexp_dims(&[0], false);
     matmul [[3, 4], [4, 2]] |x| x[0].matmul(&x[1]);
     matmul_vector_left [[4], [4, 2]] |x| x[0].matmul(&x[1]);
@@ -92,6 +112,8 @@ const CASES: &[Case] = cases! {
     embedding [[5, 3]] |x| Tensor::embedding(&x[0], &index(&[4, 0, 4, 2, 2, 2], &[2, 3], &x[0]));
     scatter_add [[3, 4], [2, 3]] |x| x[0].scatter_add(1, &index(&[0, 3, 3, 1, 1, 1], &[2, 3], &x[0]), &x[1]);
     scatter [[2, 4], [2, 3]] |x| x[0].scatter(1, &index(&[0, 3, 3, 1, 1, 2], &[2, 3], &x[0]), &x[1]);
+    scatter_rows [[4, 3], [2, 3]] |x| x[0].scatter(0, &index(&[3, 3, 0, 3, 1, 2], &[2, 3], &x[0]), &x[1]);
+    tril [[2, 3, 4]] |x| x[0].tril(-1);
     triu [[3, 4]] |x| x[0].triu(1);
     cross_entropy [[4, 5]] |x| loss::cross_entropy(&x[0], &index(&[4, 0, 1, 1], &[4], &x[0]));
     cross_entropy_dims [[2, 3, 2]] |x| loss::cross_entropy(&x[0], &index(&[2, 0, 1, 1], &[2, 2], &x[0]));

@@ -1,0 +1,181 @@
+//! Ops over rows: softmax, cross-entropy and norms, forward and backward, over every way in which the operand lies in memory.
+
+use wgrad::nn::loss::{self, CrossEntropy};
+use wgrad::{Device, Tensor};
+
+use crate::common::*;
+use crate::inputs::*;
+
+const TOLERANCE: f64 = 2e-5;
+
+/// `op` over all inputs.
+fn everywhere(what: &str, op: &dyn Fn(&Tensor) -> Tensor, failures: &mut Vec<String>) {
+    for input in &INPUTS {
+        compare(what, input, op, TOLERANCE, failures);
+    }
+}
+
+/// `op` over the inputs that the CPU reference computes at once.
+fn small(what: &str, op: &dyn Fn(&Tensor) -> Tensor, failures: &mut Vec<String>) {
+    for input in INPUTS.iter().filter(|input| !input.is_large()) {
+        compare(what, input, op, TOLERANCE, failures);
+    }
+}
+
+#[track_caller]
+fn report(failures: Vec<String>) {
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn softmax_of_rows_and_columns() {
+    let mut failures = Vec::new();
+    for dim in [0, 1] {
+        everywhere(&format!("softmax {dim}"), &|x| x.softmax(dim), &mut failures);
+        everywhere(&format!("log_softmax {dim}"), &|x| x.log_softmax(dim), &mut failures);
+    }
+    // With an op before and after, in the same kernel where fusion allows.
+    small("softmax between", &|x| (x * 1.5).softmax(1).square() + 1.0, &mut failures);
+    small("log_softmax between", &|x| (x - 0.5).log_softmax(0).tanh(), &mut failures);
+    report(failures);
+}
+
+#[test]
+fn norms_of_rows_and_columns() {
+    let mut failures = Vec::new();
+    for p in [1.0, 2.0, 3.0, f32::INFINITY] {
+        let over = if p == 2.0 { everywhere } else { small };
+        for dim in [0, 1] {
+            over(&format!("norm {p} of {dim}"), &|x| x.norm_dims(p, &[dim], false), &mut failures);
+        }
+        over(&format!("norm {p}"), &|x| x.norm(p), &mut failures);
+    }
+    report(failures);
+}
+
+/// Losses with every option, of `[n, classes]`.
+fn options(classes: usize, ignored: i32, device: &Device) -> Vec<(&'static str, CrossEntropy)> {
+    let weight: Vec<f64> = (0..classes).map(|k| 0.25 + (k % 5) as f64 * 0.5).collect();
+    let weight = || Some(floats(&weight, &[classes], device));
+    let plain = CrossEntropy::default;
+    vec![
+        ("plain", plain()),
+        ("smooth", CrossEntropy { label_smoothing: 0.125, ..plain() }),
+        ("ignore", CrossEntropy { ignore_index: Some(ignored), ..plain() }),
+        ("weight", CrossEntropy { weight: weight(), ..plain() }),
+        ("ignore, smooth", CrossEntropy { label_smoothing: 0.25, ignore_index: Some(ignored), ..plain() }),
+        ("all", CrossEntropy { label_smoothing: 0.25, ignore_index: Some(ignored), weight: weight() }),
+    ]
+}
+
+#[test]
+fn cross_entropy_with_every_option() {
+    let mut failures = Vec::new();
+    for option in 0..6 {
+        for unsigned in [false, true] {
+            let name = options(1, 1, cpu())[option].0;
+            let targets = |x: &Tensor| indices(x.shape()[0], x.shape()[1], &[x.shape()[0]], unsigned, x.device());
+            let chosen = |x: &Tensor| options(x.shape()[1], 2, x.device()).swap_remove(option).1;
+            let op = |x: &Tensor| loss::cross_entropy_with(x, &targets(x), &chosen(x));
+            let nll = |x: &Tensor| loss::nll_with(x, &targets(x), &chosen(x));
+            for input in &INPUTS {
+                // No class means that every target is out of range; the large inputs take long on the CPU.
+                if input.name == "no columns" || (input.is_large() && unsigned == (option % 2 == 0)) {
+                    continue;
+                }
+                let what = |loss: &str| format!("{loss} {name}, unsigned {unsigned}");
+                compare(&what("cross_entropy"), input, &op, TOLERANCE, &mut failures);
+                compare(&what("nll"), input, &nll, TOLERANCE, &mut failures);
+            }
+        }
+    }
+    report(failures);
+}
+
+#[test]
+fn cross_entropy_of_pixels() {
+    const CUBES: [Input; 4] = [
+        Input { name: "contiguous", leaf: &[4, 5, 3], view: Tensor::clone },
+        Input { name: "permuted", leaf: &[3, 4, 5], view: |x| x.permute(&[1, 2, 0]) },
+        Input { name: "flipped", leaf: &[4, 5, 3], view: |x| x.flip(&[0, 2]) },
+        Input { name: "expanded", leaf: &[4, 5, 1], view: |x| x.expand([4, 5, 3]) },
+    ];
+    let mut failures = Vec::new();
+    for input in &CUBES {
+        for option in 0..6 {
+            // The targets are a view as well.
+            let op = |x: &Tensor| {
+                let (name, chosen) = options(5, 2, x.device()).swap_remove(option);
+                assert!(!name.is_empty());
+                loss::cross_entropy_with(x, &indices(12, 5, &[3, 4], option % 2 == 0, x.device()).t(), &chosen)
+            };
+            compare(&format!("option {option}"), input, &op, TOLERANCE, &mut failures);
+        }
+    }
+    report(failures);
+}
+
+/// An ignored target may be no class, or no value of the targets' type at all.
+#[test]
+fn ignored_targets_of_any_value() {
+    for device in [cpu(), gpu(), hardware()] {
+        let x = Tensor::from_slice(&[0.5f32, -1.0, 2.0, 0.0, 1.0, 0.25], [2, 3], device);
+        let ignoring = |i| CrossEntropy { ignore_index: Some(i), ..CrossEntropy::default() };
+        let plain = loss::cross_entropy(&x, &Tensor::from_slice(&[0i32, 1], [2], device)).item::<f32>().unwrap();
+        let last = loss::cross_entropy(&x.slice(0, 1..2), &Tensor::from_slice(&[1i32], [1], device));
+        let last = last.item::<f32>().unwrap();
+        let signed = Tensor::from_slice(&[-100i32, 1], [2], device);
+        let found = loss::cross_entropy_with(&x, &signed, &ignoring(-100)).item::<f32>().unwrap();
+        assert!((found - last).abs() < 1e-6, "{device:?}: {found} instead of {last}");
+        // No unsigned target is below 0, so nothing is ignored.
+        let unsigned = Tensor::from_slice(&[0u32, 1], [2], device);
+        for ignored in [-100, -1, i32::MIN] {
+            for option in [ignoring(ignored), CrossEntropy { label_smoothing: 1e-9, ..ignoring(ignored) }] {
+                let found = loss::cross_entropy_with(&x, &unsigned, &option).item::<f32>().unwrap();
+                assert!((found - plain).abs() < 1e-6, "{device:?}, ignoring {ignored}: {found} instead of {plain}");
+                let found = loss::nll_with(&x.log_softmax(1), &unsigned, &option).item::<f32>().unwrap();
+                assert!((found - plain).abs() < 1e-6, "{device:?}, nll ignoring {ignored}: {found} instead of {plain}");
+            }
+        }
+    }
+}
+
+/// Softmax and cross-entropy of the CPU reference against loops that share nothing with it.
+#[test]
+fn the_reference_agrees_with_plain_loops() {
+    let (n, c) = (5usize, 7usize);
+    let x = Rng(5).vec(n * c, -3.0, 3.0);
+    let targets: Vec<usize> = (0..n).map(|i| (i * 3 + 1) % c).collect();
+    let weight: Vec<f64> = (0..c).map(|k| 0.25 + k as f64 * 0.5).collect();
+    let (smoothing, ignored) = (0.125, targets[2]);
+    let tensor = floats(&x, &[n, c], cpu());
+    let (mut soft, mut log_soft) = (vec![0.0; n * c], vec![0.0; n * c]);
+    let (mut top, mut bottom) = (0.0, 0.0);
+    for i in 0..n {
+        let total: f64 = (0..c).map(|k| x[i * c + k].exp()).sum();
+        for k in 0..c {
+            soft[i * c + k] = x[i * c + k].exp() / total;
+            log_soft[i * c + k] = soft[i * c + k].ln();
+        }
+        if targets[i] == ignored {
+            continue;
+        }
+        bottom += weight[targets[i]];
+        for k in 0..c {
+            let wanted = smoothing / c as f64 + if k == targets[i] { 1.0 - smoothing } else { 0.0 };
+            top -= wanted * weight[k] * log_soft[i * c + k];
+        }
+    }
+    assert_close("softmax", &values(&tensor.softmax(1)), &soft, 1e-12);
+    assert_close("log_softmax", &values(&tensor.log_softmax(1)), &log_soft, 1e-12);
+    let indices: Vec<i32> = targets.iter().map(|&t| t as i32).collect();
+    let indices = Tensor::from_slice(&indices, [n], cpu());
+    let weight = Some(floats(&weight, &[c], cpu()));
+    let options = CrossEntropy { label_smoothing: smoothing as f32, ignore_index: Some(ignored as i32), weight };
+    let found = loss::cross_entropy_with(&tensor, &indices, &options);
+    assert_close("cross_entropy", &values(&found), &[top / bottom], 1e-12);
+    let plain: f64 = (0..n).map(|i| -log_soft[i * c + targets[i]]).sum::<f64>() / n as f64;
+    assert_close("plain", &values(&loss::cross_entropy(&tensor, &indices)), &[plain], 1e-12);
+    let norms: Vec<f64> = x.chunks(c).map(|row| row.iter().map(|v| v * v).sum::<f64>().sqrt()).collect();
+    assert_close("norm", &values(&tensor.norm_dims(2.0, &[1], false)), &norms, 1e-12);
+}
