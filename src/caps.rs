@@ -1,4 +1,4 @@
-//! What an adapter can do, in the terms that kernels choose by.
+//! What an adapter can do, in the terms that kernels choose by, and the sizes in which memory is handed out.
 
 /// Facts about a device that shape the kernels generated for it.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,4 +42,16 @@ impl Caps {
             timestamps: false,
         }
     }
+}
+
+/// Buffer sizes are multiples of this many bytes, so that a `vec4<f32>` never straddles the end.
+pub const GRAIN: u64 = 16;
+/// The smallest size class, in bytes.
+const SMALLEST: u64 = 256;
+
+/// The capacity of the buffer that holds `bytes`: four classes an octave, so at most a quarter of it is wasted.
+pub fn size_class(bytes: u64) -> u64 {
+    let bytes = bytes.max(SMALLEST);
+    let octave = 1_u64 << (63 - bytes.leading_zeros());
+    bytes.next_multiple_of((octave / 4).max(GRAIN))
 }

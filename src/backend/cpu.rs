@@ -65,12 +65,16 @@ pub fn interpret(snap: &Snapshot, leaves: &[Arc<Array>], mut done: impl FnMut(us
             let first = inputs.first().map(|array| array.shape());
             error.or_at(node.at).or_shape(|| indexed(var, first))
         })?;
-        debug_assert_eq!(
-            (array.shape(), array.dtype()),
-            (node.meta.shape.clone(), node.meta.dtype),
-            "{}",
-            node.op.name()
-        );
+        if (array.shape(), array.dtype()) != (node.meta.shape.clone(), node.meta.dtype) {
+            let detail = format!(
+                "the CPU reference gave {} {}, but the op's shape rule says {} {}",
+                array.dtype(),
+                array.shape(),
+                node.meta.dtype,
+                node.meta.shape
+            );
+            return Err(Error::argument(node.op.name(), detail).or_at(node.at));
+        }
         let array = Arc::new(array);
         done(i, &array);
         if readers[i] > 0 {

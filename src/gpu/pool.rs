@@ -8,12 +8,9 @@ use super::device::{Gpu, Inner};
 use super::stats::Memory;
 use super::sticky::{describe, scoped};
 use super::sync::lock;
+use crate::caps::{GRAIN, size_class};
 use crate::error::{At, Error, Result};
 
-/// The smallest size class, in bytes.
-const SMALLEST: u64 = 256;
-/// Buffer sizes are multiples of this, so that a `vec4<f32>` never straddles the end.
-const GRAIN: u64 = 16;
 /// Uploads whose buffers are remembered.
 const RECENT_UPLOADS: usize = 32;
 /// Uploads travel through staging memory that is freed when a submission is done; this much of it may be waiting.
@@ -155,13 +152,6 @@ impl Pool {
     pub(super) fn memory(&self) -> Memory {
         lock(&self.0).memory
     }
-}
-
-/// The capacity for an ask: four classes an octave, so at most a quarter of the ask is wasted.
-pub(super) fn size_class(bytes: u64) -> u64 {
-    let bytes = bytes.max(SMALLEST);
-    let octave = 1_u64 << (63 - bytes.leading_zeros());
-    bytes.next_multiple_of((octave / 4).max(GRAIN))
 }
 
 impl Gpu {

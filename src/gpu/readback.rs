@@ -1,9 +1,10 @@
 //! Waiting for the device and reading from it.
 
 use super::device::{FAULT_BYTES, Gpu, Inner};
-use super::pool::{Buffer, size_class};
+use super::pool::Buffer;
 use super::sticky::scoped;
 use super::sync::{lock, oneshot};
+use crate::caps::size_class;
 use crate::error::{Error, Result};
 
 /// Bytes that one copy brings over. Longer reads take several, so that staging memory stays bounded.

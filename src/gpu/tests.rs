@@ -4,8 +4,8 @@ use std::sync::{Arc, OnceLock};
 
 use pollster::block_on;
 
-use super::pool::size_class;
 use super::*;
+use crate::caps::size_class;
 use crate::error::Error;
 
 /// One device for all tests that do not count anything.

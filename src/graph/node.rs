@@ -366,7 +366,7 @@ impl Var {
             return self.clone();
         }
         let parts = Parts {
-            op: Arc::new(Leaf),
+            op: Arc::new(Alias { leaf: true }),
             meta: self.0.meta.clone(),
             at,
             tracked: true,
@@ -381,13 +381,13 @@ impl Var {
     /// The same value outside the graph. It shares the storage once the value is computed, and then holds nothing else.
     #[track_caller]
     pub fn detach(&self) -> Var {
-        no_grad(|| Var::apply(Alias, &[self]))
+        no_grad(|| Var::apply(Alias { leaf: false }, &[self]))
     }
 
     /// Where the input of an alias or a leaf has been computed, takes over its value and lets the input go.
     pub fn settle(&self) {
         let op: &dyn Any = &*self.0.op;
-        if op.is::<Alias>() || op.is::<Leaf>() {
+        if op.is::<Alias>() {
             let found = self.0.with_inputs(|inputs| inputs.first().and_then(|v| Some((v.0.value()?, v.0.doubt()))));
             if let Some((value, doubt)) = found {
                 self.0.set_doubt(doubt);
@@ -502,30 +502,14 @@ impl Op for Data {
     }
 }
 
-/// A leaf: the same values under a name that gradients stop at.
-struct Leaf;
-
-impl Op for Leaf {
-    fn name(&self) -> &str {
-        "leaf"
-    }
-    fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
-        Ok(inputs[0].clone())
-    }
-    fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
-        Kernel::View(crate::layout::View::Identity)
-    }
-    fn reference(&self, inputs: &[&Array], _output: &Meta) -> Result<Array> {
-        Ok(inputs[0].clone())
-    }
+/// The same values under another name: a leaf, at which gradients stop to be collected, or a value outside the graph.
+struct Alias {
+    leaf: bool,
 }
-
-/// The same values under a name outside the graph.
-struct Alias;
 
 impl Op for Alias {
     fn name(&self) -> &str {
-        "detach"
+        if self.leaf { "leaf" } else { "detach" }
     }
     fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
         Ok(inputs[0].clone())
@@ -537,7 +521,7 @@ impl Op for Alias {
         Ok(inputs[0].clone())
     }
     fn differentiable(&self) -> bool {
-        false
+        self.leaf
     }
 }
 

@@ -3,8 +3,7 @@
 use std::panic::Location;
 
 use crate::error::Result;
-use crate::graph::no_grad;
-use crate::optim::{Optimizer, gradients, run, zeros_state};
+use crate::optim::{Optimizer, run, update_all, zeros_state};
 use crate::tensor::Tensor;
 
 /// Adam (Kingma & Ba 2015, arXiv 1412.6980): `m ← β₁·m + (1−β₁)·g`, `v ← β₂·v + (1−β₂)·g²`,
@@ -93,7 +92,6 @@ impl Adam {
         let bias2 = (1.0 - f64::from(b2).powi(steps)) as f32;
         let denominator = second.sqrt() * (1.0 / bias2.sqrt()) + self.eps;
         let value = base - (&first / denominator) * (self.lr / bias1);
-        value.check()?;
         Ok((value, Moments { first, second, steps }))
     }
 }
@@ -101,17 +99,10 @@ impl Adam {
 impl Optimizer for Adam {
     #[track_caller]
     fn step(&mut self) -> Result<()> {
-        let grads = gradients(self.name(), &self.parameters, Location::caller())?;
-        no_grad(|| -> Result<()> {
-            // All updates first: an error must leave every parameter as it was.
-            let updates: Vec<_> =
-                grads.into_iter().map(|(i, grad)| Ok((i, self.update(i, grad)?))).collect::<Result<_>>()?;
-            for (i, (value, moments)) in updates {
-                self.parameters[i].try_assign(&value)?;
-                self.state[i] = Some(moments);
-            }
-            Ok(())
-        })?;
+        let moments = update_all(self.name(), &self.parameters, Location::caller(), |i, grad| self.update(i, grad))?;
+        for (i, moments) in moments {
+            self.state[i] = Some(moments);
+        }
         run(&self.parameters)
     }
 

@@ -11,6 +11,7 @@ use std::panic::Location;
 
 use crate::backend::Device;
 use crate::error::{Error, Result};
+use crate::graph::no_grad;
 use crate::tensor::Tensor;
 
 /// What all optimizers offer.
@@ -101,6 +102,28 @@ fn gradients(op: &str, parameters: &[Tensor], at: &'static Location<'static>) ->
     Ok(out)
 }
 
+/// Binds every parameter that has a gradient to what `update` makes of position and gradient, and returns the states that it
+/// gives beside the values. All updates are made before the first parameter changes, so that an error leaves all as they were.
+///
+/// # Errors
+/// As [`gradients`]; the errors of `update`, and those that the new values carry.
+fn update_all<S>(
+    op: &str,
+    parameters: &[Tensor],
+    at: &'static Location<'static>,
+    update: impl Fn(usize, Tensor) -> Result<(Tensor, S)>,
+) -> Result<Vec<(usize, S)>> {
+    no_grad(|| {
+        let mut updates = Vec::with_capacity(parameters.len());
+        for (i, grad) in gradients(op, parameters, at)? {
+            let (value, state) = update(i, grad)?;
+            value.check()?;
+            updates.push((i, value, state));
+        }
+        updates.into_iter().map(|(i, value, state)| parameters[i].try_assign(&value).map(|()| (i, state))).collect()
+    })
+}
+
 /// Runs everything that is pending on the parameters' devices.
 fn run(parameters: &[Tensor]) -> Result<()> {
     let mut done: Vec<&Device> = Vec::new();
@@ -115,7 +138,7 @@ fn run(parameters: &[Tensor]) -> Result<()> {
 
 /// A state tensor of zeros, in memory of its own, so that the first step has the structure of all others.
 fn zeros_state(parameter: &Tensor) -> Result<Tensor> {
-    let zeros = crate::graph::no_grad(|| parameter.zeros_like());
+    let zeros = no_grad(|| parameter.zeros_like());
     zeros.realize()?;
     Ok(zeros)
 }

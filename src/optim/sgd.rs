@@ -3,8 +3,7 @@
 use std::panic::Location;
 
 use crate::error::Result;
-use crate::graph::no_grad;
-use crate::optim::{Optimizer, gradients, run, zeros_state};
+use crate::optim::{Optimizer, run, update_all, zeros_state};
 use crate::tensor::Tensor;
 
 /// Stochastic gradient descent with momentum (Sutskever et al. 2013, in PyTorch's form):
@@ -72,7 +71,6 @@ impl Sgd {
             velocity = Some(v);
         }
         let value = p - g * self.lr;
-        value.check()?;
         Ok((value, velocity))
     }
 }
@@ -80,17 +78,10 @@ impl Sgd {
 impl Optimizer for Sgd {
     #[track_caller]
     fn step(&mut self) -> Result<()> {
-        let grads = gradients("Sgd", &self.parameters, Location::caller())?;
-        no_grad(|| -> Result<()> {
-            // All updates first: an error must leave every parameter as it was.
-            let updates: Vec<_> =
-                grads.into_iter().map(|(i, grad)| Ok((i, self.update(i, grad)?))).collect::<Result<_>>()?;
-            for (i, (value, velocity)) in updates {
-                self.parameters[i].try_assign(&value)?;
-                self.velocity[i] = velocity;
-            }
-            Ok(())
-        })?;
+        let velocities = update_all("Sgd", &self.parameters, Location::caller(), |i, grad| self.update(i, grad))?;
+        for (i, velocity) in velocities {
+            self.velocity[i] = velocity;
+        }
         run(&self.parameters)
     }
 

@@ -6,6 +6,8 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
+use crate::caps::size_class;
+
 /// A stored value: bytes and the first and last step that touch it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifetime {
@@ -19,13 +21,6 @@ pub struct Lifetime {
 pub struct Place {
     pub bytes: u64,
     pub index: usize,
-}
-
-/// Rounds a size up to its class: four classes for each power of two, 256 bytes at least.
-pub fn size_class(bytes: u64) -> u64 {
-    let bytes = bytes.max(256);
-    let step = (bytes.next_power_of_two() / 8).max(64);
-    bytes.next_multiple_of(step)
 }
 
 /// Gives every value a place; values whose lifetimes overlap never share one. Large values choose first, so that small ones
@@ -150,15 +145,6 @@ mod tests {
                 let overlap = a.first <= b.last && b.first <= a.last;
                 assert!(!(overlap && places[i] == places[j]), "{a:?} and {b:?} share {:?}", places[i]);
             }
-        }
-    }
-
-    #[test]
-    fn classes_waste_at_most_a_quarter() {
-        for bytes in [1u64, 255, 257, 1000, 4096, 5000, 1 << 20, (1 << 20) + 1, 123_456_789] {
-            let class = size_class(bytes);
-            assert!(class >= bytes && class.is_multiple_of(16));
-            assert!(bytes < 1024 || class * 4 <= bytes * 5, "{bytes} -> {class}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::caps::Caps;
+use crate::caps::{Caps, size_class};
 use crate::codegen::{self, Bound, KernelText};
 use crate::error::{Error, Result};
 use crate::schedule::fuse;
@@ -146,7 +146,7 @@ impl Plan {
 
     /// Bytes that running the plan takes beside its leaves.
     pub fn peak_bytes(&self) -> u64 {
-        self.workspace + self.outputs.iter().map(|(_, bytes)| memory::size_class(*bytes)).sum::<u64>()
+        self.workspace + self.outputs.iter().map(|(_, bytes)| size_class(*bytes)).sum::<u64>()
     }
 }
 
