@@ -196,7 +196,6 @@ impl GpuBackend {
                 buffers,
                 params_offset: prepared.starts[s],
                 workgroups: step.workgroups,
-                label: s as u32,
                 work: step.work,
             });
         }

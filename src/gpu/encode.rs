@@ -50,8 +50,6 @@ pub struct Dispatch {
     pub params_offset: u32,
     /// Workgroups; 0 runs nothing. [`fold`] says how they are laid out.
     pub workgroups: u64,
-    /// Which of the caller's steps this is, for profiles.
-    pub label: u32,
     /// An estimate of the bytes that it touches: long lists are split by the sum.
     pub work: u64,
 }

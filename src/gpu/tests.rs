@@ -50,7 +50,7 @@ fn add(gpu: &Gpu, trusted: bool) -> Arc<Pipeline> {
 
 fn dispatch(pipeline: &Arc<Pipeline>, buffers: &[&Buffer], params_offset: u32, workgroups: u64) -> Dispatch {
     let buffers = buffers.iter().map(|b| BufferSlice::whole(b)).collect();
-    Dispatch { pipeline: Arc::clone(pipeline), buffers, params_offset, workgroups, label: 0, work: 0 }
+    Dispatch { pipeline: Arc::clone(pipeline), buffers, params_offset, workgroups, work: 0 }
 }
 
 fn params(blocks: &[(u32, f32)], align: u32) -> Vec<u8> {

@@ -18,8 +18,6 @@ pub struct WgslFn {
     /// Complete text of the file that defines it (the forward and backward function and their helper types stand
     /// together). Kernels paste a file once, however many of its functions they call.
     pub source: Arc<str>,
-    /// What the function returns, after `field` selection.
-    pub returns: DType,
     /// Whether the text is this crate's own; users' functions are compiled with all run-time checks.
     pub trusted: bool,
 }

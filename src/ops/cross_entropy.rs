@@ -8,7 +8,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::kernel::{Kernel, Operand, Routine, Stage, Word};
 use crate::graph::{Meta, Op, Var, Vjp};
-use crate::ops::routine::{self, Lanes};
+use crate::ops::routine::{self, Lanes, lanes_texts, largest};
 use crate::shape::Shape;
 
 /// Loss of each row: `[rows, classes]` and `[rows]` to `[rows]`.
@@ -79,7 +79,7 @@ impl CrossEntropy {
 }
 
 fn log_sum_exp(row: &[f64]) -> f64 {
-    let largest = row.iter().fold(f64::NEG_INFINITY, |m, &v| if v.is_nan() || v > m { v } else { m });
+    let largest = largest(row);
     largest + row.iter().map(|v| (v - largest).exp()).sum::<f64>().ln()
 }
 
@@ -201,16 +201,7 @@ impl CrossEntropy {
 
 impl Routine for CrossEntropy {
     fn stages(&self, inputs: &[Operand], _output: &Operand, caps: &Caps) -> Result<Vec<Stage>> {
-        let text = [
-            concat!(
-                include_str!("../../shaders/lanes/one.wgsl"),
-                include_str!("../../shaders/cross_entropy/forward.wgsl")
-            ),
-            concat!(
-                include_str!("../../shaders/lanes/workgroup.wgsl"),
-                include_str!("../../shaders/cross_entropy/forward.wgsl")
-            ),
-        ];
+        let text = lanes_texts!("cross_entropy/forward");
         Ok(vec![self.stage(&inputs[0].meta.shape, caps, text)?])
     }
 
@@ -221,16 +212,7 @@ impl Routine for CrossEntropy {
 
 impl Routine for CrossEntropyBackward {
     fn stages(&self, inputs: &[Operand], _output: &Operand, caps: &Caps) -> Result<Vec<Stage>> {
-        let text = [
-            concat!(
-                include_str!("../../shaders/lanes/one.wgsl"),
-                include_str!("../../shaders/cross_entropy/backward.wgsl")
-            ),
-            concat!(
-                include_str!("../../shaders/lanes/workgroup.wgsl"),
-                include_str!("../../shaders/cross_entropy/backward.wgsl")
-            ),
-        ];
+        let text = lanes_texts!("cross_entropy/backward");
         let mut stage = self.0.stage(&inputs[0].meta.shape, caps, text)?;
         stage.name = "cross_entropy_backward";
         // Targets are checked here too: a loss that nobody reads is never computed.

@@ -90,6 +90,29 @@ pub(crate) fn poisoned(vars: &[&Var]) -> Option<Var> {
     vars.iter().find(|v| v.0.error.is_some()).map(|v| (*v).clone())
 }
 
+/// The two texts of a kernel over rows, in the order of [`Lanes`]: the file `$file` of `shaders/` behind the one that says how
+/// the invocations of a row combine.
+macro_rules! lanes_texts {
+    ($file:literal) => {
+        [
+            concat!(
+                include_str!("../../shaders/lanes/one.wgsl"),
+                include_str!(concat!("../../shaders/", $file, ".wgsl"))
+            ),
+            concat!(
+                include_str!("../../shaders/lanes/workgroup.wgsl"),
+                include_str!(concat!("../../shaders/", $file, ".wgsl"))
+            ),
+        ]
+    };
+}
+pub(super) use lanes_texts;
+
+/// The largest element, NaN where there is one; -∞ of none. For the CPU references of row ops.
+pub(super) fn largest(row: &[f64]) -> f64 {
+    row.iter().fold(f64::NEG_INFINITY, |m, &v| if v.is_nan() || v > m { v } else { m })
+}
+
 /// How many invocations work on one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lanes {

@@ -7,7 +7,7 @@ use crate::caps::Caps;
 use crate::error::{Error, Result};
 use crate::graph::kernel::{Kernel, Operand, Routine, Stage};
 use crate::graph::{Meta, Op, Var, Vjp};
-use crate::ops::routine::{self, LONG_ROW, around, check_dim};
+use crate::ops::routine::{self, LONG_ROW, around, check_dim, lanes_texts, largest};
 
 /// Softmax (`log` unset) or log-softmax along `dim`.
 #[derive(Clone, Copy)]
@@ -66,7 +66,7 @@ impl Op for Softmax {
     fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
         Ok(map_rows(inputs, output, self.dim, |rows| {
             let x = &rows[0];
-            let largest = x.iter().fold(f64::NEG_INFINITY, |m, &v| if v.is_nan() || v > m { v } else { m });
+            let largest = largest(x);
             let sum: f64 = x.iter().map(|v| (v - largest).exp()).sum();
             x.iter().map(|v| if self.log { v - largest - sum.ln() } else { (v - largest).exp() / sum }).collect()
         }))
@@ -144,20 +144,7 @@ impl Softmax {
 
 impl Routine for Softmax {
     fn stages(&self, _inputs: &[Operand], output: &Operand, caps: &Caps) -> Result<Vec<Stage>> {
-        let mut stage = self.stage(
-            &output.meta.shape,
-            caps,
-            [
-                concat!(
-                    include_str!("../../shaders/lanes/one.wgsl"),
-                    include_str!("../../shaders/softmax/forward.wgsl")
-                ),
-                concat!(
-                    include_str!("../../shaders/lanes/workgroup.wgsl"),
-                    include_str!("../../shaders/softmax/forward.wgsl")
-                ),
-            ],
-        )?;
+        let mut stage = self.stage(&output.meta.shape, caps, lanes_texts!("softmax/forward"))?;
         stage.reads = vec![routine::read("x", 0)];
         Ok(vec![stage])
     }
@@ -169,20 +156,7 @@ impl Routine for Softmax {
 
 impl Routine for SoftmaxBackward {
     fn stages(&self, _inputs: &[Operand], output: &Operand, caps: &Caps) -> Result<Vec<Stage>> {
-        let mut stage = self.0.stage(
-            &output.meta.shape,
-            caps,
-            [
-                concat!(
-                    include_str!("../../shaders/lanes/one.wgsl"),
-                    include_str!("../../shaders/softmax/backward.wgsl")
-                ),
-                concat!(
-                    include_str!("../../shaders/lanes/workgroup.wgsl"),
-                    include_str!("../../shaders/softmax/backward.wgsl")
-                ),
-            ],
-        )?;
+        let mut stage = self.0.stage(&output.meta.shape, caps, lanes_texts!("softmax/backward"))?;
         stage.reads = vec![routine::read("y", 0), routine::read("dy", 1)];
         stage.name = if self.0.log { "log_softmax_backward" } else { "softmax_backward" };
         Ok(vec![stage])

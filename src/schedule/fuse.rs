@@ -37,8 +37,8 @@ enum Role {
     /// Another walk over a base.
     View,
     Elementwise(Elementwise),
-    /// Materialises its input in row-major order.
-    Copy,
+    /// Materialises a base seen through a path, in row-major order.
+    Copy(Source, Path),
     /// Materialises the scalar at this position.
     Fill(usize),
     Reduce(Reduce),
@@ -114,9 +114,14 @@ impl<'a> Fuser<'a> {
                 let (base, mut path) = self.resolve(self.snap.inputs[i][0]);
                 path.push(view);
                 let expressible = self.is_scalar(base) || fold(self.snap.var(base).shape(), &path).is_some();
-                match (keep.root, expressible) {
-                    (false, true) => (Role::View, (base, path)),
-                    _ => (Role::Copy, (Source::Pending(i), Path::new())),
+                if expressible && !keep.root {
+                    (Role::View, (base, path))
+                } else {
+                    if !expressible {
+                        // A reshape that strides cannot express keeps the row-major order, so the copy reads in that order.
+                        path.pop();
+                    }
+                    (Role::Copy(base, path), (Source::Pending(i), Path::new()))
                 }
             }
             Kernel::Elementwise(kernel) => (Role::Elementwise(kernel), (Source::Pending(i), Path::new())),
@@ -171,17 +176,7 @@ impl<'a> Fuser<'a> {
     fn operands(&self, i: usize) -> Vec<(Source, Path)> {
         match &self.role[i] {
             Role::Fill(_) => Vec::new(),
-            Role::Copy => {
-                let (base, mut path) = self.resolve(self.snap.inputs[i][0]);
-                if let Kernel::View(view) = self.snap.nodes[i].0.kernel() {
-                    path.push(view);
-                    // A reshape that strides cannot express keeps the row-major order, so the copy reads in that order.
-                    if !self.is_scalar(base) && fold(self.snap.var(base).shape(), &path).is_none() {
-                        path.pop();
-                    }
-                }
-                vec![(base, path)]
-            }
+            Role::Copy(base, path) => vec![(*base, path.clone())],
             role => {
                 let shape = self.snap.nodes[i].shape();
                 let spreads = matches!(role, Role::Elementwise(_)) && shape.rank() > 0;
@@ -201,7 +196,7 @@ impl<'a> Fuser<'a> {
     /// Whether the node is evaluated by its readers.
     fn is_virtual(&self, source: Source) -> bool {
         matches!(source, Source::Pending(i)
-            if !self.stored[i] && matches!(self.role[i], Role::Elementwise(_) | Role::Copy | Role::Fill(_)))
+            if !self.stored[i] && matches!(self.role[i], Role::Elementwise(_) | Role::Copy(..) | Role::Fill(_)))
     }
 
     /// The stored bases that evaluating `operands` loads from, with the path to each; the index space of a generator
@@ -273,7 +268,7 @@ impl<'a> Fuser<'a> {
                     self.fit(i, self.budget - 1)?;
                     self.stored[i] = true;
                 }
-                Role::Elementwise(_) | Role::Copy | Role::Fill(_) => {
+                Role::Elementwise(_) | Role::Copy(..) | Role::Fill(_) => {
                     self.fit(i, self.budget - 1)?;
                     self.stored[i] |= self.must_store(i);
                 }
@@ -343,7 +338,7 @@ impl<'a> Fuser<'a> {
 
     fn must_store(&self, i: usize) -> bool {
         // A copy changes the index space, so a reader's view cannot be pushed through it.
-        let is_copy = matches!(self.role[i], Role::Copy | Role::Fill(_));
+        let is_copy = matches!(self.role[i], Role::Copy(..) | Role::Fill(_));
         if is_copy || self.keep[i] || !self.fuse || self.consumers[i].is_empty() {
             return true;
         }

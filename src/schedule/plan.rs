@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::caps::{Caps, size_class};
+use crate::caps::Caps;
 use crate::codegen::{self, Bound, KernelText};
 use crate::error::{Error, Result};
 use crate::schedule::fuse;
@@ -48,8 +48,6 @@ pub struct Plan {
     pub workspace: u64,
     /// Bytes alive at once at least, workspace only.
     pub lower_bound: u64,
-    /// Numbers of buffers in all.
-    pub leaves: usize,
 }
 
 impl Plan {
@@ -140,13 +138,7 @@ impl Plan {
             workspace: memory::workspace_bytes(&assigned),
             lower_bound: memory::lower_bound(&lifetimes),
             places,
-            leaves: snap.leaves.len(),
         })
-    }
-
-    /// Bytes that running the plan takes beside its leaves.
-    pub fn peak_bytes(&self) -> u64 {
-        self.workspace + self.outputs.iter().map(|(_, bytes)| size_class(*bytes)).sum::<u64>()
     }
 }
 

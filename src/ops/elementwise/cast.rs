@@ -29,7 +29,7 @@ impl Op for Cast {
         static TEXT: OnceLock<Arc<str>> = OnceLock::new();
         let source = TEXT.get_or_init(|| SOURCE.into()).clone();
         let name = format!("cast_{}_{}", inputs[0].dtype.wgsl(), self.0.wgsl());
-        let function = Arc::new(WgslFn { name, source, returns: self.0, trusted: true });
+        let function = Arc::new(WgslFn { name, source, trusted: true });
         Kernel::Elementwise(Elementwise { function, field: None, index: false })
     }
     fn reference(&self, inputs: &[&Array], _output: &Meta) -> Result<Array> {

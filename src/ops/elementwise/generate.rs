@@ -52,8 +52,7 @@ impl Op for Generate {
     }
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
         let source = self.file.shared.get_or_init(|| self.file.text.into()).clone();
-        let function =
-            Arc::new(WgslFn { name: self.function.into(), source, returns: self.output.dtype, trusted: true });
+        let function = Arc::new(WgslFn { name: self.function.into(), source, trusted: true });
         Kernel::Elementwise(Elementwise { function, field: None, index: true })
     }
     fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {

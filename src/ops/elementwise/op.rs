@@ -107,11 +107,10 @@ impl Definition {
         }
     }
 
-    fn kernel(&self, function: String, returns: DType, field: Option<&'static str>) -> Kernel {
+    fn kernel(&self, function: String, field: Option<&'static str>) -> Kernel {
         let function = Arc::new(WgslFn {
             name: function,
             source: self.source.clone(),
-            returns,
             trusted: matches!(self.host, Host::Row(_)),
         });
         Kernel::Elementwise(Elementwise { function, field, index: false })
@@ -174,14 +173,14 @@ impl Op for Forward {
         }
     }
 
-    fn kernel(&self, inputs: &[&Meta], output: &Meta) -> Kernel {
+    fn kernel(&self, inputs: &[&Meta], _output: &Meta) -> Kernel {
         let suffix = match (self.0.kind, self.0.operand_type(inputs)) {
             (Kind::Logical, _) | (_, DType::F32 | DType::F64) => "",
             (_, DType::I32) => "_i32",
             (_, DType::U32) => "_u32",
             (_, DType::Bool) => "_bool",
         };
-        self.0.kernel(format!("{}_fwd{suffix}", self.0.name), output.dtype, None)
+        self.0.kernel(format!("{}_fwd{suffix}", self.0.name), None)
     }
 
     fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
@@ -294,10 +293,10 @@ impl Op for Backward {
         }
     }
 
-    fn kernel(&self, _inputs: &[&Meta], output: &Meta) -> Kernel {
+    fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
         let wanted = format!("d{}", self.definition.args[self.argument]);
         let field = self.signature().ok().and_then(|s| s.fields.iter().find(|f| **f == wanted).copied());
-        self.definition.kernel(format!("{}_bwd", self.definition.name), output.dtype, field)
+        self.definition.kernel(format!("{}_bwd", self.definition.name), field)
     }
 
     /// By dual numbers through the forward formula, independent of the backward shader. Where the backward function asks for
