@@ -37,6 +37,26 @@ fn is_finite(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u;
 }
 
+// The f16 nearest to x, ties to even: infinity from 65520 on, steps of 2^-24 below 2^-14. By arithmetic on bits, since the rounding
+// of conversions is the driver's choice.
+fn round_f16(x: f32) -> f32 {
+    let bits = bitcast<u32>(x);
+    let size = abs(x);
+    if is_nan(x) {
+        return x;
+    }
+    if size >= 65520.0 {
+        return select(infinity(), -infinity(), bits >= 0x80000000u);
+    }
+    if size < 6.103515625e-5 {
+        // From 0.5 on f32 has steps of 2^-24, so that adding 0.5 rounds to them.
+        let steps = bitcast<u32>(bitcast<f32>(0x3f000000u) + size) - 0x3f000000u;
+        let tiny = f32(steps) * 5.9604644775390625e-8;
+        return select(tiny, -tiny, bits >= 0x80000000u);
+    }
+    return bitcast<f32>((bits + 0xfffu + ((bits >> 13u) & 1u)) & 0xffffe000u);
+}
+
 // 2^k for -126 <= k <= 127.
 fn power_of_two(k: i32) -> f32 {
     return bitcast<f32>(u32(k + 127) << 23u);

@@ -1,5 +1,6 @@
 //! Arrays in host memory: the values of the CPU reference.
 
+use half::f16;
 use ndarray::{ArrayD, IxDyn};
 
 use crate::dtype::{DType, Element};
@@ -15,6 +16,8 @@ pub enum Array {
     U32(ArrayD<u32>),
     /// 32-bit signed integers.
     I32(ArrayD<i32>),
+    /// 16-bit floats.
+    F16(ArrayD<f16>),
     /// 32-bit floats.
     F32(ArrayD<f32>),
     /// 64-bit floats.
@@ -30,6 +33,7 @@ macro_rules! with_array {
             $crate::array::Array::Bool($a) => $body,
             $crate::array::Array::U32($a) => $body,
             $crate::array::Array::I32($a) => $body,
+            $crate::array::Array::F16($a) => $body,
             $crate::array::Array::F32($a) => $body,
             $crate::array::Array::F64($a) => $body,
         }
@@ -56,7 +60,12 @@ macro_rules! array_element {
         }
     )*};
 }
-array_element!(bool => Bool, u32 => U32, i32 => I32, f32 => F32, f64 => F64);
+array_element!(bool => Bool, u32 => U32, i32 => I32, f16 => F16, f32 => F32, f64 => F64);
+
+/// To 16 bits by way of f32, as kernels do: the result of f32 arithmetic is what is rounded.
+fn half(value: f64) -> f16 {
+    f16::from_f32(value as f32)
+}
 
 impl Array {
     /// An array of `shape` from row-major values. `values.len()` must equal the shape's number of elements.
@@ -73,6 +82,7 @@ impl Array {
             DType::Bool => Array::Bool(ArrayD::from_elem(dims, value != 0.0)),
             DType::U32 => Array::U32(ArrayD::from_elem(dims, value as u32)),
             DType::I32 => Array::I32(ArrayD::from_elem(dims, value as i32)),
+            DType::F16 => Array::F16(ArrayD::from_elem(dims, half(value))),
             DType::F32 => Array::F32(ArrayD::from_elem(dims, value as f32)),
             DType::F64 => Array::F64(ArrayD::from_elem(dims, value)),
         }
@@ -84,6 +94,7 @@ impl Array {
             Array::Bool(_) => DType::Bool,
             Array::U32(_) => DType::U32,
             Array::I32(_) => DType::I32,
+            Array::F16(_) => DType::F16,
             Array::F32(_) => DType::F32,
             Array::F64(_) => DType::F64,
         }
@@ -105,6 +116,7 @@ impl Array {
             Array::Bool(a) => a.iter().map(|&v| f64::from(u8::from(v))).collect(),
             Array::U32(a) => a.iter().map(|&v| f64::from(v)).collect(),
             Array::I32(a) => a.iter().map(|&v| f64::from(v)).collect(),
+            Array::F16(a) => a.iter().map(|&v| f64::from(v)).collect(),
             Array::F32(a) => a.iter().map(|&v| f64::from(v)).collect(),
             Array::F64(a) => a.iter().copied().collect(),
         }
@@ -139,6 +151,7 @@ impl Array {
                     DType::Bool => Array::from_vec(&shape, $a.iter().map(|&v| $f64(v) != 0.0).collect()),
                     DType::U32 => Array::from_vec(&shape, $a.iter().map(|&v| $f64(v) as u32).collect()),
                     DType::I32 => Array::from_vec(&shape, $a.iter().map(|&v| $f64(v) as i32).collect()),
+                    DType::F16 => Array::from_vec(&shape, $a.iter().map(|&v| half($f64(v))).collect()),
                     DType::F32 => Array::from_vec(&shape, $a.iter().map(|&v| $f64(v) as f32).collect()),
                     DType::F64 => Array::from_vec(&shape, $a.iter().map(|&v| $f64(v)).collect()),
                 }
@@ -152,6 +165,7 @@ impl Array {
                 DType::U32 => Array::U32(a.mapv(|v| v as u32)),
                 _ => to!(a, f64::from),
             },
+            Array::F16(a) => to!(a, f64::from),
             Array::F32(a) => to!(a, f64::from),
             Array::F64(a) => to!(a, |v: f64| v),
         }

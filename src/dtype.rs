@@ -4,8 +4,9 @@ use std::fmt;
 
 /// The type of a tensor's elements.
 ///
-/// `F64` exists on the CPU reference only. `Bool` is stored as one `u32` an element on a GPU, since WGSL has no
-/// storable boolean.
+/// `F16` is for storage: kernels compute in f32 and round each op's result once, as PyTorch does on half-precision tensors.
+/// It needs an adapter with 16-bit floats in shaders. `F64` exists on the CPU reference only. `Bool` is stored as one `u32`
+/// an element on a GPU, since WGSL has no storable boolean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DType {
     /// `true` or `false`.
@@ -14,6 +15,8 @@ pub enum DType {
     U32,
     /// 32-bit signed integer.
     I32,
+    /// 16-bit IEEE 754 float, where the adapter has it.
+    F16,
     /// 32-bit IEEE 754 float.
     F32,
     /// 64-bit IEEE 754 float (CPU reference only).
@@ -21,9 +24,12 @@ pub enum DType {
 }
 
 impl DType {
+    /// What errors say of f16 where the adapter lacks it.
+    pub(crate) const NO_F16: &str = "this adapter has no 16-bit floats in shaders; use f32, or the CPU device";
+
     /// Whether gradients can flow through tensors of this type.
     pub fn is_float(self) -> bool {
-        matches!(self, DType::F32 | DType::F64)
+        matches!(self, DType::F16 | DType::F32 | DType::F64)
     }
 
     /// Whether this is a signed or unsigned integer type.
@@ -34,14 +40,20 @@ impl DType {
     /// Bytes an element takes in a GPU buffer.
     pub fn size(self) -> usize {
         match self {
+            DType::F16 => 2,
             DType::F64 => 8,
             _ => 4,
         }
     }
 
-    /// The type that an elementwise op on `self` and `other` computes in: bool < u32 < i32 < f32 < f64.
+    /// The type that an elementwise op on `self` and `other` computes in: bool < u32 < i32 < f16 < f32 < f64.
     pub fn promote(self, other: DType) -> DType {
         self.max(other)
+    }
+
+    /// The type that kernels and the CPU reference compute in: f32 for f16, else the same.
+    pub fn register(self) -> DType {
+        if self == DType::F16 { DType::F32 } else { self }
     }
 
     /// The WGSL type of a value in a register.
@@ -50,12 +62,20 @@ impl DType {
             DType::Bool => "bool",
             DType::U32 => "u32",
             DType::I32 => "i32",
-            DType::F32 | DType::F64 => "f32",
+            DType::F16 | DType::F32 | DType::F64 => "f32",
         }
     }
 
     /// The WGSL type of a value in a buffer.
     pub fn wgsl_storage(self) -> &'static str {
+        match self {
+            DType::F16 => "f16",
+            other => other.wgsl_param(),
+        }
+    }
+
+    /// The WGSL type of a kernel parameter.
+    pub fn wgsl_param(self) -> &'static str {
         match self {
             DType::Bool => "u32",
             other => other.wgsl(),
@@ -69,13 +89,14 @@ impl fmt::Display for DType {
             DType::Bool => "bool",
             DType::U32 => "u32",
             DType::I32 => "i32",
+            DType::F16 => "f16",
             DType::F32 => "f32",
             DType::F64 => "f64",
         })
     }
 }
 
-/// A Rust type that tensors can be made from and read into: `f32`, `f64`, `i32`, `u32`, `bool`.
+/// A Rust type that tensors can be made from and read into: `f32`, `f64`, [`half::f16`], `i32`, `u32`, `bool`.
 pub trait Element: Copy + Send + Sync + fmt::Debug + PartialEq + 'static {
     /// The matching [`DType`].
     const DTYPE: DType;
@@ -98,7 +119,7 @@ macro_rules! plain_element {
         }
     )*};
 }
-plain_element!(f32 => F32, f64 => F64, i32 => I32, u32 => U32);
+plain_element!(half::f16 => F16, f32 => F32, f64 => F64, i32 => I32, u32 => U32);
 
 impl Element for bool {
     const DTYPE: DType = DType::Bool;

@@ -5,9 +5,9 @@ fn a_start(batch: u32, row: u32) -> u32 {
 
 fn a_element(start: u32, k: u32) -> f32 {
     if (K_TAIL == 0u) {
-        return a[start + k * params.a_col];
+        return f32(a[start + k * params.a_col]);
     }
-    return select(0.0, a[start + min(k, params.k - 1u) * params.a_col], k < params.k);
+    return select(0.0, f32(a[start + min(k, params.k - 1u) * params.a_col]), k < params.k);
 }
 
 // A[row, k..k + 4].

@@ -7,9 +7,9 @@ fn b_start(batch: u32, quad: u32) -> u32 {
 fn b_element(start: u32, k: u32, column: u32) -> f32 {
     let inside = start + min(column, params.n - 1u) * params.b_col;
     if (K_TAIL == 0u) {
-        return b[inside + k * params.b_row];
+        return f32(b[inside + k * params.b_row]);
     }
-    return select(0.0, b[inside + min(k, params.k - 1u) * params.b_row], k < params.k);
+    return select(0.0, f32(b[inside + min(k, params.k - 1u) * params.b_row]), k < params.k);
 }
 
 fn b_line(start: u32, k: u32, column: u32) -> vec4<f32> {

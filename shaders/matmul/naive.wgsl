@@ -19,7 +19,7 @@ fn main(
     let b_from = params.b_offset + batch_offset(batch, params.b_batch0, params.b_batch1, params.b_batch2) + column * params.b_col;
     var sum = 0.0;
     for (var k = k_start; k < k_end; k++) {
-        sum += a[a_from + k * params.a_col] * b[b_from + k * params.b_row];
+        sum += f32(a[a_from + k * params.a_col]) * f32(b[b_from + k * params.b_row]);
     }
     put(matrix, row, column, sum);
 }

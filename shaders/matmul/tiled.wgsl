@@ -19,12 +19,12 @@ var<workgroup> b_tile: array<vec4<f32>, DEPTH * STEP>;
 
 fn a_element(start: u32, row: u32, k: u32, k_end: u32) -> f32 {
     let i = start + min(row, params.m - 1u) * params.a_row + min(k, params.k - 1u) * params.a_col;
-    return select(0.0, a[i], k < k_end);
+    return select(0.0, f32(a[i]), k < k_end);
 }
 
 fn b_element(start: u32, column: u32, k: u32, k_end: u32) -> f32 {
     let i = start + min(column, params.n - 1u) * params.b_col + min(k, params.k - 1u) * params.b_row;
-    return select(0.0, b[i], k < k_end);
+    return select(0.0, f32(b[i]), k < k_end);
 }
 
 @compute @workgroup_size(THREADS)

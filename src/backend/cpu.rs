@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use crate::array::Array;
 use crate::backend::indexed;
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::node::lock;
-use crate::graph::{Value, Var};
+use crate::graph::{Meta, Value, Var};
 use crate::schedule::Snapshot;
 use crate::schedule::snapshot::Source;
 
@@ -61,7 +62,7 @@ pub fn interpret(snap: &Snapshot, leaves: &[Arc<Array>], mut done: impl FnMut(us
             })
             .collect::<Result<Vec<_>>>()?;
         let refs: Vec<&Array> = inputs.iter().map(|a| &**a).collect();
-        let array = node.op.reference(&refs, &node.meta).map_err(|error| {
+        let array = reference(var, &refs).map_err(|error| {
             let first = inputs.first().map(|array| array.shape());
             error.or_at(node.at).or_shape(|| indexed(var, first))
         })?;
@@ -78,7 +79,11 @@ pub fn interpret(snap: &Snapshot, leaves: &[Arc<Array>], mut done: impl FnMut(us
         let array = Arc::new(array);
         done(i, &array);
         if readers[i] > 0 {
-            values[i] = Some(array);
+            values[i] = Some(match var.scalar_value() {
+                // Numbers beside f16 tensors keep their f32 value.
+                Some(value) => Arc::new(Array::full(&node.meta.shape, node.meta.dtype.register(), value)),
+                None => array,
+            });
         }
         for source in &snap.inputs[i] {
             if let Source::Pending(j) = source {
@@ -90,6 +95,17 @@ pub fn interpret(snap: &Snapshot, leaves: &[Arc<Array>], mut done: impl FnMut(us
         }
     }
     Ok(())
+}
+
+/// What the op's reference says; f16 is computed in f32 and rounded once.
+fn reference(var: &Var, inputs: &[&Array]) -> Result<Array> {
+    let (op, meta) = (&var.0.op, &var.0.meta);
+    if meta.dtype != DType::F16 && inputs.iter().all(|a| a.dtype() != DType::F16) {
+        return op.reference(inputs, meta);
+    }
+    let wide: Vec<Array> = inputs.iter().map(|a| a.cast(a.dtype().register())).collect();
+    let output = Meta { shape: meta.shape.clone(), dtype: meta.dtype.register() };
+    Ok(op.reference(&wide.iter().collect::<Vec<_>>(), &output)?.cast(meta.dtype))
 }
 
 /// The host array that a computed node of a CPU device holds.

@@ -59,8 +59,13 @@ enum Backend {
 impl Device {
     fn new(info: DeviceInfo, backend: Backend) -> Device {
         let is_cpu = matches!(backend, Backend::Cpu(_));
+        let allows_f16 = match &backend {
+            Backend::Cpu(_) => true,
+            Backend::Gpu(gpu) => gpu.caps().f16,
+            Backend::Null(null) => null.caps.f16,
+        };
         let inner = Inner {
-            context: Context::new(info.name.clone(), is_cpu, is_cpu),
+            context: Context::new(info.name.clone(), is_cpu, allows_f16, is_cpu),
             info,
             backend,
             seed: AtomicU64::new(0),

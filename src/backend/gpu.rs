@@ -63,6 +63,11 @@ impl GpuBackend {
         GpuBackend { gpu, caps, fuse, state: Mutex::default() }
     }
 
+    /// What kernels are chosen by.
+    pub fn caps(&self) -> &Caps {
+        &self.caps
+    }
+
     /// Computes what `targets` and the held nodes among `also` need.
     pub fn flush(&self, targets: &[Var], also: &[Var]) -> Result<()> {
         let mut state = lock(&self.state);
@@ -248,6 +253,9 @@ impl GpuBackend {
         if array.dtype() == DType::F64 {
             return Err(Error::unsupported("from_slice", "GPU tensors cannot hold f64; use f32, or the CPU device"));
         }
+        if array.dtype() == DType::F16 && !self.caps.f16 {
+            return Err(Error::unsupported("from_slice", DType::NO_F16));
+        }
         let bytes = array.to_bytes();
         let buffer = match self.gpu.upload(&bytes) {
             Err(Error::OutOfMemory { .. }) => {
@@ -290,7 +298,7 @@ fn scalar_bits(var: &Var, dtype: DType) -> u32 {
     let op: &dyn std::any::Any = &*var.0.op;
     let value = op.downcast_ref::<Scalar>().map_or(0.0, |scalar| scalar.value);
     match dtype {
-        DType::F32 | DType::F64 => (value as f32).to_bits(),
+        DType::F16 | DType::F32 | DType::F64 => (value as f32).to_bits(),
         DType::I32 => value as i32 as u32,
         DType::U32 => value as u32,
         DType::Bool => u32::from(value != 0.0),

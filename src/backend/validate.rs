@@ -64,6 +64,7 @@ pub fn from_bytes(bytes: &[u8], meta: &Meta) -> Array {
         DType::Bool => Array::from_vec(&meta.shape, bool::from_bytes(bytes)),
         DType::U32 => Array::from_vec(&meta.shape, u32::from_bytes(bytes)),
         DType::I32 => Array::from_vec(&meta.shape, i32::from_bytes(bytes)),
+        DType::F16 => Array::from_vec(&meta.shape, half::f16::from_bytes(bytes)),
         DType::F32 => Array::from_vec(&meta.shape, f32::from_bytes(bytes)),
         DType::F64 => Array::from_vec(&meta.shape, f64::from_bytes(bytes)),
     }

@@ -11,10 +11,10 @@ use crate::error::{Error, Result};
 use crate::schedule::group::Group;
 use crate::schedule::snapshot::{Snapshot, Source};
 
-/// Bytes of an element in a buffer.
+/// Bytes of the largest element in a buffer.
 const ELEMENT: u64 = 4;
-/// Bytes that the start of a binding must be a multiple of on every device.
-const ALIGNMENT: u64 = 256;
+/// A window starts at a multiple of this many elements, so that bindings start at multiples of 256 bytes, even of f16.
+pub(super) const WINDOW_GRAIN: u64 = 128;
 
 pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps) -> Result<Calls> {
     let sources = group.body.leaves.iter().map(|l| l.source);
@@ -29,7 +29,7 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps) -> Result<Calls> {
         let op = name(group, snap);
         return Err(Error::TooLarge { op, bytes: largest, limit: caps.max_binding, at: Default::default() });
     }
-    let window = (caps.max_binding / ALIGNMENT * ALIGNMENT / ELEMENT) as usize;
+    let window = (caps.max_binding / ELEMENT / WINDOW_GRAIN * WINDOW_GRAIN) as usize;
     let starts = (0..group.numel).step_by(window.max(1));
     let calls = starts.map(|start| kernel(group, snap, caps, Some((start, window.min(group.numel - start)))));
     Ok(Calls { calls: calls.collect::<Result<_>>()?, scratch: Vec::new() })
@@ -58,13 +58,19 @@ fn kernel(group: &Group, snap: &Snapshot, caps: &Caps, window: Option<(usize, us
     let work = (group.body.leaves.len() + group.outputs.len()) as u64 * count as u64 * ELEMENT;
     let mut call = writer.finish_threads(name(group, snap), size, &threads, workgroups, work);
     if let Some((start, count)) = window {
-        let range = (start as u64 * ELEMENT, (count as u64 * ELEMENT).next_multiple_of(16));
+        let range = |source: Source| {
+            let size = snap.var(source).dtype().size() as u64;
+            (start as u64 * size, (count as u64 * size).next_multiple_of(16))
+        };
         let windowed = |source: &Source| {
             let mut reads = group.body.leaves.iter().filter(|l| l.source == *source);
             group.outputs.iter().any(|&(_, node)| Source::Pending(node) == *source)
                 || reads.any(|l| expr::is_flat(&l.layout))
         };
-        let of = |bound: &Bound| matches!(bound, Bound::Source(s) if windowed(s)).then_some(range);
+        let of = |bound: &Bound| match bound {
+            Bound::Source(s) if windowed(s) => Some(range(*s)),
+            _ => None,
+        };
         call.windows = call.bound.iter().map(of).collect();
     }
     Ok(call)

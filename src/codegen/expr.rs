@@ -56,13 +56,16 @@ pub fn emit(writer: &mut Writer, body: &Body, space: &Space, result: Option<&Val
     for inst in &body.code {
         let value = match &inst.what {
             What::Result => match result {
+                Some(value) if inst.dtype == DType::F16 => {
+                    Value { name: writer.let_(&rounded(value)), dtype: inst.dtype, vec4: value.vec4 }
+                }
                 Some(value) => value.clone(),
                 None => Value { name: "0".into(), dtype: inst.dtype, vec4: false },
             },
             What::Copy(from) => values[*from].clone(),
             What::Scalar(node) => {
                 let source = ParamSource::Scalar { node: *node, dtype: inst.dtype };
-                let param = writer.param(inst.dtype.wgsl_storage(), source);
+                let param = writer.param(inst.dtype.wgsl_param(), source);
                 let name = if inst.dtype == DType::Bool { format!("({param} != 0u)") } else { param };
                 Value { name, dtype: inst.dtype, vec4: false }
             }
@@ -95,12 +98,27 @@ pub fn emit(writer: &mut Writer, body: &Body, space: &Space, result: Option<&Val
                 } else {
                     call(0)
                 };
-                Value { name: writer.let_(&text), dtype: inst.dtype, vec4 }
+                let mut value = Value { name: writer.let_(&text), dtype: inst.dtype, vec4 };
+                if inst.dtype == DType::F16 {
+                    // So that a value is the same whether it is stored and loaded or stays in a register.
+                    value.name = writer.let_(&rounded(&value));
+                }
+                value
             }
         };
         values.push(value);
     }
     Ok(values)
+}
+
+/// The value rounded to what an f16 holds.
+fn rounded(value: &Value) -> String {
+    if value.vec4 {
+        let parts: Vec<String> = (0..4).map(|c| format!("round_f16({})", value.component(c))).collect();
+        format!("vec4<f32>({})", parts.join(", "))
+    } else {
+        format!("round_f16({})", value.name)
+    }
 }
 
 /// Writes a load.
@@ -122,6 +140,8 @@ fn load(writer: &mut Writer, bound: Bound, layout: &Layout, dtype: DType, space:
     let text = match (dtype, vec4) {
         (DType::Bool, false) => format!("{text} != 0u"),
         (DType::Bool, true) => format!("{text} != vec4<u32>(0u)"),
+        (DType::F16, false) => format!("f32({text})"),
+        (DType::F16, true) => format!("vec4<f32>({text})"),
         _ => text,
     };
     Ok(Value { name: writer.let_(&text), dtype, vec4 })
@@ -301,6 +321,8 @@ pub fn store(writer: &mut Writer, bound: Bound, index: &str, value: &Value, vec4
     let buffer = writer.bind(bound, value.dtype, vec4, true);
     let text = match (vec4, value.dtype) {
         (false, DType::Bool) => format!("select(0u, 1u, {})", value.name),
+        (false, DType::F16) => format!("f16({})", rounded(value)),
+        (true, DType::F16) => format!("vec4<f16>({})", rounded(&Value { name: value.splat(), vec4: true, ..*value })),
         (false, _) => value.name.clone(),
         (true, DType::Bool) => format!("select(vec4<u32>(0u), vec4<u32>(1u), {})", value.splat()),
         (true, _) => value.splat(),

@@ -70,7 +70,8 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps, parts: Parts) -> Re
         false if group.numel.is_multiple_of(4) => Quads::Kept,
         _ => Quads::None,
     };
-    let dtype = parts.body.code[parts.value].dtype;
+    // Partial results of f16 values are f32.
+    let dtype = parts.body.code[parts.value].dtype.register();
 
     let mut calls = Vec::new();
     let mut scratch = Vec::new();
@@ -90,8 +91,12 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps, parts: Parts) -> Re
             let stage =
                 Stage { input, quads, outputs: 1, length: part, chunks, blocked: caps.software, row_major: true };
             let mut call = stage.partial(snap, caps, &parts, dtype, (0, 1), Some(length), (count * 4) as u64)?;
-            let range = (start as u64 * 4, (count as u64 * 4).next_multiple_of(16));
-            call.windows = call.bound.iter().map(|b| matches!(b, Bound::Source(_)).then_some(range)).collect();
+            let range = |source: Source| {
+                let size = snap.var(source).dtype().size() as u64;
+                (start as u64 * size, (count as u64 * size).next_multiple_of(16))
+            };
+            let of = |bound: &Bound| if let Bound::Source(source) = bound { Some(range(*source)) } else { None };
+            call.windows = call.bound.iter().map(of).collect();
             calls.push(call);
             length += chunks;
         }
@@ -142,8 +147,8 @@ fn window(group: &Group, snap: &Snapshot, caps: &Caps, parts: &Parts) -> Result<
         let op = snap.nodes[parts.node].0.op.name().into();
         return Err(Error::TooLarge { op, bytes: largest, limit: caps.max_binding, at: Default::default() });
     }
-    // A multiple of what the start of a binding must be aligned to.
-    Ok(Some((caps.max_binding / 256 * 64) as usize))
+    let grain = elementwise::WINDOW_GRAIN;
+    Ok(Some((caps.max_binding / 4 / grain * grain) as usize))
 }
 
 /// Whether every load can take four reduced elements at a time or is the same for all of them.

@@ -93,14 +93,18 @@ impl Printer<'_> {
                 Access::Logical => {
                     let layout = match read.slot {
                         Slot::Input(i) => self.operands[i].layout.clone(),
-                        _ => Layout::contiguous([(self.bytes(read.slot) / 4) as usize]),
+                        _ => Layout::contiguous([(self.bytes(read.slot) / dtype.size() as u64) as usize]),
                     };
                     let offset = expr::offset(&mut writer, &layout, "i")?;
                     let buffer = writer.bind(bound, dtype, false, false);
                     let statements = writer.take_body();
-                    let test = if dtype == DType::Bool { " != 0u" } else { "" };
+                    let element = match dtype {
+                        DType::Bool => format!("{buffer}[{offset}] != 0u"),
+                        DType::F16 => format!("f32({buffer}[{offset}])"),
+                        _ => format!("{buffer}[{offset}]"),
+                    };
                     writer.function(&format!(
-                        "fn load_{}(i: u32) -> {} {{\n{statements}    return {buffer}[{offset}]{test};\n}}\n",
+                        "fn load_{}(i: u32) -> {} {{\n{statements}    return {element};\n}}\n",
                         read.name,
                         dtype.wgsl()
                     ));

@@ -171,6 +171,9 @@ impl Writer {
         for line in enables {
             let _ = writeln!(wgsl, "{line}");
         }
+        if self.bindings.iter().any(|b| b.element == "f16") {
+            wgsl.push_str("enable f16;\n");
+        }
         if !self.params.is_empty() {
             wgsl.push_str("struct Params {\n");
             for (name, kind, _) in &self.params {

@@ -50,6 +50,8 @@ pub struct Context {
     pub device: String,
     /// Whether f64 tensors may live here (the CPU reference).
     pub allows_f64: bool,
+    /// Whether f16 tensors may live here.
+    pub allows_f16: bool,
     /// Whether gradients are built from the rules' expressions always (the CPU reference, which runs no shaders).
     pub prefers_expressions: bool,
     /// Nodes that have no value yet and that a user may still hold, in the order of their making.
@@ -59,10 +61,16 @@ pub struct Context {
 
 impl Context {
     /// The context of a new device.
-    pub fn new(device: impl Into<String>, allows_f64: bool, prefers_expressions: bool) -> Arc<Context> {
+    pub fn new(
+        device: impl Into<String>,
+        allows_f64: bool,
+        allows_f16: bool,
+        prefers_expressions: bool,
+    ) -> Arc<Context> {
         Arc::new(Context {
             device: device.into(),
             allows_f64,
+            allows_f16,
             prefers_expressions,
             pending: Mutex::default(),
             unflushed: AtomicU64::new(0),

@@ -80,7 +80,7 @@ impl Op for Place {
                 }
             };
         }
-        typed!(Bool, U32, I32, F32, F64);
+        typed!(Bool, U32, I32, F16, F32, F64);
         Ok(y)
     }
 

@@ -165,6 +165,7 @@ impl Op for ReduceOp {
             (Kind::Prod, Array::U32(a)) => {
                 Array::from_vec(shape, fold(a, dims, 1u32, |t, v: u32, _| *t = t.wrapping_mul(v)))
             }
+            (_, Array::F16(_)) => return Err(Error::dtype(self.name(), "f16 is computed in f32", &[DType::F16])),
             (_, Array::F32(a)) => extreme!(a, |v: f32| v.is_nan()),
             (_, Array::F64(a)) => extreme!(a, |v: f64| v.is_nan()),
             (_, Array::I32(a)) => extreme!(a, |_| false),

@@ -44,7 +44,7 @@ pub fn word(dtype: DType, value: f64) -> Word {
     match dtype {
         DType::Bool | DType::U32 => Word::U32(value as u32),
         DType::I32 => Word::I32(value as i32),
-        DType::F32 | DType::F64 => Word::F32(value as f32),
+        DType::F16 | DType::F32 | DType::F64 => Word::F32(value as f32),
     }
 }
 

@@ -16,9 +16,18 @@ impl Var {
         Ok(dims.iter().map(|&d| self.shape()[d]).product())
     }
 
+    /// `f` of this value; of f16 computed in f32 and rounded once, since sums of f16 pass its largest number soon.
+    #[track_caller]
+    fn in_f32(&self, f: impl FnOnce(&Var) -> Var) -> Option<Var> {
+        (self.0.error.is_none() && self.dtype() == DType::F16).then(|| f(&self.cast(DType::F32)).cast(DType::F16))
+    }
+
     /// Σ / n over `dims`; NaN where there is no element. Floats only (else [`Error::DType`]).
     #[track_caller]
     pub fn mean(&self, dims: &[usize], keepdim: bool) -> Var {
+        if let Some(y) = self.in_f32(|x| x.mean(dims, keepdim)) {
+            return y;
+        }
         match self.reduced("mean", dims) {
             Ok(n) => self.sum(dims, keepdim).div(&self.scalar_like(n as f64)),
             Err(error) => self.fail(error),
@@ -28,6 +37,9 @@ impl Var {
     /// Variance over `dims`: Σ (x − mean)² / (n − correction), as `torch.var`. Floats only (else [`Error::DType`]).
     #[track_caller]
     pub fn var(&self, dims: &[usize], correction: f64, keepdim: bool) -> Var {
+        if let Some(y) = self.in_f32(|x| x.var(dims, correction, keepdim)) {
+            return y;
+        }
         match self.reduced("var", dims) {
             Ok(n) => {
                 let off = self.sub(&self.mean(dims, true));
@@ -41,6 +53,9 @@ impl Var {
     /// Standard deviation over `dims`: the root of [`Var::var`]; its gradient is 0 where all elements are equal.
     #[track_caller]
     pub fn std(&self, dims: &[usize], correction: f64, keepdim: bool) -> Var {
+        if let Some(y) = self.in_f32(|x| x.std(dims, correction, keepdim)) {
+            return y;
+        }
         let var = self.var(dims, correction, keepdim);
         if var.0.error.is_some() {
             return var;
@@ -58,6 +73,9 @@ impl Var {
     /// for p = 0. The gradient at 0 is 0. Floats only (else [`Error::DType`]).
     #[track_caller]
     pub fn norm(&self, p: f64, dims: &[usize], keepdim: bool) -> Var {
+        if let Some(y) = self.in_f32(|x| x.norm(p, dims, keepdim)) {
+            return y;
+        }
         if let Err(error) = self.reduced("norm", dims) {
             return self.fail(error);
         }
@@ -85,6 +103,9 @@ impl Var {
     /// −∞ where there is no element. Floats only (else [`Error::DType`]).
     #[track_caller]
     pub fn logsumexp(&self, dims: &[usize], keepdim: bool) -> Var {
+        if let Some(y) = self.in_f32(|x| x.logsumexp(dims, keepdim)) {
+            return y;
+        }
         if let Some(failed) = poisoned(&[self]) {
             return failed;
         }

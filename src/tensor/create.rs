@@ -198,15 +198,20 @@ impl Tensor {
         self.full_like(1.0)
     }
 
-    /// Uniform random numbers in `[0, 1)` of this tensor's shape and device.
+    /// Uniform random numbers in `[0, 1)` of this tensor's shape and device; f16 for an f16 tensor, else f32.
     #[track_caller]
     pub fn rand_like(&self) -> Tensor {
-        Tensor::rand(self.full_shape(), self.device())
+        self.as_half(Tensor::rand(self.full_shape(), self.device()))
     }
 
-    /// Normal random numbers of this tensor's shape and device.
+    /// Normal random numbers of this tensor's shape and device; f16 for an f16 tensor, else f32.
     #[track_caller]
     pub fn randn_like(&self) -> Tensor {
-        Tensor::randn(self.full_shape(), self.device())
+        self.as_half(Tensor::randn(self.full_shape(), self.device()))
+    }
+
+    #[track_caller]
+    fn as_half(&self, x: Tensor) -> Tensor {
+        if self.dtype() == DType::F16 { x.to_dtype(DType::F16) } else { x }
     }
 }

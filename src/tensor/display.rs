@@ -39,11 +39,11 @@ fn write_array(f: &mut fmt::Formatter<'_>, array: &Array, shape: &[usize], dtype
     let one = |v: f64| match dtype {
         DType::Bool => (v != 0.0).to_string(),
         DType::U32 | DType::I32 => format!("{v}"),
-        DType::F32 | DType::F64 if v.is_nan() => "nan".into(),
-        DType::F32 | DType::F64 if v.is_infinite() => (if v > 0.0 { "inf" } else { "-inf" }).into(),
-        DType::F32 | DType::F64 if scientific => format!("{v:.precision$e}"),
-        DType::F32 | DType::F64 if whole => format!("{v}."),
-        DType::F32 | DType::F64 => format!("{v:.precision$}"),
+        DType::F16 | DType::F32 | DType::F64 if v.is_nan() => "nan".into(),
+        DType::F16 | DType::F32 | DType::F64 if v.is_infinite() => (if v > 0.0 { "inf" } else { "-inf" }).into(),
+        DType::F16 | DType::F32 | DType::F64 if scientific => format!("{v:.precision$e}"),
+        DType::F16 | DType::F32 | DType::F64 if whole => format!("{v}."),
+        DType::F16 | DType::F32 | DType::F64 => format!("{v:.precision$}"),
     };
     let edges = values.len() > SUMMARISE;
     let texts: Vec<String> = values.iter().map(|&v| one(v)).collect();

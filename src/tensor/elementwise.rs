@@ -102,6 +102,9 @@ impl Tensor {
                 let detail = "f64 exists on the CPU device only";
                 return Err(crate::error::Error::unsupported("to_dtype", detail));
             }
+            if dtype == DType::F16 && !v.0.context.allows_f16 {
+                return Err(crate::error::Error::unsupported("to_dtype", DType::NO_F16));
+            }
             Ok(v.cast(dtype))
         })
     }

@@ -15,7 +15,9 @@ pub fn adapters() -> Vec<(&'static str, Caps)> {
         ("gpu", base.clone()),
         ("gpu with subgroups", Caps { subgroup: Some((32, 32)), ..base.clone() }),
         ("software", Caps { software: true, ..base.clone() }),
-        ("software with subgroups", Caps { software: true, subgroup: Some((8, 8)), ..base }),
+        ("software with subgroups", Caps { software: true, subgroup: Some((8, 8)), ..base.clone() }),
+        ("gpu with f16", Caps { f16: true, ..base.clone() }),
+        ("software with subgroups and f16", Caps { software: true, subgroup: Some((8, 8)), f16: true, ..base }),
     ]
 }
 
@@ -39,6 +41,35 @@ pub fn plan_all(device: &Device) {
     random(device);
     networks(device);
     training(device);
+    halves(device);
+}
+
+/// 16-bit floats, through every form of kernel; an error where the device has none.
+fn halves(d: &Device) {
+    let half = |shape: [usize; 2]| data(shape, d).to_dtype(DType::F16);
+    if half([2, 2]).check().is_err() {
+        return;
+    }
+    let (x, y) = (half([40, 64]).requires_grad(), half([64, 36]));
+    let index = Tensor::from_slice(&[3i32, 0, 3], [3], d);
+    for z in [
+        (&x * 2.0 + x.t().reshape([40, 64]).tanh()).to_dtype(DType::F32),
+        x.slice_step(1, 1..64, 3).exp(),
+        x.sum_dims(&[0], false),
+        x.mean_dims(&[1], true) * &x,
+        x.max(),
+        x.matmul(&y),
+        x.t().matmul(&x.slice(1, 0..33)),
+        x.softmax(1),
+        x.index_select(0, &index),
+        x.pad(&[(1, 0), (0, 3)], 1.0),
+        Tensor::cat(&[&x, &x.gt(0.2).to_dtype(DType::F16)], 0),
+    ] {
+        z.realize().unwrap_or_else(|e| panic!("{e}"));
+        let total = z.to_dtype(DType::F32).square().mean();
+        total.backward().unwrap_or_else(|e| panic!("{e}"));
+    }
+    d.sync().unwrap_or_else(|e| panic!("{e}"));
 }
 
 fn movement(d: &Device) {

@@ -36,7 +36,7 @@ fn files() -> Vec<(String, String)> {
 
 fn validate(text: &str) -> Result<(naga::Module, ModuleInfo), String> {
     let module = naga::front::wgsl::parse_str(text).map_err(|e| e.emit_to_string(text))?;
-    let info = Validator::new(ValidationFlags::all(), Capabilities::SUBGROUP)
+    let info = Validator::new(ValidationFlags::all(), Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16)
         .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
         .subgroup_operations(naga::valid::SubgroupOperationSet::all())
         .validate(&module)
@@ -53,7 +53,7 @@ fn translate(text: &str) -> Result<(), String> {
     naga::back::msl::write_string(&module, &info, &msl, &Default::default()).map_err(|e| format!("MSL: {e}"))?;
     let hlsl = naga::back::hlsl::Options {
         fake_missing_bindings: true,
-        shader_model: naga::back::hlsl::ShaderModel::V6_0,
+        shader_model: naga::back::hlsl::ShaderModel::V6_2,
         ..Default::default()
     };
     let mut out = String::new();

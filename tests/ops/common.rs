@@ -59,6 +59,9 @@ pub fn tensor(values: &[f64], shape: &[usize], dtype: DType, device: &Device) ->
         DType::F32 | DType::F64 => {
             Tensor::from_slice(&values.iter().map(|&v| v as f32).collect::<Vec<_>>(), shape, device)
         }
+        DType::F16 => {
+            Tensor::from_slice(&values.iter().map(|&v| wgrad::f16::from_f64(v)).collect::<Vec<_>>(), shape, device)
+        }
         DType::I32 => Tensor::from_slice(&values.iter().map(|&v| v as i32).collect::<Vec<_>>(), shape, device),
         DType::U32 => Tensor::from_slice(&values.iter().map(|&v| v as u32).collect::<Vec<_>>(), shape, device),
         DType::Bool => Tensor::from_slice(&values.iter().map(|&v| v != 0.0).collect::<Vec<_>>(), shape, device),
@@ -75,6 +78,7 @@ pub fn floats(values: &[f64], shape: &[usize], device: &Device) -> Tensor {
 pub fn values(tensor: &Tensor) -> Vec<f64> {
     let read = match tensor.dtype() {
         DType::F64 => tensor.to_vec::<f64>(),
+        DType::F16 => tensor.to_vec::<wgrad::f16>().map(|v| v.into_iter().map(f64::from).collect()),
         DType::F32 => tensor.to_vec::<f32>().map(|v| v.into_iter().map(f64::from).collect()),
         DType::I32 => tensor.to_vec::<i32>().map(|v| v.into_iter().map(f64::from).collect()),
         DType::U32 => tensor.to_vec::<u32>().map(|v| v.into_iter().map(f64::from).collect()),

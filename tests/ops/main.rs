@@ -8,6 +8,7 @@ mod elementwise;
 mod functional;
 mod gradcheck;
 mod grid;
+mod half;
 mod indexing;
 mod inputs;
 mod losses;

@@ -51,7 +51,9 @@ impl Var {
         match self.scalar_value() {
             // A scalar stays one, so that it goes on travelling as a parameter.
             Some(value) => {
-                let cast = Array::full(&crate::shape::Shape::scalar(), self.dtype(), value).cast(dtype);
+                // As a number beside f16 tensors it keeps its f32 value; what is computed with it is rounded.
+                let cast =
+                    Array::full(&crate::shape::Shape::scalar(), self.dtype().register(), value).cast(dtype.register());
                 Var::scalar(cast.to_f64()[0], dtype, &self.0.context)
             }
             None => Var::apply(Cast(dtype), &[self]),

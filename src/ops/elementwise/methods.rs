@@ -20,7 +20,7 @@ fn operand_type(kind: Kind, operands: &[&Var]) -> DType {
         None => operands.iter().map(|v| v.dtype()).max().unwrap_or(DType::F32),
         Some(tensor) => scalars.fold(tensor, |dtype, (scalar, value)| {
             let fits = match dtype {
-                DType::F32 | DType::F64 => true,
+                DType::F16 | DType::F32 | DType::F64 => true,
                 // The exact test of a host value, not of a computed one.
                 DType::I32 => f64::from(value as i32) == value,
                 DType::U32 => f64::from(value as u32) == value,

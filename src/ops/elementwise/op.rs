@@ -175,7 +175,7 @@ impl Op for Forward {
 
     fn kernel(&self, inputs: &[&Meta], _output: &Meta) -> Kernel {
         let suffix = match (self.0.kind, self.0.operand_type(inputs)) {
-            (Kind::Logical, _) | (_, DType::F32 | DType::F64) => "",
+            (Kind::Logical, _) | (_, DType::F16 | DType::F32 | DType::F64) => "",
             (_, DType::I32) => "_i32",
             (_, DType::U32) => "_u32",
             (_, DType::Bool) => "_bool",
