@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{AdapterInfo, Gpu, Memory, Select, Stats};
 use crate::graph::kernel::Kernel;
 use crate::graph::node::lock;
-use crate::graph::{Context, Value, Var};
+use crate::graph::{Context, Traits, Value, Var};
 use crate::layout::View;
 
 /// What a device is.
@@ -59,13 +59,19 @@ enum Backend {
 impl Device {
     fn new(info: DeviceInfo, backend: Backend) -> Device {
         let is_cpu = matches!(backend, Backend::Cpu(_));
-        let allows_f16 = match &backend {
-            Backend::Cpu(_) => true,
-            Backend::Gpu(gpu) => gpu.caps().f16,
-            Backend::Null(null) => null.caps.f16,
+        let caps = match &backend {
+            Backend::Cpu(_) => None,
+            Backend::Gpu(gpu) => Some(gpu.caps()),
+            Backend::Null(null) => Some(&null.caps),
+        };
+        let traits = Traits {
+            allows_f64: is_cpu,
+            allows_f16: caps.is_none_or(|caps| caps.f16),
+            prefers_expressions: is_cpu,
+            software: caps.is_some_and(|caps| caps.software),
         };
         let inner = Inner {
-            context: Context::new(info.name.clone(), is_cpu, allows_f16, is_cpu),
+            context: Context::new(info.name.clone(), traits),
             info,
             backend,
             seed: AtomicU64::new(0),

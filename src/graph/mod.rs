@@ -7,5 +7,5 @@ pub mod op;
 pub mod order;
 pub mod svg;
 
-pub use node::{Context, GradCell, Meta, Node, Value, Var, here, no_grad, with_location};
+pub use node::{Context, GradCell, Meta, Node, Traits, Value, Var, here, no_grad, with_location};
 pub use op::{Op, Vjp};

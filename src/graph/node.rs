@@ -44,16 +44,25 @@ impl Meta {
 /// A computed value as the backend keeps it: a GPU buffer or a host array.
 pub type Value = Arc<dyn Any + Send + Sync>;
 
-/// What the nodes of one device share.
-pub struct Context {
-    /// A name that is unique to the device, for error texts.
-    pub device: String,
+/// What graphs are built by on a device.
+#[derive(Clone, Copy, Debug)]
+pub struct Traits {
     /// Whether f64 tensors may live here (the CPU reference).
     pub allows_f64: bool,
     /// Whether f16 tensors may live here.
     pub allows_f16: bool,
     /// Whether gradients are built from the rules' expressions always (the CPU reference, which runs no shaders).
     pub prefers_expressions: bool,
+    /// Whether shaders run on CPU cores, where matrix products often beat one fused kernel.
+    pub software: bool,
+}
+
+/// What the nodes of one device share.
+pub struct Context {
+    /// A name that is unique to the device, for error texts.
+    pub device: String,
+    /// What it can do.
+    pub traits: Traits,
     /// Nodes that have no value yet and that a user may still hold, in the order of their making.
     pending: Mutex<Vec<Weak<Node>>>,
     unflushed: AtomicU64,
@@ -61,20 +70,8 @@ pub struct Context {
 
 impl Context {
     /// The context of a new device.
-    pub fn new(
-        device: impl Into<String>,
-        allows_f64: bool,
-        allows_f16: bool,
-        prefers_expressions: bool,
-    ) -> Arc<Context> {
-        Arc::new(Context {
-            device: device.into(),
-            allows_f64,
-            allows_f16,
-            prefers_expressions,
-            pending: Mutex::default(),
-            unflushed: AtomicU64::new(0),
-        })
+    pub fn new(device: impl Into<String>, traits: Traits) -> Arc<Context> {
+        Arc::new(Context { device: device.into(), traits, pending: Mutex::default(), unflushed: AtomicU64::new(0) })
     }
 
     /// Takes the list of pending nodes that somebody still holds.

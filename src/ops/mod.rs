@@ -1,5 +1,6 @@
 //! The ops, one file a family. Each defines shape rule, kernel, gradient and CPU reference in one place.
 
+pub mod attention;
 pub mod cat;
 pub mod cross_entropy;
 pub mod elementwise;
@@ -10,6 +11,7 @@ pub mod movement;
 pub mod place;
 pub mod real;
 pub mod reduce;
+pub mod rope;
 pub mod routine;
 pub mod scalar;
 pub mod softmax;

@@ -74,7 +74,7 @@ impl Op for Softmax {
 
     fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
         let (y, dy) = (cx.output, cx.dy);
-        if !cx.create_graph && !y.0.context.prefers_expressions {
+        if !cx.create_graph && !y.0.context.traits.prefers_expressions {
             return Ok(vec![Some(Var::apply(SoftmaxBackward(*self), &[y, dy]))]);
         }
         let dims = [self.dim];

@@ -98,11 +98,11 @@ impl Tensor {
     #[track_caller]
     pub fn to_dtype(&self, dtype: DType) -> Tensor {
         self.build(Location::caller(), |v| {
-            if dtype == DType::F64 && !v.0.context.allows_f64 {
+            if dtype == DType::F64 && !v.0.context.traits.allows_f64 {
                 let detail = "f64 exists on the CPU device only";
                 return Err(crate::error::Error::unsupported("to_dtype", detail));
             }
-            if dtype == DType::F16 && !v.0.context.allows_f16 {
+            if dtype == DType::F16 && !v.0.context.traits.allows_f16 {
                 return Err(crate::error::Error::unsupported("to_dtype", DType::NO_F16));
             }
             Ok(v.cast(dtype))

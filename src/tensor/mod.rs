@@ -1,5 +1,6 @@
 //! [`Tensor`]: the handle that users hold.
 
+mod attention;
 pub mod autograd;
 mod create;
 mod display;

@@ -42,6 +42,19 @@ pub fn plan_all(device: &Device) {
     networks(device);
     training(device);
     halves(device);
+    attention(device);
+}
+
+fn attention(d: &Device) {
+    let q = || leaf([2, 4, 6, 10], d);
+    let kv = || leaf([2, 2, 6, 10], d);
+    let seen = data([6, 6], d).gt(0.2);
+    let bias = data([6, 6], d);
+    for mask in [None, Some(&seen), Some(&bias)] {
+        let y = q().rope(10_000.0, 3).scaled_dot_product_attention(&kv().rope(10_000.0, 3), &kv(), mask, true);
+        y.sum().backward().unwrap_or_else(|e| panic!("{e}"));
+        d.sync().unwrap_or_else(|e| panic!("{e}"));
+    }
 }
 
 /// 16-bit floats, through every form of kernel; an error where the device has none.

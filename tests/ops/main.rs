@@ -2,6 +2,7 @@
 //!
 //! `cargo test --test ops -- --nocapture` prints the worst error of each elementwise op.
 
+mod attention;
 mod common;
 mod create;
 mod elementwise;

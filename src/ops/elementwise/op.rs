@@ -216,7 +216,7 @@ impl Op for Forward {
     fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
         let none =
             |detail: &str| Error::Autograd { op: self.0.name.clone(), detail: detail.into(), at: Default::default() };
-        let mut gradients = if cx.create_graph || cx.output.0.context.prefers_expressions {
+        let mut gradients = if cx.create_graph || cx.output.0.context.traits.prefers_expressions {
             self.0.expression(cx).ok_or_else(|| {
                 none(
                     "this op has no gradient expression, which gradients of gradients and the CPU need; \

@@ -10,11 +10,16 @@ use super::{Definition, ElementwiseOp, Forward, rows};
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::Error;
-use crate::graph::{Context, Meta, Var, Vjp, order};
+use crate::graph::{Context, Meta, Traits, Var, Vjp, order};
 use crate::ops::real::{Dual, Real};
 
 fn context() -> Arc<Context> {
-    Context::new("test", true, true, true)
+    context_with(true)
+}
+
+fn context_with(prefers_expressions: bool) -> Arc<Context> {
+    let traits = Traits { allows_f64: true, allows_f16: true, prefers_expressions, software: false };
+    Context::new("test", traits)
 }
 
 fn data(array: Array, context: &Arc<Context>) -> Var {
@@ -150,7 +155,7 @@ fn backward_nodes_have_the_reference_of_the_expression() {
     for row in rows().iter().filter(|r| r.derivative.is_some() && r.tensors == 1) {
         let values = samples(row);
         let run = |expressions: bool| {
-            let context = Context::new("test", true, true, expressions);
+            let context = context_with(expressions);
             let vars = operands(row, &values, &context);
             let y = vars[0].elementwise(row.name, &vars[1..].iter().collect::<Vec<_>>());
             let dy = data(Array::from_vec(&COUNT.into(), vec![1.5; COUNT]), &context);
@@ -169,7 +174,7 @@ fn a_backward_function_of_y_without_an_inverse_is_refused() {
     let host = Host::Row(super::row("tanh").unwrap().reference);
     let definition =
         Definition::new("shrug".into(), source, vec!["x".into()], Kind::Float, host, Expression::Row(None));
-    let context = Context::new("test", true, true, false);
+    let context = context_with(false);
     let x = data(Array::from_vec(&1.into(), vec![0.7]), &context);
     let y = Var::apply(Forward(Arc::new(definition)), &[&x]);
     let node = gradient(&x, &y, &x);

@@ -1,0 +1,4 @@
+// A boolean mask: true where a query may look.
+fn masked(score: f32, row: u32, key: u32) -> f32 {
+    return select(-infinity(), score, load_mask(row * params.keys + key));
+}

@@ -1,0 +1,32 @@
+// Rotary position embedding (Su et al. 2021) of x [.., positions, 2 half]: the pair (x_i, x_{i + half}) at position p turns by the
+// angle (offset + p) theta^(-i / half). The gradient turns back: SIGN_IS_MINUS = 1.
+//
+// table[i] holds two numbers of 64 bits, high word first: how far pair i is at position 0 and how far it goes a position, in
+// 2^-64 of a full turn. Whole turns drop out of the integer sum by themselves, so far positions lose no accuracy.
+fn phase(pair: u32, position: u32) -> u32 {
+    let at = pair * 4u;
+    // position and the upper half of the step's low word are below 2^16.
+    let carry = position * (load_table(at + 3u) >> 16u) >> 16u;
+    return load_table(at) + position * load_table(at + 2u) + carry;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let p = workgroup_index(group, groups) * WORKGROUP + local;
+    if (p >= params.total) { return; }
+    let size = params.half * 2u;
+    let i = p % size;
+    let pair = i % params.half;
+    let turn = sin_cos(f32(bitcast<i32>(phase(pair, p / size % params.positions))) * 1.46291807926715968e-9);
+    let sine = select(turn.x, -turn.x, SIGN_IS_MINUS == 1u);
+    // The first of a pair turns towards the second, the second away from the first.
+    if (i < params.half) {
+        store(p, load_x(p) * turn.y - load_x(p + params.half) * sine);
+    } else {
+        store(p, load_x(p) * turn.y + load_x(p - params.half) * sine);
+    }
+}

@@ -1,0 +1,513 @@
+//! Scaled dot-product attention: `softmax(q kᵀ / √d + mask) v`, fused so that scores never reach memory, and its decomposition.
+
+use std::hash::Hasher;
+
+use crate::array::Array;
+use crate::caps::Caps;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::kernel::{Kernel, Operand, Read, Routine, Stage, Word};
+use crate::graph::{Meta, Op, Var, Vjp, no_grad};
+use crate::ops::routine::{self, poisoned};
+use crate::shape::Shape;
+
+/// Invocations in a workgroup; each holds several vectors in registers.
+const WORKGROUP: u32 = 64;
+/// Largest head that the fused kernels hold in registers.
+const LARGEST_HEAD: usize = 256;
+/// Bytes of scores up to which a software adapter, whose matrix products are better than its fused kernels, computes them.
+const SCORES: usize = 64 << 20;
+/// Loop turns of one invocation; some software adapters end loops after 65,535.
+const MAX_TURNS: usize = 60_000;
+
+/// What a fused kernel computes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Part {
+    /// `y` from q, k, v.
+    Forward,
+    /// Log of the summed exponentials and `dy · y` of each query, from q, k, y, dy.
+    Statistics,
+    /// The gradient of q from q, k, v, dy, statistics.
+    Q,
+    /// The gradient of k from q, k, v, dy, statistics.
+    K,
+    /// The gradient of v from q, k, dy, statistics.
+    V,
+}
+
+/// A fused kernel over `[batch, heads, seq, d]`; a mask, where there is one, is the last input.
+#[derive(Clone, Copy)]
+struct Attention {
+    part: Part,
+    has_mask: bool,
+    causal: bool,
+    scale: f32,
+}
+
+/// Sizes of the operands.
+#[derive(Clone, Copy)]
+struct Sizes {
+    batch: usize,
+    heads: usize,
+    kv_heads: usize,
+    queries: usize,
+    keys: usize,
+    d: usize,
+    v_size: usize,
+}
+
+impl Part {
+    fn name(self) -> &'static str {
+        match self {
+            Part::Forward => "scaled_dot_product_attention",
+            Part::Statistics => "attention_statistics",
+            Part::Q => "attention_backward_q",
+            Part::K => "attention_backward_k",
+            Part::V => "attention_backward_v",
+        }
+    }
+
+    /// The inputs in order, without the mask.
+    fn inputs(self) -> &'static [&'static str] {
+        match self {
+            Part::Forward => &["q", "k", "v"],
+            Part::Statistics => &["q", "k", "y", "dy"],
+            Part::Q | Part::K => &["q", "k", "v", "dy", "stats"],
+            Part::V => &["q", "k", "dy", "stats"],
+        }
+    }
+
+    /// Texts for no mask, a boolean one and one of floats.
+    fn texts(self) -> [&'static str; 3] {
+        macro_rules! texts {
+            ($($file:literal),*) => {[
+                texts!(@one "mask_none", $($file),*),
+                texts!(@one "mask_bool", $($file),*),
+                texts!(@one "mask_float", $($file),*),
+            ]};
+            (@one $mask:literal, $($file:literal),*) => {
+                concat!(
+                    include_str!("../../shaders/attention/common.wgsl"),
+                    include_str!(concat!("../../shaders/attention/", $mask, ".wgsl")),
+                    $(include_str!(concat!("../../shaders/attention/", $file, ".wgsl"))),*
+                )
+            };
+        }
+        match self {
+            Part::Forward => texts!("values", "forward"),
+            Part::Statistics => texts!("statistics"),
+            Part::Q => texts!("values", "upstream", "backward_q"),
+            Part::K => texts!("values", "upstream", "backward_k"),
+            Part::V => texts!("upstream", "backward_v"),
+        }
+    }
+}
+
+impl Attention {
+    fn sizes(&self, inputs: &[&Meta]) -> Sizes {
+        let (q, k) = (&inputs[0].shape, &inputs[1].shape);
+        // The size of a value: of v, or of what has its last dim.
+        let v_size = match self.part {
+            Part::Forward | Part::Statistics | Part::V => inputs[2].shape[3],
+            Part::Q | Part::K => inputs[3].shape[3],
+        };
+        Sizes { batch: q[0], heads: q[1], kv_heads: k[1], queries: q[2], keys: k[2], d: q[3], v_size }
+    }
+
+    fn with(self, part: Part) -> Attention {
+        Attention { part, ..self }
+    }
+}
+
+impl Op for Attention {
+    fn name(&self) -> &str {
+        self.part.name()
+    }
+
+    fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
+        let s = self.sizes(inputs);
+        let shape = match self.part {
+            Part::Forward => Shape::from([s.batch, s.heads, s.queries, s.v_size]),
+            Part::Statistics => Shape::from([s.batch, s.heads, s.queries, 2]),
+            Part::Q => Shape::from([s.batch, s.heads, s.queries, s.d]),
+            Part::K => Shape::from([s.batch, s.kv_heads, s.keys, s.d]),
+            Part::V => Shape::from([s.batch, s.kv_heads, s.keys, s.v_size]),
+        };
+        // Statistics are sums over a row, which f16 would spoil.
+        let dtype = if self.part == Part::Statistics { inputs[0].dtype.register() } else { inputs[0].dtype };
+        Ok(Meta { shape, dtype })
+    }
+
+    fn attributes(&self, hash: &mut dyn Hasher) {
+        hash.write_u8(u8::from(self.causal));
+        hash.write_u8(u8::from(self.has_mask));
+        hash.write_u32(self.scale.to_bits());
+    }
+
+    fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
+        Kernel::Routine(Box::new(*self))
+    }
+
+    fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
+        let metas: Vec<Meta> = inputs.iter().map(|a| Meta { shape: a.shape(), dtype: a.dtype() }).collect();
+        let sizes = self.sizes(&metas.iter().collect::<Vec<_>>());
+        let mask = self.has_mask.then(|| inputs[inputs.len() - 1]);
+        let values: Vec<Vec<f64>> = inputs.iter().map(|a| a.to_f64()).collect();
+        let named = |name: &str| self.part.inputs().iter().position(|n| *n == name).map_or(&[][..], |i| &values[i]);
+        let out = reference(self, sizes, mask, &named, output.numel());
+        Ok(Array::from_vec(&output.shape, out).cast(output.dtype))
+    }
+
+    fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
+        if self.part != Part::Forward {
+            let detail =
+                "this op has no gradient; a gradient that is differentiated again is composed of others".into();
+            return Err(Error::Autograd { op: self.name().into(), detail, at: Default::default() });
+        }
+        let (q, k, v, mask) = (&cx.inputs[0], &cx.inputs[1], &cx.inputs[2], cx.inputs.get(3));
+        let needs_mask = self.has_mask && cx.needs[3];
+        if cx.create_graph || needs_mask || q.0.context.traits.prefers_expressions {
+            let mut grads = Composed::new(q, k, v, mask, self.causal, f64::from(self.scale)).vjp(cx.dy);
+            grads.truncate(cx.inputs.len());
+            return Ok(grads.into_iter().zip(cx.needs).map(|(g, &needs)| needs.then_some(g)).collect());
+        }
+        let apply = |part: Part, inputs: &[&Var]| {
+            let all: Vec<&Var> = inputs.iter().copied().chain(mask).collect();
+            Var::apply(self.with(part), &all)
+        };
+        let stats = apply(Part::Statistics, &[q, k, cx.output, cx.dy]);
+        let mut grads = vec![
+            cx.needs[0].then(|| apply(Part::Q, &[q, k, v, cx.dy, &stats])),
+            cx.needs[1].then(|| apply(Part::K, &[q, k, v, cx.dy, &stats])),
+            cx.needs[2].then(|| apply(Part::V, &[q, k, cx.dy, &stats])),
+        ];
+        grads.resize(cx.inputs.len(), None);
+        Ok(grads)
+    }
+
+    fn differentiable(&self) -> bool {
+        self.part == Part::Forward
+    }
+}
+
+/// All parts by the definition, in f64.
+fn reference<'a>(
+    op: &Attention,
+    s: Sizes,
+    mask: Option<&Array>,
+    named: &dyn Fn(&str) -> &'a [f64],
+    numel: usize,
+) -> Vec<f64> {
+    let (q, k, v, y, dy, stats) = (named("q"), named("k"), named("v"), named("y"), named("dy"), named("stats"));
+    let dot = |a: &[f64], i: usize, b: &[f64], j: usize, n: usize| -> f64 {
+        (0..n).map(|c| a[i * n + c] * b[j * n + c]).sum()
+    };
+    let hidden = mask.map(|m| (m.dtype() == DType::Bool, m.to_f64()));
+    let mut out = vec![0.0; numel];
+    for query in 0..s.batch * s.heads * s.queries {
+        let (head, i) = (query / s.queries, query % s.queries);
+        let key_head = head / s.heads * s.kv_heads + head % s.heads / (s.heads / s.kv_heads.max(1)).max(1);
+        let score = |j: usize| {
+            let score = f64::from(op.scale) * dot(q, query, k, key_head * s.keys + j, s.d);
+            match &hidden {
+                _ if op.causal && j > i => f64::NEG_INFINITY,
+                None => score,
+                Some((true, m)) => {
+                    if m[query * s.keys + j] != 0.0 {
+                        score
+                    } else {
+                        f64::NEG_INFINITY
+                    }
+                }
+                Some((false, m)) => score + m[query * s.keys + j],
+            }
+        };
+        let scores: Vec<f64> = (0..s.keys).map(score).collect();
+        let largest = routine::largest(&scores).max(f64::MIN);
+        let sum: f64 = scores.iter().map(|s| (s - largest).exp()).sum();
+        let log_sum = if sum == 0.0 { f64::INFINITY } else { largest + sum.ln() };
+        if op.part == Part::Statistics {
+            out[query * 2] = log_sum;
+            out[query * 2 + 1] = dot(dy, query, y, query, s.v_size);
+            continue;
+        }
+        for (j, score) in scores.into_iter().enumerate() {
+            let key = key_head * s.keys + j;
+            let p = (score - log_sum).exp();
+            let ds = || f64::from(op.scale) * p * (dot(dy, query, v, key, s.v_size) - stats[query * 2 + 1]);
+            match op.part {
+                Part::Forward => (0..s.v_size).for_each(|c| out[query * s.v_size + c] += p * v[key * s.v_size + c]),
+                Part::V => (0..s.v_size).for_each(|c| out[key * s.v_size + c] += p * dy[query * s.v_size + c]),
+                Part::Q => {
+                    let ds = ds();
+                    (0..s.d).for_each(|c| out[query * s.d + c] += ds * k[key * s.d + c]);
+                }
+                Part::K => {
+                    let ds = ds();
+                    (0..s.d).for_each(|c| out[key * s.d + c] += ds * q[query * s.d + c]);
+                }
+                Part::Statistics => {}
+            }
+        }
+    }
+    out
+}
+
+impl Routine for Attention {
+    fn stages(&self, inputs: &[Operand], output: &Operand, _caps: &Caps) -> Result<Vec<Stage>> {
+        let metas: Vec<&Meta> = inputs.iter().map(|i| &i.meta).collect();
+        let s = self.sizes(&metas);
+        let size = |n| routine::size(self.name(), n);
+        if self.has_mask {
+            size(s.batch * s.heads * s.queries * s.keys)?;
+        }
+        let rows = match self.part {
+            Part::K | Part::V => s.batch * s.kv_heads * s.keys,
+            _ => s.batch * s.heads * s.queries,
+        };
+        let names = self.part.inputs().iter().copied().chain(self.has_mask.then_some("mask"));
+        let mask = match self.has_mask.then(|| metas[metas.len() - 1].dtype) {
+            None => 0,
+            Some(DType::Bool) => 1,
+            Some(_) => 2,
+        };
+        let mut reads: Vec<Read> = names.enumerate().map(|(i, name)| routine::read(name, i)).collect();
+        // Two operands may be one tensor, which is then read under both names all the same.
+        reads.sort_by_key(|r| r.name);
+        Ok(vec![Stage {
+            name: self.part.name(),
+            source: self.part.texts()[mask],
+            reads,
+            writes: vec![routine::output()],
+            consts: vec![
+                ("WORKGROUP", WORKGROUP),
+                ("D_QUADS", s.d.div_ceil(4).max(1) as u32),
+                ("V_QUADS", s.v_size.div_ceil(4).max(1) as u32),
+            ],
+            params: vec![
+                ("rows", size(rows)?),
+                ("heads", size(s.heads)?),
+                ("kv_heads", size(s.kv_heads)?),
+                ("group", size(s.heads / s.kv_heads.max(1))?),
+                ("queries", size(s.queries)?),
+                ("keys", size(s.keys)?),
+                ("d", size(s.d)?),
+                ("v_size", size(s.v_size)?),
+                ("causal", Word::U32(u32::from(self.causal))),
+                ("scale", Word::F32(self.scale)),
+            ],
+            checks_indices: false,
+            workgroups: if output.meta.numel() == 0 { 0 } else { (rows as u64).div_ceil(u64::from(WORKGROUP)) },
+        }])
+    }
+
+    fn fuses_epilogue(&self) -> bool {
+        true
+    }
+}
+
+/// Attention out of primitive ops, over `[batch, kv heads, heads a kv head, seq, d]`.
+struct Composed {
+    q: Var,
+    k: Var,
+    v: Var,
+    weights: Var,
+    scale: f64,
+    /// Shapes of q, k and v, and of the mask.
+    shapes: [Shape; 3],
+    mask_shape: Option<Shape>,
+}
+
+impl Composed {
+    #[track_caller]
+    fn new(q: &Var, k: &Var, v: &Var, mask: Option<&Var>, causal: bool, scale: f64) -> Composed {
+        let [b, heads, queries, d] = [0, 1, 2, 3].map(|i| q.shape()[i]);
+        let (kv_heads, keys) = (k.shape()[1], k.shape()[2]);
+        let group = heads / kv_heads.max(1);
+        let q5 = q.reshape(&Shape::from([b, kv_heads, group, queries, d]));
+        let (k5, v5) = (k.unsqueeze(2), v.unsqueeze(2));
+        let mut scores = q5.matmul(&k5.transpose(3, 4)) * scale;
+        let hidden = scores.scalar_like(f64::NEG_INFINITY);
+        if let Some(mask) = mask {
+            let mask = mask.reshape(&Shape::from([b, kv_heads, group, queries, keys]));
+            scores = match mask.dtype() {
+                DType::Bool => mask.where_(&scores, &hidden),
+                _ => &scores + &mask,
+            };
+        }
+        if causal {
+            let seen = Var::generate_tril_mask(queries, keys, 0, &q.0.context);
+            scores = seen.where_(&scores, &hidden);
+        }
+        // A row with nothing to see has the largest score -∞ and the sum 0.
+        let lowest = scores.scalar_like(f64::from(f32::MIN));
+        let largest = no_grad(|| if keys == 0 { lowest.clone() } else { scores.max(&[4], true).maximum(&lowest) });
+        let e = (&scores - largest).exp();
+        let sum = e.sum(&[4], true);
+        let weights = &e / sum.eq(&sum.scalar_like(0.0)).where_(&sum.scalar_like(1.0), &sum);
+        Composed {
+            q: q5,
+            k: k5,
+            v: v5,
+            weights,
+            scale,
+            shapes: [q, k, v].map(|x| x.shape().clone()),
+            mask_shape: mask.map(|m| m.shape().clone()),
+        }
+    }
+
+    #[track_caller]
+    fn forward(&self) -> Var {
+        let [b, heads, queries] = [0, 1, 2].map(|i| self.shapes[0][i]);
+        self.weights.matmul(&self.v).reshape(&Shape::from([b, heads, queries, self.shapes[2][3]]))
+    }
+
+    /// Gradients of q, k, v and the mask.
+    #[track_caller]
+    fn vjp(&self, dy: &Var) -> Vec<Var> {
+        let p = &self.weights;
+        let dims: Vec<usize> = p.shape()[..4].iter().copied().chain([self.shapes[2][3]]).collect();
+        let dy = dy.reshape(&Shape::from(&dims[..]));
+        let dp = dy.matmul(&self.v.transpose(3, 4));
+        let ds = p * (&dp - (p * &dp).sum(&[4], true));
+        let sum_group = |x: Var, shape: &Shape| x.sum(&[2], false).reshape(shape);
+        let mut grads = vec![
+            (ds.matmul(&self.k) * self.scale).reshape(&self.shapes[0]),
+            sum_group(ds.transpose(3, 4).matmul(&self.q), &self.shapes[1]) * self.scale,
+            sum_group(p.transpose(3, 4).matmul(&dy), &self.shapes[2]),
+        ];
+        grads.extend(self.mask_shape.as_ref().map(|shape| ds.reshape(shape)));
+        grads
+    }
+}
+
+/// The operands of attention with their shapes checked, as `[batch, heads, seq, d]`.
+struct Operands {
+    q: Var,
+    k: Var,
+    v: Var,
+    mask: Option<Var>,
+    output: Shape,
+}
+
+impl Operands {
+    fn check(q: &Var, k: &Var, v: &Var, mask: Option<&Var>) -> Result<Operands> {
+        const NAME: &str = "scaled_dot_product_attention";
+        let shapes = [q.shape(), k.shape(), v.shape()];
+        let fault = |detail: &str| Err(Error::shape(NAME, detail, &shapes));
+        if q.shape().rank() < 2 || shapes.iter().any(|s| s.rank() != q.shape().rank()) {
+            return fault("q, k and v must be [.., heads, seq, d], of one rank of at least 2");
+        }
+        if [q, k, v].iter().any(|x| !x.dtype().is_float()) {
+            return Err(Error::dtype(NAME, "takes floats", &[q.dtype(), k.dtype(), v.dtype()]));
+        }
+        let dtype = q.dtype().promote(k.dtype()).promote(v.dtype());
+        let split = |s: &Shape| {
+            let r = s.rank();
+            let heads = if r > 2 { s[r - 3] } else { 1 };
+            let batch: usize = s[..r.saturating_sub(3)].iter().product();
+            [batch, heads, s[r - 2], s[r - 1]]
+        };
+        let [qs, ks, vs] = shapes.map(split);
+        if qs[3] != ks[3] || qs[3] == 0 {
+            return fault("q and k must have the same last dim, not 0");
+        }
+        if ks[..3] != vs[..3] {
+            return fault("k and v must have the same batch, heads and length");
+        }
+        let outer = |s: &Shape| s[..s.rank().saturating_sub(3)].to_vec();
+        if outer(q.shape()) != outer(k.shape()) {
+            return fault("q and k must have the same batch dims");
+        }
+        if ks[1] != qs[1] && (ks[1] == 0 || !qs[1].is_multiple_of(ks[1])) {
+            return fault("the heads of q must be a multiple of the heads of k and v");
+        }
+        let lead = &q.shape()[..q.shape().rank() - 2];
+        let mask = match mask {
+            None => None,
+            Some(mask) => {
+                if !(mask.dtype() == DType::Bool || mask.dtype().is_float()) {
+                    return Err(Error::dtype(NAME, "the mask must be of booleans or floats", &[mask.dtype()]));
+                }
+                let full: Shape = lead.iter().copied().chain([qs[2], ks[2]]).collect();
+                if !matches!(full.broadcast(NAME, mask.shape()), Ok(s) if s == full) {
+                    let detail = format!("the mask must broadcast to {full} [.., heads, queries, keys]");
+                    return Err(Error::shape(NAME, detail, &[mask.shape(), q.shape(), k.shape()]));
+                }
+                let mask = if mask.dtype() == DType::Bool { mask.clone() } else { mask.cast(dtype) };
+                Some(mask.expand(&full).reshape(&Shape::from([qs[0], qs[1], qs[2], ks[2]])))
+            }
+        };
+        let output = lead.iter().copied().chain([qs[2], vs[3]]).collect();
+        let whole = |x: &Var, s: [usize; 4]| x.cast(dtype).reshape(&Shape::from(s));
+        Ok(Operands { q: whole(q, qs), k: whole(k, ks), v: whole(v, vs), mask, output })
+    }
+
+    /// Whether the fused kernels run: they save memory, and time on GPUs.
+    fn is_fused(&self) -> bool {
+        let (q, k) = (self.q.shape(), self.k.shape());
+        let (d, v_size) = (q[3], self.v.shape()[3]);
+        let context = &self.q.0.context;
+        let group = q[1] / k[1].max(1);
+        let scores = q[0] * q[1] * q[2] * k[2];
+        let turns = k[2].max(group * q[2]) * (2 * d.div_ceil(4) + v_size.div_ceil(4) + 1);
+        d.max(v_size) <= LARGEST_HEAD && (!context.traits.software || scores * 4 > SCORES && turns <= MAX_TURNS)
+    }
+}
+
+impl Var {
+    /// `softmax(q kᵀ · scale + mask) v` with this as q `[.., heads, queries, d]`, k `[.., kv_heads, keys, d]` and v
+    /// `[.., kv_heads, keys, v_size]`; scale is `1/√d` where none is given. See `Tensor::scaled_dot_product_attention`.
+    #[track_caller]
+    pub fn scaled_dot_product_attention(
+        &self,
+        k: &Var,
+        v: &Var,
+        mask: Option<&Var>,
+        causal: bool,
+        scale: Option<f64>,
+    ) -> Var {
+        self.attention(k, v, mask, causal, scale, Operands::is_fused)
+    }
+
+    /// Attention out of primitive ops: what the kernels are tested against.
+    #[track_caller]
+    pub fn attention_composed(&self, k: &Var, v: &Var, mask: Option<&Var>, causal: bool, scale: Option<f64>) -> Var {
+        self.attention(k, v, mask, causal, scale, |_| false)
+    }
+
+    #[track_caller]
+    fn attention(
+        &self,
+        k: &Var,
+        v: &Var,
+        mask: Option<&Var>,
+        causal: bool,
+        scale: Option<f64>,
+        is_fused: impl FnOnce(&Operands) -> bool,
+    ) -> Var {
+        let given: Vec<&Var> = [self, k, v].into_iter().chain(mask).collect();
+        if let Some(failed) = poisoned(&given) {
+            return failed;
+        }
+        let operands = match Operands::check(self, k, v, mask) {
+            Ok(operands) => operands,
+            Err(error) => return self.fail(error),
+        };
+        let fused = is_fused(&operands);
+        let Operands { q, k, v, mask, output } = operands;
+        let scale = scale.unwrap_or_else(|| 1.0 / (q.shape()[3] as f64).sqrt());
+        let y = if fused {
+            let op = Attention { part: Part::Forward, has_mask: mask.is_some(), causal, scale: scale as f32 };
+            let inputs: Vec<&Var> = [&q, &k, &v].into_iter().chain(&mask).collect();
+            Var::apply(op, &inputs)
+        } else if q.dtype() == DType::F16 {
+            let wide = |x: &Var| if x.dtype() == DType::F16 { x.cast(DType::F32) } else { x.clone() };
+            let mask = mask.as_ref().map(wide);
+            Composed::new(&wide(&q), &wide(&k), &wide(&v), mask.as_ref(), causal, scale).forward().cast(DType::F16)
+        } else {
+            Composed::new(&q, &k, &v, mask.as_ref(), causal, scale).forward()
+        };
+        if y.0.error.is_some() { y } else { y.reshape(&output) }
+    }
+}

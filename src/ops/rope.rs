@@ -1,0 +1,141 @@
+//! Rotary position embedding: pairs of elements turn by an angle that grows with the position.
+
+use std::hash::Hasher;
+
+use crate::array::Array;
+use crate::caps::Caps;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::kernel::{Kernel, Operand, Routine, Stage};
+use crate::graph::{Meta, Op, Var, Vjp};
+use crate::ops::routine::{self, WORKGROUP, poisoned};
+use crate::shape::Shape;
+
+/// Positions that 32-bit phases reach exactly.
+const MAX_POSITIONS: usize = 1 << 16;
+
+/// Turns each pair (i, i + half) of the last dim; inputs are x `[.., positions, 2 half]` and a table of phases `[half, 4]`.
+#[derive(Clone, Copy)]
+struct Rope {
+    /// Turns the other way round: the gradient.
+    back: bool,
+}
+
+impl Op for Rope {
+    fn name(&self) -> &str {
+        if self.back { "rope_backward" } else { "rope" }
+    }
+
+    fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
+        Ok(inputs[0].clone())
+    }
+
+    fn attributes(&self, hash: &mut dyn Hasher) {
+        hash.write_u8(u8::from(self.back));
+    }
+
+    fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
+        Kernel::Routine(Box::new(*self))
+    }
+
+    fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
+        let (x, table) = (inputs[0].to_f64(), inputs[1].to_f64());
+        let size = output.shape[output.shape.rank() - 1];
+        let (half, positions) = (size / 2, output.shape[output.shape.rank() - 2]);
+        let mut y = x.clone();
+        for row in 0..x.len() / size.max(1) {
+            for pair in 0..half {
+                let words: Vec<u64> = table[pair * 4..pair * 4 + 4].iter().map(|&w| w as u64).collect();
+                let (base, step) = (words[0] << 32 | words[1], words[2] << 32 | words[3]);
+                let phase = base.wrapping_add(step.wrapping_mul((row % positions) as u64));
+                let angle = phase as f64 / 2f64.powi(64) * std::f64::consts::TAU;
+                let (sin, cos) = if self.back { (-angle).sin_cos() } else { angle.sin_cos() };
+                let (a, b) = (row * size + pair, row * size + half + pair);
+                y[a] = x[a] * cos - x[b] * sin;
+                y[b] = x[a] * sin + x[b] * cos;
+            }
+        }
+        Ok(Array::from_vec(&output.shape, y).cast(output.dtype))
+    }
+
+    fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
+        Ok(vec![Some(Var::apply(Rope { back: !self.back }, &[cx.dy, &cx.inputs[1]])), None])
+    }
+}
+
+impl Routine for Rope {
+    fn stages(&self, _inputs: &[Operand], output: &Operand, _caps: &Caps) -> Result<Vec<Stage>> {
+        let (shape, rank) = (&output.meta.shape, output.meta.shape.rank());
+        let size = |n| routine::size("rope", n);
+        let total = output.meta.numel();
+        Ok(vec![Stage {
+            name: if self.back { "rope_backward" } else { "rope" },
+            source: include_str!("../../shaders/rope/forward.wgsl"),
+            reads: vec![routine::read("x", 0), routine::read("table", 1)],
+            writes: vec![routine::output()],
+            consts: vec![("WORKGROUP", WORKGROUP), ("SIGN_IS_MINUS", u32::from(self.back))],
+            params: vec![
+                ("total", size(total)?),
+                ("positions", size(shape[rank - 2])?),
+                ("half", size(shape[rank - 1] / 2)?),
+            ],
+            checks_indices: false,
+            workgroups: routine::grid(total),
+        }])
+    }
+
+    fn fuses_epilogue(&self) -> bool {
+        true
+    }
+}
+
+/// How far each pair is turned at position `offset`, and how far it goes a position, as pairs of 32-bit words of 2⁻⁶⁴ turns.
+///
+/// # Errors
+/// Where `theta` is not a positive number.
+pub fn phases(half: usize, theta: f64, offset: usize) -> Result<Array> {
+    if !(theta.is_finite() && theta > 0.0) {
+        return Err(Error::argument("rope", format!("theta must be positive, not {theta}")));
+    }
+    let mut table = Vec::with_capacity(half * 4);
+    for i in 0..half {
+        let turns = theta.powf(-(i as f64) / half as f64) / std::f64::consts::TAU;
+        let step = (turns.fract() * 2f64.powi(64)) as u64;
+        let base = step.wrapping_mul(offset as u64);
+        table.extend([base >> 32, base, step >> 32, step].map(|w| w as u32));
+    }
+    Ok(Array::from_vec(&Shape::from([half, 4]), table))
+}
+
+impl Var {
+    /// The size of half a row of this `[.., positions, d]`, whose last dim must be even.
+    ///
+    /// # Errors
+    /// Where it is not, there is no dim of positions, or the type is no float.
+    pub fn rope_half(&self) -> Result<usize> {
+        self.check()?;
+        let shape = self.shape();
+        let rank = shape.rank();
+        if rank < 2 || !shape[rank - 1].is_multiple_of(2) {
+            return Err(Error::shape("rope", "takes [.., positions, d] with an even d", &[shape]));
+        }
+        if !self.dtype().is_float() {
+            return Err(Error::dtype("rope", "takes floats", &[self.dtype()]));
+        }
+        if shape[rank - 2] > MAX_POSITIONS {
+            let detail = format!("{} positions; at most {MAX_POSITIONS} at once", shape[rank - 2]);
+            return Err(Error::unsupported("rope", detail));
+        }
+        Ok(shape[rank - 1] / 2)
+    }
+
+    /// Turns the pairs (i, i + d/2) by the phases of [`phases`].
+    #[track_caller]
+    pub fn rope(&self, table: &Var) -> Var {
+        if let Some(failed) = poisoned(&[self, table]) {
+            return failed;
+        }
+        debug_assert_eq!(table.dtype(), DType::U32);
+        Var::apply(Rope { back: false }, &[self, table])
+    }
+}
