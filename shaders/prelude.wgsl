@@ -227,8 +227,33 @@ fn erf(x: f32) -> f32 {
             + 2.84423683343917062e3;
         return x * p / q;
     }
-    if a >= 4.0 {
-        return select(1.0, -1.0, x < 0.0);
+    let y = 1.0 - erfc_far(a);
+    return select(y, -y, x < 0.0);
+}
+
+// 1 - erf(x), without cancellation where erf(x) is near 1.
+fn erfc(x: f32) -> f32 {
+    if is_nan(x) || abs(x) <= 0.46875 {
+        return 1.0 - erf(x);
+    }
+    let y = erfc_far(abs(x));
+    return select(y, 2.0 - y, x < 0.0);
+}
+
+// erfc(a) for a > 0.46875: e^(-a^2) times a rational function. The square is split so that its rounding does not show.
+fn erfc_far(a: f32) -> f32 {
+    if a > 10.1 {
+        return 0.0;
+    }
+    let head = trunc(a * 16.0) * 0.0625;
+    let power = safe_exp(-head * head) * safe_exp(-(a - head) * (a + head));
+    if a > 4.0 {
+        let z = 1.0 / (a * a);
+        let p = ((((1.63153871373020978e-2 * z + 3.05326634961232344e-1) * z + 3.60344899949804439e-1) * z
+            + 1.25781726111229246e-1) * z + 1.60837851487422766e-2) * z + 6.58749161529837803e-4;
+        let q = ((((z + 2.56852019228982242) * z + 1.87295284992346725) * z + 5.27905102951428412e-1) * z
+            + 6.05183413124413191e-2) * z + 2.33520497626869185e-3;
+        return power * (0.5 * TWO_OVER_SQRT_PI - z * p / q) / a;
     }
     var p = 2.15311535474403846e-8 * a + 5.64188496988670089e-1;
     p = ((p * a + 8.88314979438837594) * a + 6.61191906371416295e1) * a + 2.98635138197400131e2;
@@ -238,8 +263,7 @@ fn erf(x: f32) -> f32 {
     q = ((q * a + 1.17693950891312499e2) * a + 5.37181101862009858e2) * a + 1.62138957456669019e3;
     q = ((q * a + 3.29079923573345963e3) * a + 4.36261909014324716e3) * a + 3.43936767414372164e3;
     q = q * a + 1.23033935480374942e3;
-    let y = 1.0 - safe_exp(-a * a) * p / q;
-    return select(y, -y, x < 0.0);
+    return power * p / q;
 }
 
 // a^b as in IEEE 754 pow: negative bases with integral exponents, 1 for b = 0. Small integral exponents by squaring.

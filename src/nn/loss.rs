@@ -118,3 +118,43 @@ pub fn kl_div(log_probs: &Tensor, probabilities: &Tensor) -> Tensor {
 pub fn cosine_embedding(a: &Tensor, b: &Tensor, sign: &Tensor, margin: f32) -> Tensor {
     a.build(Location::caller(), |v| Ok(loss::cosine_embedding(v, &b.node(), &sign.node(), f64::from(margin))))
 }
+
+/// `max(0, margin − y (a − b))`, with `y` 1 where `a` should be the larger and -1 where `b` should.
+#[track_caller]
+pub fn margin_ranking(a: &Tensor, b: &Tensor, y: &Tensor, margin: f32) -> Tensor {
+    a.build(Location::caller(), |v| Ok(loss::margin_ranking(v, &b.node(), &y.node(), f64::from(margin))))
+}
+
+/// The distance `x` itself where `y` is 1 (similar), `max(0, margin − x)` where it is -1.
+#[track_caller]
+pub fn hinge_embedding(x: &Tensor, y: &Tensor, margin: f32) -> Tensor {
+    x.build(Location::caller(), |v| Ok(loss::hinge_embedding(v, &y.node(), f64::from(margin))))
+}
+
+/// `max(0, d(anchor, positive) − d(anchor, negative) + margin)` with the p-norm `d` of differences along the last dim (Balntas
+/// et al. 2016).
+#[track_caller]
+pub fn triplet_margin(anchor: &Tensor, positive: &Tensor, negative: &Tensor, margin: f32, p: f32) -> Tensor {
+    anchor.build(Location::caller(), |v| {
+        Ok(loss::triplet_margin(v, &positive.node(), &negative.node(), f64::from(margin), f64::from(p)))
+    })
+}
+
+/// `ln(1 + e^(-x y))` with targets `y` of 1 and -1.
+#[track_caller]
+pub fn soft_margin(x: &Tensor, y: &Tensor) -> Tensor {
+    x.build(Location::caller(), |v| Ok(loss::soft_margin(v, &y.node())))
+}
+
+/// Negative log-likelihood of counts under a Poisson distribution with log-rates `log_rates`, without the constant.
+#[track_caller]
+pub fn poisson_nll(log_rates: &Tensor, counts: &Tensor) -> Tensor {
+    log_rates.build(Location::caller(), |v| Ok(loss::poisson_nll(v, &counts.node())))
+}
+
+/// Negative log-likelihood of `y` under normal distributions with the given means and variances (at least 1e-6), without the
+/// constant (Nix & Weigend 1994).
+#[track_caller]
+pub fn gaussian_nll(means: &Tensor, y: &Tensor, variances: &Tensor) -> Tensor {
+    means.build(Location::caller(), |v| Ok(loss::gaussian_nll(v, &y.node(), &variances.node())))
+}

@@ -188,3 +188,71 @@ pub fn cosine_embedding(a: &Var, b: &Var, sign: &Var, margin: f64) -> Var {
     let positive = sign.cast(DType::F32).gt(&Var::scalar(0.0, DType::F32, &sign.0.context));
     mean(&positive.where_(&(1.0 - &cos), &(&cos - margin).relu()))
 }
+
+/// `max(0, margin − y (a − b))`, y being 1 where `a` should rank higher and -1 where `b` should.
+pub fn margin_ranking(a: &Var, b: &Var, y: &Var, margin: f64) -> Var {
+    mean(&(margin - y * (a - b)).relu())
+}
+
+/// `x` where `y` is 1, `max(0, margin − x)` where it is -1.
+pub fn hinge_embedding(x: &Var, y: &Var, margin: f64) -> Var {
+    let similar = y.gt(&y.scalar_like(0.0));
+    mean(&similar.where_(x, &(margin - x).relu()))
+}
+
+/// `max(0, d(anchor, positive) − d(anchor, negative) + margin)` with the p-norm of differences along the last dim, to each
+/// element of which 1e-6 is added (Balntas et al. 2016).
+pub fn triplet_margin(anchor: &Var, positive: &Var, negative: &Var, margin: f64, p: f64) -> Var {
+    mean(&(anchor.pairwise_distance(positive, p) - anchor.pairwise_distance(negative, p) + margin).relu())
+}
+
+/// `ln(1 + e^(-x y))` with y of 1 and -1.
+pub fn soft_margin(x: &Var, y: &Var) -> Var {
+    mean(&(-(x * y)).softplus())
+}
+
+/// Negative log-likelihood of counts `y` under a Poisson distribution with log-rate `x`, without the constant: `e^x − x y`.
+pub fn poisson_nll(x: &Var, y: &Var) -> Var {
+    mean(&(x.exp() - x * y))
+}
+
+/// Negative log-likelihood of `y` under a normal distribution with mean `x` and variance `var`, without the constant:
+/// `(ln v + (x − y)² / v) / 2` with `v = max(var, 1e-6)` (Nix & Weigend 1994).
+pub fn gaussian_nll(x: &Var, y: &Var, var: &Var) -> Var {
+    let v = var.clamp_min(1e-6);
+    mean(&((v.log() + (x - y).square() / &v) * 0.5))
+}
+
+impl Var {
+    /// The p-norm of `self − other + 1e-6` along the last dim.
+    #[track_caller]
+    pub fn pairwise_distance(&self, other: &Var, p: f64) -> Var {
+        let difference = self - other + 1e-6;
+        if difference.0.error.is_some() {
+            return difference;
+        }
+        match difference.shape().rank() {
+            0 => difference.abs(),
+            rank => difference.norm(p, &[rank - 1], false),
+        }
+    }
+
+    /// `a·b / (max(‖a‖, ε) max(‖b‖, ε))` along `dim`, with ε = 1e-8.
+    #[track_caller]
+    pub fn cosine_similarity(&self, other: &Var, dim: usize) -> Var {
+        let dot = (self * other).sum(&[dim], false);
+        if dot.0.error.is_some() {
+            return dot;
+        }
+        // Broadcast first, so that `dim` means the same dim of both.
+        let size = |x: &Var| (x + self.scalar_like(0.0) * other).norm(2.0, &[dim], false).clamp_min(1e-8);
+        dot / (size(self) * size(other))
+    }
+
+    /// This divided by the p-norm along `dim`, or by 1e-12 where that is larger.
+    #[track_caller]
+    pub fn normalize(&self, p: f64, dim: usize) -> Var {
+        let size = self.norm(p, &[dim], true);
+        if size.0.error.is_some() { size } else { self / size.clamp_min(1e-12) }
+    }
+}

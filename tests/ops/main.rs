@@ -12,6 +12,7 @@ mod grid;
 mod half;
 mod indexing;
 mod inputs;
+mod layers;
 mod losses;
 mod matmul;
 mod movement;

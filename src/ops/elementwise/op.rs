@@ -355,7 +355,7 @@ fn inverse(name: &str, y: f64) -> Option<f64> {
         "tan" => y.atan(),
         "tanh" => y.atanh(),
         "sigmoid" => (y / (1.0 - y)).ln(),
-        "relu" => y,
+        "relu" | "relu6" => y,
         _ => return None,
     })
 }

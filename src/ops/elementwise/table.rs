@@ -137,6 +137,16 @@ macro_rules! for_each_unary {
             tanh(x) Float { value: x.tanh(), grad: |y, dy| [dy * (1.0 - y.square())], on: [(-3.0, 3.0)], kinks: [], }
             /// `2/√π ∫₀ˣ e^(-t²) dt`
             erf(x) Float { value: x.erf(), grad: |y, dy| [dy * FRAC_2_SQRT_PI * (-x.square()).exp()], on: [(-3.0, 3.0)], kinks: [], }
+            /// `1 - erf x`, without cancellation for large `x`.
+            erfc(x) Float { value: x.erfc(), grad: |y, dy| [dy * -FRAC_2_SQRT_PI * (-x.square()).exp()], on: [(-3.0, 3.0)], kinks: [], }
+            /// `arsinh x = ln(x + √(x² + 1))`
+            asinh(x) Float { value: x.chain(f64::asinh, |x| 1.0 / x.hypot(1.0)), grad: |y, dy| [dy / (x.square() + 1.0).sqrt()], on: [(-3.0, 3.0)], kinks: [], }
+            /// `arcosh x = ln(x + √(x² - 1))`
+            acosh(x) Float { value: x.chain(f64::acosh, |x| 1.0 / (x * x - 1.0).sqrt()), grad: |y, dy| [dy / ((x - 1.0) * (x + 1.0)).sqrt()], on: [(1.1, 4.0)], kinks: [], }
+            /// `artanh x = ln((1 + x) / (1 - x)) / 2`
+            atanh(x) Float { value: x.chain(f64::atanh, |x| 1.0 / (1.0 - x * x)), grad: |y, dy| [dy / ((1.0 - x) * (1.0 + x))], on: [(-0.9, 0.9)], kinks: [], }
+            /// `x - trunc x`, with the sign of `x`.
+            frac(x) Float { value: x.chain(|x| x - x.trunc(), |_| 1.0), grad: |y, dy| [dy.clone()], on: [(0.1, 0.9)], kinks: [], }
             /// The largest integer not above `x`; the gradient is 0.
             floor(x) Float { value: x.step(f64::floor), grad: |y, dy| [dy.zeros()], on: [(0.1, 0.9)], kinks: [], }
             /// The smallest integer not below `x`; the gradient is 0.
@@ -185,8 +195,8 @@ macro_rules! for_each_activation {
             }
             /// `x/2 · (1 + erf(x / √2))`. (Hendrycks, Gimpel 2016, arXiv 1606.08415)
             gelu(x) Float {
-                value: if x == T::of(f64::NEG_INFINITY) { T::of(0.0) } else { T::of(0.5) * x * (T::of(1.0) + (x * T::of(FRAC_1_SQRT_2)).erf()) },
-                grad: |y, dy| [dy * (0.5 * (1.0 + (x * FRAC_1_SQRT_2).erf())
+                value: if x == T::of(f64::NEG_INFINITY) { T::of(0.0) } else { T::of(0.5) * x * (-x * T::of(FRAC_1_SQRT_2)).erfc() },
+                grad: |y, dy| [dy * (0.5 * (x * -FRAC_1_SQRT_2).erfc()
                     + x * (0.5 * FRAC_1_SQRT_2 * FRAC_2_SQRT_PI) * (-0.5 * x.square()).exp())],
                 on: [(-4.0, 4.0)], kinks: [],
             }
@@ -223,6 +233,35 @@ macro_rules! for_each_activation {
                 grad: |y, dy| [dy * (1.0 + x.abs()).recip().square()],
                 // The slope is continuous at 0, but |x| has none there in dual numbers.
                 on: [(-3.0, 3.0)], kinks: [0.0],
+            }
+            /// `x` clamped to `[0, 6]`; the gradient at the bounds is 0. (Krizhevsky 2010)
+            relu6(x) Float {
+                value: if x <= T::of(0.0) { T::of(0.0) } else if x >= T::of(6.0) { T::of(6.0) } else { x },
+                grad: |y, dy| [y.le(&y.scalar_like(0.0)).logical_or(&y.ge(&y.scalar_like(6.0))).where_(&dy.zeros(), dy)],
+                on: [(-3.0, 9.0)], kinks: [0.0, 6.0],
+            }
+            /// `x` where `x > 0`, else `alpha · (e^(x / alpha) - 1)`. (Barron 2017, arXiv 1704.07483)
+            celu(x; alpha) Float {
+                value: if x > T::of(0.0) { x } else { alpha * (x / alpha).expm1() },
+                grad: |y, dy| [x.gt(&x.scalar_like(0.0)).where_(dy, &(dy * (x.clamp_max(0.0) / alpha).exp()))],
+                on: [(-3.0, 3.0), (0.5, 1.5)], kinks: [0.0],
+            }
+            /// `x` where `|x| > lambda`, else `0`; the gradient at the bounds is 0. (Donoho 1995)
+            hardshrink(x; lambda) Float {
+                value: if x > lambda || x < -lambda || x.is_nan() { x } else { T::of(0.0) },
+                grad: |y, dy| [x.abs().le(lambda).where_(&dy.zeros(), dy)],
+                on: [(-3.0, 3.0), (0.5, 0.5)], kinks: [-0.5, 0.5],
+            }
+            /// `x - tanh x`
+            tanhshrink(x) Float {
+                value: x.chain(|x| if x.abs() < 1e-3 { x * x * x / 3.0 } else { x - x.tanh() }, |x| x.tanh() * x.tanh()),
+                grad: |y, dy| [dy * x.tanh().square()], on: [(-3.0, 3.0)], kinks: [],
+            }
+            /// `x` where `x > limit`, else `value`; the gradient at the limit is 0.
+            threshold(x; limit, value) Float {
+                value: if x <= limit { value } else { x },
+                grad: |y, dy| [x.le(limit).where_(&dy.zeros(), dy)],
+                on: [(-3.0, 3.0), (0.5, 0.5), (-1.0, 2.0)], kinks: [0.5],
             }
             /// `x` clamped to `[-1, 1]`; the gradient at the bounds is 0. (Collobert 2004)
             hardtanh(x) Float {
@@ -332,6 +371,52 @@ macro_rules! for_each_binary {
             clamp_max(x; high) Number {
                 value: if x > high { high } else { x }, int: x.min(high),
                 grad: |y, dy| [x.gt(high).where_(&dy.zeros(), dy)], on: [(-3.0, 3.0), (0.5, 0.5)], kinks: [0.5],
+            }
+            /// `√(a² + b²)`, without overflow in between.
+            hypot(a, b) Float {
+                value: a.hypot(b), grad: |y, dy| [dy * (a / y), dy * (b / y)], on: [(0.3, 3.0), (-3.0, 3.0)], kinks: [],
+            }
+            /// `ln(e^a + e^b)`, without overflow.
+            logaddexp(a, b) Float {
+                value: if a.value() == b.value() && a.value().is_infinite() { a } else { a.maximum(b) + (-(a - b).abs()).exp().log1p() },
+                grad: |y, dy| [dy * (a - b).sigmoid(), dy * (b - a).sigmoid()],
+                on: [(-3.0, 3.0), (-3.0, 3.0)], kinks: [0.0],
+            }
+            /// `a · ln b`, and 0 where `a` is 0.
+            xlogy(a, b) Float {
+                value: if b.is_nan() { b } else if a == T::of(0.0) { a * T::of(0.0) } else { a * b.ln() },
+                grad: |y, dy| [
+                    a.eq(&a.scalar_like(0.0)).logical_and(&b.le(&b.scalar_like(0.0))).where_(&dy.zeros(), &(dy * b.log())),
+                    dy * a / b
+                ],
+                on: [(0.2, 3.0), (0.2, 3.0)], kinks: [],
+            }
+            /// `a - b · floor(a / b)`, with the sign of `b`; an integer modulo 0 is 0.
+            remainder(a, b) Number {
+                value: if b == T::of(0.0) || !a.value().is_finite() { T::of(f64::NAN) } else if b.value().is_infinite() {
+                    if a == T::of(0.0) || (a < T::of(0.0)) == (b < T::of(0.0)) { a } else { b }
+                } else {
+                    let rest = a.value() % b.value();
+                    let rest = if rest != 0.0 && (rest < 0.0) != (b.value() < 0.0) { rest + b.value() } else { rest };
+                    a.chain(|_| rest, |_| 1.0) - b.chain(|_| 0.0, |b| (a.value() / b).floor())
+                },
+                int: if b == 0 { 0 } else { ((a % b) + b) % b },
+                grad: |y, dy| [dy.clone(), -(dy * (a / b).floor())], on: [(-2.9, -2.2), (1.5, 2.0)], kinks: [],
+            }
+            /// `|a|` with the sign of `b`; the gradient at `a = 0` is 0.
+            copysign(a, b) Float {
+                value: a.chain(|a| a.copysign(b.value()), |a| if a == 0.0 { 0.0 } else { a.signum() * 1f64.copysign(b.value()) }),
+                grad: |y, dy| [dy * a.sign() * y.sign(), dy.zeros()], on: [(0.3, 3.0), (-3.0, 3.0)], kinks: [],
+            }
+            /// `0` where `x < 0`, `middle` where it is 0, `1` where `x > 0`.
+            heaviside(x, middle) Number {
+                value: if x.is_nan() { x } else if x < T::of(0.0) { T::of(0.0) } else if x > T::of(0.0) { T::of(1.0) } else { middle },
+                int: if x < 0 { 0 } else if x > 0 { 1 } else { middle }, on: [(-3.0, 3.0), (-3.0, 3.0)], kinks: [0.0],
+            }
+            /// `floor(a / b)`; an integer by 0 gives 0.
+            floor_divide(a, b) Number {
+                value: (a / b).step(f64::floor), int: if b == 0 { 0 } else { a.div_euclid(b) - i64::from(b < 0 && a.rem_euclid(b) != 0) },
+                on: [(2.2, 2.9), (1.5, 2.0)], kinks: [],
             }
             /// `a + weight · (b - a)`
             lerp(a, b; weight) Float {
