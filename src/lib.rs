@@ -75,6 +75,7 @@ pub use backend::{Device, DeviceInfo, Memory, Stats};
 pub use dtype::DType;
 pub use error::{Error, Result};
 pub use graph::no_grad;
+pub use ops::conv::{Conv, ConvTranspose, PerDim};
 pub use shape::Shape;
 pub use tensor::Tensor;
 

@@ -1,6 +1,7 @@
 //! The ops, one file a family. Each defines shape rule, kernel, gradient and CPU reference in one place.
 
 pub mod cat;
+pub mod conv;
 pub mod cross_entropy;
 pub mod elementwise;
 pub mod index;

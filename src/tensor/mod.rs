@@ -1,6 +1,7 @@
 //! [`Tensor`]: the handle that users hold.
 
 pub mod autograd;
+mod conv;
 mod create;
 mod display;
 mod elementwise;

@@ -3,6 +3,7 @@
 //! `cargo test --test ops -- --nocapture` prints the worst error of each elementwise op.
 
 mod common;
+mod conv;
 mod create;
 mod elementwise;
 mod functional;
