@@ -15,3 +15,4 @@ pub mod routine;
 pub mod scalar;
 pub mod softmax;
 pub mod statistics;
+pub mod unfold;

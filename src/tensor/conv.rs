@@ -2,7 +2,7 @@
 
 use std::panic::Location;
 
-use crate::ops::conv::{Conv, ConvTranspose};
+use crate::ops::conv::{Conv, ConvTranspose, PerDim};
 use crate::tensor::Tensor;
 
 impl Tensor {
@@ -120,5 +120,43 @@ impl Tensor {
         self.build(Location::caller(), |v| {
             Ok(v.conv_transpose(3, &weight.node(), bias.map(Tensor::node).as_ref(), &options))
         })
+    }
+
+    /// The windows that [`Tensor::conv2d`] with these options (without groups) sees, as columns (im2col): `[N, C, H, W]` to
+    /// `[N, C·kh·kw, windows]`, or `[C, H, W]` to `[C·kh·kw, windows]`. PyTorch's `nn.functional.unfold`.
+    ///
+    /// Carries an error where shape, kernel and options do not fit.
+    ///
+    /// ```
+    /// use wgrad::{Conv, Device, Tensor};
+    /// let device = Device::default();
+    /// let x = Tensor::arange(0.0, 9.0, 1.0, &device).reshape([1, 3, 3]);
+    /// let columns = x.unfold2d([2, 2], Conv::default());
+    /// assert_eq!(columns.shape(), [4, 4]);
+    /// assert_eq!(columns.select(1, 3).to_vec::<f32>()?, [4.0, 5.0, 7.0, 8.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn unfold2d(&self, kernel: impl Into<PerDim>, options: Conv) -> Tensor {
+        let kernel = kernel.into();
+        self.build(Location::caller(), |v| Ok(v.unfold2d(kernel, &options)))
+    }
+
+    /// Adds columns up where their windows lie in an image of `size` (col2im), the transpose of [`Tensor::unfold2d`]:
+    /// `[N, C·kh·kw, windows]` to `[N, C, H, W]`, or without a batch. PyTorch's `nn.functional.fold`.
+    ///
+    /// Carries an error where shape, size, kernel and options do not fit.
+    ///
+    /// ```
+    /// use wgrad::{Conv, Device, Tensor};
+    /// let columns = Tensor::ones([4, 4], &Device::default());
+    /// let image = columns.fold2d([3, 3], [2, 2], Conv::default());
+    /// assert_eq!(image.to_vec::<f32>()?, [1.0, 2.0, 1.0, 2.0, 4.0, 2.0, 1.0, 2.0, 1.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn fold2d(&self, size: impl Into<PerDim>, kernel: impl Into<PerDim>, options: Conv) -> Tensor {
+        let (size, kernel) = (size.into(), kernel.into());
+        self.build(Location::caller(), |v| Ok(v.fold2d(size, kernel, &options)))
     }
 }

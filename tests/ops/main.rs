@@ -19,3 +19,4 @@ mod reduce;
 mod rows;
 mod special;
 mod structured;
+mod unfold;

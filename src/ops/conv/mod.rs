@@ -11,6 +11,7 @@
 mod geometry;
 mod kernels;
 mod options;
+mod patches;
 
 use std::hash::{Hash, Hasher};
 
