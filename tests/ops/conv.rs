@@ -221,10 +221,11 @@ fn long_sums() {
     let cases = [
         ("channels", Case { x: &[1, 8000, 4, 3], w: &[3, 8000, 3, 3], padding: [1, 0, 0], ..PLAIN }),
         ("taps", Case { x: &[1, 1, 3], w: &[1, 1, 70_001], padding: [35_000, 0, 0], ..PLAIN }),
-        ("rounds of channels", Case { x: &[1, 16_400, 1100], w: &[1, 16_400, 1], stride: [1, 0, 0], ..PLAIN }),
+        ("rounds of channels", Case { x: &[1, 16_400, 520], w: &[1, 16_400, 1], ..PLAIN }),
         ("batch", Case { x: &[70_001, 1, 2], w: &[2, 1, 2], ..PLAIN }),
         ("positions", Case { x: &[1, 2, 300, 301], w: &[3, 2, 2, 1], ..PLAIN }),
-        ("rounds of positions", Case { x: &[1, 64, 40_000], w: &[16, 64, 1], stride: [2, 0, 0], ..PLAIN }),
+        ("rounds of positions", Case { x: &[1, 520, 16_400], w: &[1, 520, 1], ..PLAIN }),
+        ("rounds of output channels", Case { x: &[1, 1, 520], w: &[16_400, 1, 1], ..PLAIN }),
         ("transposed", Case { x: &[1, 8000, 2, 2], w: &[8000, 2, 3, 3], output_padding: Some([0; 3]), ..PLAIN }),
     ];
     for (name, case) in cases {
@@ -364,7 +365,9 @@ fn second_derivatives_on_the_gpu() {
 /// Bias and activation are computed where the convolution stores its result.
 #[test]
 fn bias_and_activation_cost_no_dispatch() {
-    for device in [gpu(), hardware()] {
+    // Devices of its own, which count no other test's dispatches.
+    for software in [true, false] {
+        let device = &Device::gpu_with(true, |caps| caps.software = software).unwrap_or_else(|error| panic!("{error}"));
         let tensor = |shape: &[usize], seed| operand(0, shape, seed, device).1.detach();
         let (x, w, bias) = (tensor(&[8, 8, 40, 40], 1), tensor(&[16, 8, 3, 3], 2), tensor(&[16], 3));
         for t in [&x, &w, &bias] {
@@ -396,6 +399,7 @@ fn bad_calls_are_errors() {
         (x.conv1d(&w, None, plain()), "conv1d: the input must be [N, C, …] or [C, …] with 1 spatial dims"),
         (x.conv2d(&z(&[6, 4, 3]), None, plain()), "the weight must have 4 dims, of which 2 are spatial"),
         (z(&[5, 5]).conv2d(&w, None, plain()), "operand shapes [5, 5] and [6, 4, 3, 3]"),
+        (z(&[4, 2, 9]).conv2d(&w, None, plain()), "operand shapes [4, 2, 9] and [6, 4, 3, 3]"),
         (x.conv2d(&z(&[6, 3, 3, 3]), None, plain()), "need a weight of 4 channels at dim 1, not 3"),
         (x.conv2d(&w, None, plain().groups(2)), "4 input channels in 2 groups need a weight of 2 channels"),
         (x.conv2d(&z(&[6, 1, 3, 3]), None, plain().groups(3)), "4 input channels in 3 groups"),
@@ -437,7 +441,7 @@ fn bad_calls_are_errors() {
         ),
         (x.conv_transpose2d(&z(&[4, 3, 3, 3]), Some(&z(&[4])), back()), "the bias must have shape [3]"),
         (x.conv_transpose2d(&z(&[4, 3, 3, 3]), None, back().stride(0)), "conv_transpose2d: stride 0"),
-        (x.conv_transpose3d(&w, None, back()), "conv_transpose3d: the input must be"),
+        (z(&[4, 5, 5]).conv_transpose3d(&w, None, back()), "conv_transpose3d: the input must be"),
     ];
     for (result, expected) in cases {
         let text = result.check().map_or_else(|error| error.to_string(), |()| "no error".into());

@@ -36,14 +36,14 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// The convolution of a batched `x` by `w`.
+    /// The convolution of `x`, with or without a batch, by `w`.
     ///
     /// # Errors
     /// Where they do not fit each other or the options.
-    pub fn forward(op: &str, dims: usize, x: &Shape, w: &Shape, options: &Conv) -> Result<Geometry> {
-        let fault = |detail: String| Error::shape(op, detail, &[x, w]);
-        let groups = options.groups;
-        check_weight(op, dims, x, w, groups)?;
+    pub fn forward(op: &str, dims: usize, given: &Shape, w: &Shape, options: &Conv) -> Result<Geometry> {
+        check_operands(op, dims, given, w, options.groups)?;
+        let (x, groups) = (&batched(given, dims), options.groups);
+        let fault = |detail: String| Error::shape(op, detail, &[given, w]);
         if x[1] % groups != 0 || w[1] != x[1] / groups {
             let detail = format!("{} input channels in {groups} groups need a weight of {}", x[1], x[1] / groups);
             return Err(fault(format!("{detail} channels at dim 1, not {}", w[1])));
@@ -73,14 +73,15 @@ impl Geometry {
         Ok(geometry)
     }
 
-    /// The convolution whose input gradient is the transposed convolution of a batched `x` (which plays y) by `w`.
+    /// The convolution whose input gradient is the transposed convolution of `x` (which plays y), with or without a
+    /// batch, by `w`.
     ///
     /// # Errors
     /// Where they do not fit each other or the options.
-    pub fn transposed(op: &str, dims: usize, x: &Shape, w: &Shape, options: &ConvTranspose) -> Result<Geometry> {
-        let fault = |detail: String| Error::shape(op, detail, &[x, w]);
-        let groups = options.groups;
-        check_weight(op, dims, x, w, groups)?;
+    pub fn transposed(op: &str, dims: usize, given: &Shape, w: &Shape, options: &ConvTranspose) -> Result<Geometry> {
+        check_operands(op, dims, given, w, options.groups)?;
+        let (x, groups) = (&batched(given, dims), options.groups);
+        let fault = |detail: String| Error::shape(op, detail, &[given, w]);
         if w[0] != x[1] {
             return Err(fault(format!("{} input channels need a weight of as many at dim 0, not {}", x[1], w[0])));
         }
@@ -153,6 +154,11 @@ fn small(op: &str, size: Option<usize>) -> Result<usize> {
         .ok_or_else(|| Error::argument(op, format!("a stride, padded size or reach of the kernel exceeds {LARGEST}")))
 }
 
+/// `[C, …]` as `[1, C, …]`.
+pub(super) fn batched(x: &Shape, dims: usize) -> Shape {
+    if x.rank() == dims + 1 { x.with_inserted(0, 1) } else { x.clone() }
+}
+
 /// The spatial sizes of a shape with two other dims in front.
 fn spatial(shape: &Shape) -> [usize; DIMS] {
     let mut out = [1; DIMS];
@@ -162,8 +168,11 @@ fn spatial(shape: &Shape) -> [usize; DIMS] {
 }
 
 /// Checks what convolutions and transposed ones have in common.
-fn check_weight(op: &str, dims: usize, x: &Shape, w: &Shape, groups: usize) -> Result<()> {
+fn check_operands(op: &str, dims: usize, x: &Shape, w: &Shape, groups: usize) -> Result<()> {
     let fault = |detail: String| Err(Error::shape(op, detail, &[x, w]));
+    if x.rank() != dims + 1 && x.rank() != dims + 2 {
+        return fault(format!("the input must be [N, C, …] or [C, …] with {dims} spatial dims"));
+    }
     if w.rank() != dims + 2 {
         return fault(format!("the weight must have {} dims, of which {dims} are spatial", dims + 2));
     }
@@ -176,7 +185,7 @@ fn check_weight(op: &str, dims: usize, x: &Shape, w: &Shape, groups: usize) -> R
     if w[2..].contains(&0) {
         return fault("the kernel has a spatial size of 0".into());
     }
-    if x[2..].contains(&0) {
+    if x[x.rank() - dims..].contains(&0) {
         return fault("the input has a spatial size of 0; only the batch and the channels may be empty".into());
     }
     Ok(())

@@ -21,7 +21,7 @@ use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::graph::kernel::Kernel;
 use crate::graph::{Meta, Op, Var, Vjp};
-use crate::ops::conv::geometry::Geometry;
+use crate::ops::conv::geometry::{Geometry, batched};
 use crate::ops::routine::poisoned;
 use crate::shape::Shape;
 
@@ -147,9 +147,10 @@ impl Var {
     /// `[N, C, …]` or `[C, …]`, `weight` `[O, C / groups, …]`, `bias` `[O]`. Carries an error where they do not fit.
     #[track_caller]
     pub fn conv(&self, dims: usize, weight: &Var, bias: Option<&Var>, options: &Conv) -> Var {
-        let op = ["conv1d", "conv2d", "conv3d"][dims.clamp(1, 3) - 1];
-        self.convolve(op, dims.clamp(1, 3), weight, bias, |x, dims| {
-            let geometry = Geometry::forward(op, dims, x, weight.shape(), options)?;
+        let dims = dims.clamp(1, 3);
+        let op = ["conv1d", "conv2d", "conv3d"][dims - 1];
+        self.convolve(op, dims, weight, bias, || {
+            let geometry = Geometry::forward(op, dims, self.shape(), weight.shape(), options)?;
             Ok((Convolution { role: Role::Y, geometry }, geometry.output_channels))
         })
     }
@@ -158,14 +159,15 @@ impl Var {
     /// `[N, C, …]` or `[C, …]`, `weight` `[C, O / groups, …]`, `bias` `[O]`. Carries an error where they do not fit.
     #[track_caller]
     pub fn conv_transpose(&self, dims: usize, weight: &Var, bias: Option<&Var>, options: &ConvTranspose) -> Var {
-        let op = ["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"][dims.clamp(1, 3) - 1];
-        self.convolve(op, dims.clamp(1, 3), weight, bias, |x, dims| {
-            let geometry = Geometry::transposed(op, dims, x, weight.shape(), options)?;
+        let dims = dims.clamp(1, 3);
+        let op = ["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"][dims - 1];
+        self.convolve(op, dims, weight, bias, || {
+            let geometry = Geometry::transposed(op, dims, self.shape(), weight.shape(), options)?;
             Ok((Convolution { role: Role::X, geometry }, geometry.input_channels))
         })
     }
 
-    /// What both share: batches, types, bias. `plan` makes the op for a batched shape, and says how many channels come out.
+    /// What both share: batches, types, bias. `plan` makes the op, and says how many channels come out.
     #[track_caller]
     fn convolve(
         &self,
@@ -173,7 +175,7 @@ impl Var {
         dims: usize,
         weight: &Var,
         bias: Option<&Var>,
-        plan: impl FnOnce(&Shape, usize) -> Result<(Convolution, usize)>,
+        plan: impl FnOnce() -> Result<(Convolution, usize)>,
     ) -> Var {
         let operands: Vec<&Var> = [self, weight].into_iter().chain(bias).collect();
         if let Some(failed) = poisoned(&operands) {
@@ -183,16 +185,7 @@ impl Var {
         if !self.dtype().is_float() || dtypes.iter().any(|&d| d != self.dtype()) {
             return self.fail(Error::dtype(op, "takes floats of one type", &dtypes));
         }
-        let batched = match self.shape().rank() {
-            rank if rank == dims + 2 => true,
-            rank if rank == dims + 1 => false,
-            _ => {
-                let detail = format!("the input must be [N, C, …] or [C, …] with {dims} spatial dims");
-                return self.fail(Error::shape(op, detail, &[self.shape(), weight.shape()]));
-            }
-        };
-        let shape = if batched { self.shape().clone() } else { self.shape().with_inserted(0, 1) };
-        let (convolution, channels) = match plan(&shape, dims) {
+        let (convolution, channels) = match plan() {
             Ok(planned) => planned,
             Err(error) => return self.fail(error),
         };
@@ -202,7 +195,7 @@ impl Var {
             let detail = format!("the bias must have shape [{channels}], one number an output channel");
             return self.fail(Error::shape(op, detail, &[self.shape(), weight.shape(), bias.shape()]));
         }
-        let x = self.reshape(&shape);
+        let x = self.reshape(&batched(self.shape(), dims));
         let mut y = match convolution.role {
             Role::X => Var::apply(convolution, &[weight, &x]),
             Role::Y | Role::W => Var::apply(convolution, &[&x, weight]),
@@ -210,6 +203,6 @@ impl Var {
         if let Some(bias) = bias {
             y = y.add(&bias.reshape(&[channels].into_iter().chain(std::iter::repeat_n(1, dims)).collect()));
         }
-        if batched || y.0.error.is_some() { y } else { y.squeeze(0) }
+        if self.shape().rank() == dims + 2 || y.0.error.is_some() { y } else { y.squeeze(0) }
     }
 }
