@@ -44,7 +44,7 @@ impl Geometry {
         check_operands(op, dims, given, w, options.groups)?;
         let (x, groups) = (&batched(given, dims), options.groups);
         let fault = |detail: String| Error::shape(op, detail, &[given, w]);
-        if x[1] % groups != 0 || w[1] != x[1] / groups {
+        if !x[1].is_multiple_of(groups) || w[1] != x[1] / groups {
             let detail = format!("{} input channels in {groups} groups need a weight of {}", x[1], x[1] / groups);
             return Err(fault(format!("{detail} channels at dim 1, not {}", w[1])));
         }
@@ -179,7 +179,7 @@ fn check_operands(op: &str, dims: usize, x: &Shape, w: &Shape, groups: usize) ->
     if groups == 0 {
         return Err(Error::argument(op, "groups must not be 0"));
     }
-    if w[0] == 0 || w[0] % groups != 0 {
+    if w[0] == 0 || !w[0].is_multiple_of(groups) {
         return fault(format!("size {} at dim 0 of the weight does not fall into {groups} groups", w[0]));
     }
     if w[2..].contains(&0) {

@@ -147,8 +147,9 @@ impl Var {
     /// `[N, C, …]` or `[C, …]`, `weight` `[O, C / groups, …]`, `bias` `[O]`. Carries an error where they do not fit.
     #[track_caller]
     pub fn conv(&self, dims: usize, weight: &Var, bias: Option<&Var>, options: &Conv) -> Var {
-        let dims = dims.clamp(1, 3);
-        let op = ["conv1d", "conv2d", "conv3d"][dims - 1];
+        let Some(op) = ["conv1d", "conv2d", "conv3d"].get(dims.wrapping_sub(1)) else {
+            return self.fail(Error::argument("conv", format!("{dims} spatial dims are not 1 to 3")));
+        };
         self.convolve(op, dims, weight, bias, || {
             let geometry = Geometry::forward(op, dims, self.shape(), weight.shape(), options)?;
             Ok((Convolution { role: Role::Y, geometry }, geometry.output_channels))
@@ -159,8 +160,9 @@ impl Var {
     /// `[N, C, …]` or `[C, …]`, `weight` `[C, O / groups, …]`, `bias` `[O]`. Carries an error where they do not fit.
     #[track_caller]
     pub fn conv_transpose(&self, dims: usize, weight: &Var, bias: Option<&Var>, options: &ConvTranspose) -> Var {
-        let dims = dims.clamp(1, 3);
-        let op = ["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"][dims - 1];
+        let Some(op) = ["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"].get(dims.wrapping_sub(1)) else {
+            return self.fail(Error::argument("conv_transpose", format!("{dims} spatial dims are not 1 to 3")));
+        };
         self.convolve(op, dims, weight, bias, || {
             let geometry = Geometry::transposed(op, dims, self.shape(), weight.shape(), options)?;
             Ok((Convolution { role: Role::X, geometry }, geometry.input_channels))
@@ -171,7 +173,7 @@ impl Var {
     #[track_caller]
     fn convolve(
         &self,
-        op: &'static str,
+        op: &str,
         dims: usize,
         weight: &Var,
         bias: Option<&Var>,

@@ -65,7 +65,7 @@ impl Var {
             let (x, batch) = batched("fold2d", self, 3)?;
             let [_, height, width] = size.resolve("fold2d", "size", 2, 1)?;
             let [_, kh, kw] = kernel.resolve("fold2d", "kernel", 2, 1)?;
-            let taps = kh.checked_mul(kw).filter(|&taps| taps > 0 && x.shape()[1] % taps == 0);
+            let taps = kh.checked_mul(kw).filter(|&taps| taps > 0 && x.shape()[1].is_multiple_of(taps));
             let channels = taps.map(|taps| x.shape()[1] / taps).ok_or_else(|| {
                 Error::shape(
                     "fold2d",
