@@ -37,6 +37,15 @@ pub enum View {
         /// Number of elements.
         len: usize,
     },
+    /// Windows of `size` elements along `dim`, `step` apart: `dim` counts the windows, a new last dim holds their elements.
+    Unfold {
+        /// The dim that is cut into windows.
+        dim: usize,
+        /// Elements of a window.
+        size: usize,
+        /// The distance between the starts of windows.
+        step: usize,
+    },
     /// The same elements in row-major order under another shape.
     Reshape(Shape),
 }
@@ -98,6 +107,16 @@ impl Layout {
                 out.offset += *start as isize * self.strides[*dim];
                 out.strides[*dim] *= step;
                 out.shape.dims_mut()[*dim] = *len;
+                Some(out)
+            }
+            View::Unfold { dim, size, step } => {
+                let mut out = self.clone();
+                let windows = self.shape[*dim].saturating_sub(*size) / step + 1;
+                out.shape = self.shape.with_inserted(self.shape.rank(), *size);
+                out.shape.dims_mut()[*dim] = windows;
+                // One window is never stepped over, so its step may be as large as it likes.
+                out.strides[*dim] = if windows > 1 { self.strides[*dim] * *step as isize } else { 0 };
+                out.strides.push(self.strides[*dim]);
                 Some(out)
             }
             View::Reshape(shape) => self.reshape(shape),

@@ -76,6 +76,7 @@ pub use dtype::DType;
 pub use error::{Error, Result};
 pub use graph::no_grad;
 pub use half::f16;
+pub use ops::conv::{Conv, ConvTranspose, PerDim};
 pub use shape::Shape;
 pub use tensor::Tensor;
 

@@ -2,6 +2,7 @@
 
 pub mod attention;
 pub mod cat;
+pub mod conv;
 pub mod cross_entropy;
 pub mod elementwise;
 pub mod index;
@@ -16,3 +17,4 @@ pub mod routine;
 pub mod scalar;
 pub mod softmax;
 pub mod statistics;
+pub mod unfold;

@@ -10,6 +10,7 @@ use crate::graph::kernel::Kernel;
 use crate::graph::{Meta, Op, Var, Vjp};
 use crate::layout::{Layout, View};
 use crate::ops::routine::{check_dim, poisoned};
+use crate::ops::unfold::unfolded;
 use crate::shape::Shape;
 
 /// The op behind every view.
@@ -23,6 +24,7 @@ impl Op for ViewOp {
             View::Permute(_) => "permute",
             View::Expand(_) => "expand",
             View::Slice { .. } => "slice",
+            View::Unfold { .. } => "unfold",
             View::Reshape(_) => "reshape",
         }
     }
@@ -64,6 +66,7 @@ impl Op for ViewOp {
                 out.dims_mut()[*dim] = *len;
                 out
             }
+            View::Unfold { dim, size, step } => unfolded(shape, *dim, *size, *step)?,
             View::Reshape(to) => {
                 if to.numel() != shape.numel() {
                     let detail = format!("{} elements do not fit {to} with {}", shape.numel(), to.numel());
@@ -114,6 +117,7 @@ impl Op for ViewOp {
                     dy.place(*dim, *start, *step, size, 0.0)
                 }
             }
+            View::Unfold { dim, step, .. } => dy.fold(*dim, shape[*dim], *step),
             View::Reshape(_) => dy.reshape(shape),
         };
         Ok(vec![Some(dx)])

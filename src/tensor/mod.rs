@@ -2,6 +2,7 @@
 
 mod attention;
 pub mod autograd;
+mod conv;
 mod create;
 mod display;
 mod elementwise;

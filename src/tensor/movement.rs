@@ -160,6 +160,33 @@ impl Tensor {
         })
     }
 
+    /// Windows of `size` elements along `dim`, `step` apart, without a copy: `dim` counts the windows, and a new last dim holds
+    /// their elements. Elements in several windows get the sum of their gradients.
+    ///
+    /// Carries an error where a window is larger than the dim, or `step` is 0.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::arange(0.0, 5.0, 1.0, &Device::default());
+    /// let windows = x.unfold(0, 3, 2);
+    /// assert_eq!(windows.shape(), [2, 3]);
+    /// assert_eq!(windows.to_vec::<f32>()?, [0.0, 1.0, 2.0, 2.0, 3.0, 4.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn unfold(&self, dim: isize, size: usize, step: usize) -> Tensor {
+        self.build(Location::caller(), |v| {
+            if v.shape().rank() == 0 {
+                // A scalar counts as one element, and has no dim that could count windows.
+                let x = v.reshape(&Shape::from([1]));
+                let windows = x.unfold(x.shape().dim("unfold", dim)?, size, step);
+                windows.check()?;
+                return Ok(windows.select(0, 0));
+            }
+            Ok(v.unfold(v.shape().dim("unfold", dim)?, size, step))
+        })
+    }
+
     /// Reverses the order along the given dims, without a copy.
     #[track_caller]
     pub fn flip(&self, dims: &[isize]) -> Tensor {

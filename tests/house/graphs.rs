@@ -6,7 +6,7 @@ use wgrad::graph::kernel::{Kernel, Operand, Routine, Stage};
 use wgrad::graph::{Meta, Op, Var};
 use wgrad::ops::matmul::plan::{self, Family, Problem};
 use wgrad::optim::{Adam, AdamW, Optimizer, Sgd};
-use wgrad::{DType, Device, Error, Tensor};
+use wgrad::{Conv, DType, Device, Error, Tensor};
 
 /// The kinds of adapters that kernels are chosen by.
 pub fn adapters() -> Vec<(&'static str, Caps)> {
@@ -40,6 +40,7 @@ pub fn plan_all(device: &Device) {
     elementwise(device);
     random(device);
     networks(device);
+    convolutions(device);
     training(device);
     halves(device);
     attention(device);
@@ -292,6 +293,35 @@ fn networks(d: &Device) {
         targets.one_hot(4).realize().unwrap();
         x.tril(0).realize().unwrap();
     }
+}
+
+/// Convolutions whose sums are short, long, and long with little and much work beside them.
+fn convolutions(d: &Device) {
+    let shapes: [(&[usize], &[usize], Conv); 5] = [
+        (&[2, 3, 8, 8], &[4, 3, 3, 3], Conv::default().padding(1)),
+        (&[2, 4, 9], &[2, 2, 3], Conv::default().stride(2).groups(2)),
+        (&[1, 2, 4, 4, 4], &[1, 2, 2, 2, 2], Conv::default()),
+        (&[1, 3, 300, 300], &[2, 3, 2, 2], Conv::default()),
+        (&[1, 1, 70_000], &[1, 1, 20_000], Conv::default()),
+    ];
+    for (x, w, options) in shapes {
+        let (x, w, bias) = (leaf(x, d), leaf(w, d), leaf([w[0]], d));
+        let y = match w.rank() {
+            3 => x.conv1d(&w, Some(&bias), options),
+            4 => x.conv2d(&w, Some(&bias), options),
+            _ => x.conv3d(&w, Some(&bias), options),
+        };
+        y.relu().sum().backward().unwrap();
+        d.sync().unwrap();
+    }
+    for length in [50, 36_000] {
+        let x = leaf([length, 2], d);
+        let y = x.unfold(0, length / 2, 1).sum_dims(&[2], false).square();
+        y.sum().backward().unwrap();
+        d.sync().unwrap();
+    }
+    leaf([3, 6, 6], d).unfold2d(3, Conv::default().padding(1).dilation(2)).square().sum().backward().unwrap();
+    d.sync().unwrap();
 }
 
 /// A network of three layers and its loss.

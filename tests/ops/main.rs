@@ -4,6 +4,7 @@
 
 mod attention;
 mod common;
+mod conv;
 mod create;
 mod elementwise;
 mod functional;
@@ -21,3 +22,4 @@ mod reduce;
 mod rows;
 mod special;
 mod structured;
+mod unfold;

@@ -1,0 +1,60 @@
+// The gradient of a convolution with respect to its input, which is the transposed convolution (Dumoulin & Visin 2016, chapter 4):
+//   dx[n, c, q] = sum over o, k of w[o, c, k] dy[n, o, p]   with   p * stride + k * dilation - padding = q,
+// with dy [batch, groups * output_channels, output], w [groups * output_channels, input_channels, kernel] and
+// dx [batch, groups * input_channels, input]; o runs over the channels of the group of c.
+//
+// An invocation has one position q of BLOCK neighbouring input channels: each dy that it loads serves them all.
+// It adds up one chunk of the terms (o, k): begin(i) is what the rounds before found, finish(i, sum) passes it on.
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let item = workgroup_index(group, groups) * WORKGROUP + local;
+    if (item >= params.items) { return; }
+    let positions = volume(input_size());
+    let blocks = (params.input_channels + BLOCK - 1u) / BLOCK;
+    let i = item % positions;
+    let row = item / positions;
+    let block = row % blocks;
+    let g = row / blocks % params.groups;
+    let n = row / blocks / params.groups % params.batch;
+    let slot = row / blocks / params.groups / params.batch;
+
+    let c = block * BLOCK;
+    let channels = min(BLOCK, params.input_channels - c);
+    let x_at = slot * params.total + ((n * params.groups + g) * params.input_channels + c) * positions + i;
+    var sum: array<f32, BLOCK>;
+    for (var b = 0u; b < BLOCK; b++) {
+        if (b < channels) { sum[b] = begin(x_at + b * positions); }
+    }
+
+    let first_o = g * params.output_channels;
+    let y_at = params.y_offset + n * params.y_n + first_o * params.y_c;
+    let w_at = params.w_offset + first_o * params.w_n + c * params.w_c;
+    let y_step = vec3<u32>(params.y_d, params.y_h, params.y_w);
+    let w_step = vec3<u32>(params.w_d, params.w_h, params.w_w);
+    let reach = position(i, input_size()) + padding();
+
+    let start = first_term(slot);
+    var o = start / volume(kernel_size());
+    var k = position(start % volume(kernel_size()), kernel_size());
+    for (var term = start; term < last_term(start); term++) {
+        let back = k * dilation();
+        let p = (reach - back) / STRIDE;
+        if (all(back <= reach) && all(p * STRIDE + back == reach) && all(p < output_size())) {
+            let value = y[y_at + o * params.y_c + dot(p, y_step)];
+            let tap = w_at + o * params.w_n + dot(k, w_step);
+            for (var b = 0u; b < BLOCK; b++) {
+                sum[b] += w[tap + min(b, channels - 1u) * params.w_c] * value;
+            }
+        }
+        k = next(k, kernel_size());
+        if (all(k == vec3<u32>(0u))) { o++; }
+    }
+
+    for (var b = 0u; b < BLOCK; b++) {
+        if (b < channels) { finish(x_at + b * positions, sum[b]); }
+    }
+}

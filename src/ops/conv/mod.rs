@@ -1,0 +1,210 @@
+//! Convolutions over one to three spatial dims, and transposed ones.
+//!
+//! A convolution is one linear form in three tensors: with x `[N, C, input]`, w `[O, C / groups, kernel]` and y `[N, O, output]`,
+//!
+//! `F(x, w, y) = Σ w[o, c, k] · x[n, c, p·stride + k·dilation − padding] · y[n, o, p]`.
+//!
+//! Its derivative with respect to y is the convolution of x by w; the one with respect to x is the gradient of the input, which is
+//! the transposed convolution; the one with respect to w is the gradient of the weight. So there is one op with three roles, and
+//! the gradients of each role are the two others.
+
+mod geometry;
+mod kernels;
+mod options;
+mod patches;
+
+use std::hash::{Hash, Hasher};
+
+pub use options::{Conv, ConvTranspose, PerDim};
+
+use crate::array::Array;
+use crate::error::{Error, Result};
+use crate::graph::kernel::Kernel;
+use crate::graph::{Meta, Op, Var, Vjp};
+use crate::ops::conv::geometry::{Geometry, batched};
+use crate::ops::routine::poisoned;
+use crate::shape::Shape;
+
+/// One of the three tensors of a convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Role {
+    /// What is convolved.
+    X,
+    /// The weight.
+    W,
+    /// The result.
+    Y,
+}
+
+const ROLES: [Role; 3] = [Role::X, Role::W, Role::Y];
+
+/// Computes the tensor of one role from the two others, which are its inputs in the order x, w, y.
+#[derive(Clone, Copy)]
+struct Convolution {
+    role: Role,
+    geometry: Geometry,
+}
+
+impl Convolution {
+    fn shape(&self, role: Role) -> Shape {
+        match role {
+            Role::X => self.geometry.x(),
+            Role::W => self.geometry.w(),
+            Role::Y => self.geometry.y(),
+        }
+    }
+
+    /// The roles of the inputs.
+    fn inputs(&self) -> impl Iterator<Item = Role> {
+        let own = self.role;
+        ROLES.into_iter().filter(move |&role| role != own)
+    }
+}
+
+impl Op for Convolution {
+    fn name(&self) -> &str {
+        match self.role {
+            Role::X => "conv_transpose",
+            Role::W => "conv_weight_gradient",
+            Role::Y => "conv",
+        }
+    }
+
+    fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
+        let (a, b) = (inputs[0], inputs[1]);
+        if a.dtype != b.dtype || !a.dtype.is_float() {
+            return Err(Error::dtype(self.name(), "takes floats of one type", &[a.dtype, b.dtype]));
+        }
+        if self.inputs().zip(inputs).any(|(role, input)| self.shape(role) != input.shape) {
+            return Err(Error::shape(self.name(), "the operands do not fit the options", &[&a.shape, &b.shape]));
+        }
+        Ok(Meta { shape: self.shape(self.role), dtype: a.dtype })
+    }
+
+    fn attributes(&self, mut hash: &mut dyn Hasher) {
+        self.role.hash(&mut hash);
+        self.geometry.hash(&mut hash);
+    }
+
+    fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
+        Kernel::Routine(Box::new(*self))
+    }
+
+    fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
+        let (a, b, mut sums) = (inputs[0].to_f64(), inputs[1].to_f64(), vec![0.0; output.numel()]);
+        each_term(&self.geometry, |x, w, y| match self.role {
+            Role::X => sums[x] += a[w] * b[y],
+            Role::W => sums[w] += a[x] * b[y],
+            Role::Y => sums[y] += a[x] * b[w],
+        });
+        Ok(Array::from_vec(&output.shape, sums).cast(output.dtype))
+    }
+
+    fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
+        let mut tensors = [cx.dy, cx.dy, cx.dy];
+        for (role, input) in self.inputs().zip(cx.inputs) {
+            tensors[role as usize] = input;
+        }
+        let gradient = |role: Role| {
+            let op = Convolution { role, geometry: self.geometry };
+            let others: Vec<&Var> = op.inputs().map(|other| tensors[other as usize]).collect();
+            Var::apply(op, &others)
+        };
+        Ok(self.inputs().zip(cx.needs).map(|(role, &needed)| needed.then(|| gradient(role))).collect())
+    }
+}
+
+/// Calls `f` with the row-major indices into x, w and y of every product of the form, in ascending order of y's.
+fn each_term(g: &Geometry, mut f: impl FnMut(usize, usize, usize)) {
+    let flat = |[d, h, w]: [usize; 3], [_, height, width]: [usize; 3]| (d * height + h) * width + w;
+    let positions =
+        |[d, h, w]: [usize; 3]| (0..d).flat_map(move |a| (0..h).flat_map(move |b| (0..w).map(move |c| [a, b, c])));
+    let volume = |size: [usize; 3]| size.iter().product::<usize>();
+    let (ins, outs) = (g.input_channels / g.groups, g.output_channels / g.groups);
+    for n in 0..g.batch {
+        for o in 0..g.output_channels {
+            for p in positions(g.output) {
+                let y = (n * g.output_channels + o) * volume(g.output) + flat(p, g.output);
+                for k in positions(g.kernel) {
+                    let at = |d: usize| {
+                        let padded = p[d] * g.stride[d] + k[d] * g.dilation[d];
+                        padded.checked_sub(g.padding[d]).filter(|&q| q < g.input[d])
+                    };
+                    let (Some(d), Some(h), Some(w)) = (at(0), at(1), at(2)) else { continue };
+                    for c in 0..ins {
+                        let channel = n * g.input_channels + o / outs * ins + c;
+                        let x = channel * volume(g.input) + flat([d, h, w], g.input);
+                        f(x, (o * ins + c) * volume(g.kernel) + flat(k, g.kernel), y);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Var {
+    /// Convolution over the last `dims` dims: `y[n, o, p] = Σ w[o, c, k] x[n, c, p·stride + k·dilation − padding] + bias[o]`. `self` is
+    /// `[N, C, …]` or `[C, …]`, `weight` `[O, C / groups, …]`, `bias` `[O]`. Carries an error where they do not fit.
+    #[track_caller]
+    pub fn conv(&self, dims: usize, weight: &Var, bias: Option<&Var>, options: &Conv) -> Var {
+        let Some(op) = ["conv1d", "conv2d", "conv3d"].get(dims.wrapping_sub(1)) else {
+            return self.fail(Error::argument("conv", format!("{dims} spatial dims are not 1 to 3")));
+        };
+        self.convolve(op, dims, weight, bias, || {
+            let geometry = Geometry::forward(op, dims, self.shape(), weight.shape(), options)?;
+            Ok((Convolution { role: Role::Y, geometry }, geometry.output_channels))
+        })
+    }
+
+    /// Transposed convolution over the last `dims` dims: the gradient of [`Var::conv`] with respect to its input. `self` is
+    /// `[N, C, …]` or `[C, …]`, `weight` `[C, O / groups, …]`, `bias` `[O]`. Carries an error where they do not fit.
+    #[track_caller]
+    pub fn conv_transpose(&self, dims: usize, weight: &Var, bias: Option<&Var>, options: &ConvTranspose) -> Var {
+        let Some(op) = ["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"].get(dims.wrapping_sub(1)) else {
+            return self.fail(Error::argument("conv_transpose", format!("{dims} spatial dims are not 1 to 3")));
+        };
+        self.convolve(op, dims, weight, bias, || {
+            let geometry = Geometry::transposed(op, dims, self.shape(), weight.shape(), options)?;
+            Ok((Convolution { role: Role::X, geometry }, geometry.input_channels))
+        })
+    }
+
+    /// What both share: batches, types, bias. `plan` makes the op, and says how many channels come out.
+    #[track_caller]
+    fn convolve(
+        &self,
+        op: &str,
+        dims: usize,
+        weight: &Var,
+        bias: Option<&Var>,
+        plan: impl FnOnce() -> Result<(Convolution, usize)>,
+    ) -> Var {
+        let operands: Vec<&Var> = [self, weight].into_iter().chain(bias).collect();
+        if let Some(failed) = poisoned(&operands) {
+            return failed;
+        }
+        let dtypes: Vec<_> = operands.iter().map(|v| v.dtype()).collect();
+        if !self.dtype().is_float() || dtypes.iter().any(|&d| d != self.dtype()) {
+            return self.fail(Error::dtype(op, "takes floats of one type", &dtypes));
+        }
+        let (convolution, channels) = match plan() {
+            Ok(planned) => planned,
+            Err(error) => return self.fail(error),
+        };
+        if let Some(bias) = bias
+            && bias.shape()[..] != [channels]
+        {
+            let detail = format!("the bias must have shape [{channels}], one number an output channel");
+            return self.fail(Error::shape(op, detail, &[self.shape(), weight.shape(), bias.shape()]));
+        }
+        let x = self.reshape(&batched(self.shape(), dims));
+        let mut y = match convolution.role {
+            Role::X => Var::apply(convolution, &[weight, &x]),
+            Role::Y | Role::W => Var::apply(convolution, &[&x, weight]),
+        };
+        if let Some(bias) = bias {
+            y = y.add(&bias.reshape(&[channels].into_iter().chain(std::iter::repeat_n(1, dims)).collect()));
+        }
+        if self.shape().rank() == dims + 2 || y.0.error.is_some() { y } else { y.squeeze(0) }
+    }
+}

@@ -1,0 +1,128 @@
+//! Options of convolutions.
+
+use crate::error::{Error, Result};
+
+/// Spatial dims that a convolution has at most.
+pub(super) const DIMS: usize = 3;
+
+/// One number for all spatial dims (`2.into()`), or one for each (`[2, 1].into()`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PerDim {
+    /// The first [`DIMS`] numbers.
+    sizes: [usize; DIMS],
+    /// How many numbers were given.
+    count: usize,
+}
+
+impl PerDim {
+    /// One number for each of `dims` spatial dims; dims that are missing in front of the third are `missing`.
+    pub(super) fn resolve(self, op: &str, what: &str, dims: usize, missing: usize) -> Result<[usize; DIMS]> {
+        let mut out = [missing; DIMS];
+        match self.count {
+            1 => out[DIMS - dims..].fill(self.sizes[0]),
+            n if n == dims => out[DIMS - dims..].copy_from_slice(&self.sizes[..dims]),
+            n => {
+                let detail = format!("{what} has {n} numbers; give one, or one for each of the {dims} spatial dims");
+                return Err(Error::argument(op, detail));
+            }
+        }
+        Ok(out)
+    }
+}
+
+impl From<usize> for PerDim {
+    fn from(size: usize) -> PerDim {
+        PerDim::from([size])
+    }
+}
+
+impl<const N: usize> From<[usize; N]> for PerDim {
+    fn from(sizes: [usize; N]) -> PerDim {
+        PerDim::from(&sizes[..])
+    }
+}
+
+impl From<&[usize]> for PerDim {
+    fn from(given: &[usize]) -> PerDim {
+        let mut sizes = [0; DIMS];
+        sizes.iter_mut().zip(given).for_each(|(size, &given)| *size = given);
+        PerDim { sizes, count: given.len() }
+    }
+}
+
+/// Options of a convolution; the default is stride 1, no padding, dilation 1, one group.
+///
+/// ```
+/// use wgrad::Conv;
+/// let options = Conv::default().stride(2).padding([1, 0]);
+/// assert_eq!(options, Conv { stride: 2.into(), padding: [1, 0].into(), dilation: 1.into(), groups: 1 });
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv {
+    /// Distance between neighbouring positions of the kernel.
+    pub stride: PerDim,
+    /// Zeros added on both sides of the input.
+    pub padding: PerDim,
+    /// Distance between neighbouring elements of the kernel.
+    pub dilation: PerDim,
+    /// Groups that the channels fall into; an output channel sees the input channels of its own group only.
+    pub groups: usize,
+}
+
+impl Default for Conv {
+    fn default() -> Conv {
+        Conv { stride: 1.into(), padding: 0.into(), dilation: 1.into(), groups: 1 }
+    }
+}
+
+/// Options of a transposed convolution; the default is stride 1, no padding, dilation 1, one group.
+///
+/// ```
+/// use wgrad::ConvTranspose;
+/// let options = ConvTranspose::default().stride(2).output_padding(1);
+/// assert_eq!(options.output_padding, 1.into());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvTranspose {
+    /// Distance between the places where neighbouring input elements put their kernels.
+    pub stride: PerDim,
+    /// Elements cut off on both sides of the output.
+    pub padding: PerDim,
+    /// Elements added at the end of the output: a stride leaves several output sizes possible, and this chooses among them.
+    /// Smaller than stride or dilation.
+    pub output_padding: PerDim,
+    /// Distance between neighbouring elements of the kernel.
+    pub dilation: PerDim,
+    /// Groups that the channels fall into; an output channel sees the input channels of its own group only.
+    pub groups: usize,
+}
+
+impl Default for ConvTranspose {
+    fn default() -> ConvTranspose {
+        ConvTranspose { stride: 1.into(), padding: 0.into(), output_padding: 0.into(), dilation: 1.into(), groups: 1 }
+    }
+}
+
+macro_rules! builders {
+    ($($options:ident: $($field:ident),*;)*) => {$(
+        impl $options {
+            $(
+                #[doc = concat!("Sets `", stringify!($field), "`: one number, or one for each spatial dim.")]
+                #[must_use]
+                pub fn $field(self, $field: impl Into<PerDim>) -> $options {
+                    $options { $field: $field.into(), ..self }
+                }
+            )*
+
+            /// Sets `groups`.
+            #[must_use]
+            pub fn groups(self, groups: usize) -> $options {
+                $options { groups, ..self }
+            }
+        }
+    )*};
+}
+builders! {
+    Conv: stride, padding, dilation;
+    ConvTranspose: stride, padding, output_padding, dilation;
+}
