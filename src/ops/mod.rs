@@ -12,5 +12,7 @@ pub mod real;
 pub mod reduce;
 pub mod routine;
 pub mod scalar;
+pub mod scan;
 pub mod softmax;
+pub mod sort;
 pub mod statistics;

@@ -300,7 +300,7 @@ impl Var {
 
     /// Booleans as `i32`, all else as it is.
     #[track_caller]
-    fn numbers(&self) -> Var {
+    pub(crate) fn numbers(&self) -> Var {
         if self.dtype() == DType::Bool { self.cast(DType::I32) } else { self.clone() }
     }
 
