@@ -2,6 +2,7 @@
 
 pub mod cat;
 pub mod cross_entropy;
+pub mod diagonal;
 pub mod elementwise;
 pub mod index;
 pub mod loss;

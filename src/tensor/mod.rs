@@ -3,10 +3,12 @@
 pub mod autograd;
 mod create;
 mod cumulative;
+mod diagonal;
 mod display;
 mod elementwise;
 pub mod function;
 pub mod functional;
+mod indexing;
 mod movement;
 mod network;
 mod operators;

@@ -4,6 +4,7 @@
 
 mod common;
 mod create;
+mod cumulative;
 mod elementwise;
 mod functional;
 mod gradcheck;
