@@ -272,8 +272,7 @@ fn broadcast(terms: &[&str], values: &mut [Labelled]) -> Result<()> {
     }
     for v in values {
         let stretched = |l: &Label, size: usize| size == 1 && sizes.iter().any(|(other, s)| other == l && *s != 1);
-        let keep: Vec<usize> =
-            (0..v.labels.len()).filter(|&d| !stretched(&v.labels[d], v.value.shape()[d])).collect();
+        let keep: Vec<usize> = (0..v.labels.len()).filter(|&d| !stretched(&v.labels[d], v.value.shape()[d])).collect();
         if keep.len() < v.labels.len() {
             let shape: Shape = keep.iter().map(|&d| v.value.shape()[d]).collect();
             v.value = v.value.reshape(&shape);

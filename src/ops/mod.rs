@@ -3,6 +3,7 @@
 pub mod cat;
 pub mod cross_entropy;
 pub mod diagonal;
+pub mod einsum;
 pub mod elementwise;
 pub mod index;
 pub mod loss;

@@ -153,9 +153,15 @@ pub(super) fn sorting(rows: Rows) -> Result<Sorting> {
         stages.push(Stage {
             name: "sort_merge",
             source: if ends(k) {
-                concat!(include_str!("../../shaders/sort/finish_order.wgsl"), include_str!("../../shaders/sort/merge.wgsl"))
+                concat!(
+                    include_str!("../../shaders/sort/finish_order.wgsl"),
+                    include_str!("../../shaders/sort/merge.wgsl")
+                )
             } else {
-                concat!(include_str!("../../shaders/sort/finish_run.wgsl"), include_str!("../../shaders/sort/merge.wgsl"))
+                concat!(
+                    include_str!("../../shaders/sort/finish_run.wgsl"),
+                    include_str!("../../shaders/sort/merge.wgsl")
+                )
             },
             reads: vec![scratch("keys", from), scratch("order", from + 1)],
             writes: if ends(k) { vec![routine::output()] } else { run(k) },

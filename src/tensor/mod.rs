@@ -1,10 +1,12 @@
 //! [`Tensor`]: the handle that users hold.
 
 pub mod autograd;
+mod compare;
 mod create;
 mod cumulative;
 mod diagonal;
 mod display;
+mod einsum;
 mod elementwise;
 pub mod function;
 pub mod functional;
@@ -13,6 +15,7 @@ mod movement;
 mod network;
 mod operators;
 mod order;
+mod rearrange;
 mod reduce;
 
 use std::panic::Location;

@@ -349,7 +349,7 @@ pub(super) fn infer_sizes(op: &str, shape: &Shape, sizes: &[isize]) -> Result<Sh
 }
 
 /// Builds a tensor from several.
-fn join(
+pub(super) fn join(
     tensors: &[&Tensor],
     op: &str,
     at: &'static Location<'static>,

@@ -5,6 +5,7 @@
 mod common;
 mod create;
 mod cumulative;
+mod einsum;
 mod elementwise;
 mod functional;
 mod gradcheck;
@@ -16,6 +17,7 @@ mod matmul;
 mod movement;
 mod order;
 mod random;
+mod rearrange;
 mod reduce;
 mod rows;
 mod special;

@@ -151,7 +151,10 @@ impl Routine for OneHot {
             reads: vec![routine::read("index", 0)],
             writes: vec![routine::output()],
             consts: vec![("WORKGROUP", WORKGROUP)],
-            params: vec![("total", routine::size("one_hot", total)?), ("classes", routine::size("one_hot", self.classes)?)],
+            params: vec![
+                ("total", routine::size("one_hot", total)?),
+                ("classes", routine::size("one_hot", self.classes)?),
+            ],
             checks_indices: true,
             workgroups: routine::grid(total),
         }])

@@ -203,9 +203,18 @@ impl Segments {
 macro_rules! texts {
     ($file:literal) => {
         [
-            concat!(include_str!("../../../shaders/types/f32.wgsl"), include_str!(concat!("../../../shaders/index/", $file, ".wgsl"))),
-            concat!(include_str!("../../../shaders/types/i32.wgsl"), include_str!(concat!("../../../shaders/index/", $file, ".wgsl"))),
-            concat!(include_str!("../../../shaders/types/u32.wgsl"), include_str!(concat!("../../../shaders/index/", $file, ".wgsl"))),
+            concat!(
+                include_str!("../../../shaders/types/f32.wgsl"),
+                include_str!(concat!("../../../shaders/index/", $file, ".wgsl"))
+            ),
+            concat!(
+                include_str!("../../../shaders/types/i32.wgsl"),
+                include_str!(concat!("../../../shaders/index/", $file, ".wgsl"))
+            ),
+            concat!(
+                include_str!("../../../shaders/types/u32.wgsl"),
+                include_str!(concat!("../../../shaders/index/", $file, ".wgsl"))
+            ),
         ]
     };
 }
