@@ -18,6 +18,14 @@ fn shape_of(x: &Tensor) -> [usize; 2] {
     x.dims::<2>().unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// Devices of the test's own: a bad index is reported at the next read on its device, whichever thread that is.
+fn own_devices() -> [Device; 3] {
+    let open = |software: bool| {
+        Device::gpu_with(true, |caps| caps.software &= software).unwrap_or_else(|error| panic!("{error}"))
+    };
+    [Device::cpu(), open(true), open(false)]
+}
+
 /// How many indices go into a dim: no more than it has, and few enough that sums over them stay short.
 fn few(size: usize) -> usize {
     if size == 0 { 0 } else { 9 }
@@ -71,7 +79,10 @@ fn gather_from_rows_and_columns() {
 fn scatter_into_rows_and_columns() {
     let mut failures = Vec::new();
     for input in &INPUTS {
-        for (dim, unsigned) in [(0, false), (0, true), (1, false), (1, true)] {
+        for (dim, unsigned) in [(0, false), (1, true), (0, true), (1, false)] {
+            if input.is_large() && unsigned != (dim == 1) {
+                continue;
+            }
             let what = |name: &str| format!("{name} {dim}, unsigned {unsigned}");
             let index = |x: &Tensor, bound: usize| indices(x.numel(), bound, x.shape(), unsigned, x.device());
             // The operand is the source; the base is small along the dim.
@@ -168,7 +179,7 @@ fn other_data_than_floats() {
 
 #[test]
 fn one_hot_rows() {
-    for device in [cpu(), gpu(), hardware()] {
+    for device in &own_devices() {
         let x = Tensor::from_slice(&[2i32, 0, 1, 1], [2, 2], device).t().one_hot(3);
         assert_eq!(x.shape(), [2, 2, 3]);
         assert_eq!(x.to_vec::<f32>().unwrap(), [0., 0., 1., 0., 1., 0., 1., 0., 0., 0., 1., 0.]);
@@ -251,7 +262,7 @@ fn a_large_vocabulary() {
 /// Bad indices among many are reported, and memory beside the tensor stays as it is.
 #[test]
 fn bad_indices_among_many() {
-    for device in [cpu(), gpu(), hardware()] {
+    for device in &own_devices() {
         let n = 3000;
         for (bad, op) in [(-2i32, 0), (40, 0), (i32::MIN, 1), (41, 1), (40, 2)] {
             let mut at: Vec<i32> = (0..n as i32).map(|k| k % 40).collect();
@@ -274,7 +285,7 @@ fn bad_indices_among_many() {
 /// Sums of integers, slices put and filled, counts; sources and indices that are smaller than the tensor.
 #[test]
 fn slices_and_integers() {
-    for device in [cpu(), gpu(), hardware()] {
+    for device in &own_devices() {
         let at = Tensor::from_slice(&[2i32, 0, 2], [3], device);
         let ints = Tensor::from_slice(&[i32::MAX, 5, 1], [3], device);
         let zeros = Tensor::zeros([4], device);

@@ -22,6 +22,9 @@ fn rows_and_columns() {
     for input in &INPUTS {
         for (dim, descending) in [(0, true), (-1, false)] {
             let what = |name: &str| format!("{name} {dim}, descending {descending}");
+            if input.is_large() && (dim == 0) != (input.name == "many rows") {
+                continue;
+            }
             let sorted = |x: &Tensor| x.sort(dim, descending).0;
             compare(&what("sort"), input, &sorted, 1e-6, &mut failures);
             if input.is_large() {
