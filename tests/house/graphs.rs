@@ -44,6 +44,7 @@ pub fn plan_all(device: &Device) {
     training(device);
     halves(device);
     attention(device);
+    orders(device);
 }
 
 fn attention(d: &Device) {
@@ -262,6 +263,34 @@ fn random(d: &Device) {
         Tensor::linspace(0.0, 1.0, 7, d),
     ] {
         z.realize().unwrap();
+    }
+}
+
+/// Sorts and scans of one and of several stages, in every type; scattering by few and by many indices.
+fn orders(d: &Device) {
+    for n in [20, 5000, 300_000] {
+        let x = data([2, n], d);
+        for dtype in [DType::F32, DType::I32, DType::U32, DType::Bool] {
+            let y = x.to_dtype(dtype);
+            for z in [y.argsort(1, true), y.cummax(1).1, y.cummin(1).1] {
+                z.realize().unwrap();
+            }
+            if dtype != DType::Bool {
+                let at = Tensor::from_slice(&vec![1i32; 2 * n], [2, n], d);
+                y.cumsum(1).realize().unwrap();
+                y.cumprod(1).realize().unwrap();
+                y.slice(1, 0..9).scatter_add(1, &at, &y).realize().unwrap();
+                y.slice(1, 0..9).scatter_add(1, &at.slice(1, 0..n.min(900)), &y).realize().unwrap();
+                y.slice(1, 0..2000.min(n)).scatter_add(1, &at.slice(1, 0..n.min(900)), &y).realize().unwrap();
+                y.scatter(1, &at, &y).realize().unwrap();
+            }
+        }
+        let w = leaf([2, n], d);
+        let parts = [w.sort(1, false).0.sum(), w.cumprod(1).sum(), w.logcumsumexp(1).sum(), w.topk(3, 1).0.sum()];
+        parts.into_iter().reduce(|a, b| a + b).unwrap().backward().unwrap();
+        d.sync().unwrap();
+        w.median().realize().unwrap();
+        Tensor::randperm(n, d).realize().unwrap();
     }
 }
 

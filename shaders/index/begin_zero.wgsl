@@ -1,1 +1,0 @@
-fn begin(p: u32) -> f32 { return 0.0; }
