@@ -7,6 +7,7 @@ pub mod index;
 pub mod loss;
 pub mod matmul;
 pub mod movement;
+pub mod norm;
 pub mod place;
 pub mod real;
 pub mod reduce;

@@ -8,6 +8,7 @@ pub mod function;
 pub mod functional;
 mod movement;
 mod network;
+mod norm;
 mod operators;
 mod reduce;
 

@@ -13,6 +13,7 @@ mod inputs;
 mod losses;
 mod matmul;
 mod movement;
+mod norms;
 mod random;
 mod reduce;
 mod rows;
