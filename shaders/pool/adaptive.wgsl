@@ -1,8 +1,8 @@
 // Windows that cover the input evenly whatever its size: o reads floor(o in / out) .. ceil((o + 1) in / out).
 // Turned round, p is read by floor(p out / in) .. ceil((p + 1) out / in).
-fn evenly(at: vec3<u32>, from: vec3<u32>, to: vec3<u32>) -> Taps {
-    let first = at * to / from;
-    let end = ((at + 1u) * to + from - 1u) / from;
+fn evenly(at: vec3<u32>, size: vec3<u32>, other: vec3<u32>) -> Taps {
+    let first = at * other / size;
+    let end = ((at + 1u) * other + size - 1u) / size;
     return Taps(first, end - first, vec3<u32>(1u));
 }
 

@@ -15,18 +15,18 @@ fn ceil_div(a: vec3<i32>, b: vec3<i32>) -> vec3<i32> {
 
 fn reads(o: vec3<u32>) -> Taps {
     let start = window_start(o);
-    let from = ceil_div(-start, dilation());
-    let to = min(kernel(), ceil_div(vec3<i32>(input_size()) - start, dilation()));
-    let count = max(to - from, vec3<i32>(0));
-    return Taps(vec3<u32>(start + from * dilation()), vec3<u32>(count), vec3<u32>(dilation()));
+    let low = ceil_div(-start, dilation());
+    let high = min(kernel(), ceil_div(vec3<i32>(input_size()) - start, dilation()));
+    let count = max(high - low, vec3<i32>(0));
+    return Taps(vec3<u32>(start + low * dilation()), vec3<u32>(count), vec3<u32>(dilation()));
 }
 
 // o * stride <= p + padding <= o * stride + (kernel - 1) * dilation. Where dilation leaves p out, that is up to the caller.
 fn readers(p: vec3<u32>) -> Taps {
     let at = vec3<i32>(p) + padding();
-    let from = ceil_div(at - (kernel() - 1) * dilation(), stride());
-    let to = min(at / stride() + 1, vec3<i32>(output_size()));
-    return Taps(vec3<u32>(from), vec3<u32>(max(to - from, vec3<i32>(0))), vec3<u32>(1u));
+    let low = ceil_div(at - (kernel() - 1) * dilation(), stride());
+    let high = min(at / stride() + 1, vec3<i32>(output_size()));
+    return Taps(vec3<u32>(low), vec3<u32>(max(high - low, vec3<i32>(0))), vec3<u32>(1u));
 }
 
 fn weight(o: vec3<u32>, p: vec3<u32>) -> f32 {

@@ -108,10 +108,7 @@ impl Normalize {
             source: text[usize::from(lanes.is_workgroup())],
             reads: vec![routine::read("x", 0)],
             writes: vec![routine::output()],
-            consts: vec![
-                ("WORKGROUP", lanes.workgroup()),
-                ("RMS", u32::from(self.statistic == Statistic::Rms)),
-            ],
+            consts: vec![("WORKGROUP", lanes.workgroup()), ("RMS", u32::from(self.statistic == Statistic::Rms))],
             params: vec![
                 ("rows", size(rows.rows)?),
                 ("inner", size(rows.inner)?),
@@ -445,7 +442,8 @@ impl Var {
         let shape = self.shape();
         let checked = || {
             expect_channels("batch_norm", self)?;
-            let parts = [("weight", weight), ("bias", bias), ("running mean", Some(mean)), ("running variance", Some(var))];
+            let parts =
+                [("weight", weight), ("bias", bias), ("running mean", Some(mean)), ("running variance", Some(var))];
             parts.into_iter().try_for_each(|(what, v)| expect_shape("batch_norm", what, v, &shape[1..2], self))?;
             match training && Rows::new(shape, &(1..2)).size() == 1 {
                 true => {

@@ -10,6 +10,7 @@ mod movement;
 mod network;
 mod norm;
 mod operators;
+mod pool;
 mod reduce;
 
 use std::panic::Location;

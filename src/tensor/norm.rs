@@ -63,9 +63,7 @@ impl Tensor {
     #[track_caller]
     pub fn rms_norm<'a>(&self, weight: impl Into<Option<&'a Tensor>>, eps: f32) -> Tensor {
         let weight = node(weight);
-        self.build(Location::caller(), |v| {
-            Ok(v.norm_over(Statistic::Rms, 1, weight.as_ref(), None, f64::from(eps)))
-        })
+        self.build(Location::caller(), |v| Ok(v.norm_over(Statistic::Rms, 1, weight.as_ref(), None, f64::from(eps))))
     }
 
     /// Group norm of `[N, C, …]`: the channels form `groups` groups of equal size, and each group of each sample is normalised as
@@ -87,9 +85,7 @@ impl Tensor {
         eps: f32,
     ) -> Tensor {
         let (weight, bias) = (node(weight), node(bias));
-        self.build(Location::caller(), |v| {
-            Ok(v.group_norm(groups, weight.as_ref(), bias.as_ref(), f64::from(eps)))
-        })
+        self.build(Location::caller(), |v| Ok(v.group_norm(groups, weight.as_ref(), bias.as_ref(), f64::from(eps))))
     }
 
     /// Instance norm of `[N, C, …]`: each channel of each sample is normalised. `weight` and `bias` are `[C]`, or `None`.

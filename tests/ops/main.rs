@@ -14,6 +14,7 @@ mod losses;
 mod matmul;
 mod movement;
 mod norms;
+mod pooling;
 mod random;
 mod reduce;
 mod rows;

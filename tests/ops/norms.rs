@@ -73,7 +73,15 @@ fn norms_of_channels() {
         compare("instance_norm", input, &|x| x.instance_norm(&w(x), None, EPS), TOLERANCE, &mut failures);
         for (training, index) in [(true, 0), (true, 1), (true, 2), (false, 0)] {
             let batch = |x: &Tensor| {
-                let all = x.batch_norm(&w(x), &b(x), &part(5, &x.shape()[1..2], x), &part(6, &x.shape()[1..2], x), training, 0.1, EPS);
+                let all = x.batch_norm(
+                    &w(x),
+                    &b(x),
+                    &part(5, &x.shape()[1..2], x),
+                    &part(6, &x.shape()[1..2], x),
+                    training,
+                    0.1,
+                    EPS,
+                );
                 // The running statistics have no gradient.
                 let all = [all.0, all.1, all.2];
                 if index == 0 { all[0].clone() } else { &all[index] + &(x * 0.0).sum() }
@@ -206,10 +214,7 @@ fn derivatives_of_first_and_second_order() -> wgrad::Result<()> {
             false => Err(error),
         })?;
     }
-    check(
-        &|x| Tensor::from_var(x[0].node().normalize_composed(Statistic::Layer, 1..2, 1e-2), x[0].device()),
-        &[&x],
-    )?;
+    check(&|x| Tensor::from_var(x[0].node().normalize_composed(Statistic::Layer, 1..2, 1e-2), x[0].device()), &[&x])?;
     Ok(())
 }
 
@@ -249,7 +254,10 @@ fn empty_and_single_inputs() {
                 x.instance_norm(None, None, EPS),
                 x.batch_norm(None, &vector(3), &vector(3), &vector(3), true, 0.1, EPS).0,
             ] {
-                assert_eq!((y.shape(), y.to_vec::<f64>().or_else(|_| Ok::<_, wgrad::Error>(values(&y))).unwrap()), (&shape[..], vec![]));
+                assert_eq!(
+                    (y.shape(), y.to_vec::<f64>().or_else(|_| Ok::<_, wgrad::Error>(values(&y))).unwrap()),
+                    (&shape[..], vec![])
+                );
             }
             // Nothing was seen, so nothing is known better than before.
             let (_, mean, var) = x.batch_norm(None, None, &vector(3), &vector(3), true, 0.1, EPS);
