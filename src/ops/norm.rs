@@ -364,7 +364,7 @@ impl Var {
         let shape = self.shape();
         let checked = || {
             expect_channels("group_norm", self)?;
-            if groups == 0 || shape[1] == 0 || shape[1] % groups != 0 {
+            if groups == 0 || shape[1] == 0 || !shape[1].is_multiple_of(groups) {
                 let detail = format!("{} channels do not divide into {groups} groups", shape[1]);
                 return Err(Error::shape("group_norm", detail, &[shape]));
             }
