@@ -15,6 +15,8 @@ fn report(failures: Vec<String>) {
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
 }
 
+type Function = fn(&Tensor) -> Tensor;
+
 /// Images in memory in several ways.
 const IMAGES: [Input; 8] = [
     Input { name: "contiguous", leaf: &[2, 3, 7, 6], view: Tensor::clone },
@@ -77,7 +79,7 @@ fn max_pooling() {
         }
     }
     for (dims, input) in &OTHERS {
-        let (pool, adaptive): (fn(&Tensor) -> Tensor, fn(&Tensor) -> Tensor) = match dims {
+        let (pool, adaptive): (Function, Function) = match dims {
             1 => (|x| x.max_pool1d(3, 2, 1), |x| x.adaptive_max_pool1d_with_indices(4).0),
             _ => (|x| x.max_pool3d([2, 3, 2], [1, 2, 2], [1, 0, 1]), |x| x.adaptive_max_pool3d([3, 2, 7])),
         };
@@ -101,7 +103,7 @@ fn average_pooling() {
         }
     }
     for (dims, input) in &OTHERS {
-        let (pool, adaptive): (fn(&Tensor) -> Tensor, fn(&Tensor) -> Tensor) = match dims {
+        let (pool, adaptive): (Function, Function) = match dims {
             1 => (|x| x.avg_pool1d(3, 2, 1), |x| x.adaptive_avg_pool1d(4)),
             _ => (|x| x.avg_pool3d([2, 3, 2], [1, 2, 2], [1, 0, 1]), |x| x.adaptive_avg_pool3d([3, 2, 7])),
         };
@@ -258,8 +260,6 @@ fn the_reference_agrees_with_plain_loops() {
         }
     }
 }
-
-type Function = fn(&Tensor) -> Tensor;
 
 /// One input each; second derivatives are those of the square.
 const FUNCTIONS: [(&str, &[usize], Function); 11] = [
