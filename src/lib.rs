@@ -36,6 +36,7 @@
 //! | gradients | [`Tensor::backward`], [`autograd`], [`no_grad`] |
 //! | optimizers | [`optim`] |
 //! | losses | [`nn::loss`] |
+//! | options of pooling and resizing | [`Pool`], [`AvgPool`], [`Interpolate`] |
 //! | data sets and mini-batches | [`data`] |
 //! | element types, shapes, errors | [`DType`], [`Shape`], [`Error`] |
 //! | own elementwise ops from a WGSL file | [`ops::elementwise::ElementwiseOp`] |
@@ -75,6 +76,9 @@ pub use backend::{Device, DeviceInfo, Memory, Stats};
 pub use dtype::DType;
 pub use error::{Error, Result};
 pub use graph::no_grad;
+pub use ops::interpolate::Interpolate;
+pub use ops::pool::{AvgPool, Pool};
+pub use ops::window::PerDim;
 pub use shape::Shape;
 pub use tensor::Tensor;
 

@@ -1,4 +1,5 @@
-// Nearest neighbour: o reads the one position floor(o in / out); p is read by ceil(p out / in) .. ceil((p + 1) out / in).
+// Nearest neighbour: o reads the one position floor(o in / out); p is read by ceil(p out / in) .. ceil((p + 1) out /
+// in).
 fn reads(o: vec3<u32>) -> Taps {
     return Taps(o * input_size() / output_size(), vec3<u32>(1u), vec3<u32>(1u));
 }

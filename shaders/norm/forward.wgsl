@@ -1,8 +1,8 @@
 // Normalises each row of n elements (statistics.wgsl says what a row is):
 //   layer:  y = (x - mean) / sqrt(var + eps),   mean = sum x / n,   var = sum (x - mean)^2 / n
 //   rms:    y = x / sqrt(sum x^2 / n + eps)
-// Layer norm (Ba, Kiros & Hinton 2016), group norm (Wu & He 2018) and batch norm (Ioffe & Szegedy 2015) differ in what a row
-// is; RMS norm is Zhang & Sennrich 2019.
+// Layer norm (Ba, Kiros & Hinton 2016), group norm (Wu & He 2018) and batch norm (Ioffe & Szegedy 2015) differ in what
+// a row is; RMS norm is Zhang & Sennrich 2019.
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

@@ -1,8 +1,8 @@
 // What a row is normalised by: y = ((x - shift) - rest) * scale.
 //
-// x is seen as [outer, rows, inner]; a row is the n = outer * inner elements of one r. shift is the mean as f32 rounds it, and
-// rest is the mean of x - shift, which the rounding left over: the corrected two-pass algorithm (Chan, Golub & LeVeque 1983,
-// "Algorithms for computing the sample variance"). Data far from zero lose nothing that way.
+// x is seen as [outer, rows, inner]; a row is the n = outer * inner elements of one r. shift is the mean as f32 rounds
+// it, and rest is the mean of x - shift, which the rounding left over: the corrected two-pass algorithm (Chan, Golub &
+// LeVeque 1983, "Algorithms for computing the sample variance"). Data far from zero lose nothing that way.
 struct Statistics {
     shift: f32,
     rest: f32,

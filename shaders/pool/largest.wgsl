@@ -1,6 +1,6 @@
 // The largest element of each window of x [n, D, H, W]: the first in row-major order where several are equal, and NaN
-// before all others (of several the last, as PyTorch has it). This stage covers the taps start..end of each window; begin(i) is
-// the place in the plane that the stages before found, and finish(i, place, value) passes it on.
+// before all others (of several the last, as PyTorch has it). This stage covers the taps start..end of each window;
+// begin(i) is the place in the plane that the stages before found, and finish(i, place, value) passes it on.
 const NOWHERE: u32 = 0xffffffffu;
 
 @compute @workgroup_size(WORKGROUP)

@@ -1,7 +1,8 @@
-// Windows of `kernel` taps, `dilation` apart, whose starts are `stride` apart, over an input with `padding` on both sides:
+// Windows of `kernel` taps, `dilation` apart, whose starts are `stride` apart, over an input with `padding` on both
+// sides:
 //   o reads o * stride - padding + k * dilation for k in 0..kernel, where that lies in the input.
-// Averages have dilation 1 and divide by a fixed number (DIVISOR 0), by the part of the window in the padded input (1), or
-// in the input (2).
+// Averages have dilation 1 and divide by a fixed number (DIVISOR 0), by the part of the window in the padded input (1),
+// or in the input (2).
 fn kernel() -> vec3<i32> { return vec3<i32>(params.kernel_d, params.kernel_h, params.kernel_w); }
 fn stride() -> vec3<i32> { return vec3<i32>(params.stride_d, params.stride_h, params.stride_w); }
 fn padding() -> vec3<i32> { return vec3<i32>(params.padding_d, params.padding_h, params.padding_w); }
@@ -21,7 +22,8 @@ fn reads(o: vec3<u32>) -> Taps {
     return Taps(vec3<u32>(start + low * dilation()), vec3<u32>(count), vec3<u32>(dilation()));
 }
 
-// o * stride <= p + padding <= o * stride + (kernel - 1) * dilation. Where dilation leaves p out, that is up to the caller.
+// o * stride <= p + padding <= o * stride + (kernel - 1) * dilation. Where dilation leaves p out, that is up to the
+// caller.
 fn readers(p: vec3<u32>) -> Taps {
     let at = vec3<i32>(p) + padding();
     let low = ceil_div(at - (kernel() - 1) * dilation(), stride());

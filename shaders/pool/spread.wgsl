@@ -1,6 +1,7 @@
-// The transpose of pick.wgsl, which is the gradient of max pooling: y[n, p] = sum over o with index[n, o] = p of x[n, o]. Only
-// windows over p are looked at, each invocation owns one p, and the order is fixed.
-// This stage covers the windows start..end over each p; begin(i) is the sum of the stages before, finish(i, sum) passes it on.
+// The transpose of pick.wgsl, which is the gradient of max pooling: y[n, p] = sum over o with index[n, o] = p of x[n,
+// o]. Only windows over p are looked at, each invocation owns one p, and the order is fixed.
+// This stage covers the windows start..end over each p; begin(i) is the sum of the stages before, finish(i, sum) passes
+// it on.
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

@@ -1,6 +1,6 @@
 // y[n, o] = sum over the positions p that o reads of weight(o, p) x[n, p], for planes n of x [n, D, H, W].
-// This stage covers the taps start..end of each window, in order; begin(i) is the sum of the stages before, finish(i, sum)
-// passes it on.
+// This stage covers the taps start..end of each window, in order; begin(i) is the sum of the stages before, finish(i,
+// sum) passes it on.
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

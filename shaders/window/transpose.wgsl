@@ -1,5 +1,5 @@
-// The transpose of forward.wgsl: y[n, p] = sum over the positions o that read p of weight(o, p) x[n, o]. Each invocation owns
-// one p and gathers, so no atomics are needed and the order is fixed.
+// The transpose of forward.wgsl: y[n, p] = sum over the positions o that read p of weight(o, p) x[n, o]. Each
+// invocation owns one p and gathers, so no atomics are needed and the order is fixed.
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

@@ -11,8 +11,8 @@ use crate::shape::Shape;
 pub enum Interpolate {
     /// The element at ⌊o · in / out⌋ along each dim.
     Nearest,
-    /// Linear between the neighbours of (o + ½) · in / out − ½ in every spatial dim (linear, bilinear or trilinear by their number),
-    /// with the corners not aligned.
+    /// Linear between the neighbours of (o + ½) · in / out − ½ in every spatial dim (linear, bilinear or trilinear by
+    /// their number), with the corners not aligned.
     Bilinear,
 }
 

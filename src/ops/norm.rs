@@ -1,7 +1,7 @@
 //! Normalisation by statistics of the data: layer, RMS, group, instance and batch norm, out of one op.
 //!
-//! The op computes the normalised values; scale and shift are elementwise and join its kernel. Very long rows, and batch norm
-//! over many values a channel, are composed of reductions, which the scheduler spreads over the device.
+//! The op computes the normalised values; scale and shift are elementwise and join its kernel. Very long rows, and
+//! batch norm over many values a channel, are composed of reductions, which the scheduler spreads over the device.
 
 use std::hash::{Hash, Hasher};
 use std::ops::Range;
@@ -14,12 +14,12 @@ use crate::graph::{Meta, Op, Var, Vjp, no_grad};
 use crate::ops::routine::{self, Lanes, poisoned};
 use crate::shape::Shape;
 
-/// Longest row of the kernels: one invocation walks it up to four times, within the 65,535 turns after which some software
-/// adapters end loops.
+/// Longest row of the kernels: one invocation walks it up to four times, within the 65,535 turns after which some
+/// software adapters end loops.
 const LONGEST_ROW: usize = 16_000;
 
-/// Most values of a channel for which batch norm uses the row kernels; there are few channels, so longer ones would leave
-/// most of the device idle.
+/// Most values of a channel for which batch norm uses the row kernels; there are few channels, so longer ones would
+/// leave most of the device idle.
 const LONGEST_CHANNEL: usize = 1024;
 
 /// What is taken out of the elements of a row.
@@ -31,7 +31,8 @@ pub enum Statistic {
     Rms,
 }
 
-/// Rows of mean 0 and variance 1 (or mean square 1). The dims `rows` number the rows; a row is all elements of the others.
+/// Rows of mean 0 and variance 1 (or mean square 1). The dims `rows` number the rows; a row is all elements of the
+/// others.
 #[derive(Clone)]
 struct Normalize {
     /// What the user called.
@@ -280,7 +281,8 @@ fn failed(x: &Var, others: &[Option<&Var>]) -> Option<Var> {
 }
 
 impl Var {
-    /// The elements less their mean over `dims` (not for RMS) and the mean of the squares of that, which keeps the dims.
+    /// The elements less their mean over `dims` (not for RMS) and the mean of the squares of that, which keeps the
+    /// dims.
     ///
     /// The mean is taken of differences from one of the elements, so that data far from zero lose nothing.
     #[track_caller]
@@ -289,7 +291,8 @@ impl Var {
             Statistic::Rms => self.clone(),
             Statistic::Layer if self.meta().numel() == 0 => self.clone(),
             Statistic::Layer => {
-                // The mean of the differences moves along with the element that they are from: no gradient goes through it.
+                // The mean of the differences moves along with the element that they are from: no gradient goes through
+                // it.
                 let near = self - self.first_of(dims);
                 &near - near.mean(dims, true)
             }
@@ -311,8 +314,8 @@ impl Var {
         Var::apply(Normalize { name, statistic, rows, eps }, &[self])
     }
 
-    /// Normalisation out of primitive ops: what the kernels are tested against, and what very long rows use. The dims `rows`
-    /// number the rows; the statistics run over all others.
+    /// Normalisation out of primitive ops: what the kernels are tested against, and what very long rows use. The dims
+    /// `rows` number the rows; the statistics run over all others.
     #[track_caller]
     pub fn normalize_composed(&self, statistic: Statistic, rows: Range<usize>, eps: f64) -> Var {
         let dims: Vec<usize> = (0..self.shape().rank()).filter(|d| !rows.contains(d)).collect();
@@ -354,8 +357,8 @@ impl Var {
         }
     }
 
-    /// Group norm of `[N, C, …]`: the channels in `groups` of equal size, each group of each sample normalised; weight and bias
-    /// are `[C]`.
+    /// Group norm of `[N, C, …]`: the channels in `groups` of equal size, each group of each sample normalised; weight
+    /// and bias are `[C]`.
     #[track_caller]
     pub fn group_norm(&self, groups: usize, weight: Option<&Var>, bias: Option<&Var>, eps: f64) -> Var {
         if let Some(failed) = failed(self, &[weight, bias]) {
@@ -422,8 +425,8 @@ impl Var {
 
     /// Batch norm of `[N, C, …]`: output, new running mean, new running variance; all but this value are `[C]`.
     ///
-    /// In training the channels are normalised by their own mean and (biased) variance, and the running statistics move towards
-    /// the mean and the unbiased variance by `momentum`; else the running statistics normalise and stay.
+    /// In training the channels are normalised by their own mean and (biased) variance, and the running statistics move
+    /// towards the mean and the unbiased variance by `momentum`; else the running statistics normalise and stay.
     #[allow(clippy::too_many_arguments)]
     #[track_caller]
     pub fn batch_norm(

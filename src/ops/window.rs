@@ -1,5 +1,5 @@
-//! Windows over the spatial dims of `[…, *spatial]`: which input positions an output position reads, and the linear op that sums
-//! them with weights. Average pooling and interpolation are this op, and its transpose is their gradient.
+//! Windows over the spatial dims of `[…, *spatial]`: which input positions an output position reads, and the linear op
+//! that sums them with weights. Average pooling and interpolation are this op, and its transpose is their gradient.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -135,8 +135,8 @@ impl Geometry {
         }
     }
 
-    /// The positions that `o` reads along an axis, with their weights, for the CPU reference. Windows do not depend on each other's
-    /// axes; a fixed divisor counts once.
+    /// The positions that `o` reads along an axis, with their weights, for the CPU reference. Windows do not depend on
+    /// each other's axes; a fixed divisor counts once.
     pub fn taps(&self, axis: usize, o: usize) -> Vec<(usize, f64)> {
         let (size, out) = (self.input[axis], self.output[axis]);
         match self.kind {
@@ -336,8 +336,8 @@ impl Op for WindowSum {
     }
 }
 
-/// The stages of sums over windows, whose texts `text(first, last)` gives and whose inputs are `reads`. Sums between stages
-/// alternate between two buffers.
+/// The stages of sums over windows, whose texts `text(first, last)` gives and whose inputs are `reads`. Sums between
+/// stages alternate between two buffers.
 pub(super) fn sum_stages(
     name: &'static str,
     geometry: &Geometry,

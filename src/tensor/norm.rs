@@ -12,8 +12,8 @@ fn node<'a>(part: impl Into<Option<&'a Tensor>>) -> Option<Var> {
 }
 
 impl Tensor {
-    /// Layer norm over the last dim: `(x − mean) / √(var + eps) · weight + bias`, with the biased variance. `weight` and `bias`
-    /// are `[d]`, or `None`. (Ba, Kiros & Hinton 2016)
+    /// Layer norm over the last dim: `(x − mean) / √(var + eps) · weight + bias`, with the biased variance. `weight`
+    /// and `bias` are `[d]`, or `None`. (Ba, Kiros & Hinton 2016)
     ///
     /// Floats of any shape with a last dim `d`, else the tensor carries an error.
     ///
@@ -51,7 +51,8 @@ impl Tensor {
         })
     }
 
-    /// RMS norm over the last dim: `x / √(mean x² + eps) · weight`, with `weight` `[d]` or `None`. (Zhang & Sennrich 2019)
+    /// RMS norm over the last dim: `x / √(mean x² + eps) · weight`, with `weight` `[d]` or `None`. (Zhang & Sennrich
+    /// 2019)
     ///
     /// ```
     /// use wgrad::{Device, Tensor};
@@ -66,8 +67,8 @@ impl Tensor {
         self.build(Location::caller(), |v| Ok(v.norm_over(Statistic::Rms, 1, weight.as_ref(), None, f64::from(eps))))
     }
 
-    /// Group norm of `[N, C, …]`: the channels form `groups` groups of equal size, and each group of each sample is normalised as
-    /// in [`Tensor::layer_norm`]. `weight` and `bias` are `[C]`, or `None`. (Wu & He 2018)
+    /// Group norm of `[N, C, …]`: the channels form `groups` groups of equal size, and each group of each sample is
+    /// normalised as in [`Tensor::layer_norm`]. `weight` and `bias` are `[C]`, or `None`. (Wu & He 2018)
     ///
     /// ```
     /// use wgrad::{Device, Tensor};
@@ -88,8 +89,8 @@ impl Tensor {
         self.build(Location::caller(), |v| Ok(v.group_norm(groups, weight.as_ref(), bias.as_ref(), f64::from(eps))))
     }
 
-    /// Instance norm of `[N, C, …]`: each channel of each sample is normalised. `weight` and `bias` are `[C]`, or `None`.
-    /// (Ulyanov, Vedaldi & Lempitsky 2016)
+    /// Instance norm of `[N, C, …]`: each channel of each sample is normalised. `weight` and `bias` are `[C]`, or
+    /// `None`. (Ulyanov, Vedaldi & Lempitsky 2016)
     ///
     /// ```
     /// use wgrad::{Device, Tensor};
@@ -109,12 +110,12 @@ impl Tensor {
         self.build(Location::caller(), |v| Ok(v.instance_norm(weight.as_ref(), bias.as_ref(), f64::from(eps))))
     }
 
-    /// Batch norm of `[N, C]` or `[N, C, …]`: the output, the new running mean and the new running variance. `weight` and `bias`
-    /// (or `None`), `mean` and `var` are `[C]`. (Ioffe & Szegedy 2015)
+    /// Batch norm of `[N, C]` or `[N, C, …]`: the output, the new running mean and the new running variance. `weight`
+    /// and `bias` (or `None`), `mean` and `var` are `[C]`. (Ioffe & Szegedy 2015)
     ///
-    /// With `training` each channel is normalised by its own mean and biased variance, and the running statistics become
-    /// `(1 − momentum) · old + momentum · batch`, with the unbiased variance; one value a channel is an error. Without it the
-    /// running statistics normalise and are returned as they are.
+    /// With `training` each channel is normalised by its own mean and biased variance, and the running statistics
+    /// become `(1 − momentum) · old + momentum · batch`, with the unbiased variance; one value a channel is an error.
+    /// Without it the running statistics normalise and are returned as they are.
     ///
     /// ```
     /// use wgrad::{Device, Tensor};

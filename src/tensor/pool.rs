@@ -11,13 +11,14 @@ use crate::tensor::Tensor;
 
 /// The methods for each number of spatial dims.
 macro_rules! pooling {
-    ($dims:literal $spatial:literal $max:ident $max_with:ident $avg:ident $avg_with:ident $adaptive_avg:ident $adaptive_max:ident
-        $adaptive_max_with:ident $lp:ident) => {
+    ($dims:literal $spatial:literal $max:ident $max_with:ident $avg:ident $avg_with:ident $adaptive_avg:ident
+        $adaptive_max:ident $adaptive_max_with:ident $lp:ident) => {
         impl Tensor {
-            #[doc = concat!("The largest element of each window of `[N, C, ", $spatial, "]` or `[C, ", $spatial, "]` (floats).")]
+            #[doc = concat!("The largest element of each window of floats `[N, C, ", $spatial, "]` or `[C, ", $spatial, "]`.")]
             ///
-            /// `kernel`, `stride` and `padding` are a number or one for each spatial dim; the padding never wins. NaN wins over
-            /// all else; the gradient goes to the first of equal elements. What does not fit is an error of the tensor.
+            /// `kernel`, `stride` and `padding` are a number or one for each spatial dim; the padding never wins. NaN
+            /// wins over all else; the gradient goes to the first of equal elements. What does not fit is an error of
+            /// the tensor.
             ///
             /// ```
             /// use wgrad::{Device, Tensor};
@@ -36,15 +37,17 @@ macro_rules! pooling {
                 self.build(Location::caller(), |v| Ok(v.max_pool($dims, &pool)))
             }
 
-            #[doc = concat!("[`Tensor::", stringify!($max), "`] with every option: the values, and the place of each (u32) in the flattened spatial dims.")]
+            #[doc = concat!("[`Tensor::", stringify!($max), "`] with every option: the values, and the place of each (u32) in")]
+            /// the flattened spatial dims.
             #[track_caller]
             pub fn $max_with(&self, pool: &Pool) -> (Tensor, Tensor) {
                 self.build_pair(Location::caller(), |v| v.max_pool_with_indices($dims, pool))
             }
 
-            #[doc = concat!("The average of each window of `[N, C, ", $spatial, "]` or `[C, ", $spatial, "]` (floats).")]
+            #[doc = concat!("The average of each window of floats `[N, C, ", $spatial, "]` or `[C, ", $spatial, "]`.")]
             ///
-            /// `kernel`, `stride` and `padding` are a number or one for each spatial dim; the zeros of the padding count.
+            /// `kernel`, `stride` and `padding` are a number or one for each spatial dim; the zeros of the padding
+            /// count.
             #[track_caller]
             pub fn $avg(
                 &self,
@@ -62,8 +65,8 @@ macro_rules! pooling {
                 self.build(Location::caller(), |v| Ok(v.avg_pool($dims, pool)))
             }
 
-            #[doc = concat!("Averages that bring the spatial dims of `[N, C, ", $spatial, "]` or `[C, ", $spatial, "]` to `size`:")]
-            /// output `o` averages `⌊o · in / out⌋ .. ⌈(o + 1) · in / out⌉` along each dim.
+            #[doc = concat!("Averages that bring the spatial dims of `[N, C, ", $spatial, "]` or `[C, ", $spatial, "]`")]
+            /// to `size`: output `o` averages `⌊o · in / out⌋ .. ⌈(o + 1) · in / out⌉` along each dim.
             ///
             /// ```
             /// use wgrad::{Device, Tensor};
@@ -84,14 +87,16 @@ macro_rules! pooling {
                 self.build(Location::caller(), |v| Ok(v.adaptive_max_pool($dims, &size)))
             }
 
-            #[doc = concat!("[`Tensor::", stringify!($adaptive_max), "`] with the place of each element (u32) in the flattened spatial dims.")]
+            #[doc = concat!("[`Tensor::", stringify!($adaptive_max), "`] with the place of each element (u32) in")]
+            /// the flattened spatial dims.
             #[track_caller]
             pub fn $adaptive_max_with(&self, size: impl Into<PerDim>) -> (Tensor, Tensor) {
                 let size = size.into();
                 self.build_pair(Location::caller(), |v| v.adaptive_max_pool_with_indices($dims, &size))
             }
 
-            #[doc = concat!("`(Σ xᵖ)^(1/p)` of each window of `[N, C, ", $spatial, "]` or `[C, ", $spatial, "]` (floats), without padding.")]
+            #[doc = concat!("`(Σ xᵖ)^(1/p)` of each window of `[N, C, ", $spatial, "]` or `[C, ", $spatial, "]` (floats),")]
+            /// without padding.
             #[track_caller]
             pub fn $lp(&self, p: f32, kernel: impl Into<PerDim>, stride: impl Into<PerDim>) -> Tensor {
                 let (kernel, stride) = (kernel.into(), stride.into());
@@ -124,7 +129,7 @@ impl Tensor {
     /// `[N, C, *spatial]` (floats) with its one to three spatial dims resized to `size`, without aligned corners.
     ///
     /// ```
-    /// use wgrad::{Device, Tensor, ops::interpolate::Interpolate};
+    /// use wgrad::{Device, Interpolate, Tensor};
     /// let x = Tensor::from_slice(&[0f32, 4.0], [1, 1, 2], &Device::default());
     /// assert_eq!(x.interpolate(&[4], Interpolate::Nearest).to_vec::<f32>()?, [0.0, 0.0, 4.0, 4.0]);
     /// assert_eq!(x.interpolate(&[4], Interpolate::Bilinear).to_vec::<f32>()?, [0.0, 1.0, 3.0, 4.0]);

@@ -1,4 +1,5 @@
-//! Layer, RMS, group, instance and batch norm, forward and backward, over every way in which the operand lies in memory.
+//! Layer, RMS, group, instance and batch norm, forward and backward, over every way in which the operand lies in
+//! memory.
 
 use wgrad::graph::Var;
 use wgrad::ops::norm::Statistic;

@@ -1,4 +1,5 @@
-//! The largest element of each window: values, places, and the two linear ops that pick elements at places and put them back.
+//! The largest element of each window: values, places, and the two linear ops that pick elements at places and put them
+//! back.
 
 use std::hash::{Hash, Hasher};
 

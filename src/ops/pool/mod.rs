@@ -124,7 +124,8 @@ fn name(names: [&'static str; 3], dims: usize) -> &'static str {
 }
 
 impl Var {
-    /// The largest element of each window over the last `dims` dims. NaN wins; of equal elements the first gets the gradient.
+    /// The largest element of each window over the last `dims` dims. NaN wins; of equal elements the first gets the
+    /// gradient.
     #[track_caller]
     pub fn max_pool(&self, dims: usize, pool: &Pool) -> Var {
         let name = name(["max_pool1d", "max_pool2d", "max_pool3d"], dims);
