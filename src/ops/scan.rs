@@ -362,23 +362,23 @@ impl Routine for Scan {
         let places = matches!(self.kind, Kind::ArgMax | Kind::ArgMin);
         let program = Program {
             name: self.kind.name(),
-            texts: match (self.kind, dtype) {
+            texts: match (self.kind, dtype.register()) {
                 (Kind::Sum, DType::I32) => value!("types/i32", "scan/sum"),
                 (Kind::Sum, DType::U32 | DType::Bool) => value!("types/u32", "scan/sum"),
-                (Kind::Sum, DType::F32 | DType::F64) => value!("types/f32", "scan/sum"),
+                (Kind::Sum, _) => value!("types/f32", "scan/sum"),
                 (Kind::Prod, DType::I32) => value!("types/i32", "scan/prod"),
                 (Kind::Prod, DType::U32 | DType::Bool) => value!("types/u32", "scan/prod"),
-                (Kind::Prod, DType::F32 | DType::F64) => value!("types/f32", "scan/prod"),
+                (Kind::Prod, _) => value!("types/f32", "scan/prod"),
                 (Kind::LogSumExp, _) => value!("types/f32", "scan/logsumexp"),
                 (_, DType::Bool) => place!("sort/key_bool"),
                 (_, DType::U32) => place!("sort/key_u32"),
                 (_, DType::I32) => place!("sort/key_i32"),
-                (_, DType::F32 | DType::F64) => place!("sort/key_f32"),
+                _ => place!("sort/key_f32"),
             },
             reads: vec![routine::read("x", 0)],
             parts_are_places: places,
             parts: &["parts"],
-            dtype: output.meta.dtype,
+            dtype: output.meta.dtype.register(),
             consts: if places { vec![("FLOATS", u32::from(dtype.is_float()))] } else { Vec::new() },
             params: match self.kind {
                 Kind::ArgMax => vec![("turn", Word::U32(0))],
@@ -402,7 +402,7 @@ impl Routine for Recurrence {
             reads: vec![routine::read("a", 0), routine::read("b", 1)],
             parts_are_places: false,
             parts: &["a", "b"],
-            dtype: output.meta.dtype,
+            dtype: output.meta.dtype.register(),
             consts: Vec::new(),
             params: Vec::new(),
         };

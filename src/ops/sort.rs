@@ -205,7 +205,7 @@ impl Routine for Argsort {
                 DType::Bool => texts!("key_bool"),
                 DType::U32 => texts!("key_u32"),
                 DType::I32 => texts!("key_i32"),
-                DType::F32 | DType::F64 => texts!("key_f32"),
+                DType::F16 | DType::F32 | DType::F64 => texts!("key_f32"),
             },
             to_output: true,
         })?;

@@ -2,8 +2,8 @@
 
 mod attention;
 pub mod autograd;
-mod conv;
 mod compare;
+mod conv;
 mod create;
 mod cumulative;
 mod diagonal;
@@ -12,12 +12,14 @@ mod einsum;
 mod elementwise;
 pub mod function;
 pub mod functional;
-mod layers;
 mod indexing;
+mod layers;
 mod movement;
 mod network;
+mod norm;
 mod operators;
 mod order;
+mod pool;
 mod rearrange;
 mod reduce;
 

@@ -226,7 +226,7 @@ impl Routine for ScatterSum {
         let len = inputs[0].meta.shape[self.dim];
         let total = shape.numel();
         let text = |texts: [&'static str; 3]| match dtype {
-            DType::F32 | DType::F64 => texts[0],
+            DType::F16 | DType::F32 | DType::F64 => texts[0],
             DType::I32 => texts[1],
             DType::U32 | DType::Bool => texts[2],
         };
@@ -266,7 +266,7 @@ impl Routine for ScatterSum {
                 name: "scatter_totals",
                 source: text(texts!("segment_totals")),
                 reads: reads_of_totals,
-                writes: vec![scratch_write("totals", segments.free, totals, *dtype)],
+                writes: vec![scratch_write("totals", segments.free, totals, dtype.register())],
                 consts: vec![("WORKGROUP", WORKGROUP)],
                 params: stage_params,
                 checks_indices: false,

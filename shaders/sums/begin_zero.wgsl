@@ -1,0 +1,1 @@
+fn begin(p: u32) -> f32 { return 0.0; }
