@@ -383,17 +383,23 @@ impl Var {
         if let Err(error) = check_scatter("scatter", self, dim, index, source) {
             return self.fail(error);
         }
-        if with_dim(index.shape(), dim, self.shape()[dim]) != *self.shape() {
-            let detail = format!("the index must match the tensor in every dim but {dim}");
-            return self.fail(Error::shape("scatter", detail, &[self.shape(), index.shape()]));
-        }
-        if index.shape()[dim] == 0 {
+        if index.meta().numel() == 0 {
             return self.clone();
+        }
+        // What lies beyond the index in the other dims stays as it is.
+        let (mut reached, mut beyond) = (self.clone(), Vec::new());
+        for d in (0..self.shape().rank()).filter(|&d| d != dim) {
+            let (size, within) = (self.shape()[d], index.shape()[d]);
+            if within < size {
+                beyond.push((d, reached.slice(d, within, 1, size - within)));
+                reached = reached.slice(d, 0, 1, within);
+            }
         }
         let last = Var::apply(LastWriter { dim, size: self.shape()[dim] }, &[index]);
         let written = last.gt(&last.scalar_like(0.0));
         let from = last.maximum(&last.scalar_like(1.0)).sub(&last.scalar_like(1.0));
-        written.where_(&source.gather(dim, &from), self)
+        let replaced = written.where_(&source.gather(dim, &from), &reached);
+        beyond.iter().rev().fold(replaced, |y, (d, rest)| Var::cat(&[&y, rest], *d).unwrap_or_else(|e| self.fail(e)))
     }
 
     /// Pads indices or sources with zeros up to this value's size in all dims but `dim`: adding zero changes nothing.
