@@ -1,12 +1,14 @@
 //! Numbers of windows: one for all spatial dims, or one for each.
 
+use std::fmt;
+
 use crate::error::{Error, Result};
 
 /// Spatial dims that there are at most.
 pub(super) const DIMS: usize = 3;
 
 /// One number for all spatial dims (`2.into()`), or one for each (`[2, 1].into()`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PerDim {
     /// The first [`DIMS`] numbers.
     sizes: [usize; DIMS],
@@ -30,6 +32,15 @@ impl PerDim {
             }
         }
         Ok(out)
+    }
+}
+
+impl fmt::Debug for PerDim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.count {
+            1 => self.sizes[0].fmt(f),
+            n => self.sizes[..n.min(DIMS)].fmt(f),
+        }
     }
 }
 
