@@ -36,6 +36,7 @@
 //! | gradients | [`Tensor::backward`], [`autograd`], [`no_grad`] |
 //! | optimizers | [`optim`] |
 //! | losses | [`nn::loss`] |
+//! | options of pooling and resizing | [`Pool`], [`AvgPool`], [`Interpolate`] |
 //! | data sets and mini-batches | [`data`] |
 //! | element types, shapes, errors | [`DType`], [`Shape`], [`Error`] |
 //! | own elementwise ops from a WGSL file | [`ops::elementwise::ElementwiseOp`] |
@@ -76,7 +77,10 @@ pub use dtype::DType;
 pub use error::{Error, Result};
 pub use graph::no_grad;
 pub use half::f16;
-pub use ops::conv::{Conv, ConvTranspose, PerDim};
+pub use ops::conv::{Conv, ConvTranspose};
+pub use ops::interpolate::Interpolate;
+pub use ops::per_dim::PerDim;
+pub use ops::pool::{AvgPool, Pool};
 pub use shape::Shape;
 pub use tensor::Tensor;
 

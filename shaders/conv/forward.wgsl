@@ -43,10 +43,10 @@ fn main(
     for (var term = start; term < last_term(start); term++) {
         let q = corner + k * dilation();
         if (all(q < input_size())) {
-            let value = x[x_at + c * params.x_c + dot(q, x_step)];
+            let value = f32(x[x_at + c * params.x_c + dot(q, x_step)]);
             let tap = w_at + c * params.w_c + dot(k, w_step);
             for (var b = 0u; b < BLOCK; b++) {
-                sum[b] += w[tap + min(b, channels - 1u) * params.w_n] * value;
+                sum[b] += f32(w[tap + min(b, channels - 1u) * params.w_n]) * value;
             }
         }
         k = next(k, kernel_size());

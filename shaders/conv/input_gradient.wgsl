@@ -44,10 +44,10 @@ fn main(
         let back = k * dilation();
         let p = (reach - back) / STRIDE;
         if (all(back <= reach) && all(p * STRIDE + back == reach) && all(p < output_size())) {
-            let value = y[y_at + o * params.y_c + dot(p, y_step)];
+            let value = f32(y[y_at + o * params.y_c + dot(p, y_step)]);
             let tap = w_at + o * params.w_n + dot(k, w_step);
             for (var b = 0u; b < BLOCK; b++) {
-                sum[b] += w[tap + min(b, channels - 1u) * params.w_c] * value;
+                sum[b] += f32(w[tap + min(b, channels - 1u) * params.w_c]) * value;
             }
         }
         k = next(k, kernel_size());

@@ -44,10 +44,10 @@ fn main(
     for (var term = start; term < last_term(start); term++) {
         let q = p * STRIDE + corner;
         if (all(q < input_size())) {
-            let value = x[x_at + n * params.x_n + dot(q, x_step)];
+            let value = f32(x[x_at + n * params.x_n + dot(q, x_step)]);
             let upstream = y_at + n * params.y_n + dot(p, y_step);
             for (var b = 0u; b < BLOCK; b++) {
-                sum[b] += y[upstream + min(b, channels - 1u) * params.y_c] * value;
+                sum[b] += f32(y[upstream + min(b, channels - 1u) * params.y_c]) * value;
             }
         }
         p = next(p, output_size());

@@ -1,6 +1,5 @@
 // y[o, k, i] = sum over j with index[o, j, i] = k of x[o, j, i], in ascending j: each invocation owns one element of y, so no
-// atomics are needed and the order is fixed. y is [outer, size, inner], x and index are [outer, len, inner].
-// This stage covers j in start..end; begin(p) is the sum of the stages before, finish(p, sum) passes it on.
+// atomics are needed and the order is fixed. y is [outer, size, inner], x and index are [outer, len, inner], with few j.
 // An index out of range is reported once and adds nothing.
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -14,12 +13,12 @@ fn main(
     let row = p / params.inner;
     let o = row / params.size;
     let k = row % params.size;
-    var sum = begin(p);
-    for (var j = params.start; j < params.end; j += 1u) {
+    var sum = T();
+    for (var j = 0u; j < params.len; j += 1u) {
         let q = (o * params.len + j) * params.inner + i;
         let index = i32(load_index(q));
         if (index == i32(k)) { sum += load_x(q); }
         if (k == 0u && (index < 0 || u32(index) >= params.size)) { report_index(index, params.size); }
     }
-    finish(p, sum);
+    store(p, sum);
 }

@@ -136,7 +136,8 @@ pub trait Real:
     /// The larger number, NaN where either is; ties take the mean of the slopes.
     fn maximum(self, other: Self) -> Self {
         if self == other {
-            Self::of(0.5) * (self + other)
+            // Not the mean of the two, whose sum may overflow.
+            self.chain(|v| v, |_| 0.5) + other.chain(|_| 0.0, |_| 0.5)
         } else if self.is_nan() || self > other {
             self
         } else {

@@ -273,6 +273,10 @@ impl Var {
         if let Some(failed) = poisoned(&[self]) {
             return failed;
         }
+        if self.shape().rank() == 0 && dims == [0] && matches!(kind, Kind::ArgMax | Kind::ArgMin) {
+            // A scalar counts as a row of one element.
+            return self.reshape(&Shape::from([1])).reduce(kind, dims, false);
+        }
         let mut dims: SmallVec<[usize; 6]> = SmallVec::from_slice(dims);
         dims.sort_unstable();
         if dims.is_empty() {
@@ -301,7 +305,7 @@ impl Var {
 
     /// Booleans as `i32`, all else as it is.
     #[track_caller]
-    fn numbers(&self) -> Var {
+    pub(crate) fn numbers(&self) -> Var {
         if self.dtype() == DType::Bool { self.cast(DType::I32) } else { self.clone() }
     }
 

@@ -92,8 +92,8 @@ impl Routine for Fold {
         macro_rules! text {
             ($begin:literal, $finish:literal) => {
                 concat!(
-                    include_str!(concat!("../../shaders/index/", $begin, ".wgsl")),
-                    include_str!(concat!("../../shaders/index/", $finish, ".wgsl")),
+                    include_str!(concat!("../../shaders/sums/", $begin, ".wgsl")),
+                    include_str!(concat!("../../shaders/sums/", $finish, ".wgsl")),
                     include_str!("../../shaders/fold/forward.wgsl")
                 )
             };

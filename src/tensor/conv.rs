@@ -2,7 +2,8 @@
 
 use std::panic::Location;
 
-use crate::ops::conv::{Conv, ConvTranspose, PerDim};
+use crate::ops::conv::{Conv, ConvTranspose};
+use crate::ops::per_dim::PerDim;
 use crate::tensor::Tensor;
 
 impl Tensor {

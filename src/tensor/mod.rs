@@ -2,16 +2,25 @@
 
 mod attention;
 pub mod autograd;
+mod compare;
 mod conv;
 mod create;
+mod cumulative;
+mod diagonal;
 mod display;
+mod einsum;
 mod elementwise;
 pub mod function;
 pub mod functional;
+mod indexing;
 mod layers;
 mod movement;
 mod network;
+mod norm;
 mod operators;
+mod order;
+mod pool;
+mod rearrange;
 mod reduce;
 
 use std::panic::Location;
@@ -104,6 +113,22 @@ impl Tensor {
         let built =
             with_location(at, || f(&var)).unwrap_or_else(|error| Var::failed(error.or_at(at), &var.0.context, at));
         Tensor::from_var(built, device)
+    }
+
+    /// [`Tensor::build`] for ops with two results.
+    pub(crate) fn build_pair(
+        &self,
+        at: &'static Location<'static>,
+        f: impl FnOnce(&Var) -> Result<(Var, Var)>,
+    ) -> (Tensor, Tensor) {
+        let mut second = None;
+        let first = self.build(at, |v| {
+            let (first, other) = f(v)?;
+            second = Some(other);
+            Ok(first)
+        });
+        let second = second.map_or_else(|| first.clone(), |v| Tensor::from_var(v, self.device()));
+        (first, second)
     }
 
     /// Size along each dim.

@@ -18,7 +18,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn reshape(&self, shape: impl Sizes) -> Tensor {
-        self.build(Location::caller(), |v| Ok(v.reshape(&infer_sizes(v.shape(), &shape.sizes())?)))
+        self.build(Location::caller(), |v| Ok(v.reshape(&infer_sizes("reshape", v.shape(), &shape.sizes())?)))
     }
 
     /// Merges the dims `from..=to` into one.
@@ -363,8 +363,8 @@ fn slice(v: &Var, op: &str, dim: isize, range: Range<usize>, step: usize) -> Res
 }
 
 /// Works out the one size that is given as -1.
-fn infer_sizes(shape: &Shape, sizes: &[isize]) -> Result<Shape> {
-    let bad = |why: &str| Err(Error::shape("reshape", format!("{sizes:?} {why}"), &[shape]));
+pub(super) fn infer_sizes(op: &str, shape: &Shape, sizes: &[isize]) -> Result<Shape> {
+    let bad = |why: &str| Err(Error::shape(op, format!("{sizes:?} {why}"), &[shape]));
     let known = sizes.iter().filter(|&&s| s >= 0).fold(1usize, |p, &s| p.saturating_mul(s as usize));
     match sizes.iter().filter(|&&s| s < 0).count() {
         0 => {}
@@ -376,7 +376,7 @@ fn infer_sizes(shape: &Shape, sizes: &[isize]) -> Result<Shape> {
 }
 
 /// Builds a tensor from several.
-fn join(
+pub(super) fn join(
     tensors: &[&Tensor],
     op: &str,
     at: &'static Location<'static>,

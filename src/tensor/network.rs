@@ -2,7 +2,18 @@
 
 use std::panic::Location;
 
+use crate::error::Result;
+use crate::graph::Var;
+use crate::shape::Shape;
 use crate::tensor::Tensor;
+
+/// `f` along `dim`. A scalar counts as one element along dim 0, as in PyTorch.
+fn along(v: &Var, op: &str, dim: isize, f: fn(&Var, usize) -> Var) -> Result<Var> {
+    if v.shape().rank() == 0 && (-1..=0).contains(&dim) {
+        return Ok(f(&v.reshape(&Shape::from([1])), 0).reshape(&Shape::scalar()));
+    }
+    Ok(f(v, v.shape().dim(op, dim)?))
+}
 
 impl Tensor {
     /// Matrix product. `[…, m, k] · […, k, n] = […, m, n]`; batch dims broadcast; a vector on the left counts as a row, on the
@@ -30,13 +41,13 @@ impl Tensor {
     /// `e^x / Σ e^x` along `dim`, without overflow.
     #[track_caller]
     pub fn softmax(&self, dim: isize) -> Tensor {
-        self.build(Location::caller(), |v| Ok(v.softmax(v.shape().dim("softmax", dim)?)))
+        self.build(Location::caller(), |v| along(v, "softmax", dim, Var::softmax))
     }
 
     /// `x − ln Σ e^x` along `dim`, without overflow.
     #[track_caller]
     pub fn log_softmax(&self, dim: isize) -> Tensor {
-        self.build(Location::caller(), |v| Ok(v.log_softmax(v.shape().dim("log_softmax", dim)?)))
+        self.build(Location::caller(), |v| along(v, "log_softmax", dim, Var::log_softmax))
     }
 
     /// Elements at the given indices along `dim`: `y[…, j, …] = x[…, index[…, j, …], …]`. `index` (i32 or u32) has this tensor's

@@ -5,9 +5,15 @@ use std::panic::Location;
 use crate::error::Result;
 use crate::graph::Var;
 use crate::tensor::Tensor;
+use crate::tensor::cumulative::row_dim;
 
-fn all_dims(v: &Var) -> Vec<usize> {
+pub(super) fn all_dims(v: &Var) -> Vec<usize> {
     (0..v.shape().rank()).collect()
+}
+
+/// The dims asked for, ascending; all where none are given, as in PyTorch.
+pub(super) fn dims_or_all(v: &Var, op: &str, dims: &[isize]) -> Result<Vec<usize>> {
+    if dims.is_empty() { Ok(all_dims(v)) } else { v.shape().dims_sorted(op, dims) }
 }
 
 macro_rules! reductions {
@@ -23,7 +29,7 @@ macro_rules! reductions {
             #[track_caller]
             pub fn $dims(&self, dims: &[isize], keepdim: bool) -> Tensor {
                 self.build(Location::caller(), |v| {
-                    Ok(v.$op(&v.shape().dims_sorted(stringify!($op), dims)?, keepdim))
+                    Ok(v.$op(&dims_or_all(v, stringify!($op), dims)?, keepdim))
                 })
             }
         )*}
@@ -32,7 +38,7 @@ macro_rules! reductions {
 
 reductions! {
     /// Sum of all elements; 0 of none.
-    sum, /// Sums over `dims`; with `keepdim` they stay with size 1.
+    sum, /// Sums over `dims` (all where none are given, here and below); with `keepdim` they stay with size 1.
     ///
     /// ```
     /// use wgrad::{Device, Tensor};
@@ -83,9 +89,7 @@ impl Tensor {
     /// Variance over `dims`; with `keepdim` they stay with size 1.
     #[track_caller]
     pub fn var_dims(&self, dims: &[isize], correction: f32, keepdim: bool) -> Tensor {
-        self.build(Location::caller(), |v| {
-            Ok(v.var(&v.shape().dims_sorted("var", dims)?, f64::from(correction), keepdim))
-        })
+        self.build(Location::caller(), |v| Ok(v.var(&dims_or_all(v, "var", dims)?, f64::from(correction), keepdim)))
     }
 
     /// Standard deviation of all elements; `correction` as in [`Tensor::var`].
@@ -97,9 +101,7 @@ impl Tensor {
     /// Standard deviation over `dims`; with `keepdim` they stay with size 1.
     #[track_caller]
     pub fn std_dims(&self, dims: &[isize], correction: f32, keepdim: bool) -> Tensor {
-        self.build(Location::caller(), |v| {
-            Ok(v.std(&v.shape().dims_sorted("std", dims)?, f64::from(correction), keepdim))
-        })
+        self.build(Location::caller(), |v| Ok(v.std(&dims_or_all(v, "std", dims)?, f64::from(correction), keepdim)))
     }
 
     /// The p-norm of all elements, `(Σ |x|^p)^(1/p)`; the largest `|x|` for `f32::INFINITY`. The gradient at 0 is 0.
@@ -111,7 +113,7 @@ impl Tensor {
     /// The p-norm over `dims`; with `keepdim` they stay with size 1.
     #[track_caller]
     pub fn norm_dims(&self, p: f32, dims: &[isize], keepdim: bool) -> Tensor {
-        self.build(Location::caller(), |v| Ok(v.norm(f64::from(p), &v.shape().dims_sorted("norm", dims)?, keepdim)))
+        self.build(Location::caller(), |v| Ok(v.norm(f64::from(p), &dims_or_all(v, "norm", dims)?, keepdim)))
     }
 
     /// Index (u32) of the first largest element along `dim`. NaN counts as largest.
@@ -124,12 +126,12 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn argmax(&self, dim: isize, keepdim: bool) -> Tensor {
-        self.build(Location::caller(), |v| -> Result<Var> { Ok(v.argmax(v.shape().dim("argmax", dim)?, keepdim)) })
+        self.build(Location::caller(), |v| -> Result<Var> { Ok(v.argmax(row_dim(v, "argmax", dim)?, keepdim)) })
     }
 
     /// Index (u32) of the first smallest element along `dim`. NaN counts as smallest.
     #[track_caller]
     pub fn argmin(&self, dim: isize, keepdim: bool) -> Tensor {
-        self.build(Location::caller(), |v| -> Result<Var> { Ok(v.argmin(v.shape().dim("argmin", dim)?, keepdim)) })
+        self.build(Location::caller(), |v| -> Result<Var> { Ok(v.argmin(row_dim(v, "argmin", dim)?, keepdim)) })
     }
 }

@@ -41,9 +41,12 @@ pub fn plan_all(device: &Device) {
     random(device);
     networks(device);
     convolutions(device);
+    norms(device);
+    pooling(device);
     training(device);
     halves(device);
     attention(device);
+    orders(device);
 }
 
 fn attention(d: &Device) {
@@ -265,6 +268,34 @@ fn random(d: &Device) {
     }
 }
 
+/// Sorts and scans of one and of several stages, in every type; scattering by few and by many indices.
+fn orders(d: &Device) {
+    for n in [20, 5000, 300_000] {
+        let x = data([2, n], d);
+        for dtype in [DType::F32, DType::I32, DType::U32, DType::Bool] {
+            let y = x.to_dtype(dtype);
+            for z in [y.argsort(1, true), y.cummax(1).1, y.cummin(1).1] {
+                z.realize().unwrap();
+            }
+            if dtype != DType::Bool {
+                let at = Tensor::from_slice(&vec![1i32; 2 * n], [2, n], d);
+                y.cumsum(1).realize().unwrap();
+                y.cumprod(1).realize().unwrap();
+                y.slice(1, 0..9).scatter_add(1, &at, &y).realize().unwrap();
+                y.slice(1, 0..9).scatter_add(1, &at.slice(1, 0..n.min(900)), &y).realize().unwrap();
+                y.slice(1, 0..2000.min(n)).scatter_add(1, &at.slice(1, 0..n.min(900)), &y).realize().unwrap();
+                y.scatter(1, &at, &y).realize().unwrap();
+            }
+        }
+        let w = leaf([2, n], d);
+        let parts = [w.sort(1, false).0.sum(), w.cumprod(1).sum(), w.logcumsumexp(1).sum(), w.topk(3, 1).0.sum()];
+        parts.into_iter().reduce(|a, b| a + b).unwrap().backward().unwrap();
+        d.sync().unwrap();
+        w.median().realize().unwrap();
+        Tensor::randperm(n, d).realize().unwrap();
+    }
+}
+
 /// Softmax, losses and indexing.
 fn networks(d: &Device) {
     use wgrad::nn::loss;
@@ -322,6 +353,48 @@ fn convolutions(d: &Device) {
     }
     leaf([3, 6, 6], d).unfold2d(3, Conv::default().padding(1).dilation(2)).square().sum().backward().unwrap();
     d.sync().unwrap();
+}
+
+fn norms(d: &Device) {
+    let (x, w) = (leaf([4, 6, 5, 3], d), leaf([6], d));
+    let (c, last) = (data([6], d), leaf([3], d));
+    for y in [
+        x.layer_norm(&last, &last, 1e-5),
+        x.rms_norm(&last, 1e-5),
+        x.group_norm(2, &w, &w, 1e-5),
+        x.batch_norm(&w, &w, &c, &c, true, 0.1, 1e-5).0,
+        x.batch_norm(&w, &w, &c, &c, false, 0.1, 1e-5).0,
+        leaf([2, 20_000], d).layer_norm(None, None, 1e-5),
+    ] {
+        y.square().mean().backward().unwrap();
+        d.sync().unwrap();
+    }
+}
+
+/// Pooling and interpolation, with windows that one stage walks through, and of so many taps that two or three are needed.
+fn pooling(d: &Device) {
+    use wgrad::ops::interpolate::Interpolate;
+    use wgrad::ops::pool::{AvgPool, Pool};
+    let (x, wide) = (leaf([2, 3, 8, 8], d), leaf([1, 700, 300], d));
+    let inside = AvgPool { count_include_pad: false, ..AvgPool::new(3) };
+    for y in [
+        x.max_pool2d(3, 2, 1),
+        x.max_pool2d_with(&Pool::new(2)).0,
+        x.avg_pool2d(3, 2, 1),
+        x.avg_pool2d_with(&inside),
+        x.avg_pool2d_with(&AvgPool { divisor_override: Some(2), ..inside.clone() }),
+        x.adaptive_avg_pool2d(3),
+        x.adaptive_max_pool2d_with_indices(3).0,
+        x.interpolate(&[5, 12], Interpolate::Nearest),
+        x.interpolate(&[5, 12], Interpolate::Bilinear),
+        wide.max_pool2d([500, 260], 1, 0),
+        wide.max_pool2d_with(&Pool { stride: 1.into(), ..Pool::new([500, 260]) }).0,
+        wide.avg_pool2d([500, 260], 1, 0),
+    ] {
+        y.square().mean().backward().unwrap();
+        d.sync().unwrap();
+    }
+    x.max_pool2d_with(&Pool::new(2)).1.realize().unwrap();
 }
 
 /// A network of three layers and its loss.

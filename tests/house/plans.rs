@@ -86,6 +86,23 @@ fn matmul_takes_bias_and_activation() {
     }
 }
 
+#[test]
+fn norms_and_pooling_take_what_follows() {
+    for (name, d) in devices() {
+        let (x, w, b) = (data([64, 128], &d), data([128], &d), data([128], &d));
+        for y in [x.layer_norm(&w, &b, 1e-5).relu(), x.rms_norm(&w, 1e-5) + &x] {
+            let found = kernels(&y);
+            assert_eq!(found.len(), 1, "{name}: {found:?}");
+        }
+        let (image, c) = (data([2, 8, 12, 12], &d), data([8], &d));
+        let scaled = image.batch_norm(&c, &c, &c, &c, false, 0.1, 1e-5).0.relu();
+        for y in [scaled, image.max_pool2d(2, 2, 0).relu(), image.avg_pool2d(3, 2, 1) * 2.0] {
+            let found = kernels(&y);
+            assert_eq!(found.len(), 1, "{name}: {found:?}");
+        }
+    }
+}
+
 /// The plans of one steady step.
 fn steady(d: &Device, mut step: impl FnMut()) -> Vec<PlanSummary> {
     step();

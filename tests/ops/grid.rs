@@ -50,3 +50,19 @@ fn gather_of_as_many_elements() {
     assert_eq!(wrong.item::<i32>().unwrap(), 0);
     assert_eq!(values(&y.slice(0, n - 2..n)), [2.0, 0.0]);
 }
+
+/// So do the kernels of sorts and scans; here each row is short, so that one stage does it.
+#[test]
+fn sorts_and_scans_of_as_many_elements() {
+    let n = (1usize << 24) + 512;
+    let x = Tensor::arange(0.0, n as f32, 1.0, gpu());
+    let sums = x.reshape([n, 1]).cumsum(1).reshape([n]);
+    assert_eq!(sums.ne(&x).to_dtype(DType::I32).sum().item::<i32>().unwrap(), 0);
+    let pairs = x.reshape([n / 2, 2]);
+    let order = pairs.slice(0, 0..(1 << 23)).argsort(1, true);
+    assert_eq!(order.shape(), [1 << 23, 2]);
+    // Numbers below 2²⁴ ascend, so every row is turned round: the sum of its first places is the number of rows.
+    assert_eq!(order.select(1, 0).to_dtype(DType::I32).sum().item::<i32>().unwrap(), 1 << 23);
+    let sorted = pairs.sort(1, true).0;
+    assert_eq!(sorted.ne(pairs.flip(&[1])).to_dtype(DType::I32).sum().item::<i32>().unwrap(), 0);
+}

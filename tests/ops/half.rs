@@ -1,6 +1,6 @@
 //! f16: storage in 16 bits, arithmetic in f32, one rounding an op, on both kernel families and on the CPU reference.
 
-use wgrad::{DType, Device, Error, Tensor, f16};
+use wgrad::{Conv, ConvTranspose, DType, Device, Error, Interpolate, Tensor, f16};
 
 use crate::common::*;
 use crate::inputs::hardware;
@@ -54,7 +54,7 @@ fn every_f16_survives_the_way_through_f32() {
 /// An op under a name, applied to two operands.
 type Case = (&'static str, fn(&Tensor, &Tensor) -> Tensor);
 
-const CASES: [Case; 24] = [
+const CASES: [Case; 34] = [
     ("chain", |a, b| (a * b + 0.1).tanh() / (b.square() + 1.0)),
     ("mixed with f32", |a, b| a * b.to_dtype(DType::F32)),
     ("gelu", |a, _| a.gelu()),
@@ -84,6 +84,16 @@ const CASES: [Case; 24] = [
         wgrad::nn::loss::cross_entropy(a, &Tensor::from_slice(&[2i32, 0, 2, 6, 1, 1, 9], [7], a.device()))
     }),
     ("where", |a, b| a.gt(b).where_(a, &(b * 2.0))),
+    ("sort", |a, _| a.sort(1, true).0),
+    ("cumsum", |a, _| a.cumsum(1)),
+    ("cumprod", |a, _| a.cumprod(0)),
+    ("layer_norm", |a, b| a.layer_norm(&b.select(0, 0), &b.select(0, 1), 1e-5)),
+    ("conv1d", |a, b| a.unsqueeze(0).conv1d(&b.reshape([2, 7, 5]), None, Conv::default().padding(2))),
+    ("conv_transpose1d", |a, b| a.unsqueeze(0).conv_transpose1d(&b.reshape([7, 2, 5]), None, ConvTranspose::default())),
+    ("max_pool1d", |a, _| a.max_pool1d(3, 2, 1)),
+    ("avg_pool1d", |a, _| a.avg_pool1d(3, 2, 1)),
+    ("interpolate", |a, _| a.unsqueeze(0).interpolate(&[17], Interpolate::Bilinear)),
+    ("einsum", |a, b| Tensor::einsum("ij,kj->ik", &[a, b])),
 ];
 
 #[test]

@@ -1,7 +1,8 @@
 //! The sizes of a convolution, worked out and checked once for all three ops.
 
 use crate::error::{Error, Result};
-use crate::ops::conv::options::{Conv, ConvTranspose, DIMS};
+use crate::ops::conv::options::{Conv, ConvTranspose};
+use crate::ops::per_dim::DIMS;
 use crate::shape::Shape;
 
 /// Largest padded size, reach of a kernel, or stride: sums and products of positions stay within 32 bits.

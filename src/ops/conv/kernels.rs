@@ -5,8 +5,8 @@ use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::kernel::{Access, Operand, Read, Routine, Slot, Stage, Word, Write};
 use crate::ops::conv::geometry::Geometry;
-use crate::ops::conv::options::DIMS;
 use crate::ops::conv::{Convolution, Role};
+use crate::ops::per_dim::DIMS;
 use crate::ops::routine;
 
 /// Invocations of a workgroup.
@@ -22,8 +22,8 @@ const MAX_SLOTS: usize = 4096;
 macro_rules! text {
     ($begin:literal, $finish:literal, $kernel:literal) => {
         concat!(
-            include_str!(concat!("../../../shaders/index/", $begin, ".wgsl")),
-            include_str!(concat!("../../../shaders/index/", $finish, ".wgsl")),
+            include_str!(concat!("../../../shaders/sums/", $begin, ".wgsl")),
+            include_str!(concat!("../../../shaders/sums/", $finish, ".wgsl")),
             include_str!("../../../shaders/conv/window.wgsl"),
             include_str!(concat!("../../../shaders/conv/", $kernel, ".wgsl"))
         )

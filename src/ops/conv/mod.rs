@@ -15,7 +15,7 @@ mod patches;
 
 use std::hash::{Hash, Hasher};
 
-pub use options::{Conv, ConvTranspose, PerDim};
+pub use options::{Conv, ConvTranspose};
 
 use crate::array::Array;
 use crate::error::{Error, Result};

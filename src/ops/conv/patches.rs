@@ -3,7 +3,8 @@
 use crate::error::{Error, Result};
 use crate::graph::Var;
 use crate::ops::conv::geometry::Geometry;
-use crate::ops::conv::options::{Conv, PerDim};
+use crate::ops::conv::options::Conv;
+use crate::ops::per_dim::PerDim;
 use crate::ops::routine::poisoned;
 use crate::shape::Shape;
 

@@ -161,6 +161,8 @@ macro_rules! for_each_unary {
             is_nan(x) Test { value: T::truth(x.is_nan()), on: [(-3.0, 3.0)], kinks: [], }
             /// Whether `x` is neither infinite nor NaN.
             is_finite(x) Test { value: T::truth(x.value().is_finite()), on: [(-3.0, 3.0)], kinks: [], }
+            /// Whether `x` is an infinity of either sign.
+            is_inf(x) Test { value: T::truth(x.value().is_infinite()), on: [(-3.0, 3.0)], kinks: [], }
         }
     };
 }

@@ -1,0 +1,22 @@
+// y[o, k, i] = sum over j with index[o, j, i] = k of x[o, j, i], in ascending j: the j of one k are a segment of the sorted
+// order. y is [outer, size, inner], x is [outer, len, inner]; rows of indices that are equal by construction exist once.
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let p = workgroup_index(group, groups) * WORKGROUP + local;
+    if (p >= params.total) { return; }
+    let i = p % params.inner;
+    let o = p / params.inner / params.size;
+    let k = p / params.inner % params.size;
+    let row = (o % params.row_outer) * params.row_inner + i % params.row_inner;
+    let segment = params.starts + row * (params.size + 1u) + k;
+    let end = order[segment + 1u];
+    var sum = T();
+    for (var s = order[segment]; s < end; s += 1u) {
+        sum += load_x((o * params.len + order[row * params.len + s]) * params.inner + i);
+    }
+    store(p, sum);
+}

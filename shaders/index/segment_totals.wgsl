@@ -1,0 +1,24 @@
+// Sums of whole chunks of the sorted order, for segments that span several: [outer, chunks, inner]. Only chunks that hold one
+// index are summed; no segment asks for the others.
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let p = workgroup_index(group, groups) * WORKGROUP + local;
+    if (p >= params.total) { return; }
+    let i = p % params.inner;
+    let c = p / params.inner % params.chunks;
+    let o = p / params.inner / params.chunks;
+    let row = ((o % params.row_outer) * params.row_inner + i % params.row_inner) * params.len;
+    let start = c * params.chunk;
+    let end = start + params.chunk;
+    var sum = T();
+    if (keys[row + start] == keys[row + end - 1u] && keys[row + start] < params.size) {
+        for (var s = start; s < end; s += 1u) {
+            sum += load_x((o * params.len + order[row + s]) * params.inner + i);
+        }
+    }
+    store_totals(p, sum);
+}

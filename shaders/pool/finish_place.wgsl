@@ -1,0 +1,1 @@
+fn finish(i: u32, place: u32, value: f32) { store_places(i, place); }

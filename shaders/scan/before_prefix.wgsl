@@ -1,0 +1,1 @@
+fn before(i: u32) -> T { return load_prefix(i); }

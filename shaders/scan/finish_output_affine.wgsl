@@ -1,0 +1,1 @@
+fn finish(i: u32, value: T) { store(i, value.y); }

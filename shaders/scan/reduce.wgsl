@@ -1,0 +1,23 @@
+// Up-sweep of a blocked scan (Blelloch 1990, "Prefix Sums and Their Applications"): each chunk of up to CHUNK elements along
+// the dim is combined into one, [outer, len, inner] to [outer, chunks, inner].
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let p = workgroup_index(group, groups) * WORKGROUP + local;
+    if (p >= params.total) { return; }
+    let i = p % params.inner;
+    let chunk = p / params.inner % params.chunks;
+    let o = p / params.inner / params.chunks;
+    let row = o * params.row_len * params.inner + i; // first element of the row in the scan's operand
+    let first = o * params.len * params.inner + i; // and in what this stage reads
+    let start = chunk * CHUNK;
+    let end = start + min(CHUNK, params.len - start);
+    var total = element(first + start * params.inner, start);
+    for (var k = start + 1u; k < end; k += 1u) {
+        total = combine(total, element(first + k * params.inner, k), row);
+    }
+    finish(p, total);
+}

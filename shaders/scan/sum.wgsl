@@ -1,0 +1,1 @@
+fn combine(a: T, b: T, row: u32) -> T { return a + b; }

@@ -1,0 +1,2 @@
+// Signed numbers in ascending order as unsigned ones.
+fn sort_key(x: i32) -> u32 { return bitcast<u32>(x) ^ 0x80000000u; }

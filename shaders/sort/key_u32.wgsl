@@ -1,0 +1,1 @@
+fn sort_key(x: u32) -> u32 { return x; }

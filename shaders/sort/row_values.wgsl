@@ -1,0 +1,6 @@
+// The rows of x, seen as [outer, len, inner]: one for each (outer, inner). `turn` turns all bits of keys to sort descending.
+fn key_at(row: u32, place: u32) -> u32 {
+    let i = (row / params.inner * params.len + place) * params.inner + row % params.inner;
+    return sort_key(load_x(i)) ^ params.turn;
+}
+fn check(row: u32, place: u32) {}

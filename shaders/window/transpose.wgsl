@@ -1,0 +1,27 @@
+// The transpose of forward.wgsl: y[n, p] = sum over the positions o that read p of weight(o, p) x[n, o]. Each
+// invocation owns one p and gathers, so no atomics are needed and the order is fixed.
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = workgroup_index(group, groups) * WORKGROUP + local;
+    if (i >= params.total) { return; }
+    let plane = i / volume(input_size()) * volume(output_size());
+    let p = position(i % volume(input_size()), input_size());
+    let taps = readers(p);
+    let end = min(params.end, volume(taps.count));
+    var sum = begin(i);
+    if (params.start < end) {
+        var k = position(params.start, taps.count);
+        for (var t = params.start; t < end; t += 1u) {
+            let o = taps.first + k * taps.step;
+            let w = weight(o, p);
+            // The box can hold an o that does not read p; whatever stands there must not count.
+            if (w != 0.0) { sum += w * load_x(plane + number(o, output_size())); }
+            k = next(k, taps.count);
+        }
+    }
+    finish(i, sum);
+}

@@ -1,0 +1,328 @@
+//! Sums and last writers of scattered elements.
+//!
+//! The indices of each row are sorted with their places; then the elements for one place of the output are a segment of the
+//! sorted order, which its invocation walks. Work grows with the number of elements and no atomics are needed. Where there are
+//! few indices, each invocation looks at all of them instead.
+
+use std::hash::Hasher;
+
+use super::{checked, expect_index, params, with_dim};
+use crate::array::Array;
+use crate::caps::Caps;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::kernel::{Kernel, Operand, Routine, Stage, Word};
+use crate::graph::{Meta, Op, Var, Vjp};
+use crate::ops::routine::{self, WORKGROUP, around, check_dim};
+use crate::ops::sort::{self, Rows, scratch, scratch_write, sorting};
+
+/// Up to so many indices along the dim every place of the output looks at all of them...
+const FEW: usize = 16;
+/// ... and up to so many where they are few in all: this many looks in the whole.
+const FEW_LOOKS: usize = 1 << 20;
+/// The longest loop over indices.
+const LONGEST_LOOP: usize = 16_384;
+/// Rows longer than this get totals of chunks, so that long segments are summed in few steps.
+const LONG_SEGMENT: usize = 1024;
+
+/// `y[o, k, i] = Σ_{j: index[o, j, i] = k} x[o, j, i]` along `dim`, which gets `size` elements.
+#[derive(Clone, Copy)]
+pub(super) struct ScatterSum {
+    pub dim: usize,
+    pub size: usize,
+}
+
+/// One plus the last `j` with `index[o, j, i] = k`, 0 where there is none.
+#[derive(Clone, Copy)]
+pub(super) struct LastWriter {
+    pub dim: usize,
+    pub size: usize,
+}
+
+impl Op for ScatterSum {
+    fn name(&self) -> &str {
+        "scatter_add"
+    }
+
+    fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
+        let (x, index) = (inputs[0], inputs[1]);
+        expect_index("scatter_add", index)?;
+        check_dim("scatter_add", &x.shape, self.dim)?;
+        if x.dtype == DType::Bool {
+            return Err(Error::dtype("scatter_add", "sums numbers; cast booleans first", &[x.dtype]));
+        }
+        if x.shape != index.shape {
+            return Err(Error::shape("scatter_add", "source and index must match", &[&x.shape, &index.shape]));
+        }
+        Ok(Meta { shape: with_dim(&x.shape, self.dim, self.size), dtype: x.dtype })
+    }
+
+    fn attributes(&self, hash: &mut dyn Hasher) {
+        hash.write_usize(self.dim);
+        hash.write_usize(self.size);
+    }
+
+    fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
+        Kernel::Routine(Box::new(*self))
+    }
+
+    fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
+        let (from, to) = (around(&inputs[0].shape(), self.dim), around(&output.shape, self.dim));
+        let index = checked("scatter_add", inputs[1], self.size)?;
+        let place = |(p, k): (usize, usize)| (p / from.inner / from.size * to.size + k) * to.inner + p % from.inner;
+        let places: Vec<usize> = index.into_iter().enumerate().map(place).collect();
+        if output.dtype.is_float() {
+            let mut sums = vec![0.0; output.numel()];
+            for (place, value) in places.into_iter().zip(inputs[0].to_f64()) {
+                sums[place] += value;
+            }
+            return Ok(Array::from_vec(&output.shape, sums).cast(output.dtype));
+        }
+        // Integers wrap; two's complement sums of either type have the same bits.
+        let mut sums = vec![0i32; output.numel()];
+        for (place, value) in places.into_iter().zip(inputs[0].to_f64()) {
+            sums[place] = sums[place].wrapping_add(value as i64 as i32);
+        }
+        Ok(Array::from_vec(&output.shape, sums).cast(output.dtype))
+    }
+
+    fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
+        Ok(vec![Some(Var::apply(super::Gather { dim: self.dim, name: "gather" }, &[cx.dy, &cx.inputs[1]])), None])
+    }
+}
+
+impl Op for LastWriter {
+    fn name(&self) -> &str {
+        "scatter"
+    }
+
+    fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
+        expect_index("scatter", inputs[0])?;
+        check_dim("scatter", &inputs[0].shape, self.dim)?;
+        Ok(Meta { shape: with_dim(&inputs[0].shape, self.dim, self.size), dtype: DType::U32 })
+    }
+
+    fn attributes(&self, hash: &mut dyn Hasher) {
+        hash.write_usize(self.dim);
+        hash.write_usize(self.size);
+    }
+
+    fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
+        Kernel::Routine(Box::new(*self))
+    }
+
+    fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
+        let (from, to) = (around(&inputs[0].shape(), self.dim), around(&output.shape, self.dim));
+        let mut last = vec![0u32; output.numel()];
+        for (p, k) in checked("scatter", inputs[0], self.size)?.into_iter().enumerate() {
+            let (o, j) = (p / from.inner / from.size, p / from.inner % from.size);
+            last[(o * to.size + k) * to.inner + p % from.inner] = j as u32 + 1;
+        }
+        Ok(Array::from_vec(&output.shape, last))
+    }
+
+    fn differentiable(&self) -> bool {
+        false
+    }
+}
+
+/// Whether every place of the output may look at every index of its row.
+fn are_few(len: usize, total: usize) -> bool {
+    len <= FEW || (len <= LONGEST_LOOP && len.saturating_mul(total) <= FEW_LOOKS)
+}
+
+/// Sorted indices and where each place of the output finds its segment.
+struct Segments {
+    stages: Vec<Stage>,
+    /// Scratch buffer of the sorted indices.
+    keys: usize,
+    /// Scratch buffer of the places that they came from, and behind them, from element `starts` on, where the segment of each
+    /// `k` in `0..=size` begins in its row. One buffer, so that kernels which read it stay within their bindings.
+    order: usize,
+    starts: usize,
+    /// First scratch buffer that is not used.
+    free: usize,
+    /// Rows of indices along the outer and the inner dims: 1 where all are equal by construction.
+    rows: (usize, usize),
+}
+
+/// Sorts the indices of `operand` (input `input`) along `dim`, with `size` places for them.
+fn segments(op: &'static str, operand: &Operand, input: usize, dim: usize, size: usize) -> Result<Segments> {
+    let from = around(&operand.meta.shape, dim);
+    let (shape, strides) = (&operand.layout.shape, &operand.layout.strides);
+    let repeats = |d: usize| shape[d] == 1 || strides[d] == 0;
+    // An index that is expanded along all outer or all inner dims holds one row for all of them.
+    let outer = if (0..dim).all(repeats) { from.outer.min(1) } else { from.outer };
+    let inner = if (dim + 1..shape.rank()).all(repeats) { from.inner.min(1) } else { from.inner };
+    let rows = outer.saturating_mul(inner);
+    let word = |n| routine::size(op, n);
+    let mut sorted = sorting(Rows {
+        op,
+        read: routine::read("index", input),
+        rows,
+        len: from.size,
+        params: vec![("inner", word(from.inner)?), ("row_inner", word(inner)?), ("size", word(size)?)],
+        checks_indices: true,
+        block: [concat!(
+            include_str!("../../../shaders/sort/row_indices.wgsl"),
+            include_str!("../../../shaders/sort/finish_run.wgsl"),
+            include_str!("../../../shaders/sort/block.wgsl")
+        ); 2],
+        to_output: false,
+    })?;
+    let starts = rows.saturating_mul(from.size);
+    let total = rows.saturating_mul(size + 1);
+    word(starts.saturating_add(total))?;
+    sorted.stages.push(Stage {
+        name: "scatter_starts",
+        source: include_str!("../../../shaders/index/starts.wgsl"),
+        reads: vec![scratch("keys", sorted.keys)],
+        writes: vec![scratch_write("starts", sorted.order, starts + total, DType::U32)],
+        consts: vec![("WORKGROUP", WORKGROUP)],
+        params: vec![
+            ("total", word(total)?),
+            ("len", word(from.size)?),
+            ("size", word(size)?),
+            ("starts", word(starts)?),
+        ],
+        checks_indices: false,
+        workgroups: routine::grid(total),
+    });
+    let sort::Sorting { stages, keys, order, free } = sorted;
+    Ok(Segments { stages, keys, order, starts, free, rows: (outer, inner) })
+}
+
+impl Segments {
+    /// What kernels need to find a segment.
+    fn params(&self, op: &str) -> Result<[(&'static str, Word); 3]> {
+        let word = |n| routine::size(op, n);
+        Ok([("row_outer", word(self.rows.0)?), ("row_inner", word(self.rows.1)?), ("starts", word(self.starts)?)])
+    }
+}
+
+macro_rules! texts {
+    ($file:literal) => {
+        [
+            concat!(
+                include_str!("../../../shaders/types/f32.wgsl"),
+                include_str!(concat!("../../../shaders/index/", $file, ".wgsl"))
+            ),
+            concat!(
+                include_str!("../../../shaders/types/i32.wgsl"),
+                include_str!(concat!("../../../shaders/index/", $file, ".wgsl"))
+            ),
+            concat!(
+                include_str!("../../../shaders/types/u32.wgsl"),
+                include_str!(concat!("../../../shaders/index/", $file, ".wgsl"))
+            ),
+        ]
+    };
+}
+
+impl Routine for ScatterSum {
+    fn stages(&self, inputs: &[Operand], output: &Operand, _caps: &Caps) -> Result<Vec<Stage>> {
+        let Meta { shape, dtype } = &output.meta;
+        let to = around(shape, self.dim);
+        let len = inputs[0].meta.shape[self.dim];
+        let total = shape.numel();
+        let text = |texts: [&'static str; 3]| match dtype {
+            DType::F16 | DType::F32 | DType::F64 => texts[0],
+            DType::I32 => texts[1],
+            DType::U32 | DType::Bool => texts[2],
+        };
+        let mut params = params(total, to.inner, to.size, len)?;
+        if are_few(len, total) {
+            return Ok(vec![Stage {
+                name: "scatter_add",
+                source: text(texts!("scatter_add")),
+                reads: vec![routine::read("x", 0), routine::read("index", 1)],
+                writes: vec![routine::output()],
+                consts: vec![("WORKGROUP", WORKGROUP)],
+                params,
+                checks_indices: true,
+                workgroups: routine::grid(total),
+            }]);
+        }
+        let mut segments = segments("scatter_add", &inputs[1], 1, self.dim, self.size)?;
+        params.extend(segments.params("scatter_add")?);
+        // About as many chunks as a chunk has elements, so that neither loop is long.
+        let chunk = if len > LONG_SEGMENT { len.isqrt().next_power_of_two() } else { len.max(1) };
+        if 2 * chunk + len / chunk > 60_000 {
+            let detail = format!("{len} indices along the dim are more than the kernel's loops take");
+            return Err(Error::unsupported("scatter_add", detail));
+        }
+        let chunks = if len > LONG_SEGMENT { len / chunk } else { 0 };
+        params.push(("chunk", routine::size("scatter_add", chunk)?));
+        params.push(("chunks", routine::size("scatter_add", chunks)?));
+        let mut reads = vec![routine::read("x", 0), scratch("order", segments.order)];
+        let mut source = text(texts!("segment_sum"));
+        if chunks > 0 {
+            let totals = to.outer * chunks * to.inner;
+            let mut stage_params = params.clone();
+            stage_params[0].1 = routine::size("scatter_add", totals)?;
+            let mut reads_of_totals = reads.clone();
+            reads_of_totals.push(scratch("keys", segments.keys));
+            segments.stages.push(Stage {
+                name: "scatter_totals",
+                source: text(texts!("segment_totals")),
+                reads: reads_of_totals,
+                writes: vec![scratch_write("totals", segments.free, totals, dtype.register())],
+                consts: vec![("WORKGROUP", WORKGROUP)],
+                params: stage_params,
+                checks_indices: false,
+                workgroups: routine::grid(totals),
+            });
+            reads.push(scratch("totals", segments.free));
+            source = text(texts!("segment_sum_long"));
+        }
+        segments.stages.push(Stage {
+            name: "scatter_add",
+            source,
+            reads,
+            writes: vec![routine::output()],
+            consts: vec![("WORKGROUP", WORKGROUP)],
+            params,
+            checks_indices: false,
+            workgroups: routine::grid(total),
+        });
+        Ok(segments.stages)
+    }
+
+    fn fuses_epilogue(&self) -> bool {
+        true
+    }
+}
+
+impl Routine for LastWriter {
+    fn stages(&self, inputs: &[Operand], output: &Operand, _caps: &Caps) -> Result<Vec<Stage>> {
+        let to = around(&output.meta.shape, self.dim);
+        let len = inputs[0].meta.shape[self.dim];
+        let total = output.meta.numel();
+        let mut params = params(total, to.inner, to.size, len)?;
+        let mut stage = Stage {
+            name: "scatter",
+            source: include_str!("../../../shaders/index/last_writer.wgsl"),
+            reads: vec![routine::read("index", 0)],
+            writes: vec![routine::output()],
+            consts: vec![("WORKGROUP", WORKGROUP)],
+            params: params.clone(),
+            checks_indices: true,
+            workgroups: routine::grid(total),
+        };
+        if are_few(len, total) {
+            return Ok(vec![stage]);
+        }
+        let mut segments = segments("scatter", &inputs[0], 0, self.dim, self.size)?;
+        params.extend(segments.params("scatter")?);
+        stage.source = include_str!("../../../shaders/index/last_of_segment.wgsl");
+        stage.reads = vec![scratch("order", segments.order)];
+        stage.params = params;
+        stage.checks_indices = false;
+        segments.stages.push(stage);
+        Ok(segments.stages)
+    }
+
+    fn fuses_epilogue(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,493 @@
+//! Normalisation by statistics of the data: layer, RMS, group, instance and batch norm, out of one op.
+//!
+//! The op computes the normalised values; scale and shift are elementwise and join its kernel. Very long rows, and
+//! batch norm over many values a channel, are composed of reductions, which the scheduler spreads over the device.
+
+use std::hash::{Hash, Hasher};
+use std::ops::Range;
+
+use crate::array::Array;
+use crate::caps::Caps;
+use crate::error::{Error, Result};
+use crate::graph::kernel::{Kernel, Operand, Routine, Stage, Word};
+use crate::graph::{Meta, Op, Var, Vjp, no_grad};
+use crate::ops::routine::{self, Lanes, poisoned};
+use crate::shape::Shape;
+
+/// Longest row of the kernels: one invocation walks it up to four times, within the 65,535 turns after which some
+/// software adapters end loops.
+const LONGEST_ROW: usize = 16_000;
+
+/// Most values of a channel for which batch norm uses the row kernels; there are few channels, so longer ones would
+/// leave most of the device idle.
+const LONGEST_CHANNEL: usize = 1024;
+
+/// What is taken out of the elements of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Statistic {
+    /// Mean and standard deviation: `(x − mean) / √(var + eps)`.
+    Layer,
+    /// Root mean square: `x / √(mean x² + eps)`.
+    Rms,
+}
+
+/// Rows of mean 0 and variance 1 (or mean square 1). The dims `rows` number the rows; a row is all elements of the
+/// others.
+#[derive(Clone)]
+struct Normalize {
+    /// What the user called.
+    name: &'static str,
+    statistic: Statistic,
+    rows: Range<usize>,
+    eps: f64,
+}
+
+/// The gradient of [`Normalize`] from its input and the upstream gradient.
+#[derive(Clone)]
+struct NormalizeBackward(Normalize);
+
+/// A shape seen as `[outer, rows, inner]`.
+struct Rows {
+    outer: usize,
+    rows: usize,
+    inner: usize,
+}
+
+impl Rows {
+    fn new(shape: &Shape, rows: &Range<usize>) -> Rows {
+        let product = |dims: &[usize]| dims.iter().product();
+        Rows {
+            outer: product(&shape[..rows.start]),
+            rows: product(&shape[rows.clone()]),
+            inner: product(&shape[rows.end..]),
+        }
+    }
+
+    fn size(&self) -> usize {
+        self.outer * self.inner
+    }
+}
+
+impl Normalize {
+    /// The dims that a row extends over.
+    fn dims(&self, rank: usize) -> Vec<usize> {
+        (0..rank).filter(|d| !self.rows.contains(d)).collect()
+    }
+
+    /// Each row of the inputs in f64 handed to `f`, which returns the new row.
+    fn map_rows(&self, inputs: &[&Array], output: &Meta, f: impl Fn(&[Vec<f64>]) -> Vec<f64>) -> Array {
+        let Rows { outer, rows, inner } = Rows::new(&output.shape, &self.rows);
+        let values: Vec<Vec<f64>> = inputs.iter().map(|a| a.to_f64()).collect();
+        let mut out = vec![0.0; output.numel()];
+        for r in 0..rows {
+            let places: Vec<usize> =
+                (0..outer).flat_map(|o| (0..inner).map(move |i| (o * rows + r) * inner + i)).collect();
+            let row: Vec<Vec<f64>> = values.iter().map(|v| places.iter().map(|&p| v[p]).collect()).collect();
+            for (&p, y) in places.iter().zip(f(&row)) {
+                out[p] = y;
+            }
+        }
+        Array::from_vec(&output.shape, out).cast(output.dtype)
+    }
+
+    /// A row less its mean (not for RMS), and what it is divided by.
+    fn statistics(&self, x: &[f64]) -> (Vec<f64>, f64) {
+        let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len() as f64;
+        let centre = if self.statistic == Statistic::Layer { mean(x) } else { 0.0 };
+        let centred: Vec<f64> = x.iter().map(|v| v - centre).collect();
+        let squares: Vec<f64> = centred.iter().map(|v| v * v).collect();
+        let root = (mean(&squares) + self.eps).sqrt();
+        (centred, root)
+    }
+
+    fn stage(&self, shape: &Shape, caps: &Caps, text: [&'static str; 2]) -> Result<Stage> {
+        let size = |n| routine::size(self.name, n);
+        let rows = Rows::new(shape, &self.rows);
+        let lanes = Lanes::choose(caps);
+        Ok(Stage {
+            name: self.name,
+            source: text[usize::from(lanes.is_workgroup())],
+            reads: vec![routine::read("x", 0)],
+            writes: vec![routine::output()],
+            consts: vec![("WORKGROUP", lanes.workgroup()), ("RMS", u32::from(self.statistic == Statistic::Rms))],
+            params: vec![
+                ("rows", size(rows.rows)?),
+                ("inner", size(rows.inner)?),
+                ("size", size(rows.size())?),
+                ("eps", Word::F32(self.eps as f32)),
+            ],
+            checks_indices: false,
+            workgroups: if rows.size() == 0 { 0 } else { lanes.groups(rows.rows) },
+        })
+    }
+}
+
+impl Op for Normalize {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
+        expect_float(self.name, inputs[0])?;
+        if self.rows.start > self.rows.end || self.rows.end > inputs[0].shape.rank() {
+            let detail = format!("dims {:?} do not lie in shape {}", self.rows, inputs[0].shape);
+            return Err(Error::argument(self.name, detail));
+        }
+        Ok(inputs[0].clone())
+    }
+
+    fn attributes(&self, mut hash: &mut dyn Hasher) {
+        (self.statistic, &self.rows, self.eps.to_bits()).hash(&mut hash);
+    }
+
+    fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
+        Kernel::Routine(Box::new(self.clone()))
+    }
+
+    fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
+        Ok(self.map_rows(inputs, output, |rows| {
+            let (centred, root) = self.statistics(&rows[0]);
+            centred.into_iter().map(|v| v / root).collect()
+        }))
+    }
+
+    fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
+        let (x, y, dy) = (&cx.inputs[0], cx.output, cx.dy);
+        if !cx.create_graph && !y.0.context.traits.prefers_expressions {
+            return Ok(vec![Some(Var::apply(NormalizeBackward(self.clone()), &[x, dy]))]);
+        }
+        let dims = self.dims(x.shape().rank());
+        let along = y * (dy * y).mean(&dims, true);
+        let (centred, variance) = x.moments(self.statistic, &dims);
+        drop(centred);
+        let scale = (variance + self.eps).rsqrt();
+        Ok(vec![Some(match self.statistic {
+            Statistic::Layer => scale * (dy - dy.mean(&dims, true) - along),
+            Statistic::Rms => scale * (dy - along),
+        })])
+    }
+}
+
+impl Op for NormalizeBackward {
+    fn name(&self) -> &str {
+        match self.0.statistic {
+            Statistic::Layer => "normalize_backward",
+            Statistic::Rms => "rms_normalize_backward",
+        }
+    }
+
+    fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
+        Ok(inputs[0].clone())
+    }
+
+    fn attributes(&self, hash: &mut dyn Hasher) {
+        self.0.attributes(hash);
+    }
+
+    fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
+        Kernel::Routine(Box::new(self.clone()))
+    }
+
+    fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
+        Ok(self.0.map_rows(inputs, output, |rows| {
+            let (centred, root) = self.0.statistics(&rows[0]);
+            let (dy, n) = (&rows[1], rows[1].len() as f64);
+            let mean = if self.0.statistic == Statistic::Layer { dy.iter().sum::<f64>() / n } else { 0.0 };
+            let along = centred.iter().zip(dy).map(|(v, dy)| v / root * dy).sum::<f64>() / n;
+            centred.iter().zip(dy).map(|(v, dy)| (dy - mean - v / root * along) / root).collect()
+        }))
+    }
+
+    fn differentiable(&self) -> bool {
+        false
+    }
+}
+
+/// The two texts of a kernel, in the order of [`Lanes`].
+macro_rules! texts {
+    ($file:literal) => {
+        [texts!("one", $file), texts!("workgroup", $file)]
+    };
+    ($lanes:literal, $file:literal) => {
+        concat!(
+            include_str!(concat!("../../shaders/lanes/", $lanes, ".wgsl")),
+            include_str!("../../shaders/norm/statistics.wgsl"),
+            include_str!(concat!("../../shaders/norm/", $file, ".wgsl"))
+        )
+    };
+}
+
+impl Routine for Normalize {
+    fn stages(&self, _inputs: &[Operand], output: &Operand, caps: &Caps) -> Result<Vec<Stage>> {
+        Ok(vec![self.stage(&output.meta.shape, caps, texts!("forward"))?])
+    }
+
+    fn fuses_epilogue(&self) -> bool {
+        true
+    }
+}
+
+impl Routine for NormalizeBackward {
+    fn stages(&self, _inputs: &[Operand], output: &Operand, caps: &Caps) -> Result<Vec<Stage>> {
+        let mut stage = self.0.stage(&output.meta.shape, caps, texts!("backward"))?;
+        stage.reads.push(routine::read("dy", 1));
+        Ok(vec![stage])
+    }
+
+    fn fuses_epilogue(&self) -> bool {
+        true
+    }
+}
+
+fn expect_float(op: &str, input: &Meta) -> Result<()> {
+    match input.dtype.is_float() {
+        true => Ok(()),
+        false => Err(Error::dtype(op, "takes floats", &[input.dtype])),
+    }
+}
+
+/// Checks that `scale` or `shift` of an op over `x` has `shape`.
+fn expect_shape(op: &str, what: &str, part: Option<&Var>, shape: &[usize], x: &Var) -> Result<()> {
+    let Some(part) = part else { return Ok(()) };
+    expect_float(op, part.meta())?;
+    match part.shape()[..] == *shape {
+        true => Ok(()),
+        false => {
+            let detail = format!("the {what} must have shape {shape:?}");
+            Err(Error::shape(op, detail, &[x.shape(), part.shape()]))
+        }
+    }
+}
+
+/// The rank of an input `[N, C, …]`, checked.
+fn expect_channels(op: &str, x: &Var) -> Result<()> {
+    expect_float(op, x.meta())?;
+    match x.shape().rank() >= 2 {
+        true => Ok(()),
+        false => Err(Error::shape(op, "takes [N, C] or [N, C, …]", &[x.shape()])),
+    }
+}
+
+/// A normalised value times `weight` plus `bias`, which broadcast.
+fn affine(y: Var, weight: Option<Var>, bias: Option<Var>) -> Var {
+    let y = weight.map_or(y.clone(), |weight| y * weight);
+    bias.map_or(y.clone(), |bias| y + bias)
+}
+
+/// The first of the operands that carries an error.
+fn failed(x: &Var, others: &[Option<&Var>]) -> Option<Var> {
+    let all: Vec<&Var> = std::iter::once(x).chain(others.iter().copied().flatten()).collect();
+    poisoned(&all)
+}
+
+impl Var {
+    /// The elements less their mean over `dims` (not for RMS) and the mean of the squares of that, which keeps the
+    /// dims.
+    ///
+    /// The mean is taken of differences from one of the elements, so that data far from zero lose nothing.
+    #[track_caller]
+    fn moments(&self, statistic: Statistic, dims: &[usize]) -> (Var, Var) {
+        let centred = match statistic {
+            Statistic::Rms => self.clone(),
+            Statistic::Layer if self.meta().numel() == 0 => self.clone(),
+            Statistic::Layer => {
+                // The mean of the differences moves along with the element that they are from: no gradient goes through
+                // it.
+                let near = self - self.first_of(dims);
+                &near - near.mean(dims, true)
+            }
+        };
+        let variance = centred.square().mean(dims, true);
+        (centred, variance)
+    }
+
+    /// The first element along each of `dims`, kept at size 1, without a gradient.
+    fn first_of(&self, dims: &[usize]) -> Var {
+        no_grad(|| dims.iter().fold(self.clone(), |x, &d| x.slice(d, 0, 1, 1)))
+    }
+
+    #[track_caller]
+    fn normalize_rows(
+        &self,
+        name: &'static str,
+        statistic: Statistic,
+        rows: Range<usize>,
+        longest: usize,
+        eps: f64,
+    ) -> Var {
+        if Rows::new(self.shape(), &rows).size() > longest {
+            return self.normalize_composed(statistic, rows, eps);
+        }
+        Var::apply(Normalize { name, statistic, rows, eps }, &[self])
+    }
+
+    /// Normalisation out of primitive ops: what the kernels are tested against, and what very long rows use. The dims
+    /// `rows` number the rows; the statistics run over all others.
+    #[track_caller]
+    pub fn normalize_composed(&self, statistic: Statistic, rows: Range<usize>, eps: f64) -> Var {
+        let dims: Vec<usize> = (0..self.shape().rank()).filter(|d| !rows.contains(d)).collect();
+        let (centred, variance) = self.moments(statistic, &dims);
+        centred * (variance + eps).rsqrt()
+    }
+
+    /// Layer norm (or RMS norm) over the last `count` dims; weight and bias have their shape.
+    #[track_caller]
+    pub fn norm_over(
+        &self,
+        statistic: Statistic,
+        count: usize,
+        weight: Option<&Var>,
+        bias: Option<&Var>,
+        eps: f64,
+    ) -> Var {
+        if let Some(failed) = failed(self, &[weight, bias]) {
+            return failed;
+        }
+        let name = if statistic == Statistic::Layer { "layer_norm" } else { "rms_norm" };
+        let rank = self.shape().rank();
+        let checked = || {
+            expect_float(name, self.meta())?;
+            if count == 0 || count > rank {
+                let detail = format!("cannot normalise over the last {count} dims of shape {}", self.shape());
+                return Err(Error::argument(name, detail));
+            }
+            let shape = &self.shape()[rank - count..];
+            expect_shape(name, "weight", weight, shape, self)?;
+            expect_shape(name, "bias", bias, shape, self)
+        };
+        match checked() {
+            Ok(()) => {
+                let y = self.normalize_rows(name, statistic, 0..rank - count, LONGEST_ROW, eps);
+                affine(y, weight.cloned(), bias.cloned())
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// Group norm of `[N, C, …]`: the channels in `groups` of equal size, each group of each sample normalised; weight
+    /// and bias are `[C]`.
+    #[track_caller]
+    pub fn group_norm(&self, groups: usize, weight: Option<&Var>, bias: Option<&Var>, eps: f64) -> Var {
+        if let Some(failed) = failed(self, &[weight, bias]) {
+            return failed;
+        }
+        let shape = self.shape();
+        let checked = || {
+            expect_channels("group_norm", self)?;
+            if groups == 0 || shape[1] == 0 || !shape[1].is_multiple_of(groups) {
+                let detail = format!("{} channels do not divide into {groups} groups", shape[1]);
+                return Err(Error::shape("group_norm", detail, &[shape]));
+            }
+            expect_shape("group_norm", "weight", weight, &shape[1..2], self)?;
+            expect_shape("group_norm", "bias", bias, &shape[1..2], self)?;
+            match self.meta().numel() / groups {
+                1 => Err(Error::shape("group_norm", "expects more than one value a group", &[shape])),
+                _ => Ok(()),
+            }
+        };
+        if let Err(error) = checked() {
+            return self.fail(error);
+        }
+        // [N, C, …] as [N, groups, C / groups, …], in which weight and bias are [groups, C / groups, 1, …].
+        let mut split = shape.clone();
+        split.dims_mut()[1] /= groups;
+        let split = split.with_inserted(1, groups);
+        let part = |v: &Var| {
+            let sizes = split[1..3].iter().copied().chain(shape[2..].iter().map(|_| 1));
+            v.reshape(&sizes.collect())
+        };
+        let y = self.reshape(&split).normalize_rows("group_norm", Statistic::Layer, 0..2, LONGEST_ROW, eps);
+        affine(y, weight.map(part), bias.map(part)).reshape(shape)
+    }
+
+    /// Instance norm of `[N, C, …]`: each channel of each sample normalised; weight and bias are `[C]`.
+    #[track_caller]
+    pub fn instance_norm(&self, weight: Option<&Var>, bias: Option<&Var>, eps: f64) -> Var {
+        if let Some(failed) = failed(self, &[weight, bias]) {
+            return failed;
+        }
+        let shape = self.shape();
+        let checked = || {
+            expect_channels("instance_norm", self)?;
+            expect_shape("instance_norm", "weight", weight, &shape[1..2], self)?;
+            expect_shape("instance_norm", "bias", bias, &shape[1..2], self)?;
+            match shape[2..].iter().product() {
+                1usize => Err(Error::shape("instance_norm", "expects more than one value a channel", &[shape])),
+                _ => Ok(()),
+            }
+        };
+        match checked() {
+            Ok(()) => {
+                let y = self.normalize_rows("instance_norm", Statistic::Layer, 0..2, LONGEST_ROW, eps);
+                affine(y, weight.map(|w| self.per_channel(w)), bias.map(|b| self.per_channel(b)))
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// `[C]` as `[C, 1, …]`, to broadcast against this `[N, C, …]`.
+    fn per_channel(&self, part: &Var) -> Var {
+        part.reshape(&part.shape().iter().copied().chain(self.shape()[2..].iter().map(|_| 1)).collect())
+    }
+
+    /// Batch norm of `[N, C, …]`: output, new running mean, new running variance; all but this value are `[C]`.
+    ///
+    /// In training the channels are normalised by their own mean and (biased) variance, and the running statistics move
+    /// towards the mean and the unbiased variance by `momentum`; else the running statistics normalise and stay.
+    #[allow(clippy::too_many_arguments)]
+    #[track_caller]
+    pub fn batch_norm(
+        &self,
+        weight: Option<&Var>,
+        bias: Option<&Var>,
+        mean: &Var,
+        var: &Var,
+        training: bool,
+        momentum: f64,
+        eps: f64,
+    ) -> (Var, Var, Var) {
+        if let Some(failed) = failed(self, &[weight, bias, Some(mean), Some(var)]) {
+            return (failed.clone(), failed.clone(), failed);
+        }
+        let shape = self.shape();
+        let checked = || {
+            expect_channels("batch_norm", self)?;
+            let parts =
+                [("weight", weight), ("bias", bias), ("running mean", Some(mean)), ("running variance", Some(var))];
+            parts.into_iter().try_for_each(|(what, v)| expect_shape("batch_norm", what, v, &shape[1..2], self))?;
+            match training && Rows::new(shape, &(1..2)).size() == 1 {
+                true => {
+                    Err(Error::shape("batch_norm", "expects more than one value a channel when training", &[shape]))
+                }
+                false => Ok(()),
+            }
+        };
+        if let Err(error) = checked() {
+            let failed = self.fail(error);
+            return (failed.clone(), failed.clone(), failed);
+        }
+        let channel = |v: &Var| self.per_channel(v);
+        let (weight, bias) = (weight.map(channel), bias.map(channel));
+        if !training || self.meta().numel() == 0 {
+            let y = (self - channel(mean)) * (channel(var) + eps).rsqrt();
+            return (affine(y, weight, bias), mean.clone(), var.clone());
+        }
+        let dims: Vec<usize> = (0..shape.rank()).filter(|&d| d != 1).collect();
+        let size = Rows::new(shape, &(1..2)).size();
+        let (y, variance) = if size > LONGEST_CHANNEL {
+            let (centred, variance) = self.moments(Statistic::Layer, &dims);
+            (centred * (&variance + eps).rsqrt(), variance)
+        } else {
+            let y = self.normalize_rows("batch_norm", Statistic::Layer, 1..2, LONGEST_CHANNEL, eps);
+            (y, no_grad(|| self.moments(Statistic::Layer, &dims).1))
+        };
+        let (new_mean, new_var) = no_grad(|| {
+            let shift = self.first_of(&dims);
+            let batch_mean = ((self - &shift).mean(&dims, true) + shift).reshape(mean.shape());
+            let unbiased = variance.reshape(var.shape()) * (size as f64 / (size - 1) as f64);
+            let towards = |old: &Var, new: Var| old * (1.0 - momentum) + new * momentum;
+            (towards(mean, batch_mean), towards(var, unbiased))
+        });
+        (affine(y, weight, bias), new_mean, new_var)
+    }
+}

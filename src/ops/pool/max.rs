@@ -1,0 +1,257 @@
+//! The largest element of each window: values, places, and the two linear ops that pick elements at places and put them
+//! back.
+
+use std::hash::{Hash, Hasher};
+
+use crate::array::Array;
+use crate::caps::Caps;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::kernel::{Access, Kernel, Operand, Read, Routine, Slot, Stage, Write};
+use crate::graph::{Meta, Op, Var, Vjp, no_grad};
+use crate::ops::routine;
+use crate::ops::window::{Geometry, Kind, sum_stages, sum_texts, window_texts};
+
+/// The largest element of each window, or its place in the plane (u32).
+#[derive(Clone, Copy)]
+struct Largest {
+    name: &'static str,
+    geometry: Geometry,
+    index: bool,
+}
+
+/// The elements at the places that [`Largest`] found.
+#[derive(Clone, Copy)]
+struct Pick {
+    name: &'static str,
+    geometry: Geometry,
+}
+
+/// The transpose of [`Pick`]: sums at each place what was picked from it.
+#[derive(Clone, Copy)]
+struct Spread {
+    name: &'static str,
+    geometry: Geometry,
+}
+
+impl Geometry {
+    fn planes(&self, x: usize) -> usize {
+        x.checked_div(self.input.iter().product()).unwrap_or(0)
+    }
+}
+
+impl Op for Largest {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
+        let Meta { shape, dtype } = inputs[0];
+        if !dtype.is_float() {
+            return Err(Error::dtype(self.name, "takes floats", &[*dtype]));
+        }
+        let shape = self.geometry.resize(self.name, shape, false)?;
+        Ok(Meta::new(shape, if self.index { DType::U32 } else { *dtype }))
+    }
+
+    fn attributes(&self, mut hash: &mut dyn Hasher) {
+        (self.geometry, self.index).hash(&mut hash);
+    }
+
+    fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
+        Kernel::Routine(Box::new(*self))
+    }
+
+    fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
+        let x = inputs[0].to_f64();
+        let ins: usize = self.geometry.input.iter().product();
+        let windows = self.geometry.windows();
+        let mut found = Vec::with_capacity(output.numel());
+        for n in 0..self.geometry.planes(x.len()) {
+            for window in &windows {
+                let mut best = window[0].0;
+                for &(p, _) in window {
+                    let (new, old) = (x[n * ins + p], x[n * ins + best]);
+                    if new.is_nan() || new > old {
+                        best = p;
+                    }
+                }
+                found.push(if self.index { best as f64 } else { x[n * ins + best] });
+            }
+        }
+        Ok(Array::from_vec(&output.shape, found).cast(output.dtype))
+    }
+
+    fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
+        let Largest { name, geometry, .. } = *self;
+        let index = Var::apply(Largest { index: true, ..*self }, &[&cx.inputs[0]]);
+        Ok(vec![Some(Var::apply(Spread { name, geometry }, &[cx.dy, &index]))])
+    }
+
+    fn differentiable(&self) -> bool {
+        !self.index
+    }
+}
+
+impl Op for Pick {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
+        let (x, index) = (inputs[0], inputs[1]);
+        let shape = self.geometry.resize(self.name, &x.shape, false)?;
+        expect_index(self.name, index, &shape, x)?;
+        Ok(Meta::new(shape, x.dtype))
+    }
+
+    fn attributes(&self, mut hash: &mut dyn Hasher) {
+        self.geometry.hash(&mut hash);
+    }
+
+    fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
+        Kernel::Routine(Box::new(*self))
+    }
+
+    fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
+        let (x, index) = (inputs[0].to_f64(), inputs[1].to_f64());
+        let (ins, outs): (usize, usize) = (self.geometry.input.iter().product(), self.geometry.output.iter().product());
+        let picked = index.iter().enumerate().map(|(i, &p)| x[i / outs * ins + p as usize]).collect();
+        Ok(Array::from_vec(&output.shape, picked).cast(output.dtype))
+    }
+
+    fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
+        let Pick { name, geometry } = *self;
+        Ok(vec![Some(Var::apply(Spread { name, geometry }, &[cx.dy, &cx.inputs[1]])), None])
+    }
+}
+
+impl Op for Spread {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
+        let (x, index) = (inputs[0], inputs[1]);
+        expect_index(self.name, index, &x.shape, x)?;
+        Ok(Meta::new(self.geometry.resize(self.name, &x.shape, true)?, x.dtype))
+    }
+
+    fn attributes(&self, mut hash: &mut dyn Hasher) {
+        (self.geometry, "spread").hash(&mut hash);
+    }
+
+    fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
+        Kernel::Routine(Box::new(*self))
+    }
+
+    fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
+        let (x, index) = (inputs[0].to_f64(), inputs[1].to_f64());
+        let (ins, outs): (usize, usize) = (self.geometry.input.iter().product(), self.geometry.output.iter().product());
+        let mut sums = vec![0.0; output.numel()];
+        for (i, (value, p)) in x.iter().zip(index).enumerate() {
+            sums[i / outs * ins + p as usize] += value;
+        }
+        Ok(Array::from_vec(&output.shape, sums).cast(output.dtype))
+    }
+
+    fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
+        let Spread { name, geometry } = *self;
+        Ok(vec![Some(Var::apply(Pick { name, geometry }, &[cx.dy, &cx.inputs[1]])), None])
+    }
+}
+
+fn expect_index(op: &str, index: &Meta, shape: &crate::shape::Shape, x: &Meta) -> Result<()> {
+    match index.dtype == DType::U32 && index.shape == *shape {
+        true => Ok(()),
+        false => Err(Error::shape(op, "places must be u32, one for each window", &[&x.shape, &index.shape])),
+    }
+}
+
+impl Routine for Largest {
+    fn stages(&self, _inputs: &[Operand], output: &Operand, _caps: &Caps) -> Result<Vec<Stage>> {
+        let (geometry, kind) = (&self.geometry, self.geometry.kind);
+        macro_rules! text {
+            ($begin:literal, $finish:literal) => {
+                window_texts!(kind, $begin, $finish, "pool/largest")
+            };
+        }
+        let total = output.meta.numel();
+        let buffer = |k: usize| Slot::Scratch(k % 2);
+        let stage = |(k, (first, last, start, end)): (usize, (bool, bool, usize, usize))| {
+            let mut reads = vec![routine::read("x", 0)];
+            if !first {
+                reads.push(Read { name: "places", slot: buffer(k + 1), access: Access::Raw });
+            }
+            let places = Write { name: "places", slot: buffer(k), vec4: false, scratch: Some((total, DType::U32)) };
+            Ok(Stage {
+                name: self.name,
+                source: match (first, last, self.index) {
+                    (true, true, false) => text!("pool/begin_nowhere", "pool/finish_value"),
+                    (true, true, true) => text!("pool/begin_nowhere", "pool/finish_index"),
+                    (true, false, _) => text!("pool/begin_nowhere", "pool/finish_place"),
+                    (false, true, false) => text!("pool/begin_place", "pool/finish_value"),
+                    (false, true, true) => text!("pool/begin_place", "pool/finish_index"),
+                    (false, false, _) => text!("pool/begin_place", "pool/finish_place"),
+                },
+                reads,
+                writes: vec![if last { routine::output() } else { places }],
+                consts: geometry.consts(),
+                params: geometry.params(self.name, total, (start, end))?,
+                checks_indices: false,
+                workgroups: routine::grid(total),
+            })
+        };
+        geometry.chunks(false).into_iter().enumerate().map(stage).collect()
+    }
+
+    fn fuses_epilogue(&self) -> bool {
+        true
+    }
+}
+
+impl Routine for Pick {
+    fn stages(&self, _inputs: &[Operand], output: &Operand, _caps: &Caps) -> Result<Vec<Stage>> {
+        let (geometry, total) = (&self.geometry, output.meta.numel());
+        Ok(vec![Stage {
+            name: self.name,
+            source: window_texts!(geometry.kind, "pool/pick"),
+            reads: vec![routine::read("x", 0), routine::read("index", 1)],
+            writes: vec![routine::output()],
+            consts: geometry.consts(),
+            params: geometry.params(self.name, total, (0, 0))?,
+            checks_indices: false,
+            workgroups: routine::grid(total),
+        }])
+    }
+
+    fn fuses_epilogue(&self) -> bool {
+        true
+    }
+}
+
+impl Routine for Spread {
+    fn stages(&self, _inputs: &[Operand], output: &Operand, _caps: &Caps) -> Result<Vec<Stage>> {
+        let kind = self.geometry.kind;
+        let text = |first: bool, last: bool| sum_texts!(kind, first, last, "pool/spread");
+        let reads = [routine::read("x", 0), routine::read("index", 1)];
+        sum_stages(self.name, &self.geometry, true, output, &reads, text)
+    }
+
+    fn fuses_epilogue(&self) -> bool {
+        true
+    }
+}
+
+impl Var {
+    #[track_caller]
+    pub(super) fn largest(&self, name: &'static str, geometry: Geometry) -> Var {
+        Var::apply(Largest { name, geometry, index: false }, &[self])
+    }
+
+    #[track_caller]
+    pub(super) fn largest_with_indices(&self, name: &'static str, geometry: Geometry) -> (Var, Var) {
+        let index = no_grad(|| Var::apply(Largest { name, geometry, index: true }, &[self]));
+        (Var::apply(Pick { name, geometry }, &[self, &index]), index)
+    }
+}

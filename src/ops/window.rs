@@ -1,0 +1,368 @@
+//! Windows over the spatial dims of `[…, *spatial]`: which input positions an output position reads, and the linear op
+//! that sums them with weights. Average pooling and interpolation are this op, and its transpose is their gradient.
+
+use std::hash::{Hash, Hasher};
+
+use crate::array::Array;
+use crate::caps::Caps;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::kernel::{Access, Kernel, Operand, Read, Routine, Slot, Stage, Word, Write};
+use crate::graph::{Meta, Op, Var, Vjp};
+use crate::ops::routine::{self, WORKGROUP};
+use crate::shape::Shape;
+
+/// Taps of a window that one stage walks through; some software adapters end loops after 65,535 turns.
+const CHUNK: usize = 60_000;
+
+/// What an average divides by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Divisor {
+    /// This number.
+    Fixed(usize),
+    /// The part of the window that lies in the padded input.
+    Padded,
+    /// The part of the window that lies in the input.
+    Inside,
+}
+
+/// How windows lie along the dims; the numbers are for D, H and W.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    /// Of `kernel` taps, `dilation` apart, `stride` from window to window, over `padding` on both sides.
+    Sliding { kernel: [usize; 3], stride: [usize; 3], padding: [usize; 3], dilation: [usize; 3], divisor: Divisor },
+    /// From ⌊o · in / out⌋ to ⌈(o + 1) · in / out⌉.
+    Adaptive,
+    /// ⌊o · in / out⌋ alone.
+    Nearest,
+    /// The two neighbours of (o + ½) · in / out − ½.
+    Linear,
+}
+
+/// Windows over the last `dims` dims of a tensor; leading ones of D, H, W that are not there have size 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Geometry {
+    pub dims: usize,
+    pub input: [usize; 3],
+    pub output: [usize; 3],
+    pub kind: Kind,
+}
+
+/// `values` for the last dims of D, H, W, `filler` for the others.
+pub(super) fn three(values: &[usize], filler: usize) -> [usize; 3] {
+    let mut out = [filler; 3];
+    out[3 - values.len()..].copy_from_slice(values);
+    out
+}
+
+impl Geometry {
+    /// Checks that the kernels' 32-bit arithmetic holds every number that they meet.
+    pub fn check(&self, op: &str) -> Result<()> {
+        for axis in 0..3 {
+            let (i, o) = (self.input[axis] as u128, self.output[axis] as u128);
+            let largest = match self.kind {
+                Kind::Sliding { kernel, stride, padding, dilation, .. } => {
+                    let [k, s, p, d] = [kernel, stride, padding, dilation].map(|v| v[axis] as u128);
+                    // Signed, so one bit less.
+                    2 * (i + 2 * p + k * d + s.max(o * s))
+                }
+                Kind::Adaptive | Kind::Nearest => (i + 1) * (o + 1),
+                Kind::Linear => (2 * i + 1) * (2 * o + 1),
+            };
+            if largest > u128::from(u32::MAX) {
+                let detail = format!("sizes {i} to {o} and the windows over them exceed 32-bit index arithmetic");
+                return Err(Error::unsupported(op, detail));
+            }
+        }
+        Ok(())
+    }
+
+    /// `shape` with its last dims replaced by those of the output, or of the input.
+    pub fn resize(&self, op: &str, shape: &Shape, transposed: bool) -> Result<Shape> {
+        let (from, to) = if transposed { (self.output, self.input) } else { (self.input, self.output) };
+        let lead = shape.rank().checked_sub(self.dims).filter(|&lead| shape[lead..] == from[3 - self.dims..]);
+        match lead {
+            Some(lead) => Ok(shape[..lead].iter().chain(&to[3 - self.dims..]).copied().collect()),
+            None => {
+                let detail = format!("the last dims must be {:?}", &from[3 - self.dims..]);
+                Err(Error::shape(op, detail, &[shape]))
+            }
+        }
+    }
+
+    /// The positions that `o` reads along an axis, with their weights, for the CPU reference. Windows do not depend on
+    /// each other's axes; a fixed divisor counts once.
+    pub fn taps(&self, axis: usize, o: usize) -> Vec<(usize, f64)> {
+        let (size, out) = (self.input[axis], self.output[axis]);
+        match self.kind {
+            Kind::Sliding { kernel, stride, padding, dilation, divisor } => {
+                let places = (0..kernel[axis]).map(|k| o * stride[axis] + k * dilation[axis]);
+                let padded = places.filter(|&p| p < size + 2 * padding[axis]).collect::<Vec<_>>();
+                let inside = padded.iter().filter_map(|p| p.checked_sub(padding[axis])).filter(|&p| p < size);
+                let inside: Vec<usize> = inside.collect();
+                let divisor = match divisor {
+                    Divisor::Fixed(n) if axis == 0 => n,
+                    Divisor::Fixed(_) => 1,
+                    Divisor::Padded => padded.len(),
+                    Divisor::Inside => inside.len(),
+                };
+                inside.into_iter().map(|p| (p, 1.0 / divisor as f64)).collect()
+            }
+            Kind::Adaptive => {
+                let (first, end) = (o * size / out, ((o + 1) * size).div_ceil(out));
+                (first..end).map(|p| (p, 1.0 / (end - first) as f64)).collect()
+            }
+            Kind::Nearest => vec![(o * size / out, 1.0)],
+            Kind::Linear => {
+                let at = ((o as f64 + 0.5) * size as f64 / out as f64 - 0.5).max(0.0);
+                let (low, above) = (at.floor(), at.fract());
+                let low = (low as usize).min(size - 1);
+                match low + 1 < size {
+                    true => vec![(low, 1.0 - above), (low + 1, above)],
+                    false => vec![(low, 1.0)],
+                }
+            }
+        }
+    }
+
+    /// Every output position in a plane with the positions that it reads and their weights, in row-major order.
+    pub fn windows(&self) -> Vec<Vec<(usize, f64)>> {
+        let [_, h, w] = self.input;
+        let axes: [Vec<Vec<(usize, f64)>>; 3] =
+            [0, 1, 2].map(|a| (0..self.output[a]).map(|o| self.taps(a, o)).collect());
+        let mut all = Vec::with_capacity(self.output.iter().product());
+        for d in &axes[0] {
+            for y in &axes[1] {
+                for x in &axes[2] {
+                    let row = |&(pd, wd): &(usize, f64)| {
+                        y.iter().flat_map(move |&(py, wy)| {
+                            x.iter().map(move |&(px, wx)| ((pd * h + py) * w + px, wd * wy * wx))
+                        })
+                    };
+                    all.push(d.iter().flat_map(row).collect());
+                }
+            }
+        }
+        all
+    }
+
+    /// The most positions in a window (or, transposed, the most windows over a position).
+    fn most_taps(&self, transposed: bool) -> usize {
+        let along = |axis: usize| {
+            let (from, to) = match transposed {
+                true => (self.input[axis], self.output[axis]),
+                false => (self.output[axis], self.input[axis]),
+            };
+            match self.kind {
+                Kind::Sliding { kernel, stride, dilation, .. } if transposed => {
+                    ((kernel[axis] - 1) * dilation[axis] / stride[axis] + 1).min(to)
+                }
+                Kind::Sliding { kernel, .. } => kernel[axis].min(to),
+                Kind::Nearest if !transposed => 1,
+                Kind::Linear if !transposed => 2,
+                // Windows of about `to / from`, of up to two positions' share for linear ones.
+                _ => (2 * to.div_ceil(from.max(1)) + 2).min(to),
+            }
+        };
+        (0..3).map(along).fold(1, usize::saturating_mul)
+    }
+
+    /// Stages that each walk through [`CHUNK`] taps of every window at most: first, last and the range of taps.
+    pub fn chunks(&self, transposed: bool) -> Vec<(bool, bool, usize, usize)> {
+        let most = self.most_taps(transposed);
+        let stages = most.div_ceil(CHUNK).max(1);
+        (0..stages).map(|k| (k == 0, k + 1 == stages, k * CHUNK, most.min((k + 1) * CHUNK))).collect()
+    }
+
+    /// Constants of the kernels.
+    pub fn consts(&self) -> Vec<(&'static str, u32)> {
+        let mut consts = vec![("WORKGROUP", WORKGROUP)];
+        if let Kind::Sliding { divisor, .. } = self.kind {
+            consts.push((
+                "DIVISOR",
+                match divisor {
+                    Divisor::Fixed(_) => 0,
+                    Divisor::Padded => 1,
+                    Divisor::Inside => 2,
+                },
+            ));
+        }
+        consts
+    }
+
+    /// Parameters of the kernels: elements to compute, the range of taps, and the windows.
+    pub fn params(&self, op: &str, total: usize, taps: (usize, usize)) -> Result<Vec<(&'static str, Word)>> {
+        let mut params = vec![
+            ("total", routine::size(op, total)?),
+            ("start", routine::size(op, taps.0)?),
+            ("end", routine::size(op, taps.1)?),
+        ];
+        let mut add = |names: [&'static str; 3], values: [usize; 3], signed: bool| -> Result<()> {
+            for (name, value) in names.into_iter().zip(values) {
+                // `check` has seen that they fit.
+                params.push((name, if signed { Word::I32(value as i32) } else { routine::size(op, value)? }));
+            }
+            Ok(())
+        };
+        add(["in_d", "in_h", "in_w"], self.input, false)?;
+        add(["out_d", "out_h", "out_w"], self.output, false)?;
+        if let Kind::Sliding { kernel, stride, padding, dilation, divisor } = self.kind {
+            add(["kernel_d", "kernel_h", "kernel_w"], kernel, true)?;
+            add(["stride_d", "stride_h", "stride_w"], stride, true)?;
+            add(["padding_d", "padding_h", "padding_w"], padding, true)?;
+            add(["dilation_d", "dilation_h", "dilation_w"], dilation, true)?;
+            params.push(("divisor", Word::F32(if let Divisor::Fixed(n) = divisor { n as f32 } else { 1.0 })));
+        }
+        Ok(params)
+    }
+}
+
+/// The texts of a stage for each kind of windows, behind the given files.
+macro_rules! window_texts {
+    ($kind:expr, $($file:literal),+) => {
+        match $kind {
+            Kind::Sliding { .. } => window_texts!(@text "pool/sliding", $($file),+),
+            Kind::Adaptive => window_texts!(@text "pool/adaptive", $($file),+),
+            Kind::Nearest => window_texts!(@text "interpolate/nearest", $($file),+),
+            Kind::Linear => window_texts!(@text "interpolate/linear", $($file),+),
+        }
+    };
+    (@text $($file:literal),+) => {
+        concat!(
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/window/taps.wgsl")),
+            $(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file, ".wgsl"))),+
+        )
+    };
+}
+
+/// The weighted sum of each window, `[…, *input]` to `[…, *output]`, or its transpose.
+#[derive(Clone, Copy)]
+pub(super) struct WindowSum {
+    /// What the user called.
+    pub name: &'static str,
+    pub geometry: Geometry,
+    pub transposed: bool,
+}
+
+impl Op for WindowSum {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
+        let Meta { shape, dtype } = inputs[0];
+        if !dtype.is_float() {
+            return Err(Error::dtype(self.name, "takes floats", &[*dtype]));
+        }
+        self.geometry.check(self.name)?;
+        Ok(Meta::new(self.geometry.resize(self.name, shape, self.transposed)?, *dtype))
+    }
+
+    fn attributes(&self, mut hash: &mut dyn Hasher) {
+        (self.geometry, self.transposed).hash(&mut hash);
+    }
+
+    fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
+        Kernel::Routine(Box::new(*self))
+    }
+
+    fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
+        let x = inputs[0].to_f64();
+        let mut y = vec![0.0; output.numel()];
+        let (ins, outs): (usize, usize) = (self.geometry.input.iter().product(), self.geometry.output.iter().product());
+        let windows = self.geometry.windows();
+        // Input and output planes are both there, or both not.
+        let planes = if self.transposed { y.len().checked_div(ins) } else { y.len().checked_div(outs) };
+        for n in 0..planes.unwrap_or(0) {
+            for (o, window) in windows.iter().enumerate() {
+                for &(p, weight) in window {
+                    match self.transposed {
+                        true => y[n * ins + p] += weight * x[n * outs + o],
+                        false => y[n * outs + o] += weight * x[n * ins + p],
+                    }
+                }
+            }
+        }
+        Ok(Array::from_vec(&output.shape, y).cast(output.dtype))
+    }
+
+    fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
+        Ok(vec![Some(Var::apply(WindowSum { transposed: !self.transposed, ..*self }, &[cx.dy]))])
+    }
+}
+
+/// The stages of sums over windows, whose texts `text(first, last)` gives and whose inputs are `reads`. Sums between
+/// stages alternate between two buffers.
+pub(super) fn sum_stages(
+    name: &'static str,
+    geometry: &Geometry,
+    transposed: bool,
+    output: &Operand,
+    reads: &[Read],
+    text: impl Fn(bool, bool) -> &'static str,
+) -> Result<Vec<Stage>> {
+    let total = output.meta.numel();
+    let buffer = |k: usize| Slot::Scratch(k % 2);
+    let stage = |(k, (first, last, start, end)): (usize, (bool, bool, usize, usize))| {
+        let mut reads = reads.to_vec();
+        if !first {
+            reads.push(Read { name: "sums", slot: buffer(k + 1), access: Access::Raw });
+        }
+        let sums = Write { name: "sums", slot: buffer(k), vec4: false, scratch: Some((total, DType::F32)) };
+        Ok(Stage {
+            name,
+            source: text(first, last),
+            reads,
+            writes: vec![if last { routine::output() } else { sums }],
+            consts: geometry.consts(),
+            params: geometry.params(name, total, (start, end))?,
+            checks_indices: false,
+            workgroups: routine::grid(total),
+        })
+    };
+    geometry.chunks(transposed).into_iter().enumerate().map(stage).collect()
+}
+
+/// The text of a stage of sums, by whether it is the first and the last one.
+macro_rules! sum_texts {
+    ($kind:expr, $first:expr, $last:expr, $file:literal) => {
+        match ($first, $last) {
+            (true, true) => window_texts!($kind, "sums/begin_zero", "sums/finish_output", $file),
+            (true, false) => window_texts!($kind, "sums/begin_zero", "sums/finish_sum", $file),
+            (false, true) => window_texts!($kind, "sums/begin_sum", "sums/finish_output", $file),
+            (false, false) => window_texts!($kind, "sums/begin_sum", "sums/finish_sum", $file),
+        }
+    };
+}
+pub(super) use {sum_texts, window_texts};
+
+impl Routine for WindowSum {
+    fn stages(&self, _inputs: &[Operand], output: &Operand, _caps: &Caps) -> Result<Vec<Stage>> {
+        let kind = self.geometry.kind;
+        let text = |first: bool, last: bool| match self.transposed {
+            true => sum_texts!(kind, first, last, "window/transpose"),
+            false => sum_texts!(kind, first, last, "window/forward"),
+        };
+        sum_stages(self.name, &self.geometry, self.transposed, output, &[routine::read("x", 0)], text)
+    }
+
+    fn fuses_epilogue(&self) -> bool {
+        true
+    }
+}
+
+/// Sizes of the spatial dims of `[N, C, *spatial]` or `[C, *spatial]`, checked: floats, and no dim but N of size 0.
+pub(super) fn spatial(op: &str, x: &Var, dims: usize) -> Result<[usize; 3]> {
+    let shape = x.shape();
+    if !x.dtype().is_float() {
+        return Err(Error::dtype(op, "takes floats", &[x.dtype()]));
+    }
+    let batch = shape.rank().checked_sub(dims + 1).filter(|&batch| batch <= 1);
+    match batch {
+        Some(batch) if !shape[batch..].contains(&0) => Ok(three(&shape[batch + 1..], 1)),
+        _ => {
+            let detail = format!("takes [N, C, …] or [C, …] with {dims} spatial dims, none but N of size 0");
+            Err(Error::shape(op, detail, &[shape]))
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Slices put, added and counted at indices.
+
+use std::panic::Location;
+
+use crate::tensor::Tensor;
+
+impl Tensor {
+    /// This tensor with the slices of `source` added at the given indices (rank 1, i32 or u32) along `dim`, in a fixed order.
+    /// `source` has this tensor's shape but for one slice an index. Floats and integers.
+    ///
+    /// An index out of range becomes [`crate::Error::IndexOutOfRange`] at the next read, here and below.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let (index, ones) = (Tensor::from_slice(&[2i32, 0, 2], [3], &device), Tensor::ones([3], &device));
+    /// assert_eq!(Tensor::zeros([4], &device).index_add(0, &index, &ones).to_vec::<f32>()?, [1.0, 0.0, 2.0, 0.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn index_add(&self, dim: isize, index: &Tensor, source: &Tensor) -> Tensor {
+        self.build(Location::caller(), |v| {
+            Ok(v.index_add(v.shape().dim("index_add", dim)?, &index.node(), &source.node()))
+        })
+    }
+
+    /// This tensor with the slices at the given indices (rank 1) along `dim` replaced by those of `source`; of several for one
+    /// place the last wins.
+    #[track_caller]
+    pub fn index_copy(&self, dim: isize, index: &Tensor, source: &Tensor) -> Tensor {
+        self.build(Location::caller(), |v| {
+            Ok(v.index_copy(v.shape().dim("index_copy", dim)?, &index.node(), &source.node()))
+        })
+    }
+
+    /// This tensor with the slices at the given indices (rank 1) along `dim` filled with `value`.
+    #[track_caller]
+    pub fn index_fill(&self, dim: isize, index: &Tensor, value: f32) -> Tensor {
+        self.build(Location::caller(), |v| {
+            Ok(v.index_fill(v.shape().dim("index_fill", dim)?, &index.node(), f64::from(value)))
+        })
+    }
+
+    /// Elements at the given indices along `dim`, as [`Tensor::gather`] takes them; sizes in other dims broadcast.
+    #[track_caller]
+    pub fn take_along_dim(&self, index: &Tensor, dim: isize) -> Tensor {
+        self.build(Location::caller(), |v| v.take_along_dim(&index.node(), v.shape().dim("take_along_dim", dim)?))
+    }
+
+    /// How often each of `0..bins` occurs among these indices (i32 or u32, any shape), as i32; with `weights` of the same shape
+    /// the sum of each one's weights, in their type.
+    ///
+    /// PyTorch makes as many bins as the largest index needs; here shapes do not depend on data, and an index of `bins` or more
+    /// is an error at the next read.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1i32, 0, 1], [3], &Device::default());
+    /// assert_eq!(x.bincount(None, 3).to_vec::<i32>()?, [1, 2, 0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn bincount(&self, weights: Option<&Tensor>, bins: usize) -> Tensor {
+        self.build(Location::caller(), |v| Ok(v.bincount(weights.map(Tensor::node).as_ref(), bins)))
+    }
+}

@@ -1,0 +1,1 @@
+"""Writes the fixtures of `tests/oracle` with PyTorch; see `__main__.py`."""

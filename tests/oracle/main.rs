@@ -1,0 +1,93 @@
+//! This crate against PyTorch: replays the cases of `fixtures/`, made by `generator/`, on a GPU adapter and on the CPU
+//! reference, forward and backward. `README.md` beside this file describes format and tolerances.
+//!
+//! `WGRAD_ORACLE=softmax,matmul cargo test --test oracle -- --nocapture` runs the named ops only; a name with a star at its
+//! end stands for all ops that begin so.
+
+mod attributes;
+mod fixtures;
+mod ops;
+mod replay;
+mod table;
+mod tolerance;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fixtures::Case;
+use table::Line;
+use wgrad::Device;
+
+/// Cases and ops that have to be replayed, so that none gets lost.
+const CASES: usize = 2911;
+const OPS: usize = 193;
+
+/// Misses of one op that are printed.
+const SHOWN: usize = 4;
+
+/// Whether `WGRAD_ORACLE` asks for the op.
+fn asked(op: &str) -> bool {
+    let Ok(filter) = std::env::var("WGRAD_ORACLE") else { return true };
+    filter.split(',').map(str::trim).any(|name| match name.strip_suffix('*') {
+        Some(start) => op.starts_with(start),
+        None => op == name,
+    })
+}
+
+#[test]
+fn every_op_agrees_with_pytorch() {
+    let gpu = Device::gpu().unwrap_or_else(|error| {
+        panic!(
+            "{error}\nThis test needs a GPU adapter. A software one will do; on Debian: apt install mesa-vulkan-drivers"
+        )
+    });
+    let cpu = Device::cpu();
+    let mut by_op: BTreeMap<String, Vec<Case>> = BTreeMap::new();
+    for case in fixtures::load() {
+        if ops::find(&case.op).is_some() && asked(&case.op) {
+            by_op.entry(case.op.clone()).or_default().push(case);
+        }
+    }
+    let cases: Vec<&[Case]> = by_op.values().map(Vec::as_slice).collect();
+    let (on_gpu, on_cpu) = std::thread::scope(|scope| {
+        let other = scope.spawn(|| cases.iter().map(|op| replay::replay(op, &cpu)).collect::<Vec<_>>());
+        let on_gpu: Vec<_> = cases.iter().map(|op| replay::replay(op, &gpu)).collect();
+        (on_gpu, other.join().expect("the thread of the CPU reference ends"))
+    });
+
+    let mut lines = Vec::new();
+    let mut misses = Vec::new();
+    for ((cases, gpu), cpu) in cases.iter().zip(on_gpu).zip(on_cpu) {
+        for (device, outcome) in [("GPU", &gpu), ("CPU", &cpu)] {
+            let shown = outcome.misses.iter().take(SHOWN).map(|miss| format!("{device} {miss}"));
+            misses.extend(shown);
+            if outcome.misses.len() > SHOWN {
+                misses.push(format!("{device} {}: {} more misses", cases[0].op, outcome.misses.len() - SHOWN));
+            }
+        }
+        lines.push(Line::new(cases, &gpu, &cpu));
+    }
+    table::print(&lines);
+    assert!(
+        misses.is_empty(),
+        "{} ops differ from PyTorch:\n{}",
+        lines.iter().filter(|l| l.missed()).count(),
+        misses.join("\n")
+    );
+    if std::env::var("WGRAD_ORACLE").is_err() {
+        let count: usize = by_op.values().map(Vec::len).sum();
+        assert!(count >= CASES && by_op.len() >= OPS, "only {count} cases of {} ops were replayed", by_op.len());
+    }
+    assert!(!by_op.is_empty(), "WGRAD_ORACLE names no op that has cases");
+}
+
+/// Every op of the fixtures is known here, or is in the one list of those that are not.
+#[test]
+fn no_op_is_left_out_unnoticed() {
+    let stored: BTreeSet<String> = fixtures::load().into_iter().map(|case| case.op).collect();
+    let unknown: Vec<&String> = stored.iter().filter(|op| ops::find(op).is_none()).collect();
+    let listed: BTreeSet<&str> = ops::NOT_YET.iter().copied().collect();
+    let unlisted: Vec<_> = unknown.iter().filter(|op| !listed.contains(op.as_str())).collect();
+    assert!(unlisted.is_empty(), "fixtures of ops that tests/oracle/ops does not know: {unlisted:?}");
+    let stale: Vec<_> = listed.iter().filter(|op| !unknown.iter().any(|u| u == *op)).collect();
+    assert!(stale.is_empty(), "known by now, or without fixtures; take them off NOT_YET: {stale:?}");
+}
