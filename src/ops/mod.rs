@@ -18,6 +18,7 @@ pub mod place;
 pub mod pool;
 pub mod real;
 pub mod reduce;
+pub mod registry;
 pub mod rope;
 pub mod routine;
 pub mod scalar;

@@ -3,4 +3,5 @@
 mod floors;
 mod graphs;
 mod plans;
+mod registry;
 mod shaders;

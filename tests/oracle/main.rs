@@ -5,6 +5,7 @@
 //! end stands for all ops that begin so.
 
 mod attributes;
+mod docs;
 mod fixtures;
 mod ops;
 mod replay;
@@ -76,6 +77,7 @@ fn every_op_agrees_with_pytorch() {
     if std::env::var("WGRAD_ORACLE").is_err() {
         let count: usize = by_op.values().map(Vec::len).sum();
         assert!(count >= CASES && by_op.len() >= OPS, "only {count} cases of {} ops were replayed", by_op.len());
+        docs::check(&lines, &gpu.info().name);
     }
     assert!(!by_op.is_empty(), "WGRAD_ORACLE names no op that has cases");
 }

@@ -5,8 +5,8 @@ use crate::replay::Outcome;
 
 /// One op: how many cases, worst errors, whether a case was missed.
 pub struct Line {
-    op: String,
-    cases: usize,
+    pub op: String,
+    pub cases: usize,
     errors: [f64; 4],
     tolerance: f64,
     misses: usize,
@@ -21,6 +21,12 @@ impl Line {
             tolerance: cases.iter().map(|case| case.class.forward().tolerance).fold(0.0, f64::max),
             misses: gpu.misses.len() + cpu.misses.len(),
         }
+    }
+
+    /// The worst error on the GPU and on the CPU, forward or backward.
+    pub fn worst(&self) -> [f64; 2] {
+        let [a, b, c, d] = self.errors;
+        [a.max(b), c.max(d)]
     }
 
     pub fn missed(&self) -> bool {

@@ -19,6 +19,7 @@ macro_rules! define_rows {
         pub(super) static ROWS: [Row; [$(stringify!($name)),*].len()] = [$(Row {
             name: stringify!($name),
             doc: $doc.trim_ascii(),
+            file: concat!("elementwise/", stringify!($name)),
             wgsl: include_str!(concat!("../../../shaders/elementwise/", stringify!($name), ".wgsl")),
             args: &[$(stringify!($arg),)+ $($(stringify!($scalar),)+)?],
             tensors: [$(stringify!($arg)),+].len(),

@@ -59,6 +59,8 @@ pub struct Row {
     pub name: &'static str,
     /// One line with the formula.
     pub doc: &'static str,
+    /// The shader file below `shaders/`, without ending.
+    pub file: &'static str,
     /// Text of the shader file.
     pub wgsl: &'static str,
     /// Names of the operands, tensors first.
