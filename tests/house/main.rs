@@ -2,6 +2,7 @@
 
 mod floors;
 mod graphs;
+mod mutations;
 mod plans;
 mod registry;
 mod shaders;
