@@ -68,14 +68,14 @@ pub mod optim;
 pub mod schedule;
 pub mod shape;
 pub mod tensor;
+mod trace;
 
-#[doc(hidden)]
-pub use backend::null::PlanSummary;
-pub use backend::{Device, DeviceInfo, Memory, Stats};
+pub use backend::{Device, DeviceInfo, Explanation, KernelReport, Memory, Stats, StoredValue};
 pub use dtype::DType;
 pub use error::{Error, Result};
 pub use graph::no_grad;
 pub use half::f16;
+pub use schedule::{EndReason, PlanSummary, StoreReason};
 pub use shape::Shape;
 pub use tensor::Tensor;
 

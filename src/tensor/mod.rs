@@ -7,6 +7,7 @@ mod display;
 mod elementwise;
 pub mod function;
 pub mod functional;
+mod inside;
 mod movement;
 mod network;
 mod operators;
