@@ -20,8 +20,7 @@ impl Tensor {
     /// let y = x.matmul(&w).relu();
     /// let explanation = y.explain()?;
     /// println!("{explanation}");
-    /// let product = &explanation.kernels[0];
-    /// assert!(product.lines[0].contains(".rs:") && product.flops.unwrap() >= 2 * 64 * 32 * 10);
+    /// assert!(explanation.kernels[0].lines[0].contains(".rs:") && explanation.flops() >= 2 * 64 * 32 * 10);
     /// assert!(y.explain()?.kernels.is_empty()); // computed already
     /// # Ok::<(), wgrad::Error>(())
     /// ```
