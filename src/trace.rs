@@ -1,8 +1,8 @@
 //! `WGRAD_TRACE`: what happened when, as a trace that [Perfetto](https://ui.perfetto.dev) and `chrome://tracing` open.
 //!
-//! The file is an array of events in Chrome's trace format. Each device is a process of the trace, with a lane for each thread that
-//! used it and one for the GPU. The closing bracket is written with every batch of events and overwritten by the next, so
-//! that the file is complete whenever the program ends.
+//! The file is an array of events in Chrome's trace format. Each device is a process of the trace, with a lane for each
+//! thread that used it and one for the GPU. The closing bracket is written with every batch of events and overwritten
+//! by the next, so that the file is complete whenever the program ends.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;

@@ -15,7 +15,8 @@ use crate::schedule::{Cluster, EndReason, Plan, PlanSummary, StoreReason};
 use crate::shape::Shape;
 use crate::trace::{self, Arg};
 
-/// What computing a tensor took: from [`Tensor::explain`](crate::Tensor::explain). `{}` prints a table, `{:#}` also the WGSL.
+/// What computing a tensor took: from [`Tensor::explain`](crate::Tensor::explain). `{}` prints a table, `{:#}` also the
+/// WGSL.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Explanation {
@@ -43,8 +44,8 @@ pub struct Explanation {
 pub struct KernelReport {
     /// Its name.
     pub name: String,
-    /// Names of the ops that were computed together. Of several kernels that belong together (the stages of a long reduction), each
-    /// lists them all.
+    /// Names of the ops that were computed together. Of several kernels that belong together (the stages of a long
+    /// reduction), each lists them all.
     pub ops: Vec<String>,
     /// The lines of the program that these ops come from, as `file:line`, each once.
     pub lines: Vec<String>,
@@ -60,8 +61,8 @@ pub struct KernelReport {
     pub bytes_read: u64,
     /// Bytes of the elements that it writes.
     pub bytes_written: u64,
-    /// Arithmetic operations, where known: 2mnk for a matrix product, else one for each op at each element, and one for each
-    /// element that a reduction takes in.
+    /// Arithmetic operations, where known: 2mnk for a matrix product, else one for each op at each element, and one for
+    /// each element that a reduction takes in.
     pub flops: Option<u64>,
     /// Time on the GPU (on the CPU reference, on the host), where the device can tell.
     pub time: Option<Duration>,

@@ -278,8 +278,8 @@ impl Inner {
         pass.dispatch_workgroups(x, y, 1);
     }
 
-    /// [`Inner::submit_chunk`] with a pass for each dispatch, between two timestamps that are copied to `staging`. `None` where
-    /// there is nothing to run.
+    /// [`Inner::submit_chunk`] with a pass for each dispatch, between two timestamps that are copied to `staging`.
+    /// `None` where there is nothing to run.
     fn submit_timed(
         &self,
         stream: &mut Stream,

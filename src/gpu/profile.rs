@@ -1,9 +1,10 @@
 //! Times of kernels, by timestamp queries.
 //!
-//! Where a time is wanted, each dispatch runs in a pass of its own that writes a timestamp at its begin and end. The GPU's clock
-//! has an origin of its own. It is aligned with the CPU's by what must hold: a kernel begins after it was submitted, and ends
-//! before it was seen to be done. Each list of dispatches so bounds the offset between the clocks from both sides; bounds are
-//! intersected over time, and the middle is taken. Where they contradict (clocks drift), the newest count.
+//! Where a time is wanted, each dispatch runs in a pass of its own that writes a timestamp at its begin and end. The
+//! GPU's clock has an origin of its own. It is aligned with the CPU's by what must hold: a kernel begins after it was
+//! submitted, and ends before it was seen to be done. Each list of dispatches so bounds the offset between the clocks
+//! from both sides; bounds are intersected over time, and the middle is taken. Where they contradict (clocks drift),
+//! the newest count.
 
 use std::time::Duration;
 
@@ -66,8 +67,8 @@ pub(super) struct Chunk {
     pub submitted: Duration,
 }
 
-/// The time that a pair of timestamps means, in nanoseconds since `origin`, where it can be true: a kernel does not begin at 0,
-/// end before its begin, or take longer than from its submission until it was seen to be done.
+/// The time that a pair of timestamps means, in nanoseconds since `origin`, where it can be true: a kernel does not
+/// begin at 0, end before its begin, or take longer than from its submission until it was seen to be done.
 fn plausible(begin: u64, end: u64, origin: u64, period: f64, wall: f64) -> Option<(f64, f64)> {
     if begin == 0 || end < begin || !period.is_finite() || period <= 0.0 {
         return None;
@@ -80,8 +81,8 @@ fn plausible(begin: u64, end: u64, origin: u64, period: f64, wall: f64) -> Optio
 }
 
 impl Gpu {
-    /// [`Gpu::run`] that also measures each dispatch, and waits. `None` where the adapter has no timestamps, where one makes no
-    /// sense, and for dispatches of no workgroups. Errors of the measurement only cost the times.
+    /// [`Gpu::run`] that also measures each dispatch, and waits. `None` where the adapter has no timestamps, where one
+    /// makes no sense, and for dispatches of no workgroups. Errors of the measurement only cost the times.
     ///
     /// # Errors
     /// As [`Gpu::run`].

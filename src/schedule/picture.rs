@@ -99,8 +99,8 @@ pub fn size(bytes: u64) -> String {
     if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") }
 }
 
-/// Graphviz' DOT text: clusters hold the ops of a kernel, filled ops are stored. An op that several kernels compute stands in
-/// each of them.
+/// Graphviz' DOT text: clusters hold the ops of a kernel, filled ops are stored. An op that several kernels compute
+/// stands in each of them.
 pub fn dot(snap: &Snapshot, clusters: &[Cluster]) -> String {
     let drawing = Drawing::new(snap, clusters);
     let mut out = String::from(

@@ -76,8 +76,8 @@ pub struct PlanSummary {
     pub outputs: u64,
     /// Bytes of the computed values that it reads.
     pub leaves: u64,
-    /// The most memory that the run needs at once, as allocated (buffers come in sizes of four an octave): workspace, what it
-    /// leaves behind and what it reads.
+    /// The most memory that the run needs at once, as allocated (buffers come in sizes of four an octave): workspace,
+    /// what it leaves behind and what it reads.
     pub peak_bytes: u64,
 }
 

@@ -6,9 +6,10 @@ use crate::schedule::{PlanSummary, picture};
 use crate::tensor::Tensor;
 
 impl Tensor {
-    /// Computes this tensor with every kernel measured, and says what was run: for each kernel the ops in it with their source
-    /// lines, what it stores and why, its WGSL, grid, traffic, arithmetic and time on the GPU; and what the whole took. Nothing is
-    /// listed for a tensor that is computed already. On the CPU reference every op is listed, with its time on the host.
+    /// Computes this tensor with every kernel measured, and says what was run: for each kernel the ops in it with their
+    /// source lines, what it stores and why, its WGSL, grid, traffic, arithmetic and time on the GPU; and what the
+    /// whole took. Nothing is listed for a tensor that is computed already. On the CPU reference every op is listed,
+    /// with its time on the host.
     ///
     /// ```
     /// use wgrad::{Device, Tensor};
@@ -31,7 +32,8 @@ impl Tensor {
         self.device().explain(&[self.node()])
     }
 
-    /// What computing this tensor would take: kernels, and memory, before anything is run. Nothing for a computed tensor.
+    /// What computing this tensor would take: kernels, and memory, before anything is run. Nothing for a computed
+    /// tensor.
     ///
     /// ```
     /// use wgrad::{Device, Tensor};
@@ -52,8 +54,8 @@ impl Tensor {
         Ok(self.device().plan(&[self.node()])?.summary)
     }
 
-    /// Graphviz' DOT text of that plan: a cluster for each kernel with the ops in it; stored values are filled and say their
-    /// size, and why they are stored. Nothing is run. On the CPU reference every op is a kernel.
+    /// Graphviz' DOT text of that plan: a cluster for each kernel with the ops in it; stored values are filled and say
+    /// their size, and why they are stored. Nothing is run. On the CPU reference every op is a kernel.
     ///
     /// ```
     /// use wgrad::{Device, Tensor};

@@ -79,7 +79,8 @@ impl Routine for MatMulRoutine {
         true
     }
 
-    /// 2·m·n·k for each product of the batch; packing computes nothing, and the sum of a split k adds the partial products.
+    /// 2·m·n·k for each product of the batch; packing computes nothing, and the sum of a split k adds the partial
+    /// products.
     fn flops(&self, stage: &Stage, inputs: &[Operand], output: &Operand) -> Option<u64> {
         let numel = output.meta.numel() as u64;
         match stage.name {
