@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// The lane of the GPU; threads have higher numbers.
 const GPU: u32 = 0;
+/// Where the lanes start of kernels that run while another does.
+const BESIDE: u32 = 1 << 20;
 
 /// Time since the first call in this process. (Browsers have no such clock: there it stands still.)
 pub fn now() -> Duration {
@@ -116,8 +118,9 @@ fn push(event: &str) {
 
 fn complete(process: u32, lane: u32, name: &str, start: Duration, length: Duration, args: &[(&str, Arg)]) {
     let micros = |d: Duration| d.as_nanos() as f64 / 1e3;
+    let category = if lane == GPU || lane >= BESIDE { "gpu" } else { "cpu" };
     push(&format!(
-        "{{\"ph\":\"X\",\"pid\":{process},\"tid\":{lane},\"name\":{},\"ts\":{:.3},\"dur\":{:.3},\"args\":{{{}}}}}",
+        "{{\"ph\":\"X\",\"cat\":\"{category}\",\"pid\":{process},\"tid\":{lane},\"name\":{},\"ts\":{:.3},\"dur\":{:.3},\"args\":{{{}}}}}",
         json(name),
         micros(start),
         micros(length),
@@ -205,11 +208,22 @@ pub fn past(process: u32, name: &str, start: Duration, length: Duration, args: &
     }
 }
 
-/// A span on the GPU.
-pub fn kernel(process: u32, name: &str, start: Duration, length: Duration, args: &[(&str, Arg)]) {
-    if process != 0 {
-        complete(process, GPU, name, start, length, args);
+/// A span on the GPU. Viewers want the spans of a lane one after the other, so of kernels that run at once, all but one go
+/// to other `lane`s, counted from 0.
+pub fn kernel(process: u32, lane: usize, name: &str, start: Duration, length: Duration, args: &[(&str, Arg)]) {
+    if process == 0 {
+        return;
     }
+    let lane = match u32::try_from(lane) {
+        Ok(beside @ 1..) => {
+            let lane = BESIDE + beside;
+            // Naming a lane again changes nothing.
+            metadata(process, lane, "thread_name", "GPU, kernels beside others");
+            lane
+        }
+        _ => GPU,
+    };
+    complete(process, lane, name, start, length, args);
 }
 
 /// Notes that this thread records ops for a device, since now unless it does already.

@@ -131,13 +131,17 @@ pub fn outline(snap: &Snapshot) -> (Vec<Cluster>, PlanSummary) {
         .iter()
         .filter_map(|leaf| Some((Arc::as_ptr(&leaf.0.value()?).cast(), leaf.meta().bytes())))
         .collect();
-    let leaves = storage.values().sum();
-    let mut summary = PlanSummary::default();
-    summary.kernels = ops.iter().map(|&i| name(i)).collect();
-    summary.dispatches = ops.len();
-    summary.workspace = alive - outputs;
-    summary.lower_bound = alive - outputs;
-    (summary.outputs, summary.leaves, summary.peak_bytes) = (outputs, leaves, leaves + alive);
+    let leaves: u64 = storage.values().sum();
+    let summary = PlanSummary {
+        kernels: ops.iter().map(|&i| name(i)).collect(),
+        shaders: Vec::new(),
+        dispatches: ops.len(),
+        workspace: alive - outputs,
+        lower_bound: alive - outputs,
+        outputs,
+        leaves,
+        peak_bytes: leaves + alive,
+    };
     (clusters, summary)
 }
 

@@ -302,7 +302,7 @@ pub fn trace(lane: u32, kernels: &[KernelReport], timings: &[Option<Timing>]) {
     if lane == 0 {
         return;
     }
-    for (kernel, timing) in kernels.iter().zip(timings) {
+    for ((kernel, timing), beside) in kernels.iter().zip(timings).zip(beside(timings)) {
         let Some(timing) = timing else { continue };
         let (ops, lines) = (kernel.ops.join(" "), kernel.lines.join(", "));
         let mut args = vec![
@@ -314,8 +314,21 @@ pub fn trace(lane: u32, kernels: &[KernelReport], timings: &[Option<Timing>]) {
         args.extend(kernel.flops.map(|flops| ("flops", Arg::Number(flops))));
         args.extend(kernel.gigabytes_per_second().map(|rate| ("GB/s", Arg::Fraction(rate))));
         args.extend(kernel.gigaflops_per_second().map(|rate| ("GFLOP/s", Arg::Fraction(rate))));
-        trace::kernel(lane, &kernel.name, timing.start, timing.length, &args);
+        trace::kernel(lane, beside, &kernel.name, timing.start, timing.length, &args);
     }
+}
+
+/// A lane for each kernel, such that those of one lane do not overlap.
+fn beside(timings: &[Option<Timing>]) -> Vec<usize> {
+    let mut ends: Vec<Duration> = Vec::new();
+    let place = |timing: &Option<Timing>| {
+        let Some(Timing { start, length }) = timing else { return 0 };
+        let lane = ends.iter().position(|end| end <= start).unwrap_or(ends.len());
+        ends.resize(ends.len().max(lane + 1), Duration::ZERO);
+        ends[lane] = *start + *length;
+        lane
+    };
+    timings.iter().map(place).collect()
 }
 
 /// The report of an op on the CPU reference.
@@ -360,5 +373,18 @@ fn op_flops(var: &Var, inputs: &[&Var]) -> Option<u64> {
             let stages = routine.stages(&operands, &output, &Caps::baseline()).ok()?;
             stages.iter().map(|stage| routine.flops(stage, &operands, &output)).sum()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_that_overlap_get_lanes_of_their_own() {
+        let at =
+            |start, length| Some(Timing { start: Duration::from_nanos(start), length: Duration::from_nanos(length) });
+        assert_eq!(beside(&[at(0, 10), at(10, 5), None, at(20, 9)]), [0, 0, 0, 0]);
+        assert_eq!(beside(&[at(0, 10), at(5, 10), at(9, 2), at(12, 1), at(14, 9)]), [0, 1, 2, 0, 0]);
     }
 }

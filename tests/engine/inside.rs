@@ -103,7 +103,7 @@ fn arithmetic_of_matrix_products() {
             let (product, out) = ((2 * batch * m * n * k) as u64, (batch * m * n) as u64);
             let sums: u64 = explanation.kernels.iter().filter(|k| k.name == "matmul_sum").filter_map(|k| k.flops).sum();
             assert_eq!(explanation.flops() - sums, product, "{explanation}");
-            assert!(sums % out == 0 && (k == 20_000) == (sums > 0), "{explanation}");
+            assert!(sums.is_multiple_of(out) && (k == 20_000) == (sums > 0), "{explanation}");
             let main: Vec<&KernelReport> = explanation.kernels.iter().filter(|k| k.flops >= Some(product)).collect();
             assert_eq!(main.len(), 1, "{explanation}");
             assert_times(&explanation);
@@ -373,6 +373,9 @@ fn trace(program: &str, name: &str) -> (String, Vec<Value>) {
     (dispatches, serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")))
 }
 
+/// Begin and end in microseconds, and the name.
+type Span = (f64, f64, String);
+
 #[test]
 fn traces_open_in_viewers() {
     for (program, name) in [("look inside", "look"), ("exit early", "exit")] {
@@ -391,7 +394,7 @@ fn traces_open_in_viewers() {
         let (reference, _) = *processes.iter().find(|(_, name)| name.contains("CPU reference")).unwrap().0;
         assert!(lanes.values().any(|name| name == "other \"thread\""), "{lanes:?}");
         // Spans lie beside or within each other.
-        let mut spans: HashMap<(u64, u64), Vec<(f64, f64, String)>> = HashMap::new();
+        let mut spans: HashMap<(u64, u64), Vec<Span>> = HashMap::new();
         for e in of_kind("X") {
             let (start, length) = (e["ts"].as_f64().unwrap(), e["dur"].as_f64().unwrap());
             assert!(start >= 0.0 && length >= 0.0, "{e}");
@@ -405,14 +408,16 @@ fn traces_open_in_viewers() {
                     // Times are rounded to nanoseconds.
                     let slack = 0.0021;
                     let apart = a.1 <= b.0 + slack || b.1 <= a.0 + slack;
-                    let within =
-                        |x: &(f64, f64, String), y: &(f64, f64, String)| x.0 >= y.0 - slack && x.1 <= y.1 + slack;
+                    let within = |x: &Span, y: &Span| x.0 >= y.0 - slack && x.1 <= y.1 + slack;
                     assert!(apart || within(a, b) || within(b, a), "{a:?} and {b:?} overlap");
                 }
             }
         }
         let names = |process: u64| -> Vec<&str> {
-            of_kind("X").filter(|e| e["pid"] == process && e["tid"] != 0).map(|e| e["name"].as_str().unwrap()).collect()
+            of_kind("X")
+                .filter(|e| e["pid"] == process && e["cat"] == "cpu")
+                .map(|e| e["name"].as_str().unwrap())
+                .collect()
         };
         for name in ["record", "flush", "plan", "compile", "encode", "submit", "read"] {
             assert!(names(device).contains(&name), "no {name} in {:?}", names(device));
@@ -421,7 +426,7 @@ fn traces_open_in_viewers() {
             assert!(names(reference).contains(&name), "no {name} in {:?}", names(reference));
         }
         // The kernels, each within a flush.
-        let kernels: Vec<&Value> = of_kind("X").filter(|e| e["pid"] == device && e["tid"] == 0).collect();
+        let kernels: Vec<&Value> = of_kind("X").filter(|e| e["pid"] == device && e["cat"] == "gpu").collect();
         if lanes[&(device, 0)].contains("no timestamps") {
             assert!(kernels.is_empty());
             continue;
