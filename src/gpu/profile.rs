@@ -19,7 +19,7 @@ const QUERIES: u32 = 4096;
 /// Dispatches in one submission at most while times are taken: each writes two timestamps.
 pub(super) const SPLIT: usize = QUERIES as usize / 2;
 
-/// When a kernel ran, in the time of [`trace::now`], and for how long.
+/// When a kernel ran, in the time of `trace::now`, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
     /// Begin, as well as the clocks could be aligned.

@@ -156,8 +156,20 @@ fn quoted(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"")
 }
 
-const COLUMN: usize = 330;
-const WIDTH: usize = 270;
+/// The text, or as much of it as fits.
+fn cut(text: &str, fit: usize) -> String {
+    if text.chars().count() <= fit {
+        return text.to_owned();
+    }
+    text.chars().take(fit - 1).chain(['…']).collect()
+}
+
+const COLUMN: usize = 390;
+const WIDTH: usize = 330;
+/// Characters of a line that fit a box.
+const FIT: usize = 62;
+/// Characters of a title, which is larger and bold.
+const FIT_TITLE: usize = 44;
 const LINE: usize = 15;
 const GAP: usize = 22;
 
@@ -234,7 +246,7 @@ pub fn svg(snap: &Snapshot, clusters: &[Cluster]) -> String {
             height(card),
             x + WIDTH / 2,
             y + 16,
-            svg::escape(&card.title)
+            svg::escape(&cut(&card.title, FIT_TITLE))
         );
         for (k, (line, stored)) in card.lines.iter().enumerate() {
             let top = y + 20 + k * LINE;
@@ -252,7 +264,7 @@ pub fn svg(snap: &Snapshot, clusters: &[Cluster]) -> String {
                 "<text x=\"{}\" y=\"{}\" font-size=\"10\">{}</text>",
                 x + WIDTH / 2,
                 top + 12,
-                svg::escape(line)
+                svg::escape(&cut(line, FIT))
             );
         }
     }
