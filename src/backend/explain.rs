@@ -57,7 +57,7 @@ pub struct KernelReport {
     pub wgsl: String,
     /// The size of the grid; 0 on the CPU reference.
     pub workgroups: u64,
-    /// Bytes of the elements that it reads, each counted once.
+    /// Bytes of the elements that it reads, each counted once. What is looked up by indices counts whole.
     pub bytes_read: u64,
     /// Bytes of the elements that it writes.
     pub bytes_written: u64,

@@ -72,9 +72,9 @@ pub struct PlanSummary {
     pub workspace: u64,
     /// The least that any assignment of the workspace needs.
     pub lower_bound: u64,
-    /// Bytes of the values that the run leaves behind.
+    /// Bytes of the values that the run leaves behind, as allocated.
     pub outputs: u64,
-    /// Bytes of the computed values that it reads.
+    /// Bytes of the computed values that it reads, as allocated.
     pub leaves: u64,
     /// The most memory that the run needs at once, as allocated (buffers come in sizes of four an octave): workspace,
     /// what it leaves behind and what it reads.

@@ -185,6 +185,23 @@ fn reasons_are_given() {
     let sum = many.iter().skip(1).fold(many[0].exp(), |sum, t| sum + t);
     let sum = sum.explain().unwrap();
     assert!(reasons(&sum).0.contains(&StoreReason::Buffers), "{sum}");
+    // Two reductions read what is dear to compute.
+    let dear = |t: &Tensor| (0..8).fold(t.abs(), |t, _| t.sqrt());
+    let both = {
+        let v = dear(&x);
+        v.sum_dims(&[0], false).sum() / v.prod()
+    };
+    let both = both.explain().unwrap();
+    assert!(reasons(&both).0.contains(&StoreReason::Shared), "{both}");
+    assert!(reasons(&both).1.contains(&EndReason::Later), "{both}");
+    // What an expand would have computed again and again; once for all rows it is made in a kernel of its own.
+    let expanded = dear(&data(&[2000, 1], device)).expand([2000, 300]) + data(&[2000, 300], device);
+    let expanded = expanded.explain().unwrap();
+    assert!(reasons(&expanded).0.contains(&StoreReason::Expanded), "{expanded}");
+    // Each part of a concatenation is stored by a kernel of its own.
+    let joined = Tensor::cat(&[&x, &x], 0).exp();
+    let joined = joined.explain().unwrap();
+    assert!(reasons(&joined).1.contains(&EndReason::NoEpilogue), "{joined}");
     // Without fusion every op is a kernel.
     let single = data(&[8], unfused()).exp() + 1.0;
     let (stored, ended) = reasons(&single.explain().unwrap());
