@@ -72,6 +72,11 @@ impl GpuBackend {
         &self.caps
     }
 
+    /// Whether kernels can be timed. A browser cannot wait for the times.
+    fn measures(&self) -> bool {
+        self.caps.timestamps && cfg!(not(target_arch = "wasm32"))
+    }
+
     /// Computes what `targets` and the held nodes among `also` need.
     pub fn flush(&self, targets: &[Var], also: &[Var]) -> Result<()> {
         self.flush_with(targets, also, None)
@@ -141,7 +146,7 @@ impl GpuBackend {
             explanation.kernels = kernels;
             explanation.plan = summary;
             explanation.plan_reused = reused;
-            explanation.has_times = self.gpu.caps().timestamps;
+            explanation.has_times = self.measures();
             explanation.planning = planned.saturating_sub(start).saturating_sub(compiling);
             explanation.compiling = compiling;
             explanation.running = trace::now().saturating_sub(planned);
@@ -264,7 +269,7 @@ impl GpuBackend {
         drop(encoding);
         let mut timings = vec![None; dispatches.len()];
         if !dispatches.is_empty() {
-            if profile {
+            if profile && self.measures() {
                 timings = self.gpu.run_timed(&dispatches, &params)?;
             } else {
                 self.gpu.run(&dispatches, &params)?;

@@ -339,6 +339,20 @@ fn the_reference_lists_ops_with_host_times() {
 }
 
 #[test]
+fn without_timestamps_there_are_no_times() {
+    let device = Device::gpu_with(true, |caps| caps.timestamps = false).unwrap();
+    let y = data(&[30], &device).exp();
+    let explanation = y.explain().unwrap();
+    assert!(!explanation.has_times && explanation.kernels.len() == 1);
+    let kernel = &explanation.kernels[0];
+    assert!(
+        kernel.time.is_none() && kernel.gigabytes_per_second().is_none() && kernel.gigaflops_per_second().is_none()
+    );
+    assert_times(&explanation);
+    assert_eq!(y.to_vec::<f32>().unwrap().len(), 30);
+}
+
+#[test]
 fn looking_changes_no_counts() {
     let (plain, watched) = (new_gpu(), new_gpu());
     let count = |device: &Device, look: bool| {
