@@ -12,14 +12,17 @@ pub struct Env {
     /// `WGRAD_LOG`, else `RUST_LOG`: starts env_logger with this filter when the first device is opened, unless the program
     /// has a logger.
     pub log: Option<String>,
-    /// `WGRAD_DEBUG`: 1 and 2 a line for each new plan; 3 also, for each of its kernels, the ops in it and their source lines;
-    /// 4 its WGSL instead. Goes to the log at level info, with the filter `wgrad=info` where no other is given.
+    /// `WGRAD_DEBUG`: 1 a line for each device and each new plan; 2 also one for each kernel that is run, with its time
+    /// and rates (kernels are measured then, so flushes wait); 3 also, for each kernel of a new plan, its ops, what it
+    /// stores and why it ends; 4 also its WGSL. Goes to the log at level info, with the filter `wgrad=info` where no
+    /// other is given.
     pub debug: u8,
     /// `WGRAD_FUSE=0` turns fusion off: one kernel for each op.
     pub fuse: bool,
     /// `WGRAD_VALIDATE=1` runs each flush again on the CPU reference and compares every value that it left behind.
     pub validate: bool,
-    /// `WGRAD_TRACE`: read, without effect yet.
+    /// `WGRAD_TRACE`: a file for a trace in Chrome's format, with lanes for threads and for the GPU. Kernels are
+    /// measured then, so flushes wait.
     pub trace: Option<String>,
     /// `WGRAD_PANIC=1`: the first op on bad input panics, for a backtrace.
     pub panic: bool,

@@ -69,10 +69,9 @@ pub mod optim;
 pub mod schedule;
 pub mod shape;
 pub mod tensor;
+mod trace;
 
-#[doc(hidden)]
-pub use backend::null::PlanSummary;
-pub use backend::{Device, DeviceInfo, Memory, Stats};
+pub use backend::{Device, DeviceInfo, Explanation, KernelReport, Memory, Stats, StoredValue};
 pub use dtype::DType;
 pub use error::{Error, Result};
 pub use graph::no_grad;
@@ -81,6 +80,7 @@ pub use ops::conv::{Conv, ConvTranspose};
 pub use ops::interpolate::Interpolate;
 pub use ops::per_dim::PerDim;
 pub use ops::pool::{AvgPool, Pool};
+pub use schedule::{EndReason, PlanSummary, StoreReason};
 pub use shape::Shape;
 pub use tensor::Tensor;
 

@@ -1,46 +1,148 @@
 //! The CPU reference: runs the graph op by op, unfused.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::array::Array;
+use crate::backend::explain::{self, Explanation};
 use crate::backend::indexed;
 use crate::dtype::DType;
+use crate::env;
 use crate::error::{Error, Result};
 use crate::graph::node::lock;
 use crate::graph::{Meta, Value, Var};
-use crate::schedule::Snapshot;
+use crate::schedule::memory::{self, Lifetime};
 use crate::schedule::snapshot::Source;
+use crate::schedule::{Cluster, PlanSummary, Snapshot, StoreReason};
+use crate::trace::{self, Arg};
 
 /// The backend of the CPU reference.
-#[derive(Default)]
 pub struct CpuBackend {
     /// Flushes run one at a time: a flush takes the inputs away from nodes that it computes.
     running: Mutex<()>,
     pub flushes: AtomicU64,
     pub ops: AtomicU64,
+    /// The device's process in the trace; 0 where there is none.
+    pub lane: u32,
 }
 
 impl CpuBackend {
+    pub fn new() -> CpuBackend {
+        let lane = trace::process("wgrad: CPU reference", None);
+        CpuBackend { running: Mutex::default(), flushes: AtomicU64::new(0), ops: AtomicU64::new(0), lane }
+    }
+
+    /// What has to be computed for `targets`; changes nothing.
+    pub fn snapshot(&self, targets: &[Var]) -> Snapshot {
+        let _one_at_a_time = lock(&self.running);
+        Snapshot::new(targets, &[], 0)
+    }
+
     /// Computes what `targets` and the held nodes among `also` need.
     pub fn flush(&self, targets: &[Var], also: &[Var]) -> Result<()> {
+        self.flush_with(targets, also, None)
+    }
+
+    /// Computes what `targets` need and measures it.
+    pub fn explain(&self, targets: &[Var]) -> Result<Explanation> {
+        let mut explanation = Explanation::new("CPU reference".into());
+        self.flush_with(targets, &[], Some(&mut explanation))?;
+        Ok(explanation)
+    }
+
+    fn flush_with(&self, targets: &[Var], also: &[Var], explanation: Option<&mut Explanation>) -> Result<()> {
         let _one_at_a_time = lock(&self.running);
+        let start = trace::now();
         let snap = Snapshot::new(targets, also, 0);
         if snap.nodes.is_empty() {
             return Ok(());
         }
+        trace::recorded(self.lane, start);
+        let _flush = trace::span_since(self.lane, "flush", start);
+        let profile = explanation.is_some() || env::get().debug >= 2 || self.lane != 0;
+        let summary = profile.then(|| outline(&snap).1);
+        let mut times = Vec::new();
         self.flushes.fetch_add(1, Ordering::Relaxed);
         self.ops.fetch_add(snap.nodes.len() as u64, Ordering::Relaxed);
         let leaves = snap.leaves.iter().map(host_array).collect::<Result<Vec<_>>>()?;
+        let planned = trace::now();
+        let mut before = planned;
         interpret(&snap, &leaves, |i, array| {
+            if profile {
+                let now = trace::now();
+                times.push((i, before, now.saturating_sub(before)));
+                before = now;
+            }
             let keep = snap.keep[i];
             if keep.root || keep.held || keep.awaits_backward {
                 snap.nodes[i].0.set_value(array.clone() as Value);
             }
         })?;
         snap.nodes.iter().for_each(Var::settle);
+        let Some(summary) = summary else { return Ok(()) };
+        let mut kernels = Vec::new();
+        for (i, start, time) in times.into_iter().filter(|(i, ..)| !snap.nodes[*i].0.op.is_source()) {
+            let report = explain::op_report(&snap, i, time);
+            trace::past(self.lane, &report.name, start, time, &[("source", Arg::Text(&report.lines.join(", ")))]);
+            kernels.push(report);
+        }
+        if env::get().debug >= 2 {
+            kernels.iter().for_each(|kernel| log::info!("  {}", kernel.line()));
+        }
+        if let Some(explanation) = explanation {
+            explanation.kernels = kernels;
+            explanation.plan = summary;
+            explanation.has_times = true;
+            explanation.planning = planned.saturating_sub(start);
+            explanation.running = trace::now().saturating_sub(planned);
+        }
         Ok(())
     }
+}
+
+/// What a flush would do: an op at a time, each result in memory until its last reader ran.
+pub fn outline(snap: &Snapshot) -> (Vec<Cluster>, PlanSummary) {
+    let n = snap.nodes.len();
+    let mut last: Vec<usize> = (0..n).collect();
+    for (i, source) in snap.inputs.iter().enumerate().flat_map(|(i, own)| own.iter().map(move |s| (i, s))) {
+        if let Source::Pending(j) = source {
+            last[*j] = i;
+        }
+    }
+    let name = |i: usize| snap.nodes[i].0.op.name().to_owned();
+    let bytes = |i: usize| snap.nodes[i].meta().bytes();
+    let kept = |i: usize| snap.keep[i].root || snap.keep[i].held || snap.keep[i].awaits_backward;
+    let reason = |i: usize| match (snap.keep[i].root, snap.keep[i].held) {
+        (true, _) => StoreReason::Asked,
+        (_, true) => StoreReason::Held,
+        _ => StoreReason::FusionOff,
+    };
+    let ops: Vec<usize> = (0..n).filter(|&i| !snap.nodes[i].0.op.is_source()).collect();
+    let clusters = ops
+        .iter()
+        .map(|&i| Cluster { name: name(i), ops: vec![i], stored: vec![(i, reason(i))], ended: Vec::new() })
+        .collect();
+    let life = |i: usize| Lifetime { bytes: bytes(i), first: i, last: if kept(i) { n.max(1) - 1 } else { last[i] } };
+    let alive = memory::lower_bound(&(0..n).map(life).collect::<Vec<_>>());
+    let outputs: u64 = (0..n).filter(|&i| kept(i)).map(bytes).sum();
+    let storage: HashMap<*const (), u64> = snap
+        .leaves
+        .iter()
+        .filter_map(|leaf| Some((Arc::as_ptr(&leaf.0.value()?).cast(), leaf.meta().bytes())))
+        .collect();
+    let leaves: u64 = storage.values().sum();
+    let summary = PlanSummary {
+        kernels: ops.iter().map(|&i| name(i)).collect(),
+        shaders: Vec::new(),
+        dispatches: ops.len(),
+        workspace: alive - outputs,
+        lower_bound: alive - outputs,
+        outputs,
+        leaves,
+        peak_bytes: leaves + alive,
+    };
+    (clusters, summary)
 }
 
 /// Runs the reference of every node in order and hands each result to `done`. Results live until their last reader ran.

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::array::Array;
 use crate::backend::cpu::{self, CpuBackend};
+use crate::backend::explain::Explanation;
 use crate::backend::gpu::GpuBackend;
-use crate::backend::null::{NullBackend, PlanSummary};
+use crate::backend::null::NullBackend;
 use crate::backend::validate::from_bytes;
 use crate::caps::Caps;
 use crate::env;
@@ -17,6 +18,7 @@ use crate::graph::kernel::Kernel;
 use crate::graph::node::lock;
 use crate::graph::{Context, Traits, Value, Var};
 use crate::layout::View;
+use crate::schedule::{Cluster, Plan, PlanSummary, Snapshot};
 
 /// What a device is.
 pub type DeviceInfo = AdapterInfo;
@@ -50,6 +52,13 @@ struct Inner {
     flushing: Mutex<()>,
 }
 
+/// A plan that was only looked at.
+pub(crate) struct Planned {
+    pub snap: Snapshot,
+    pub clusters: Vec<Cluster>,
+    pub summary: PlanSummary,
+}
+
 enum Backend {
     Gpu(GpuBackend),
     Cpu(CpuBackend),
@@ -70,8 +79,13 @@ impl Device {
             prefers_expressions: is_cpu,
             software: caps.is_some_and(|caps| caps.software),
         };
+        let lane = match &backend {
+            Backend::Gpu(gpu) => gpu.gpu.lane(),
+            Backend::Cpu(cpu) => cpu.lane,
+            Backend::Null(_) => 0,
+        };
         let inner = Inner {
-            context: Context::new(info.name.clone(), traits),
+            context: Context::traced(info.name.clone(), traits, lane),
             info,
             backend,
             seed: AtomicU64::new(0),
@@ -114,7 +128,7 @@ impl Device {
             kind: text("cpu"),
             software: true,
         };
-        Device::new(info, Backend::Cpu(CpuBackend::default()))
+        Device::new(info, Backend::Cpu(CpuBackend::new()))
     }
 
     /// A device by the words of `WGRAD_DEVICE`: `cpu`, `gpu`, `vulkan`, `metal`, `dx12`, `webgpu`, or a part of an adapter's
@@ -372,6 +386,34 @@ impl Device {
             Backend::Gpu(gpu) => gpu.flush(targets, also),
             Backend::Cpu(cpu) => cpu.flush(targets, also),
             Backend::Null(null) => null.flush(targets, also),
+        }
+    }
+
+    /// What computing `targets` would take: nothing is run.
+    pub(crate) fn plan(&self, targets: &[Var]) -> Result<Planned> {
+        targets.iter().try_for_each(Var::check)?;
+        let planned = |snap: Snapshot, plan: Plan| {
+            let summary = plan.summary(&snap);
+            Planned { snap, clusters: plan.clusters, summary }
+        };
+        match &self.inner.backend {
+            Backend::Gpu(gpu) => gpu.plan(targets).map(|(snap, plan)| planned(snap, plan)),
+            Backend::Null(null) => null.plan(targets).map(|(snap, plan)| planned(snap, plan)),
+            Backend::Cpu(cpu) => {
+                let snap = cpu.snapshot(targets);
+                let (clusters, summary) = cpu::outline(&snap);
+                Ok(Planned { snap, clusters, summary })
+            }
+        }
+    }
+
+    /// Computes `targets` and says how.
+    pub(crate) fn explain(&self, targets: &[Var]) -> Result<Explanation> {
+        targets.iter().try_for_each(Var::check)?;
+        match &self.inner.backend {
+            Backend::Gpu(gpu) => gpu.explain(targets),
+            Backend::Cpu(cpu) => cpu.explain(targets),
+            Backend::Null(_) => Err(Error::unsupported("explain", "the null device computes nothing")),
         }
     }
 

@@ -2,19 +2,23 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crate::array::Array;
+use crate::backend::explain::{self, Explanation};
 use crate::backend::faults::Faults;
 use crate::backend::validate;
 use crate::caps::Caps;
 use crate::dtype::DType;
+use crate::env;
 use crate::error::{Error, Result};
-use crate::gpu::{Binding, Buffer, BufferId, BufferSlice, Dispatch, Gpu, KernelSource, Pipeline};
+use crate::gpu::{Binding, Buffer, BufferId, BufferSlice, Dispatch, Gpu, KernelSource, Pipeline, Timing};
 use crate::graph::node::lock;
 use crate::graph::{Value, Var};
 use crate::ops::scalar::Scalar;
 use crate::schedule::memory::Place;
 use crate::schedule::{BufferRef, ParamSource, Plan, Snapshot, Step};
+use crate::trace;
 
 /// Plans that are kept; the one unused for longest goes first.
 const PLANS: usize = 256;
@@ -68,18 +72,47 @@ impl GpuBackend {
         &self.caps
     }
 
+    /// Whether kernels can be timed. A browser cannot wait for the times.
+    fn measures(&self) -> bool {
+        self.caps.timestamps && cfg!(not(target_arch = "wasm32"))
+    }
+
     /// Computes what `targets` and the held nodes among `also` need.
     pub fn flush(&self, targets: &[Var], also: &[Var]) -> Result<()> {
+        self.flush_with(targets, also, None)
+    }
+
+    /// Computes what `targets` need and measures it.
+    pub fn explain(&self, targets: &[Var]) -> Result<Explanation> {
+        let mut explanation = Explanation::new(self.gpu.info().to_string());
+        self.flush_with(targets, &[], Some(&mut explanation))?;
+        Ok(explanation)
+    }
+
+    fn flush_with(&self, targets: &[Var], also: &[Var], explanation: Option<&mut Explanation>) -> Result<()> {
         let mut state = lock(&self.state);
+        let start = trace::now();
         let snap = Snapshot::new(targets, also, u64::from(self.fuse));
         if snap.nodes.is_empty() {
             return Ok(());
         }
+        let lane = self.gpu.lane();
+        trace::recorded(lane, start);
+        let _flush = trace::span_since(lane, "flush", start);
+        let planning = trace::span_since(lane, "plan", start);
         let state = &mut *state;
         state.clock += 1;
         let reused = state.plans.contains_key(&snap.hash);
-        if !reused {
-            let prepared = self.prepare(&snap)?;
+        let mut compiling = Duration::ZERO;
+        if reused {
+            drop(planning);
+        } else {
+            let plan = Plan::new(&snap, &self.caps, self.fuse)?;
+            drop(planning);
+            let compile_start = trace::now();
+            let _span = trace::span(lane, "compile");
+            let prepared = self.prepare(&snap, plan)?;
+            compiling = trace::now().saturating_sub(compile_start);
             if state.plans.len() >= PLANS
                 && let Some(oldest) = state.plans.iter().min_by_key(|(_, p)| p.used).map(|(k, _)| *k)
             {
@@ -92,20 +125,46 @@ impl GpuBackend {
             return Err(Error::argument("flush", "a plan vanished"));
         };
         prepared.used = state.clock;
-        let outcome = self.execute(&snap, prepared, &mut state.workspace, &mut state.faults);
+        let profile = explanation.is_some() || env::get().debug >= 2 || lane != 0;
+        let planned = trace::now();
+        let summary = profile.then(|| prepared.plan.summary(&snap));
+        let mut outcome = self.execute(&snap, prepared, &mut state.workspace, &mut state.faults, profile);
         if let Err(Error::OutOfMemory { .. }) = outcome {
             // The workspace is a cache; without it there may be room.
             state.workspace.clear();
             self.gpu.trim();
-            return self.execute(&snap, prepared, &mut state.workspace, &mut state.faults);
+            outcome = self.execute(&snap, prepared, &mut state.workspace, &mut state.faults, profile);
         }
-        outcome
+        let timings = outcome?;
+        let Some(summary) = summary else { return Ok(()) };
+        let kernels = explain::reports(&snap, &prepared.plan, &timings);
+        if env::get().debug >= 2 {
+            kernels.iter().for_each(|kernel| log::info!("  {}", kernel.line()));
+        }
+        explain::trace(lane, &kernels, &timings);
+        if let Some(explanation) = explanation {
+            explanation.kernels = kernels;
+            explanation.plan = summary;
+            explanation.plan_reused = reused;
+            explanation.has_times = self.measures();
+            explanation.planning = planned.saturating_sub(start).saturating_sub(compiling);
+            explanation.compiling = compiling;
+            explanation.running = trace::now().saturating_sub(planned);
+        }
+        Ok(())
     }
 
-    /// Plans a snapshot and compiles its kernels.
-    fn prepare(&self, snap: &Snapshot) -> Result<Prepared> {
-        let plan = Plan::new(snap, &self.caps, self.fuse)?;
-        let debug = crate::env::get().debug;
+    /// Plans what `targets` need, without running or remembering anything.
+    pub fn plan(&self, targets: &[Var]) -> Result<(Snapshot, Plan)> {
+        let _no_flush_meanwhile = lock(&self.state);
+        let snap = Snapshot::new(targets, &[], u64::from(self.fuse));
+        let plan = Plan::new(&snap, &self.caps, self.fuse)?;
+        Ok((snap, plan))
+    }
+
+    /// Compiles a plan's kernels.
+    fn prepare(&self, snap: &Snapshot, plan: Plan) -> Result<Prepared> {
+        let debug = env::get().debug;
         if debug >= 1 {
             log::info!(
                 "plan {:016x}: {} nodes, {} kernels, workspace {} bytes, {} kept values",
@@ -116,7 +175,10 @@ impl GpuBackend {
                 plan.outputs.len()
             );
         }
-        let pipelines = plan.steps.iter().map(|step| self.pipeline(step, snap)).collect::<Result<Vec<_>>>()?;
+        if debug >= 3 {
+            plan.clusters.iter().for_each(|cluster| log::info!("  {}", explain::cluster_line(snap, cluster)));
+        }
+        let pipelines = plan.steps.iter().map(|step| self.pipeline(step)).collect::<Result<Vec<_>>>()?;
         let align = self.gpu.params_align() as usize;
         let mut params = Vec::new();
         let mut starts = Vec::with_capacity(plan.steps.len());
@@ -135,13 +197,10 @@ impl GpuBackend {
         Ok(Prepared { plan, pipelines, params, starts, tagged, used: 0, last: Last::default() })
     }
 
-    fn pipeline(&self, step: &Step, snap: &Snapshot) -> Result<Arc<Pipeline>> {
+    fn pipeline(&self, step: &Step) -> Result<Arc<Pipeline>> {
         let kernel = &step.kernel;
-        if crate::env::get().debug >= 4 {
+        if env::get().debug >= 4 {
             log::info!("{}:\n{}", kernel.name, kernel.wgsl);
-        } else if crate::env::get().debug >= 3 {
-            let lines: Vec<String> = step.members.iter().map(|&m| snap.nodes[m].0.at.to_string()).collect();
-            log::info!("{}: {} ops from {}", kernel.name, step.members.len(), lines.join(", "));
         }
         self.gpu.pipeline(kernel.key, || KernelSource {
             name: kernel.name.clone(),
@@ -153,13 +212,16 @@ impl GpuBackend {
         })
     }
 
+    /// Runs a plan; with `profile` also measures it: the times of its steps, where there are any.
     fn execute(
         &self,
         snap: &Snapshot,
         prepared: &mut Prepared,
         workspace: &mut HashMap<Place, Buffer>,
         faults: &mut Faults,
-    ) -> Result<()> {
+        profile: bool,
+    ) -> Result<Vec<Option<Timing>>> {
+        let encoding = trace::span(self.gpu.lane(), "encode");
         let leaves = snap.leaves.iter().map(buffer_of).collect::<Result<Vec<_>>>()?;
         let outputs = self.output_buffers(prepared, &leaves)?;
         for place in &prepared.plan.places {
@@ -204,12 +266,18 @@ impl GpuBackend {
                 work: step.work,
             });
         }
+        drop(encoding);
+        let mut timings = vec![None; dispatches.len()];
         if !dispatches.is_empty() {
-            self.gpu.run(&dispatches, &params)?;
+            if profile && self.measures() {
+                timings = self.gpu.run_timed(&dispatches, &params)?;
+            } else {
+                self.gpu.run(&dispatches, &params)?;
+            }
         }
         prepared.last.leaves = leaves.iter().map(Buffer::id).collect();
         prepared.last.outputs = outputs.iter().map(Buffer::id).collect();
-        if crate::env::get().validate {
+        if env::get().validate {
             validate::compare(self, snap, &leaves, prepared.plan.outputs.iter().map(|(i, _)| *i).zip(&outputs))?;
         }
         for ((i, _), buffer) in prepared.plan.outputs.iter().zip(outputs) {
@@ -217,7 +285,7 @@ impl GpuBackend {
             snap.nodes[*i].0.set_value(Arc::new(buffer) as Value);
         }
         snap.nodes.iter().for_each(Var::settle);
-        Ok(())
+        Ok(timings)
     }
 
     /// Buffers for the values that outlive the flush, where possible those that the loop used before in their place.

@@ -4,13 +4,15 @@
 
 mod cpu;
 mod device;
+mod explain;
 mod faults;
 mod gpu;
-pub mod null;
+mod null;
 mod validate;
 
 pub use crate::gpu::{Memory, Stats};
 pub use device::{Device, DeviceInfo};
+pub use explain::{Explanation, KernelReport, StoredValue};
 
 use crate::graph::Var;
 use crate::shape::Shape;

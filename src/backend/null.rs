@@ -6,20 +6,7 @@ use crate::caps::Caps;
 use crate::error::Result;
 use crate::graph::node::lock;
 use crate::graph::{Value, Var};
-use crate::schedule::{Plan, Snapshot};
-
-/// What the null device planned for one flush.
-#[derive(Clone, Debug, Default)]
-pub struct PlanSummary {
-    /// Names of the kernels in order.
-    pub kernels: Vec<String>,
-    /// Their WGSL.
-    pub shaders: Vec<String>,
-    /// Bytes of the workspace.
-    pub workspace: u64,
-    /// The least that any assignment needs.
-    pub lower_bound: u64,
-}
+use crate::schedule::{Plan, PlanSummary, Snapshot};
 
 /// The backend of the null device.
 pub struct NullBackend {
@@ -33,22 +20,25 @@ impl NullBackend {
         NullBackend { caps, fuse, plans: Mutex::default() }
     }
 
+    /// Plans what `targets` need, without setting any value.
+    pub fn plan(&self, targets: &[Var]) -> Result<(Snapshot, Plan)> {
+        let snap = Snapshot::new(targets, &[], 0);
+        let plan = Plan::new(&snap, &self.caps, self.fuse)?;
+        Ok((snap, plan))
+    }
+
     pub fn flush(&self, targets: &[Var], also: &[Var]) -> Result<()> {
         let snap = Snapshot::new(targets, also, 0);
         if snap.nodes.is_empty() {
             return Ok(());
         }
         let plan = Plan::new(&snap, &self.caps, self.fuse)?;
+        let summary = plan.summary(&snap);
         for (i, _) in &plan.outputs {
             snap.nodes[*i].0.set_value(Arc::new(()) as Value);
         }
         snap.nodes.iter().for_each(Var::settle);
-        lock(&self.plans).push(PlanSummary {
-            kernels: plan.steps.iter().map(|s| s.kernel.name.clone()).collect(),
-            shaders: plan.steps.iter().map(|s| s.kernel.wgsl.clone()).collect(),
-            workspace: plan.workspace,
-            lower_bound: plan.lower_bound,
-        });
+        lock(&self.plans).push(summary);
         Ok(())
     }
 }

@@ -6,7 +6,7 @@
 use crate::caps::Caps;
 use crate::codegen::expr::{self, Space};
 use crate::codegen::writer::Writer;
-use crate::codegen::{Bound, Call, Calls, ParamSource, word, workgroup_size};
+use crate::codegen::{Bound, Call, Calls, ParamSource, calls, word, workgroup_size};
 use crate::error::{Error, Result};
 use crate::schedule::group::Group;
 use crate::schedule::snapshot::{Snapshot, Source};
@@ -57,6 +57,7 @@ fn kernel(group: &Group, snap: &Snapshot, caps: &Caps, window: Option<(usize, us
     let workgroups = u64::from(quads.div_ceil(size));
     let work = (group.body.leaves.len() + group.outputs.len()) as u64 * count as u64 * ELEMENT;
     let mut call = writer.finish_threads(name(group, snap), size, &threads, workgroups, work);
+    call.flops = Some(calls(&group.body) * count as u64);
     if let Some((start, count)) = window {
         let range = |source: Source| {
             let size = snap.var(source).dtype().size() as u64;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::schedule::group::{Core, Group};
+use crate::schedule::group::{Body, Core, Group, What};
 use crate::schedule::snapshot::{Snapshot, Source};
 
 /// A buffer that a kernel binds.
@@ -60,6 +60,8 @@ pub struct Call {
     pub workgroups: u64,
     /// Bytes that the kernel touches at least, for splitting very long flushes.
     pub work: u64,
+    /// Arithmetic operations, where known: one for each call of an op's function at an element.
+    pub flops: Option<u64>,
 }
 
 /// The dispatches of a group and the scratch buffers they share, in bytes.
@@ -88,6 +90,11 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps) -> Result<Calls> {
         Some(&node) => error.or_at(snap.nodes[node].0.at),
         None => error,
     })
+}
+
+/// Function calls that a body takes at each element.
+fn calls(body: &Body) -> u64 {
+    body.code.iter().filter(|inst| matches!(inst.what, What::Call { .. })).count() as u64
 }
 
 /// A size or stride as a shader word.

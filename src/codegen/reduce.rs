@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 use crate::caps::Caps;
 use crate::codegen::expr::{self, Quads, Space, Value};
 use crate::codegen::writer::Writer;
-use crate::codegen::{Bound, Call, Calls, ParamSource, elementwise, word, workgroup_size};
+use crate::codegen::{Bound, Call, Calls, ParamSource, calls as codegen_calls, elementwise, word, workgroup_size};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::kernel::{Combine, Reduce};
@@ -183,6 +183,16 @@ fn combine_functions() -> &'static Arc<str> {
 }
 
 impl Stage<'_> {
+    /// One operation for each element that is combined, and those of its producers.
+    fn flops(&self) -> u64 {
+        let width = if self.quads == Quads::None { 1 } else { 4 };
+        let producers = match &self.input {
+            Input::Producers { parts } => codegen_calls(parts.body),
+            Input::Partials { .. } => 0,
+        };
+        (self.outputs * self.length * width) as u64 * (1 + producers)
+    }
+
     /// Writes the loop; leaves the combined value in `result` (and its index in `result_index`).
     fn combine(&self, writer: &mut Writer, combine: Combine, dtype: DType) -> Result<()> {
         writer.paste(combine_functions());
@@ -311,7 +321,9 @@ impl Stage<'_> {
         }
         let size = workgroup_size(caps).min(64);
         let name = format!("{}_partial", snap.nodes[parts.node].0.op.name());
-        Ok(writer.finish_threads(name, size, &limit, u64::from(threads.div_ceil(size)), work))
+        let mut call = writer.finish_threads(name, size, &limit, u64::from(threads.div_ceil(size)), work);
+        call.flops = Some(self.flops());
+        Ok(call)
     }
 
     fn last(
@@ -339,6 +351,9 @@ impl Stage<'_> {
             expr::store(&mut writer, Bound::Source(Source::Pending(node)), "output", &values[value], vec4);
         }
         let size = workgroup_size(caps).min(64);
-        Ok(writer.finish_threads(elementwise::name(group, snap), size, &limit, u64::from(threads.div_ceil(size)), work))
+        let workgroups = u64::from(threads.div_ceil(size));
+        let mut call = writer.finish_threads(elementwise::name(group, snap), size, &limit, workgroups, work);
+        call.flops = Some(self.flops() + codegen_calls(&group.body) * group.numel as u64);
+        Ok(call)
     }
 }

@@ -3,7 +3,7 @@
 use crate::caps::Caps;
 use crate::codegen::expr::{self, Space, Value};
 use crate::codegen::writer::Writer;
-use crate::codegen::{Bound, Calls, ParamSource, word};
+use crate::codegen::{Bound, Calls, ParamSource, calls, word};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::Meta;
@@ -44,7 +44,8 @@ pub fn generate(
             scratch[k] = (scratch[k].0.max(bytes), dtype);
         }
     }
-    let printer = Printer { group, snap, node, inputs, operands: &operands, scratch: &scratch };
+    let printer =
+        Printer { group, snap, node, routine, inputs, operands: &operands, output: &output, scratch: &scratch };
     let last = stages.len().saturating_sub(1);
     let fuses = routine.fuses_epilogue();
     let calls =
@@ -56,8 +57,10 @@ struct Printer<'a> {
     group: &'a Group,
     snap: &'a Snapshot,
     node: usize,
+    routine: &'a dyn Routine,
     inputs: &'a [Leaf],
     operands: &'a [Operand],
+    output: &'a Operand,
     scratch: &'a [(u64, DType)],
 }
 
@@ -143,7 +146,10 @@ impl Printer<'_> {
                  atomicStore(&index_fault[3], bound);\n    }}\n}}\n"
             ));
         }
-        Ok(writer.finish(stage.name.to_owned(), stage.source, stage.workgroups, touched))
+        let mut call = writer.finish(stage.name.to_owned(), stage.source, stage.workgroups, touched);
+        let epilogue = if runs_epilogue { calls(&self.group.body) * self.group.numel as u64 } else { 0 };
+        call.flops = self.routine.flops(stage, self.operands, self.output).map(|own| own.saturating_add(epilogue));
+        Ok(call)
     }
 
     /// Binds a bare array under the routine's own name. A buffer that the stage also writes is bound once, writable.

@@ -222,6 +222,7 @@ impl Writer {
             params: self.params.iter().map(|(_, _, source)| *source).collect(),
             workgroups,
             work,
+            flops: None,
         }
     }
 }

@@ -8,10 +8,12 @@ use std::sync::{Arc, Mutex};
 use super::encode::Stream;
 use super::pipeline::{Layout, LayoutKey, Pipeline};
 use super::pool::Pool;
+use super::profile::Clock;
 use super::stats::{Counters, Memory, Stats};
 use super::sticky::{Sticky, describe};
 use crate::caps::Caps;
 use crate::error::{At, Error, Result};
+use crate::trace;
 
 /// Bytes of the index-error block.
 pub(super) const FAULT_BYTES: u64 = 32;
@@ -142,6 +144,10 @@ pub(super) struct Inner {
     /// Bytes written to the queue since the last submission.
     pub uploaded: AtomicUsize,
     pub faults: wgpu::Buffer,
+    /// How the GPU's clock and the CPU's differ.
+    pub clock: Mutex<Clock>,
+    /// The device's process in the trace; 0 where there is none.
+    pub lane: u32,
 }
 
 impl fmt::Debug for Gpu {
@@ -224,6 +230,8 @@ impl Gpu {
         }));
 
         let caps = caps(&device, &adapter.get_info(), &info);
+        let gpu = if caps.timestamps { "GPU" } else { "GPU (the adapter has no timestamps)" };
+        let lane = trace::process(&format!("wgrad: {info}"), Some(gpu));
         let params_align = device.limits().min_uniform_buffer_offset_alignment.max(16);
         let faults = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("index errors"),
@@ -255,6 +263,8 @@ impl Gpu {
             in_flight: Mutex::default(),
             uploaded: AtomicUsize::new(0),
             faults,
+            clock: Mutex::default(),
+            lane,
         })))
     }
 
@@ -271,6 +281,11 @@ impl Gpu {
     /// The alignment of [`Dispatch::params_offset`](super::Dispatch::params_offset), in bytes.
     pub fn params_align(&self) -> u32 {
         self.0.params_align
+    }
+
+    /// The device's process in the trace; 0 where there is none.
+    pub fn lane(&self) -> u32 {
+        self.0.lane
     }
 
     /// Counts since the device was opened.

@@ -9,10 +9,13 @@ use super::bindings::{BindGroups, Key};
 use super::device::{FAULT_BYTES, Gpu, Inner};
 use super::pipeline::Pipeline;
 use super::pool::Buffer;
+use super::profile::{self, Chunk as Timed, Queries};
+use super::readback::Copy;
 use super::stats::Counters;
 use super::sticky::scoped;
 use super::sync::lock;
 use crate::error::{At, Error, Result};
+use crate::trace;
 
 /// Dispatches in one submission at most.
 const SPLIT_DISPATCHES: usize = 4096;
@@ -73,12 +76,16 @@ pub(super) struct Stream {
     contents: Vec<u8>,
     /// Whether a kernel that checks indices was submitted since the index-error block was last read.
     pub armed: bool,
+    /// Made when times are wanted for the first time.
+    pub queries: Option<Queries>,
 }
 
 /// What one chunk of the work amounts to.
 struct Chunk<'a> {
     work: &'a [Dispatch],
     grids: &'a [(u32, u32)],
+    /// Position of its first dispatch in the whole list.
+    first: usize,
 }
 
 impl Gpu {
@@ -89,6 +96,11 @@ impl Gpu {
     /// Where a dispatch does not fit its kernel or the device, where there is no memory, and the device's lasting error.
     /// After an error the contents of the written buffers are not defined.
     pub fn run(&self, work: &[Dispatch], params: &[u8]) -> Result<()> {
+        self.run_with(work, params, None)
+    }
+
+    /// [`Gpu::run`]; where `times` are wanted, with a pass for each dispatch, and the copies that bring the timestamps.
+    pub(super) fn run_with(&self, work: &[Dispatch], params: &[u8], mut times: Option<&mut Vec<Timed>>) -> Result<()> {
         let inner = &*self.0;
         inner.sticky.check()?;
         #[cfg(not(target_arch = "wasm32"))]
@@ -96,7 +108,16 @@ impl Gpu {
         let grids = work.iter().map(|d| inner.check(d, params.len())).collect::<Result<Vec<_>>>()?;
         let mut stream = lock(&inner.stream);
         inner.reserve_arena(self, &mut stream, params.len() as u64 + 256)?;
-        let (outcome, error) = scoped(&inner.device, || self.submit_all(&mut stream, work, &grids, params));
+        if times.is_some() && stream.queries.is_none() {
+            match self.queries() {
+                Ok(queries) => stream.queries = Some(queries),
+                Err(error) => {
+                    log::warn!("times of kernels: {error}");
+                    times = None;
+                }
+            }
+        }
+        let (outcome, error) = scoped(&inner.device, || self.submit_all(&mut stream, work, &grids, params, times));
         if let Some(error) = error {
             stream.groups.clear();
             stream.contents.clear();
@@ -105,15 +126,23 @@ impl Gpu {
         outcome
     }
 
-    fn submit_all(&self, stream: &mut Stream, work: &[Dispatch], grids: &[(u32, u32)], params: &[u8]) -> Result<()> {
+    fn submit_all(
+        &self,
+        stream: &mut Stream,
+        work: &[Dispatch],
+        grids: &[(u32, u32)],
+        params: &[u8],
+        mut times: Option<&mut Vec<Timed>>,
+    ) -> Result<()> {
         let inner = &*self.0;
         inner.write_params(stream, params);
+        let longest = if times.is_some() { profile::SPLIT } else { SPLIT_DISPATCHES };
         let mut start = 0;
         while start < work.len() {
             let mut touched = 0_u64;
             let len = work[start..]
                 .iter()
-                .take(SPLIT_DISPATCHES)
+                .take(longest)
                 .take_while(|d| {
                     let first = touched == 0;
                     touched = touched.saturating_add(d.work);
@@ -121,7 +150,18 @@ impl Gpu {
                 })
                 .count();
             let range = start..start + len;
-            inner.submit_chunk(stream, &Chunk { work: &work[range.clone()], grids: &grids[range] });
+            let chunk = Chunk { work: &work[range.clone()], grids: &grids[range], first: start };
+            match (&mut times, stream.queries.take()) {
+                (Some(times), Some(queries)) => {
+                    let staging = self.staging(2 * 8 * len as u64)?;
+                    times.extend(inner.submit_timed(stream, &chunk, &queries, staging));
+                    stream.queries = Some(queries);
+                }
+                (_, queries) => {
+                    stream.queries = queries;
+                    inner.submit_chunk(stream, &chunk);
+                }
+            }
             inner.limit_in_flight()?;
             start += len;
         }
@@ -202,11 +242,12 @@ impl Inner {
     }
 
     fn submit_chunk(&self, stream: &mut Stream, chunk: &Chunk<'_>) {
+        let span = trace::span(self.lane, "encode");
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes: None });
         let mut current: Option<&Arc<Pipeline>> = None;
         let mut dispatches = 0;
-        for (dispatch, &(x, y)) in chunk.work.iter().zip(chunk.grids) {
+        for (dispatch, &grid) in chunk.work.iter().zip(chunk.grids) {
             if dispatch.workgroups == 0 {
                 continue;
             }
@@ -215,18 +256,72 @@ impl Inner {
                 pass.set_pipeline(&pipeline.raw);
                 current = Some(pipeline);
             }
-            stream.armed |= pipeline.checks_indices;
-            let offset = [dispatch.params_offset];
-            let offsets: &[u32] = if pipeline.params_bytes() > 0 { &offset } else { &[] };
-            pass.set_bind_group(0, self.bind_group(stream, dispatch), offsets);
-            pass.dispatch_workgroups(x, y, 1);
+            self.encode(&mut pass, stream, dispatch, grid);
             dispatches += 1;
         }
         drop(pass);
         Counters::bump(&self.counters.dispatches, dispatches);
         if dispatches > 0 {
-            self.submit(Some(encoder.finish()));
+            let commands = encoder.finish();
+            drop(span);
+            let _span = trace::span(self.lane, "submit");
+            self.submit(Some(commands));
         }
+    }
+
+    fn encode(&self, pass: &mut wgpu::ComputePass<'_>, stream: &mut Stream, dispatch: &Dispatch, (x, y): (u32, u32)) {
+        let pipeline = &dispatch.pipeline;
+        stream.armed |= pipeline.checks_indices;
+        let offset = [dispatch.params_offset];
+        let offsets: &[u32] = if pipeline.params_bytes() > 0 { &offset } else { &[] };
+        pass.set_bind_group(0, self.bind_group(stream, dispatch), offsets);
+        pass.dispatch_workgroups(x, y, 1);
+    }
+
+    /// [`Inner::submit_chunk`] with a pass for each dispatch, between two timestamps that are copied to `staging`.
+    /// `None` where there is nothing to run.
+    fn submit_timed(
+        &self,
+        stream: &mut Stream,
+        chunk: &Chunk<'_>,
+        queries: &Queries,
+        staging: wgpu::Buffer,
+    ) -> Option<Timed> {
+        let span = trace::span(self.lane, "encode");
+        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
+        let mut dispatches = Vec::with_capacity(chunk.work.len());
+        for (i, (dispatch, &grid)) in chunk.work.iter().zip(chunk.grids).enumerate() {
+            if dispatch.workgroups == 0 {
+                continue;
+            }
+            let query = 2 * dispatches.len() as u32;
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                label: Some(dispatch.pipeline.name()),
+                timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
+                    query_set: &queries.set,
+                    beginning_of_pass_write_index: Some(query),
+                    end_of_pass_write_index: Some(query + 1),
+                }),
+            });
+            pass.set_pipeline(&dispatch.pipeline.raw);
+            self.encode(&mut pass, stream, dispatch, grid);
+            dispatches.push(chunk.first + i);
+        }
+        let len = 16 * dispatches.len() as u64;
+        if len > 0 {
+            encoder.resolve_query_set(&queries.set, 0..2 * dispatches.len() as u32, &queries.resolved, 0);
+            encoder.copy_buffer_to_buffer(&queries.resolved, 0, &staging, 0, Some(len));
+        }
+        Counters::bump(&self.counters.dispatches, dispatches.len() as u64);
+        if len == 0 {
+            return None;
+        }
+        let commands = encoder.finish();
+        drop(span);
+        let _span = trace::span(self.lane, "submit");
+        let submitted = trace::now();
+        let index = self.submit(Some(commands));
+        Some(Timed { copy: Copy { staging, len, faults: false, index }, dispatches, submitted })
     }
 
     fn bind_group<'a>(&self, stream: &'a mut Stream, dispatch: &Dispatch) -> &'a wgpu::BindGroup {

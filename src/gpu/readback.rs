@@ -6,6 +6,7 @@ use super::sticky::scoped;
 use super::sync::{lock, oneshot};
 use crate::caps::size_class;
 use crate::error::{Error, Result};
+use crate::trace;
 
 /// Bytes that one copy brings over. Longer reads take several, so that staging memory stays bounded.
 const READ_CHUNK: u64 = 64 << 20;
@@ -42,12 +43,12 @@ impl IndexFault {
 }
 
 /// A copy under way.
-struct Copy {
-    staging: wgpu::Buffer,
+pub(super) struct Copy {
+    pub staging: wgpu::Buffer,
     /// Bytes of data at the start of the staging buffer; the index-error block follows where `faults`.
-    len: u64,
-    faults: bool,
-    index: wgpu::SubmissionIndex,
+    pub len: u64,
+    pub faults: bool,
+    pub index: wgpu::SubmissionIndex,
 }
 
 impl Gpu {
@@ -59,6 +60,7 @@ impl Gpu {
     /// [`Error::Argument`] where the range does not fit, [`Error::OutOfMemory`], and [`Error::DeviceLost`] where the device
     /// is gone or does not come to an end.
     pub async fn read(&self, buffer: &Buffer, offset: u64, len: u64) -> Result<(Vec<u8>, Option<IndexFault>)> {
+        let _span = trace::span(self.0.lane, "read");
         self.0.sticky.check()?;
         if offset.checked_add(len).is_none_or(|end| end > buffer.capacity()) {
             let detail = format!("{len} bytes at offset {offset} of a buffer of {} bytes", buffer.capacity());
@@ -93,6 +95,7 @@ impl Gpu {
     /// # Errors
     /// [`Error::DeviceLost`] where the device is gone or does not come to an end.
     pub async fn wait(&self) -> Result<Option<IndexFault>> {
+        let _span = trace::span(self.0.lane, "wait");
         let inner = &*self.0;
         inner.sticky.check()?;
         if lock(&inner.stream).armed {
@@ -156,7 +159,7 @@ impl Gpu {
         Ok(Copy { staging, len, faults, index })
     }
 
-    async fn finish_copy(&self, copy: Copy, take: impl FnOnce(&[u8])) -> Result<Option<IndexFault>> {
+    pub(super) async fn finish_copy(&self, copy: Copy, take: impl FnOnce(&[u8])) -> Result<Option<IndexFault>> {
         let inner = &*self.0;
         let Copy { staging, len, faults, index } = copy;
         let total = len + if faults { FAULT_BYTES } else { 0 };
@@ -194,7 +197,7 @@ impl Gpu {
     }
 
     /// A staging buffer: the smallest kept one that is large enough but not far too large, or a new one.
-    fn staging(&self, bytes: u64) -> Result<wgpu::Buffer> {
+    pub(super) fn staging(&self, bytes: u64) -> Result<wgpu::Buffer> {
         let size = size_class(bytes.max(4096));
         let mut kept = lock(&self.0.staging);
         let fitting = kept.iter().enumerate().filter(|(_, b)| (size..=size * 16).contains(&b.size()));
@@ -267,9 +270,12 @@ impl Inner {
     }
 
     /// Forgets submissions that are done; whether there was one.
-    fn retire(&self) -> Result<bool> {
+    pub(super) fn retire(&self) -> Result<bool> {
         let mut any = false;
-        while let Some(oldest) = lock(&self.in_flight).front().cloned() {
+        loop {
+            // A statement of its own, so that the lock is not held below, where it is taken again.
+            let oldest = lock(&self.in_flight).front().cloned();
+            let Some(oldest) = oldest else { break };
             let now = wgpu::PollType::Wait { submission_index: Some(oldest), timeout: Some(std::time::Duration::ZERO) };
             if self.poll(now)?.is_err() {
                 break;

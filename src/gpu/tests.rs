@@ -379,3 +379,57 @@ fn handles_cross_threads() {
     shared::<Buffer>();
     shared::<Pipeline>();
 }
+
+/// More dispatches than a query set holds timestamps for.
+#[test]
+fn timed_dispatches_run_as_others_do() {
+    let gpu = open();
+    let pipeline = add(&gpu, true);
+    let (a, b) = (upload(&gpu, &[1.0; 300]), upload(&gpu, &[2.0; 300]));
+    let buffers: Vec<Buffer> = (0..3).map(|_| gpu.alloc(1200).unwrap()).collect();
+    let bytes = params(&[(300, 1.0)], 256);
+    let mut work: Vec<Dispatch> = (0..5000).map(|i| dispatch(&pipeline, &[&a, &b, &buffers[i % 3]], 0, 5)).collect();
+    work[7].workgroups = 0;
+    let before = gpu.stats();
+    let start = crate::trace::now();
+    let timings = gpu.run_timed(&work, &bytes).unwrap();
+    let end = crate::trace::now();
+    let after = gpu.stats();
+    assert_eq!(after.dispatches - before.dispatches, 4999);
+    assert_eq!(read(&gpu, &buffers[2]), [3.0; 300]);
+    assert_eq!(timings.len(), 5000);
+    assert_eq!(timings[7], None);
+    if gpu.caps().timestamps {
+        assert_eq!(after.submits - before.submits, 3);
+        let known: Vec<Timing> = timings.into_iter().flatten().collect();
+        assert!(known.len() > 4900, "only {} of 4999 times make sense", known.len());
+        assert!(known.is_sorted_by_key(|t| t.start));
+        // The bounds that align the clocks hold for the whole list.
+        assert!(known.iter().all(|t| t.start >= start && t.start + t.length <= end), "{start:?} {end:?} {known:?}");
+        assert!(known.iter().any(|t| !t.length.is_zero()));
+    } else {
+        assert!(timings.iter().all(Option::is_none));
+    }
+    // Without times nothing has changed: one submission, or what the length asks for.
+    gpu.run(&work[..100], &bytes).unwrap();
+    let plain = gpu.stats();
+    assert_eq!((plain.submits - after.submits, plain.dispatches - after.dispatches), (2, 99));
+}
+
+/// A wait of more than a few seconds looks which submissions are done, to tell a slow device from a dead one.
+#[test]
+fn finished_submissions_are_forgotten() {
+    let gpu = open();
+    let pipeline = add(&gpu, true);
+    let (a, y) = (upload(&gpu, &[1.0; 300]), gpu.alloc(1200).unwrap());
+    for _ in 0..3 {
+        gpu.run(&[dispatch(&pipeline, &[&a, &a, &y], 0, 5)], &params(&[(300, 1.0)], 256)).unwrap();
+    }
+    block_on(gpu.wait()).unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let inner = Arc::clone(&gpu.0);
+    std::thread::spawn(move || sender.send(inner.retire()));
+    // A thread that waits for itself would not come back.
+    let any = receiver.recv_timeout(std::time::Duration::from_secs(60)).unwrap().unwrap();
+    assert!(any && gpu.0.in_flight.lock().unwrap().is_empty());
+}

@@ -6,7 +6,7 @@ use crate::graph::kernel::Kernel;
 use crate::graph::{Var, order};
 
 /// What a picture calls a node: the op, or a scalar's value.
-pub(super) fn label(var: &Var) -> String {
+pub fn label(var: &Var) -> String {
     let node = &var.0;
     if node.op.is_source()
         && let Kernel::Scalar(value) = node.kernel()

@@ -97,6 +97,11 @@ pub trait Routine: Send + Sync {
     fn fuses_epilogue(&self) -> bool {
         false
     }
+
+    /// Floating-point operations of one of its stages, where known: for explanations only.
+    fn flops(&self, _stage: &Stage, _inputs: &[Operand], _output: &Operand) -> Option<u64> {
+        None
+    }
 }
 
 /// One dispatch of a routine.

@@ -66,12 +66,20 @@ pub struct Context {
     /// Nodes that have no value yet and that a user may still hold, in the order of their making.
     pending: Mutex<Vec<Weak<Node>>>,
     unflushed: AtomicU64,
+    /// The device's process in the trace; 0 where there is none.
+    lane: u32,
 }
 
 impl Context {
     /// The context of a new device.
     pub fn new(device: impl Into<String>, traits: Traits) -> Arc<Context> {
-        Arc::new(Context { device: device.into(), traits, pending: Mutex::default(), unflushed: AtomicU64::new(0) })
+        Context::traced(device, traits, 0)
+    }
+
+    /// The context of a device that is a process of the trace.
+    pub fn traced(device: impl Into<String>, traits: Traits, lane: u32) -> Arc<Context> {
+        let (pending, unflushed) = (Mutex::default(), AtomicU64::new(0));
+        Arc::new(Context { device: device.into(), traits, pending, unflushed, lane })
     }
 
     /// Takes the list of pending nodes that somebody still holds.
@@ -439,6 +447,7 @@ impl Var {
         });
         if node.error.is_none() && !node.op.is_source() {
             context.unflushed.fetch_add(1, Ordering::Relaxed);
+            crate::trace::recording(context.lane);
         }
         Var(node)
     }

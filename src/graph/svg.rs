@@ -31,25 +31,13 @@ pub fn to_svg(roots: &[Var]) -> String {
     }
     let width = 20 + rows.len() * COLUMN;
     let height = 20 + rows.iter().max().copied().unwrap_or(0) * ROW;
-    let mut out = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
-         font-family=\"Helvetica, sans-serif\" font-size=\"12\" text-anchor=\"middle\">\n\
-         <defs><marker id=\"arrow\" viewBox=\"0 0 8 8\" refX=\"8\" refY=\"4\" markerWidth=\"7\" markerHeight=\"7\" \
-         orient=\"auto\"><path d=\"M0,0L8,4L0,8z\" fill=\"#666\"/></marker></defs>\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
-    );
+    let mut out = open(width, height);
     for var in &nodes {
         let node = &var.0;
         let (x, y) = place[&node.id];
         node.with_inputs(|inputs| {
             for (from_x, from_y) in inputs.iter().filter_map(|i| place.get(&i.0.id)) {
-                let (x1, y1, y2) = (from_x + WIDTH, from_y + HEIGHT / 2, y + HEIGHT / 2);
-                let bend = (x1 + x) / 2;
-                // Writing to a String cannot fail, here and below.
-                let _ = writeln!(
-                    out,
-                    "<path d=\"M{x1},{y1} C{bend},{y1} {bend},{y2} {x},{y2}\" fill=\"none\" stroke=\"#666\" marker-end=\"url(#arrow)\"/>"
-                );
+                out.push_str(&edge((from_x + WIDTH, from_y + HEIGHT / 2), (x, y + HEIGHT / 2)));
             }
         });
         let (radius, fill) = match (&node.grad_cell, node.op.is_source()) {
@@ -57,6 +45,7 @@ pub fn to_svg(roots: &[Var]) -> String {
             (None, true) => (4, "#eeeeee"),
             (None, false) => (18, "#dce8f7"),
         };
+        // Writing to a String cannot fail.
         let _ = writeln!(
             out,
             "<rect x=\"{x}\" y=\"{y}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" rx=\"{radius}\" fill=\"{fill}\" stroke=\"#555\"/>\n\
@@ -73,6 +62,26 @@ pub fn to_svg(roots: &[Var]) -> String {
     out
 }
 
-fn escape(text: &str) -> String {
+/// The head of a picture of this size.
+pub fn open(width: usize, height: usize) -> String {
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
+         font-family=\"Helvetica, sans-serif\" font-size=\"12\" text-anchor=\"middle\">\n\
+         <defs><marker id=\"arrow\" viewBox=\"0 0 8 8\" refX=\"8\" refY=\"4\" markerWidth=\"7\" markerHeight=\"7\" \
+         orient=\"auto\"><path d=\"M0,0L8,4L0,8z\" fill=\"#666\"/></marker></defs>\n\
+         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
+    )
+}
+
+/// An arrow from the right side of one box to the left side of another.
+pub fn edge((x1, y1): (usize, usize), (x2, y2): (usize, usize)) -> String {
+    let bend = (x1 + x2) / 2;
+    format!(
+        "<path d=\"M{x1},{y1} C{bend},{y1} {bend},{y2} {x2},{y2}\" fill=\"none\" stroke=\"#666\" marker-end=\"url(#arrow)\"/>\n"
+    )
+}
+
+/// Text without the characters that mean something in XML.
+pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

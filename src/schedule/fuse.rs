@@ -11,13 +11,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::Var;
 use crate::graph::kernel::{Elementwise, Kernel, Reduce, Routine};
 use crate::layout::{Layout, View};
-use crate::schedule::group::{Body, Core, Group, Inst, Leaf, What};
+use crate::schedule::group::{Core, Group, Inst, Leaf, What};
+use crate::schedule::reason::{EndReason, StoreReason};
 use crate::schedule::snapshot::{Snapshot, Source};
+
+mod emit;
+
+use emit::Emitter;
 
 /// Instructions that one kernel may hold; long chains are cut here, since drivers compile in superlinear time.
 const MAX_INSTRUCTIONS: usize = 128;
@@ -55,6 +58,8 @@ struct Fuser<'a> {
     consumers: Vec<Vec<usize>>,
     keep: Vec<bool>,
     stored: Vec<bool>,
+    /// Why each stored node is.
+    reason: Vec<Option<StoreReason>>,
     /// Instructions it takes to evaluate a virtual node.
     size: Vec<usize>,
     budget: usize,
@@ -89,6 +94,7 @@ impl<'a> Fuser<'a> {
             consumers: vec![Vec::new(); n],
             keep: vec![false; n],
             stored: vec![false; n],
+            reason: vec![None; n],
             size: vec![0; n],
             budget,
             fuse,
@@ -262,15 +268,17 @@ impl<'a> Fuser<'a> {
                     for (source, _) in self.operands(i) {
                         self.store(source);
                     }
-                    self.stored[i] = true;
+                    self.mark(i, StoreReason::Result);
                 }
                 Role::Reduce(_) => {
                     self.fit(i, self.budget - 1)?;
-                    self.stored[i] = true;
+                    self.mark(i, StoreReason::Result);
                 }
                 Role::Elementwise(_) | Role::Copy(..) | Role::Fill(_) => {
                     self.fit(i, self.budget - 1)?;
-                    self.stored[i] |= self.must_store(i);
+                    if let Some(reason) = self.must_store(i) {
+                        self.mark(i, reason);
+                    }
                 }
             }
         }
@@ -281,8 +289,16 @@ impl<'a> Fuser<'a> {
         if self.is_virtual(source)
             && let Source::Pending(i) = source
         {
-            self.stored[i] = true;
+            self.mark(i, StoreReason::Operand);
         }
+    }
+
+    /// Stores node `i`; the first reason is the one that counts, but for what the user sees.
+    fn mark(&mut self, i: usize, reason: StoreReason) {
+        self.stored[i] = true;
+        let keep = self.snap.keep[i];
+        let seen = if keep.root { Some(StoreReason::Asked) } else { self.keep[i].then_some(StoreReason::Held) };
+        self.reason[i].get_or_insert(seen.unwrap_or(reason));
     }
 
     /// Stores inputs of node `i` until what remains virtual can be evaluated within the budgets.
@@ -307,7 +323,7 @@ impl<'a> Fuser<'a> {
                     self.dependencies(&through).contains(bad)
                 });
                 match culprit {
-                    Some(j) => self.stored[j] = true,
+                    Some(j) => self.mark(j, StoreReason::View),
                     None => return Err(self.too_many_buffers(i)),
                 }
                 continue;
@@ -317,7 +333,8 @@ impl<'a> Fuser<'a> {
                 return Ok(());
             }
             match virtuals.iter().copied().max_by_key(|&j| (self.buffers(j), self.size[j])) {
-                Some(j) => self.stored[j] = true,
+                Some(j) if bound > buffers => self.mark(j, StoreReason::Buffers),
+                Some(j) => self.mark(j, StoreReason::Instructions),
                 None => return Err(self.too_many_buffers(i)),
             }
         }
@@ -336,17 +353,23 @@ impl<'a> Fuser<'a> {
         bases.len()
     }
 
-    fn must_store(&self, i: usize) -> bool {
+    fn must_store(&self, i: usize) -> Option<StoreReason> {
         // A copy changes the index space, so a reader's view cannot be pushed through it.
         let is_copy = matches!(self.role[i], Role::Copy(..) | Role::Fill(_));
-        if is_copy || self.keep[i] || !self.fuse || self.consumers[i].is_empty() {
-            return true;
+        let plain = [
+            (is_copy, StoreReason::Copy),
+            (self.keep[i], StoreReason::Held),
+            (!self.fuse, StoreReason::FusionOff),
+            (self.consumers[i].is_empty(), StoreReason::Unread),
+        ];
+        if let Some((_, reason)) = plain.into_iter().find(|(applies, _)| *applies) {
+            return Some(reason);
         }
         let numel = self.snap.nodes[i].meta().numel();
         let mut evaluations = 0usize;
         for &c in &self.consumers[i] {
             if matches!(self.role[c], Role::Routine(_)) {
-                return true;
+                return Some(StoreReason::Operand);
             }
             let space = match &self.role[c] {
                 Role::Reduce(_) => self.snap.var(self.snap.inputs[c][0]).meta().numel(),
@@ -357,11 +380,12 @@ impl<'a> Fuser<'a> {
             }
         }
         if evaluations.saturating_mul(self.size[i]) > RECOMPUTE_WORK && self.buffers(i) > 0 {
-            return true;
+            return Some(StoreReason::Expanded);
         }
-        self.consumers[i].len() > 1
+        let dear = self.consumers[i].len() > 1
             && (self.size[i] > RECOMPUTE_INSTRUCTIONS || self.buffers(i) > RECOMPUTE_BUFFERS)
-            && numel * self.size[i] > RECOMPUTE_WORK / 10
+            && numel * self.size[i] > RECOMPUTE_WORK / 10;
+        dear.then_some(StoreReason::Shared)
     }
 
     /// Forms the kernels.
@@ -375,8 +399,11 @@ impl<'a> Fuser<'a> {
             let numel = self.snap.nodes[i].meta().numel();
             let is_core = matches!(self.role[i], Role::Reduce(_) | Role::Routine(_));
             let dependencies = self.dependencies(&self.operands(i));
-            let home =
-                if is_core || !self.fuse { None } else { self.find_home(i, numel, &dependencies, &drafts, &group_of) };
+            let (home, why) = match (is_core, self.fuse) {
+                (true, _) => (None, EndReason::Core),
+                (false, false) => (None, EndReason::FusionOff),
+                (false, true) => self.find_home(i, numel, &dependencies, &drafts, &group_of),
+            };
             let home = home.unwrap_or_else(|| {
                 drafts.push(Draft {
                     core: is_core.then_some(i),
@@ -384,9 +411,23 @@ impl<'a> Fuser<'a> {
                     numel,
                     size: 0,
                     reads: HashSet::new(),
+                    ended: Vec::new(),
                 });
                 drafts.len() - 1
             });
+            let mut makers: Vec<usize> = dependencies
+                .iter()
+                .filter_map(|(s, _)| if let Source::Pending(j) = s { group_of.get(j).copied() } else { None })
+                .collect();
+            makers.sort_unstable();
+            makers.dedup();
+            let latest = makers.last().copied();
+            for g in makers.into_iter().filter(|&g| g != home) {
+                // `find_home` speaks of the latest of the kernels whose results the node reads.
+                let concerns_all = matches!(why, EndReason::Core | EndReason::FusionOff);
+                let why = if concerns_all || Some(g) == latest { why } else { EndReason::Later };
+                drafts[g].ended.push((why, i));
+            }
             let draft = &mut drafts[home];
             draft.members.push(i);
             draft.size += self.size[i].max(1);
@@ -396,7 +437,7 @@ impl<'a> Fuser<'a> {
         drafts.iter().enumerate().map(|(g, draft)| self.finish(g, draft, &group_of)).collect()
     }
 
-    /// The kernel that stored node `i` may join.
+    /// The kernel that stored node `i` may join, and why it may not join the one that makes its latest input.
     fn find_home(
         &self,
         i: usize,
@@ -404,38 +445,49 @@ impl<'a> Fuser<'a> {
         dependencies: &[(Source, Path)],
         drafts: &[Draft],
         group_of: &HashMap<usize, usize>,
-    ) -> Option<usize> {
+    ) -> (Option<usize>, EndReason) {
         let position = |source: &Source| match source {
             Source::Pending(j) if self.stored[*j] => group_of.get(j).copied(),
             _ => None,
         };
         let latest = dependencies.iter().filter_map(|(s, _)| position(s)).max();
-        let fits = |g: usize| {
+        let obstacle = |g: usize| {
             let draft = &drafts[g];
             let joinable = match draft.core.map(|c| &self.role[c]) {
                 Some(Role::Routine(routine)) => routine.as_ref().is_some_and(|r| r.fuses_epilogue()),
                 _ => true,
             };
-            joinable
-                && draft.numel == numel
-                && draft.size + self.size[i] <= MAX_INSTRUCTIONS
-                && self.bindings(draft, i, dependencies, group_of, g) <= self.budget
+            if !joinable {
+                Some(EndReason::NoEpilogue)
+            } else if draft.numel != numel {
+                Some(EndReason::IndexSpace)
+            } else if draft.size + self.size[i] > MAX_INSTRUCTIONS {
+                Some(EndReason::Instructions)
+            } else if self.bindings(draft, i, dependencies, group_of, g) > self.budget {
+                Some(EndReason::Buffers)
+            } else {
+                None
+            }
         };
+        let mut why = EndReason::IndexSpace;
         if let Some(g) = latest {
             let in_place = dependencies
                 .iter()
                 .filter(|(s, _)| position(s) == Some(g))
                 .all(|(s, path)| self.is_same_index(*s, path));
-            if in_place && fits(g) {
-                return Some(g);
+            match obstacle(g) {
+                None if in_place => return (Some(g), why),
+                Some(obstacle) if in_place => why = obstacle,
+                _ => {}
             }
         }
         // Horizontally: a kernel after every input that loads some of the same data.
         let first = latest.map_or(0, |g| g + 1).max(drafts.len().saturating_sub(32));
-        (first..drafts.len()).find(|&g| {
+        let beside = (first..drafts.len()).find(|&g| {
             let shares = dependencies.iter().any(|d| drafts[g].reads.contains(d));
-            shares && drafts[g].core.is_none() && fits(g)
-        })
+            shares && drafts[g].core.is_none() && obstacle(g).is_none()
+        });
+        (beside, why)
     }
 
     /// Whether `path` leaves every element at its row-major index.
@@ -473,14 +525,15 @@ impl<'a> Fuser<'a> {
     /// Prints a draft into a group.
     fn finish(&mut self, g: usize, draft: &Draft, group_of: &HashMap<usize, usize>) -> Result<Group> {
         let inside = |j: usize| group_of.get(&j) == Some(&g);
-        let mut emitter = Emitter { memo: HashMap::new(), body: Body::default(), inside: Some(g), group_of };
+        let mut emitter = Emitter::new(Some(g), group_of);
+        let mut ops = Vec::new();
         let core = match draft.core {
             None => Core::Elementwise,
             Some(node) => {
                 let dtype = self.snap.nodes[node].dtype();
                 emitter.body.code.push(Inst { what: What::Result, dtype });
                 emitter.memo.insert((node, Path::new()), 0);
-                self.core(node, group_of)?
+                self.core(node, group_of, &mut ops)?
             }
         };
         let mut outputs = Vec::new();
@@ -491,19 +544,37 @@ impl<'a> Fuser<'a> {
                 outputs.push((value, member));
             }
         }
-        let numel = draft.numel;
-        Ok(Group { core, body: emitter.body, outputs, numel, members: draft.members.clone() })
+        for i in emitter.computed {
+            if !ops.contains(&i) {
+                ops.push(i);
+            }
+        }
+        let reason = |&(_, node): &(usize, usize)| (node, self.reason[node].unwrap_or(StoreReason::Result));
+        Ok(Group {
+            core,
+            body: emitter.body,
+            stored: outputs.iter().map(reason).collect(),
+            outputs,
+            numel: draft.numel,
+            members: draft.members.clone(),
+            ops,
+            ended: draft.ended.clone(),
+        })
     }
 
-    fn core(&mut self, node: usize, group_of: &HashMap<usize, usize>) -> Result<Core> {
+    /// What the kernel is built around; `ops` gets the nodes that it computes.
+    fn core(&mut self, node: usize, group_of: &HashMap<usize, usize>, ops: &mut Vec<usize>) -> Result<Core> {
         let operands = self.operands(node);
         if let Role::Reduce(reduce) = &self.role[node] {
-            let mut emitter = Emitter { memo: HashMap::new(), body: Body::default(), inside: None, group_of };
+            let mut emitter = Emitter::new(None, group_of);
             let (source, path) = &operands[0];
             let shape = self.snap.var(self.snap.inputs[node][0]).shape().clone();
             let value = emitter.read(self, *source, path, &shape);
+            ops.extend(emitter.computed);
+            ops.push(node);
             return Ok(Core::Reduce { node, reduce: reduce.clone(), body: emitter.body, value });
         }
+        ops.push(node);
         let inputs = operands
             .iter()
             .map(|(source, path)| {
@@ -530,87 +601,5 @@ struct Draft {
     size: usize,
     /// What it loads: a buffer seen through two paths may need two bindings.
     reads: HashSet<(Source, Path)>,
-}
-
-/// Turns nodes into straight-line code, each (node, path) once.
-struct Emitter<'a> {
-    memo: HashMap<(usize, Path), usize>,
-    body: Body,
-    /// The kernel whose stored members are values at hand.
-    inside: Option<usize>,
-    group_of: &'a HashMap<usize, usize>,
-}
-
-impl Emitter<'_> {
-    fn push(&mut self, what: What, dtype: DType) -> usize {
-        self.body.code.push(Inst { what, dtype });
-        self.body.code.len() - 1
-    }
-
-    /// The value of `source` seen through `path`, in an index space of `space`.
-    fn read(&mut self, fuser: &Fuser, source: Source, path: &[View], space: &crate::shape::Shape) -> usize {
-        let var: &Var = fuser.snap.var(source);
-        if let (true, Source::Pending(i)) = (fuser.is_scalar(source), source) {
-            return match self.memo.get(&(i, Path::new())) {
-                Some(&value) => value,
-                None => {
-                    let value = self.push(What::Scalar(i), var.dtype());
-                    self.memo.insert((i, Path::new()), value);
-                    value
-                }
-            };
-        }
-        // Paths that leave every element in place are one path; but a reduction's own space is split by dims, so there the
-        // shape matters too.
-        let in_place = self.inside.is_some() && fuser.is_same_index(source, path);
-        let path: Path = if in_place { Path::new() } else { path.to_vec() };
-        if let Source::Pending(i) = source {
-            if let Some(&value) = self.memo.get(&(i, path.clone())) {
-                return value;
-            }
-            let at_hand = self.inside.is_some() && self.group_of.get(&i).copied() == self.inside && path.is_empty();
-            if fuser.is_virtual(source) || at_hand {
-                let value = self.compute(fuser, i, &path);
-                self.memo.insert((i, path), value);
-                return value;
-            }
-        }
-        let layout = fold(&var.meta().shape, &path).unwrap_or_else(|| {
-            // `Fuser::fit` stored every base that a path could not reach.
-            unreachable!("the path {path:?} to {} is not expressible over {space}", var.meta().shape)
-        });
-        let leaf = Leaf { source, layout, dtype: var.dtype() };
-        let number = self.body.leaves.iter().position(|l| *l == leaf).unwrap_or_else(|| {
-            self.body.leaves.push(leaf);
-            self.body.leaves.len() - 1
-        });
-        let loaded = self.body.code.iter().position(|inst| matches!(inst.what, What::Load(l) if l == number));
-        loaded.unwrap_or_else(|| self.push(What::Load(number), var.dtype()))
-    }
-
-    /// Evaluates elementwise node `i` at the elements that `path` selects.
-    fn compute(&mut self, fuser: &Fuser, i: usize, path: &[View]) -> usize {
-        let meta = fuser.snap.nodes[i].meta();
-        if let Role::Fill(scalar) = fuser.role[i] {
-            return self.push(What::Scalar(scalar), meta.dtype);
-        }
-        let operands = fuser.operands(i);
-        let mut args = Vec::with_capacity(operands.len() + 1);
-        if fuser.is_generator(i) {
-            let layout = fold(&meta.shape, path)
-                .unwrap_or_else(|| unreachable!("a generator's path {path:?} was checked by Fuser::fit"));
-            args.push(self.push(What::Index(layout), DType::U32));
-        }
-        for (source, mut inner) in operands {
-            inner.extend(path.iter().cloned());
-            args.push(self.read(fuser, source, &inner, &meta.shape));
-        }
-        match &fuser.role[i] {
-            Role::Elementwise(kernel) => {
-                let what = What::Call { function: kernel.function.clone(), field: kernel.field, args };
-                self.push(what, meta.dtype)
-            }
-            _ => self.push(What::Copy(args[0]), meta.dtype),
-        }
-    }
+    ended: Vec<(EndReason, usize)>,
 }

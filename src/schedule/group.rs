@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::dtype::DType;
 use crate::graph::kernel::{Reduce, Routine, WgslFn};
 use crate::layout::Layout;
+use crate::schedule::reason::{EndReason, StoreReason};
 use crate::schedule::snapshot::Source;
 
 /// Straight-line code over single-assignment values, evaluated at every element of an index space.
@@ -65,6 +66,12 @@ pub struct Group {
     pub outputs: Vec<(usize, usize)>,
     /// Number of elements of the output's index space.
     pub numel: usize,
-    /// Positions of the nodes computed here, for explanations.
+    /// Positions of the nodes that start or joined the kernel; the kernel is named after them.
     pub members: Vec<usize>,
+    /// Positions of all nodes that the kernel computes, those computed again for it included, in the order of the code.
+    pub ops: Vec<usize>,
+    /// Why each of `outputs` is stored.
+    pub stored: Vec<(usize, StoreReason)>,
+    /// Why consumers did not join, with the position of the consumer.
+    pub ended: Vec<(EndReason, usize)>,
 }

@@ -1,13 +1,16 @@
 //! A plan: the dispatches of a flush, ready to run again on any data of the same structure.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::caps::Caps;
+use crate::caps::{Caps, size_class};
 use crate::codegen::{self, Bound, KernelText};
 use crate::error::{Error, Result};
+use crate::layout::Layout;
 use crate::schedule::fuse;
+use crate::schedule::group::{Core, Group, Leaf};
 use crate::schedule::memory::{self, Lifetime, Place};
+use crate::schedule::reason::{EndReason, StoreReason};
 use crate::schedule::snapshot::{Snapshot, Source};
 
 pub use crate::codegen::ParamSource;
@@ -33,8 +36,61 @@ pub struct Step {
     pub workgroups: u64,
     /// Bytes touched at least.
     pub work: u64,
-    /// Positions of the nodes that the kernel computes.
-    pub members: Vec<usize>,
+    /// Position in [`Plan::clusters`] of what the kernel computes.
+    pub cluster: usize,
+    /// Bytes of the elements that it reads and writes, each once.
+    pub bytes_read: u64,
+    pub bytes_written: u64,
+    /// Arithmetic operations, where known.
+    pub flops: Option<u64>,
+}
+
+/// The ops that are computed together, in one kernel or in a few that belong together.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// The name of its last kernel.
+    pub name: String,
+    /// Positions of the nodes that it computes.
+    pub ops: Vec<usize>,
+    /// Positions of the nodes whose values it leaves in memory, and why.
+    pub stored: Vec<(usize, StoreReason)>,
+    /// Why consumers did not join, with the position of the consumer.
+    pub ended: Vec<(EndReason, usize)>,
+}
+
+/// What computing a tensor takes, known before anything is run; from [`Tensor::plan`](crate::Tensor::plan).
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct PlanSummary {
+    /// Names of the kernels in order, one a dispatch. On the CPU reference, the ops.
+    pub kernels: Vec<String>,
+    /// Their WGSL; empty on the CPU reference.
+    pub shaders: Vec<String>,
+    /// How many kernels are run.
+    pub dispatches: usize,
+    /// Bytes of the workspace: what is alive during the run only.
+    pub workspace: u64,
+    /// The least that any assignment of the workspace needs.
+    pub lower_bound: u64,
+    /// Bytes of the values that the run leaves behind, as allocated.
+    pub outputs: u64,
+    /// Bytes of the computed values that it reads, as allocated.
+    pub leaves: u64,
+    /// The most memory that the run needs at once, as allocated (buffers come in sizes of four an octave): workspace,
+    /// what it leaves behind and what it reads.
+    pub peak_bytes: u64,
+}
+
+impl std::fmt::Display for PlanSummary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { dispatches, workspace, outputs, leaves, peak_bytes, .. } = self;
+        let s = if *dispatches == 1 { "" } else { "s" };
+        writeln!(
+            f,
+            "{dispatches} kernel{s}, peak {peak_bytes} bytes: reads {leaves}, leaves {outputs}, workspace {workspace}"
+        )?;
+        self.kernels.iter().enumerate().try_for_each(|(i, name)| writeln!(f, "{:>4}  {name}", i + 1))
+    }
 }
 
 /// Everything that a flush of one structure does.
@@ -48,6 +104,7 @@ pub struct Plan {
     pub workspace: u64,
     /// Bytes alive at once at least, workspace only.
     pub lower_bound: u64,
+    pub clusters: Vec<Cluster>,
 }
 
 impl Plan {
@@ -64,8 +121,15 @@ impl Plan {
         let mut values: Vec<(Key, Lifetime)> = Vec::new();
         let mut index_of: HashMap<Key, usize> = HashMap::new();
         let mut bounds: Vec<Vec<Key>> = Vec::new();
+        let mut clusters = Vec::with_capacity(groups.len());
         for (g, group) in groups.iter().enumerate() {
             let calls = codegen::generate(group, snap, caps)?;
+            clusters.push(Cluster {
+                name: calls.calls.last().map(|call| call.kernel.name.clone()).unwrap_or_default(),
+                ops: group.ops.clone(),
+                stored: group.stored.clone(),
+                ended: group.ended.clone(),
+            });
             for call in calls.calls {
                 if call.workgroups == 0 {
                     continue;
@@ -91,6 +155,7 @@ impl Plan {
                 }
                 bounds.push(own);
                 check_binding_sizes(&bounds[step], &call.windows, snap, &calls.scratch, caps, group)?;
+                let (bytes_read, bytes_written) = traffic(&call, group, snap, &calls.scratch);
                 steps.push(Step {
                     kernel: call.kernel,
                     buffers: Vec::new(),
@@ -98,7 +163,10 @@ impl Plan {
                     params: call.params,
                     workgroups: call.workgroups,
                     work: call.work,
-                    members: group.members.clone(),
+                    cluster: g,
+                    bytes_read,
+                    bytes_written,
+                    flops: call.flops,
                 });
             }
         }
@@ -138,8 +206,73 @@ impl Plan {
             workspace: memory::workspace_bytes(&assigned),
             lower_bound: memory::lower_bound(&lifetimes),
             places,
+            clusters,
         })
     }
+
+    /// The plan in figures.
+    pub fn summary(&self, snap: &Snapshot) -> PlanSummary {
+        // Aliases share their storage.
+        let read: HashSet<usize> = self
+            .steps
+            .iter()
+            .flat_map(|step| &step.buffers)
+            .filter_map(|buffer| if let BufferRef::Leaf(l) = buffer { Some(*l) } else { None })
+            .collect();
+        let storage: HashMap<*const (), u64> = read
+            .into_iter()
+            .filter_map(|l| Some((Arc::as_ptr(&snap.leaves[l].0.value()?).cast(), snap.leaves[l].meta().bytes())))
+            .collect();
+        let leaves = storage.values().copied().map(size_class).sum();
+        let outputs = self.outputs.iter().map(|(_, bytes)| size_class(*bytes)).sum();
+        PlanSummary {
+            kernels: self.steps.iter().map(|s| s.kernel.name.clone()).collect(),
+            shaders: self.steps.iter().map(|s| s.kernel.wgsl.clone()).collect(),
+            dispatches: self.steps.len(),
+            workspace: self.workspace,
+            lower_bound: self.lower_bound,
+            outputs,
+            leaves,
+            peak_bytes: leaves + outputs + self.workspace,
+        }
+    }
+}
+
+/// Bytes that a call reads and writes, each element once.
+fn traffic(call: &codegen::Call, group: &Group, snap: &Snapshot, scratch: &[u64]) -> (u64, u64) {
+    let core: &[Leaf] = match &group.core {
+        Core::Elementwise => &[],
+        Core::Reduce { body, .. } => &body.leaves,
+        Core::Routine { inputs, .. } => inputs,
+    };
+    let walked = |source: Source| {
+        let walks = core.iter().chain(&group.body.leaves).filter(|leaf| leaf.source == source);
+        walks.map(|leaf| distinct(&leaf.layout) * leaf.dtype.size() as u64).reduce(u64::saturating_add)
+    };
+    let (mut read, mut written) = (0u64, 0u64);
+    let mut seen = HashSet::new();
+    for (i, bound) in call.bound.iter().enumerate() {
+        if !seen.insert(*bound) {
+            continue;
+        }
+        let all = match bound {
+            Bound::Source(source) => snap.var(*source).meta().bytes(),
+            Bound::Scratch(k) => scratch[*k],
+        };
+        let bytes = match (call.windows.get(i).copied().flatten(), bound) {
+            (Some((offset, size)), _) => size.min(all.saturating_sub(offset)),
+            (None, Bound::Source(source)) => walked(*source).map_or(all, |bytes| bytes.min(all)),
+            (None, Bound::Scratch(_)) => all,
+        };
+        *(if call.kernel.writable[i] { &mut written } else { &mut read }) += bytes;
+    }
+    (read, written)
+}
+
+/// Elements that a layout reaches: dims of stride 0 repeat the same ones.
+fn distinct(layout: &Layout) -> u64 {
+    let dims = layout.shape.iter().zip(&layout.strides);
+    dims.map(|(&size, &stride)| if stride == 0 { size.min(1) as u64 } else { size as u64 }).product()
 }
 
 /// A buffer, unique in the plan.
@@ -156,7 +289,7 @@ fn check_binding_sizes(
     snap: &Snapshot,
     scratch: &[u64],
     caps: &Caps,
-    group: &crate::schedule::group::Group,
+    group: &Group,
 ) -> Result<()> {
     for (i, bound) in bounds.iter().enumerate() {
         let in_windows = windows.get(i).is_some_and(Option::is_some);

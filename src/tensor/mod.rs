@@ -13,6 +13,7 @@ mod elementwise;
 pub mod function;
 pub mod functional;
 mod indexing;
+mod inside;
 mod layers;
 mod movement;
 mod network;

@@ -11,7 +11,7 @@ use wgrad::{Device, Result, Tensor};
 const PROGRAM: &str = "WGRAD_TEST_PROGRAM";
 
 /// Runs one of the programs with variables set, and without all others that wgrad reads.
-fn run(program: &str, variables: &[(&str, &str)]) -> Output {
+pub fn run(program: &str, variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "environment::programs", "--nocapture", "--test-threads=1"]).env(PROGRAM, program);
     for name in ["DEVICE", "LOG", "DEBUG", "FUSE", "VALIDATE", "PANIC", "TRACE"] {
@@ -22,7 +22,7 @@ fn run(program: &str, variables: &[(&str, &str)]) -> Output {
 
 /// What a program that succeeds printed after `name: `.
 #[track_caller]
-fn printed(output: &Output, name: &str) -> String {
+pub fn printed(output: &Output, name: &str) -> String {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}\n{err}");
     let line = out.lines().find_map(|line| line.split_once(&format!("{name}: ")));
@@ -38,6 +38,8 @@ fn numbers(text: &str) -> Vec<f32> {
 fn programs() {
     match std::env::var(PROGRAM).as_deref() {
         Ok("train") => train().unwrap(),
+        Ok("look inside") => crate::inside::program(false).unwrap(),
+        Ok("exit early") => crate::inside::program(true).unwrap(),
         Ok("device") => println!("device: {}", Device::default().info().name),
         Ok("mistake") => {
             let device = Device::default();

@@ -7,6 +7,7 @@ mod errors;
 mod fusion;
 mod graph;
 mod indices;
+mod inside;
 mod memory;
 mod steady;
 mod threads;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// `gpu` stands beside the others: it imports floor 0 only, and floor 4 is the first to import it.
 fn floor(module: &str) -> Option<u32> {
     Some(match module {
-        "error" | "env" | "dtype" | "shape" | "layout" | "caps" | "array" => 0,
+        "error" | "env" | "dtype" | "shape" | "layout" | "caps" | "array" | "trace" => 0,
         "graph" => 1,
         "ops" => 2,
         "differentiate" | "schedule" | "codegen" => 3,
@@ -22,10 +22,11 @@ fn floor(module: &str) -> Option<u32> {
 /// The module that a name at the crate's root comes from: re-exports, and macros that `#[macro_export]` puts there.
 fn home(name: &str) -> &str {
     match name {
-        "Device" | "DeviceInfo" | "Memory" | "Stats" => "backend",
+        "Device" | "DeviceInfo" | "Memory" | "Stats" | "Explanation" | "KernelReport" | "StoredValue" => "backend",
         "DType" => "dtype",
         "Error" | "Result" => "error",
         "no_grad" => "graph",
+        "PlanSummary" | "StoreReason" | "EndReason" => "schedule",
         "Shape" => "shape",
         "Tensor" => "tensor",
         "with_array" => "array",

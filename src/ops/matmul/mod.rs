@@ -78,6 +78,20 @@ impl Routine for MatMulRoutine {
     fn fuses_epilogue(&self) -> bool {
         true
     }
+
+    /// 2·m·n·k for each product of the batch; packing computes nothing, and the sum of a split k adds the partial
+    /// products.
+    fn flops(&self, stage: &Stage, inputs: &[Operand], output: &Operand) -> Option<u64> {
+        let numel = output.meta.numel() as u64;
+        match stage.name {
+            "matmul_pack" | "matmul_zero" => Some(0),
+            "matmul_sum" => {
+                let (_, splits) = stage.params.iter().find(|(name, _)| *name == "splits")?;
+                numel.checked_mul(u64::from(splits.bits()))
+            }
+            _ => numel.checked_mul(2)?.checked_mul(*inputs[0].meta.shape.last()? as u64),
+        }
+    }
 }
 
 /// Work (multiplications) from which the product is spread over all cores.

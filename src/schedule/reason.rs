@@ -1,0 +1,86 @@
+//! Why the planner did what it did, for explanations.
+
+use std::fmt;
+
+/// Why a value is written to memory instead of being computed where it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StoreReason {
+    /// It was asked for.
+    Asked,
+    /// A user holds a handle to it, or to a view of it.
+    Held,
+    /// A structured op reads it, and those bind buffers.
+    Operand,
+    /// It is the result of a reduction or of a structured op.
+    Result,
+    /// It is a reshape that strides cannot express, or a scalar that becomes data: its elements get a new order.
+    Copy,
+    /// Several kernels read it, and computing it anew in each would cost more.
+    Shared,
+    /// An expand repeats it, and computing it anew for every repetition would cost more.
+    Expanded,
+    /// A reader's view cannot be pushed through the ops that make it.
+    View,
+    /// A kernel may hold only so many instructions.
+    Instructions,
+    /// A kernel may bind only so many buffers.
+    Buffers,
+    /// Nothing in this flush reads it.
+    Unread,
+    /// Fusion is off.
+    FusionOff,
+}
+
+impl fmt::Display for StoreReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            StoreReason::Asked => "asked for",
+            StoreReason::Held => "held by the program",
+            StoreReason::Operand => "operand of a structured op",
+            StoreReason::Result => "result of a reduction or structured op",
+            StoreReason::Copy => "elements in a new order",
+            StoreReason::Shared => "read by several kernels, dear to recompute",
+            StoreReason::Expanded => "repeated by an expand, dear to recompute",
+            StoreReason::View => "read through a view that strides cannot express",
+            StoreReason::Instructions => "instruction budget of a kernel",
+            StoreReason::Buffers => "buffer budget of a kernel",
+            StoreReason::Unread => "read by nothing in this flush",
+            StoreReason::FusionOff => "fusion is off",
+        })
+    }
+}
+
+/// Why the ops after a kernel are not part of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EndReason {
+    /// The consumer is a reduction or a structured op, which is a kernel of its own.
+    Core,
+    /// The consumer runs over another index space, or reads the values at other places.
+    IndexSpace,
+    /// The structured op of this kernel takes no consumers into its last store.
+    NoEpilogue,
+    /// The consumer also reads what a later kernel makes.
+    Later,
+    /// With the consumer the kernel would hold too many instructions.
+    Instructions,
+    /// With the consumer the kernel would bind too many buffers.
+    Buffers,
+    /// Fusion is off.
+    FusionOff,
+}
+
+impl fmt::Display for EndReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            EndReason::Core => "starts a kernel of its own",
+            EndReason::IndexSpace => "runs over another index space",
+            EndReason::NoEpilogue => "cannot join, the structured op takes no consumers",
+            EndReason::Later => "also reads what a later kernel makes",
+            EndReason::Instructions => "would burst the instruction budget",
+            EndReason::Buffers => "would burst the buffer budget",
+            EndReason::FusionOff => "is another op, and fusion is off",
+        })
+    }
+}
