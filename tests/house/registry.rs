@@ -29,6 +29,10 @@ fn public_functions(text: &str) -> BTreeSet<String> {
 
 /// Methods of tensors that are no ops: handles, reading, gradients, pictures.
 const OTHERS: &[&str] = &[
+    "explain",
+    "plan",
+    "plan_dot",
+    "plan_svg",
     "apply",
     "apply_op",
     "assign",
