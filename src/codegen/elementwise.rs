@@ -5,8 +5,8 @@
 
 use crate::caps::Caps;
 use crate::codegen::expr::{self, Space};
-use crate::codegen::writer::Writer;
-use crate::codegen::{Bound, Call, Calls, ParamSource, calls, word, workgroup_size};
+use crate::codegen::writer::{Segment, Writer};
+use crate::codegen::{Bound, Call, Calls, calls, word, workgroup_size};
 use crate::error::{Error, Result};
 use crate::schedule::group::Group;
 use crate::schedule::snapshot::{Snapshot, Source};
@@ -17,9 +17,7 @@ const ELEMENT: u64 = 4;
 pub(super) const WINDOW_GRAIN: u64 = 128;
 
 pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps) -> Result<Calls> {
-    let sources = group.body.leaves.iter().map(|l| l.source);
-    let stored = group.outputs.iter().map(|&(_, node)| Source::Pending(node));
-    let largest = sources.chain(stored).map(|s| snap.var(s).meta().bytes()).max().unwrap_or(0);
+    let largest = largest(group, snap);
     if largest <= caps.max_binding {
         return Ok(Calls { calls: vec![kernel(group, snap, caps, None)?], scratch: Vec::new() });
     }
@@ -37,27 +35,9 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps) -> Result<Calls> {
 
 /// The kernel over all elements, or over a window: first element and number of elements.
 fn kernel(group: &Group, snap: &Snapshot, caps: &Caps, window: Option<(usize, usize)>) -> Result<Call> {
-    let count = window.map_or(group.numel, |(_, count)| count);
-    let quads = word(count)?.div_ceil(4);
     let mut writer = Writer::default();
-    let numel = writer.named_param("numel", "u32", ParamSource::Const(word(group.numel)?));
-    let threads = writer.named_param("quads", "u32", ParamSource::Const(quads));
-    let mut index = "thread";
-    if let Some((start, _)) = window {
-        let first = writer.named_param("first_quad", "u32", ParamSource::Const(word(start / 4)?));
-        writer.line(&format!("let quad = {first} + thread;"));
-        index = "quad";
-    }
-    let space = Space::Linear { index, local: "thread", vec4: true, numel: &numel };
-    let values = expr::emit(&mut writer, &group.body, &space, None)?;
-    for &(value, node) in &group.outputs {
-        expr::store(&mut writer, Bound::Source(Source::Pending(node)), "thread", &values[value], true);
-    }
-    let size = workgroup_size(caps);
-    let workgroups = u64::from(quads.div_ceil(size));
-    let work = (group.body.leaves.len() + group.outputs.len()) as u64 * count as u64 * ELEMENT;
-    let mut call = writer.finish_threads(name(group, snap), size, &threads, workgroups, work);
-    call.flops = Some(calls(&group.body) * count as u64);
+    let segment = segment(&mut writer, group, caps, window)?;
+    let mut call = writer.finish_threads(name(group, snap), &segment);
     if let Some((start, count)) = window {
         let range = |source: Source| {
             let size = snap.var(source).dtype().size() as u64;
@@ -75,6 +55,40 @@ fn kernel(group: &Group, snap: &Snapshot, caps: &Caps, window: Option<(usize, us
         call.windows = call.bound.iter().map(of).collect();
     }
     Ok(call)
+}
+
+/// Writes the body over all elements, or over a window.
+pub fn segment(writer: &mut Writer, group: &Group, caps: &Caps, window: Option<(usize, usize)>) -> Result<Segment> {
+    let count = window.map_or(group.numel, |(_, count)| count);
+    let quads = word(count)?.div_ceil(4);
+    let numel = writer.named_constant("numel", word(group.numel)?);
+    let limit = writer.named_constant("quads", quads);
+    let mut index = "thread";
+    if let Some((start, _)) = window {
+        let first = writer.named_constant("first_quad", word(start / 4)?);
+        writer.line(&format!("let quad = {first} + thread;"));
+        index = "quad";
+    }
+    let space = Space::Linear { index, local: "thread", vec4: true, numel: &numel };
+    let values = expr::emit(writer, &group.body, &space, None)?;
+    for &(value, node) in &group.outputs {
+        expr::store(writer, Bound::Source(Source::Pending(node)), "thread", &values[value], true);
+    }
+    let work = (group.body.leaves.len() + group.outputs.len()) as u64 * count as u64 * ELEMENT;
+    let flops = calls(&group.body) * count as u64;
+    Ok(Segment { size: workgroup_size(caps), limit, threads: quads, work, flops })
+}
+
+/// Whether every buffer can be bound whole.
+pub fn is_bound_whole(group: &Group, snap: &Snapshot, caps: &Caps) -> bool {
+    largest(group, snap) <= caps.max_binding
+}
+
+/// Bytes of the largest buffer.
+fn largest(group: &Group, snap: &Snapshot) -> u64 {
+    let sources = group.body.leaves.iter().map(|l| l.source);
+    let stored = group.outputs.iter().map(|&(_, node)| Source::Pending(node));
+    sources.chain(stored).map(|s| snap.var(s).meta().bytes()).max().unwrap_or(0)
 }
 
 /// A kernel's name: the ops in it.

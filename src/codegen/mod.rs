@@ -8,8 +8,10 @@ mod elementwise;
 mod expr;
 mod reduce;
 mod routine;
+mod wide;
 mod writer;
 
+pub use wide::workgroup_of;
 pub use writer::KernelText;
 
 use std::sync::Arc;
@@ -81,9 +83,10 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps) -> Result<Calls> {
             reduce::generate(group, snap, caps, reduce::Parts { node: *node, reduce, body, value: *value })
         }
         Core::Routine { node, routine, inputs } => routine::generate(group, snap, caps, *node, &**routine, inputs),
+        Core::Wide(parts) => wide::generate(parts, snap, caps),
     };
     let blamed = match &group.core {
-        Core::Elementwise => group.members.first(),
+        Core::Elementwise | Core::Wide(_) => group.members.first(),
         Core::Reduce { node, .. } | Core::Routine { node, .. } => Some(node),
     };
     result.map_err(|error| match blamed {

@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::caps::Caps;
 use crate::codegen::expr::{self, Quads, Space, Value};
-use crate::codegen::writer::Writer;
+use crate::codegen::writer::{Segment, Writer};
 use crate::codegen::{Bound, Call, Calls, ParamSource, calls as codegen_calls, elementwise, word, workgroup_size};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -59,26 +59,11 @@ struct Stage<'a> {
 
 pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps, parts: Parts) -> Result<Calls> {
     let shape = snap.var(snap.inputs[parts.node][0]).shape();
-    let dims = &parts.reduce.dims;
-    let length: usize = dims.iter().map(|&d| shape[d]).product();
-    let reduces_innermost = (0..shape.rank()).rev().find(|&d| shape[d] > 1).is_none_or(|d| dims.contains(&d));
     let is_arg = matches!(parts.reduce.combine, Combine::ArgMax | Combine::ArgMin);
-    let reduced_quads = length.is_multiple_of(4) && length > 0 && loads_quads(parts.body, dims);
-    let mut quads = match reduces_innermost {
-        _ if is_arg => Quads::None,
-        true if reduced_quads => Quads::Reduced,
-        false if group.numel.is_multiple_of(4) => Quads::Kept,
-        _ => Quads::None,
-    };
-    // Partial results of f16 values are f32.
-    let dtype = parts.body.code[parts.value].dtype.register();
-
+    let Opening { mut quads, outputs, mut length, mut row_major, dtype } = opening(group, snap, &parts);
     let mut calls = Vec::new();
     let mut scratch = Vec::new();
-    let outputs = if quads == Quads::Kept { group.numel / 4 } else { group.numel };
-    let mut length = if quads == Quads::Reduced { length / 4 } else { length };
     let mut input = Input::Producers { parts: &parts };
-    let mut row_major = reduces_innermost;
     if let Some(window) = window(group, snap, caps, &parts)? {
         let all: usize = shape.numel();
         length = 0;
@@ -108,10 +93,10 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps, parts: Parts) -> Re
     loop {
         let chunks = chunks(outputs, length, row_major, caps);
         let stage = Stage { input, quads, outputs, length, chunks, blocked: caps.software, row_major };
-        let width = if quads == Quads::None { 1 } else { 4 };
-        let work = (outputs * length * 4 * width) as u64;
         if chunks == 1 {
-            calls.push(stage.last(group, snap, caps, &parts, dtype, work)?);
+            let mut writer = Writer::default();
+            let segment = stage.last(&mut writer, group, caps, &parts, dtype)?;
+            calls.push(writer.finish_threads(elementwise::name(group, snap), &segment));
             return Ok(Calls { calls, scratch });
         }
         let (values, indices) = (scratch.len(), scratch.len() + 1);
@@ -119,6 +104,7 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps, parts: Parts) -> Re
         if is_arg {
             scratch.push((outputs * chunks * 4) as u64);
         }
+        let work = stage.work();
         calls.push(stage.partial(snap, caps, &parts, dtype, (values, indices), None, work)?);
         input = Input::Partials { values, indices, row_major };
         length = chunks;
@@ -127,6 +113,55 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps, parts: Parts) -> Re
             quads = Quads::None;
         }
     }
+}
+
+/// How the first stage takes the input.
+struct Opening {
+    quads: Quads,
+    outputs: usize,
+    length: usize,
+    row_major: bool,
+    dtype: DType,
+}
+
+fn opening(group: &Group, snap: &Snapshot, parts: &Parts) -> Opening {
+    let shape = snap.var(snap.inputs[parts.node][0]).shape();
+    let dims = &parts.reduce.dims;
+    let length: usize = dims.iter().map(|&d| shape[d]).product();
+    let reduces_innermost = (0..shape.rank()).rev().find(|&d| shape[d] > 1).is_none_or(|d| dims.contains(&d));
+    let is_arg = matches!(parts.reduce.combine, Combine::ArgMax | Combine::ArgMin);
+    let reduced_quads = length.is_multiple_of(4) && length > 0 && loads_quads(parts.body, dims);
+    let quads = match reduces_innermost {
+        _ if is_arg => Quads::None,
+        true if reduced_quads => Quads::Reduced,
+        false if group.numel.is_multiple_of(4) => Quads::Kept,
+        _ => Quads::None,
+    };
+    // Partial results of f16 values are f32.
+    let dtype = parts.body.code[parts.value].dtype.register();
+    Opening {
+        quads,
+        outputs: if quads == Quads::Kept { group.numel / 4 } else { group.numel },
+        length: if quads == Quads::Reduced { length / 4 } else { length },
+        row_major: reduces_innermost,
+        dtype,
+    }
+}
+
+/// Whether one stage does it, over buffers that are bound whole.
+pub fn is_one_stage(group: &Group, snap: &Snapshot, caps: &Caps, parts: &Parts) -> bool {
+    let Opening { outputs, length, row_major, .. } = opening(group, snap, parts);
+    matches!(window(group, snap, caps, parts), Ok(None))
+        && elementwise::is_bound_whole(group, snap, caps)
+        && chunks(outputs, length, row_major, caps) == 1
+}
+
+/// Writes the body of a reduction of one stage.
+pub fn segment(writer: &mut Writer, group: &Group, snap: &Snapshot, caps: &Caps, parts: &Parts) -> Result<Segment> {
+    let Opening { quads, outputs, length, row_major, dtype } = opening(group, snap, parts);
+    let input = Input::Producers { parts };
+    let stage = Stage { input, quads, outputs, length, chunks: 1, blocked: caps.software, row_major };
+    stage.last(writer, group, caps, parts, dtype)
 }
 
 /// Elements of the windows that a reduction of everything runs over where a buffer is larger than a binding may be.
@@ -319,26 +354,16 @@ impl Stage<'_> {
             let index = Value { name: "acc_index".into(), dtype: DType::U32, vec4: false };
             expr::store(&mut writer, Bound::Scratch(indices), &place, &index, false);
         }
-        let size = workgroup_size(caps).min(64);
         let name = format!("{}_partial", snap.nodes[parts.node].0.op.name());
-        let mut call = writer.finish_threads(name, size, &limit, u64::from(threads.div_ceil(size)), work);
-        call.flops = Some(self.flops());
-        Ok(call)
+        let segment = Segment { size: workgroup_size(caps).min(64), limit, threads, work, flops: self.flops() };
+        Ok(writer.finish_threads(name, &segment))
     }
 
-    fn last(
-        &self,
-        group: &Group,
-        snap: &Snapshot,
-        caps: &Caps,
-        parts: &Parts,
-        dtype: DType,
-        work: u64,
-    ) -> Result<Call> {
-        let mut writer = Writer::default();
+    /// Writes the body of the last stage, which runs the consumers.
+    fn last(&self, writer: &mut Writer, group: &Group, caps: &Caps, parts: &Parts, dtype: DType) -> Result<Segment> {
         let threads = word(self.outputs)?;
-        let limit = writer.named_param("threads", "u32", ParamSource::Const(threads));
-        self.combine(&mut writer, parts.reduce.combine, dtype)?;
+        let limit = writer.named_constant("threads", threads);
+        self.combine(writer, parts.reduce.combine, dtype)?;
         let result = match parts.reduce.combine {
             Combine::ArgMax | Combine::ArgMin => Value { name: "acc_index".into(), dtype: DType::U32, vec4: false },
             _ => Value { name: "result".into(), dtype, vec4: self.quads == Quads::Kept },
@@ -346,14 +371,17 @@ impl Stage<'_> {
         let vec4 = self.quads == Quads::Kept;
         let numel = if vec4 { writer.constant(word(group.numel)?) } else { limit.clone() };
         let space = Space::Linear { index: "output", local: "output", vec4, numel: &numel };
-        let values = expr::emit(&mut writer, &group.body, &space, Some(&result))?;
+        let values = expr::emit(writer, &group.body, &space, Some(&result))?;
         for &(value, node) in &group.outputs {
-            expr::store(&mut writer, Bound::Source(Source::Pending(node)), "output", &values[value], vec4);
+            expr::store(writer, Bound::Source(Source::Pending(node)), "output", &values[value], vec4);
         }
-        let size = workgroup_size(caps).min(64);
-        let workgroups = u64::from(threads.div_ceil(size));
-        let mut call = writer.finish_threads(elementwise::name(group, snap), size, &limit, workgroups, work);
-        call.flops = Some(self.flops() + codegen_calls(&group.body) * group.numel as u64);
-        Ok(call)
+        let flops = self.flops() + codegen_calls(&group.body) * group.numel as u64;
+        Ok(Segment { size: workgroup_size(caps).min(64), limit, threads, work: self.work(), flops })
+    }
+
+    /// Bytes that the stage touches at least.
+    fn work(&self) -> u64 {
+        let width = if self.quads == Quads::None { 1 } else { 4 };
+        (self.outputs * self.length * 4 * width) as u64
     }
 }

@@ -28,6 +28,29 @@ pub struct KernelText {
     pub key: u128,
 }
 
+/// How a body that works by its linear invocation index, `thread`, is run.
+pub struct Segment {
+    /// Invocations in a workgroup.
+    pub size: u32,
+    /// An expression for the number of threads.
+    pub limit: String,
+    /// The number of threads.
+    pub threads: u32,
+    /// Bytes that it touches at least.
+    pub work: u64,
+    /// Arithmetic operations.
+    pub flops: u64,
+}
+
+/// The opening of `main`.
+fn main_head(size: u32) -> String {
+    format!(
+        "@compute @workgroup_size({size})\n\
+         fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, \
+         @builtin(local_invocation_index) lane: u32) {{\n"
+    )
+}
+
 /// A storage binding.
 struct Binding {
     name: String,
@@ -142,25 +165,50 @@ impl Writer {
         name
     }
 
-    /// Finishes a kernel whose `main` holds the body written so far, run by `workgroup_size` invocations a workgroup with
-    /// `thread` bound to the linear invocation index.
-    pub fn finish_threads(
-        mut self,
-        name: String,
-        workgroup_size: u32,
-        threads: &str,
-        workgroups: u64,
-        work: u64,
-    ) -> Call {
+    /// A u32 parameter fixed by the plan, under the given name where it is free.
+    pub fn named_constant(&mut self, name: &str, value: u32) -> String {
+        match self.params.iter().any(|(taken, ..)| taken == name) {
+            true => self.constant(value),
+            false => self.named_param(name, "u32", ParamSource::Const(value)),
+        }
+    }
+
+    /// Finishes a kernel whose `main` holds the body written so far, run by the threads of one segment.
+    pub fn finish_threads(mut self, name: String, segment: &Segment) -> Call {
         let body = self.take_body();
+        let Segment { size, limit, threads, work, flops } = segment;
         let main = format!(
-            "@compute @workgroup_size({workgroup_size})\n\
-             fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, \
-             @builtin(local_invocation_index) lane: u32) {{\n    \
-             let thread = workgroup_index(group, groups) * {workgroup_size}u + lane;\n    \
-             if (thread >= {threads}) {{ return; }}\n{body}}}\n"
+            "{}    let thread = workgroup_index(group, groups) * {size}u + lane;\n    \
+             if (thread >= {limit}) {{ return; }}\n{body}}}\n",
+            main_head(*size)
         );
-        self.finish(name, &main, workgroups, work)
+        let mut call = self.finish(name, &main, u64::from(threads.div_ceil(*size)), *work);
+        call.flops = Some(*flops);
+        call
+    }
+
+    /// Finishes a kernel that runs several bodies side by side, each by workgroups of its own.
+    pub fn finish_wide(mut self, name: String, parts: &[(Segment, String)]) -> Call {
+        let size = parts.first().map_or(1, |(segment, _)| segment.size);
+        let mut main = main_head(size) + "    let workgroup = workgroup_index(group, groups);\n";
+        let mut workgroups = 0u32;
+        for (i, (segment, body)) in parts.iter().enumerate() {
+            let first = if i == 0 { "0u".to_owned() } else { self.constant(workgroups) };
+            workgroups += segment.threads.div_ceil(size);
+            let (end, otherwise) = (self.constant(workgroups), if i == 0 { "    if" } else { " else if" });
+            let limit = &segment.limit;
+            // Writing to a String cannot fail.
+            let _ = write!(
+                main,
+                "{otherwise} (workgroup < {end}) {{\n    let thread = (workgroup - {first}) * {size}u + lane;\n    \
+                 if (thread < {limit}) {{\n{body}    }}\n    }}"
+            );
+        }
+        main += "\n}\n";
+        let work = parts.iter().map(|(segment, _)| segment.work).sum();
+        let mut call = self.finish(name, &main, u64::from(workgroups), work);
+        call.flops = Some(parts.iter().map(|(segment, _)| segment.flops).sum());
+        call
     }
 
     /// Finishes a kernel with `main` given as text.

@@ -53,8 +53,23 @@ pub enum Core {
     Elementwise,
     /// A reduction of `body`'s value `value`, which lives in the index space `input_shape`.
     Reduce { node: usize, reduce: Reduce, body: Body, value: usize },
+    /// Several groups without dependence on each other, side by side in one kernel.
+    Wide(Vec<Group>),
     /// A routine; `inputs` are its operands in order.
     Routine { node: usize, routine: Box<dyn Routine>, inputs: Vec<Leaf> },
+}
+
+impl Group {
+    /// Every buffer that is loaded from.
+    pub fn leaves(&self) -> Vec<&Leaf> {
+        let core: Vec<&Leaf> = match &self.core {
+            Core::Elementwise => Vec::new(),
+            Core::Reduce { body, .. } => body.leaves.iter().collect(),
+            Core::Routine { inputs, .. } => inputs.iter().collect(),
+            Core::Wide(parts) => parts.iter().flat_map(Group::leaves).collect(),
+        };
+        core.into_iter().chain(&self.body.leaves).collect()
+    }
 }
 
 /// One kernel (or, for routines and long reductions, a few that belong together).

@@ -10,6 +10,7 @@ pub mod picture;
 pub mod plan;
 mod reason;
 pub mod snapshot;
+mod wide;
 
 pub use plan::{BufferRef, Cluster, ParamSource, Plan, PlanSummary, Step};
 pub use reason::{EndReason, StoreReason};

@@ -8,10 +8,11 @@ use crate::codegen::{self, Bound, KernelText};
 use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::schedule::fuse;
-use crate::schedule::group::{Core, Group, Leaf};
+use crate::schedule::group::Group;
 use crate::schedule::memory::{self, Lifetime, Place};
 use crate::schedule::reason::{EndReason, StoreReason};
 use crate::schedule::snapshot::{Snapshot, Source};
+use crate::schedule::wide;
 
 pub use crate::codegen::ParamSource;
 
@@ -115,7 +116,10 @@ impl Plan {
     pub fn new(snap: &Snapshot, caps: &Caps, fuse: bool) -> Result<Plan> {
         // Eight storage buffers are what every WebGPU device binds; one of them may be the index-fault buffer.
         let budget = caps.max_storage_buffers.min(8) as usize - 1;
-        let (groups, keep) = fuse::groups(snap, budget, fuse)?;
+        let (mut groups, keep) = fuse::groups(snap, budget, fuse)?;
+        if fuse {
+            groups = wide::widen(groups, snap, caps);
+        }
         let mut steps = Vec::new();
         // Values in the order of their making, each with its lifetime in steps.
         let mut values: Vec<(Key, Lifetime)> = Vec::new();
@@ -240,13 +244,9 @@ impl Plan {
 
 /// Bytes that a call reads and writes, each element once.
 fn traffic(call: &codegen::Call, group: &Group, snap: &Snapshot, scratch: &[u64]) -> (u64, u64) {
-    let core: &[Leaf] = match &group.core {
-        Core::Elementwise => &[],
-        Core::Reduce { body, .. } => &body.leaves,
-        Core::Routine { inputs, .. } => inputs,
-    };
+    let leaves = group.leaves();
     let walked = |source: Source| {
-        let walks = core.iter().chain(&group.body.leaves).filter(|leaf| leaf.source == source);
+        let walks = leaves.iter().filter(|leaf| leaf.source == source);
         walks.map(|leaf| distinct(&leaf.layout) * leaf.dtype.size() as u64).reduce(u64::saturating_add)
     };
     let (mut read, mut written) = (0u64, 0u64);

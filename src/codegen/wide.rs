@@ -1,0 +1,44 @@
+//! One kernel for several groups that do not depend on each other: each has workgroups of its own, which run its body.
+
+use crate::caps::Caps;
+use crate::codegen::writer::Writer;
+use crate::codegen::{Calls, elementwise, reduce, workgroup_size};
+use crate::error::{Error, Result};
+use crate::schedule::group::{Core, Group};
+use crate::schedule::snapshot::Snapshot;
+
+/// Invocations in a workgroup of a group's kernel, where the kernel is one body that works by its linear invocation index: only
+/// such kernels can stand side by side, and only those of one size.
+pub fn workgroup_of(group: &Group, snap: &Snapshot, caps: &Caps) -> Option<u32> {
+    match &group.core {
+        Core::Elementwise => elementwise::is_bound_whole(group, snap, caps).then(|| workgroup_size(caps)),
+        Core::Reduce { node, reduce, body, value } => {
+            let parts = reduce::Parts { node: *node, reduce, body, value: *value };
+            reduce::is_one_stage(group, snap, caps, &parts).then(|| workgroup_size(caps).min(64))
+        }
+        Core::Routine { .. } | Core::Wide(_) => None,
+    }
+}
+
+pub fn generate(parts: &[Group], snap: &Snapshot, caps: &Caps) -> Result<Calls> {
+    let mut writer = Writer::default();
+    let mut segments = Vec::with_capacity(parts.len());
+    for group in parts {
+        let segment = match &group.core {
+            Core::Elementwise => elementwise::segment(&mut writer, group, caps, None)?,
+            Core::Reduce { node, reduce, body, value } => {
+                let parts = reduce::Parts { node: *node, reduce, body, value: *value };
+                reduce::segment(&mut writer, group, snap, caps, &parts)?
+            }
+            Core::Routine { .. } | Core::Wide(_) => {
+                return Err(Error::argument("plan", "a routine stands in a wide kernel"));
+            }
+        };
+        segments.push((segment, writer.take_body()));
+    }
+    let name = match parts.first() {
+        Some(first) => format!("{}_{}_side_by_side", elementwise::name(first, snap), parts.len()),
+        None => "nothing".into(),
+    };
+    Ok(Calls { calls: vec![writer.finish_wide(name, &segments)], scratch: Vec::new() })
+}
