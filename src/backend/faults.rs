@@ -14,7 +14,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use crate::backend::indexed;
-use crate::error::{At, Error};
+use crate::error::{At, Error, Result};
 use crate::gpu::{FAULT_SLOTS, IndexFault};
 use crate::graph::doubt::{Checks, Doubt, NEIGHBOURS};
 use crate::schedule::Snapshot;
@@ -94,6 +94,7 @@ type Origin = (u64, Option<&'static Location<'static>>);
 
 impl Faults {
     /// Whether a flush with so many checking ops gets numbers of its own.
+    #[cfg(any(test, not(target_arch = "wasm32")))]
     pub fn has_room(&self, ops: usize) -> bool {
         (ops as u64).min(FLUSH) <= self.room()
     }
@@ -235,7 +236,7 @@ impl Faults {
     ///
     /// # Errors
     /// That fault, of which somebody is told thereby.
-    pub fn check(&mut self, doubt: &Doubt) -> Result<(), Error> {
+    pub fn check(&mut self, doubt: &Doubt) -> Result<()> {
         let Some((number, error)) = doubt.fault() else { return Ok(()) };
         if let Some(origin) = self.untold.iter().find(|untold| untold.number == number).map(|untold| untold.origin) {
             self.untold.retain(|untold| untold.origin != origin);
@@ -247,7 +248,7 @@ impl Faults {
     ///
     /// # Errors
     /// The earliest such fault.
-    pub fn tell(&mut self) -> Result<(), Error> {
+    pub fn tell(&mut self) -> Result<()> {
         let Some(first) = self.untold.pop_front() else { return Ok(()) };
         self.untold.retain(|untold| untold.origin != first.origin);
         Err((*first.error).clone())
@@ -278,7 +279,7 @@ mod tests {
         IndexFault { tag: report.tag, index, bound: 1 }
     }
 
-    fn index_of(outcome: Result<(), Error>) -> Option<i64> {
+    fn index_of(outcome: Result<()>) -> Option<i64> {
         match outcome {
             Err(Error::IndexOutOfRange { index, .. }) => Some(index),
             Err(other) => panic!("{other}"),

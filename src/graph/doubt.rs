@@ -58,9 +58,12 @@ impl Checks {
     }
 }
 
+/// Some of the checks of a [`Checks`], as bits from the lowest.
+type Among = (Arc<Checks>, u64);
+
 /// The checks that a value hangs on, ascending. A clone shares the set.
 #[derive(Clone, Debug, Default)]
-pub struct Doubt(Option<Arc<Vec<(Arc<Checks>, u64)>>>);
+pub struct Doubt(Option<Arc<Vec<Among>>>);
 
 impl Doubt {
     /// The doubt of a value that hangs on one check.
@@ -73,12 +76,12 @@ impl Doubt {
         self.0.is_none()
     }
 
-    fn entries(&self) -> &[(Arc<Checks>, u64)] {
+    fn entries(&self) -> &[Among] {
         self.0.as_ref().map_or(&[], |entries| entries)
     }
 
     fn covers(&self, other: &Doubt) -> bool {
-        let holds = |(checks, bits): &(Arc<Checks>, u64)| {
+        let holds = |(checks, bits): &Among| {
             self.entries().iter().any(|(own, set)| own.first == checks.first && bits & !set == 0)
         };
         other.entries().iter().all(holds)

@@ -7,7 +7,7 @@ use wgrad::nn::loss;
 use wgrad::optim::Sgd;
 use wgrad::{Device, Error, Result, Tensor};
 
-use crate::{gpu, new_gpu};
+use crate::new_gpu;
 
 fn index(values: &[i32], device: &Device) -> Tensor {
     Tensor::from_slice(values, [values.len()], device)
@@ -134,7 +134,8 @@ fn sync_returns_each_fault_once() {
 
 #[test]
 fn threads_meet_their_own_faults_only() {
-    let d = gpu();
+    // Not the shared device: a `sync` in another test would return these faults.
+    let d = &new_gpu();
     let x = four(d);
     x.realize().unwrap();
     thread::scope(|scope| {
@@ -153,7 +154,7 @@ fn threads_meet_their_own_faults_only() {
                         assert_eq!(fault(bad.to_vec::<f32>()), Some(i64::from(wrong)));
                     } else {
                         // Hangs on the checks of many flushes, between which lie those of others.
-                        sum = sum + x.index_select(0, &index(&[(turn % 4) as i32, 3], d));
+                        sum += x.index_select(0, &index(&[(turn % 4) as i32, 3], d));
                         sum.realize().unwrap();
                         if turn % 10 == 9 {
                             let expected: usize = (0..=turn).map(|i| i % 4).sum();
@@ -170,7 +171,7 @@ fn threads_meet_their_own_faults_only() {
 /// Whichever read learns of a fault, no other one hands out the spoilt value.
 #[test]
 fn every_reader_of_a_spoilt_value_is_told() {
-    let d = gpu();
+    let d = &new_gpu();
     let x = four(d);
     for turn in 0..60 {
         let bad = x.index_select(0, &index(&[turn + 4], d)) + 1.0;
