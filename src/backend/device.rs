@@ -60,7 +60,7 @@ pub(crate) struct Planned {
 }
 
 enum Backend {
-    Gpu(GpuBackend),
+    Gpu(Box<GpuBackend>),
     Cpu(CpuBackend),
     Null(NullBackend),
 }
@@ -115,7 +115,7 @@ impl Device {
         start_log();
         let gpu = Gpu::open(select).await?;
         let (info, caps) = (gpu.info().clone(), gpu.caps().clone());
-        Ok(Device::new(info, Backend::Gpu(GpuBackend::new(gpu, caps, env::get().fuse))))
+        Ok(Device::new(info, Backend::Gpu(Box::new(GpuBackend::new(gpu, caps, env::get().fuse)))))
     }
 
     /// The CPU reference: every op unfused on host arrays, in f32 or f64.
@@ -179,7 +179,7 @@ impl Device {
         let mut caps = gpu.caps().clone();
         change(&mut caps);
         let info = gpu.info().clone();
-        Ok(Device::new(info, Backend::Gpu(GpuBackend::new(gpu, caps, fuse))))
+        Ok(Device::new(info, Backend::Gpu(Box::new(GpuBackend::new(gpu, caps, fuse)))))
     }
 
     /// A device that plans for an adapter with `caps` and computes nothing. For tests of the planner.
@@ -251,6 +251,9 @@ impl Device {
     }
 
     /// Runs everything that is pending and waits for it.
+    ///
+    /// An index out of range is an error of the values computed with it, and their reads return it. Where no read has yet,
+    /// `sync` does, one such error a call, the earliest first.
     ///
     /// ```
     /// use wgrad::{Device, Tensor};
@@ -370,7 +373,7 @@ impl Device {
         if nodes.is_empty() { Ok(()) } else { Err(error) }
     }
 
-    /// Flushes where many nodes were recorded without one. An error is left for the next read to meet.
+    /// Flushes where many nodes were recorded without one. An error is left for a read to meet.
     pub(crate) fn flush_if_long(&self) {
         // Most of what a loop with reads has recorded is computed or gone by now, and then nothing needs a flush.
         if self.inner.context.unflushed() >= AUTO_FLUSH

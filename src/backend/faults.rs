@@ -1,127 +1,351 @@
 //! Which values an index out of range has spoilt.
 //!
-//! Kernels that check indices note the first bad one on the device; the next read learns of it. Until then nobody knows which
-//! values it went into. So every flush with such kernels gets a number, and what it computes, and all that is computed from
-//! that, carries the span of numbers in doubt. A read that brings no fault clears all numbers up to it; one that brings a
-//! fault condemns them, and every later read of a value with such a number in its span returns the error again.
+//! Every op that checks indices gets a number each time it runs, and the number a slot of the device's block of index errors,
+//! where its kernel notes the first bad index. Until a read brings the slot nobody knows of it; so what the op computes, and
+//! all that is computed from that, carries the number in its [`Doubt`]. Reads never clear the block, so each brings every
+//! fault that it could hand out unnoticed, whatever other threads read meanwhile. A slot is used again when its last number
+//! is settled, and is cleared before that if it holds a fault.
+//!
+//! A read returns a fault only for a value that hangs on it. One that no read has returned waits for `sync`.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::panic::Location;
+use std::sync::Arc;
 
 use crate::backend::indexed;
 use crate::error::{At, Error, Result};
-use crate::gpu::IndexFault;
+use crate::gpu::{FAULT_SLOTS, IndexFault};
+use crate::graph::doubt::{Checks, Doubt, NEIGHBOURS};
 use crate::schedule::Snapshot;
 use crate::schedule::snapshot::Source;
 use crate::shape::Shape;
 
-/// Index-checking ops, and faults, that are remembered.
+const SLOTS: u64 = FAULT_SLOTS as u64;
+/// Numbers that one flush takes at most; its further ops share them, and a fault condemns what shares its number.
+const FLUSH: u64 = 64;
+/// Faults kept for `sync`, and ops remembered under one shared number.
 const REMEMBERED: usize = 4096;
 
-/// First and last number of the flushes in doubt.
-pub type Span = (u64, u64);
-
-struct Tag {
-    number: u32,
+/// One run of an op that checks indices.
+struct Record {
+    tag: u32,
+    number: u64,
+    /// The first number of the flush.
     flush: u64,
     op: String,
     shape: Option<Shape>,
-    at: &'static Location<'static>,
+    at: Option<&'static Location<'static>>,
+}
+
+/// How a kernel reports.
+#[derive(Clone, Copy, Debug)]
+pub struct Report {
+    /// What it writes to say which run of which op it was; given anew only after 2³² runs.
+    pub tag: u32,
+    /// The slot it writes to.
+    pub slot: u32,
+}
+
+/// What a read that is submitted now will learn.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The slots to bring.
+    pub slots: Range<u32>,
+    until: u64,
+    joined: u64,
+}
+
+/// What a flush computes with.
+pub struct Opened {
+    /// What the value of each node hangs on; empty where nothing hangs on anything.
+    pub doubts: Vec<Doubt>,
+    /// How the kernels of each checking node report.
+    pub reports: Vec<Report>,
 }
 
 /// The faults of a device.
 #[derive(Default)]
 pub struct Faults {
-    tags: VecDeque<Tag>,
-    /// Number of the last flush that checks indices.
+    /// The last number given.
     last: u64,
-    /// Flushes up to this number are known to be good or are listed in `known`.
+    /// All checks up to this number have answered.
     settled: u64,
-    known: VecDeque<(Span, Error)>,
+    /// How often a flush had to share the last number with another one.
+    joined: u64,
+    next_tag: u32,
+    /// Of the numbers that are not settled, ascending.
+    checks: VecDeque<Arc<Checks>>,
+    records: VecDeque<Record>,
+    /// Slots that hold a fault.
+    dirty: Vec<u32>,
+    /// Faults that nobody was told of.
+    untold: VecDeque<Untold>,
 }
 
+struct Untold {
+    number: u64,
+    /// Flush and line of the op. An op and its gradient meet the same bad index in two kernels; one error is enough.
+    origin: Origin,
+    error: Arc<Error>,
+}
+
+type Origin = (u64, Option<&'static Location<'static>>);
+
 impl Faults {
-    /// The last flush so far: what a read that is submitted now learns of.
-    pub fn last(&self) -> u64 {
-        self.last
+    /// Whether a flush with so many checking ops gets numbers of its own.
+    #[cfg(any(test, not(target_arch = "wasm32")))]
+    pub fn has_room(&self, ops: usize) -> bool {
+        (ops as u64).min(FLUSH) <= self.room()
     }
 
-    /// Starts a flush; `tagged` are the positions of its nodes that check indices. The span of each node's value.
-    pub fn open(&mut self, snap: &Snapshot, tagged: &[usize]) -> Vec<Option<Span>> {
-        if !tagged.is_empty() {
-            self.last += 1;
+    fn room(&self) -> u64 {
+        SLOTS - (self.last - self.settled)
+    }
+
+    /// Starts a flush; `tagged` are the positions of its nodes that check indices.
+    pub fn open(&mut self, snap: &Snapshot, tagged: &[usize]) -> Opened {
+        let leaves: Vec<Doubt> = snap.leaves.iter().map(|leaf| leaf.0.doubt().after(self.settled)).collect();
+        if tagged.is_empty() && leaves.iter().all(Doubt::is_empty) {
+            return Opened { doubts: Vec::new(), reports: Vec::new() };
         }
-        let leaves: Vec<Option<Span>> = snap.leaves.iter().map(|leaf| self.carry(leaf.0.doubt()?)).collect();
-        if tagged.is_empty() && leaves.iter().all(Option::is_none) {
-            return vec![None; snap.nodes.len()];
-        }
-        let mut spans: Vec<Option<Span>> = Vec::with_capacity(snap.nodes.len());
+        let numbers = self.take_numbers(tagged.len());
+        let mut reports = Vec::with_capacity(tagged.len());
+        let mut doubts: Vec<Doubt> = Vec::with_capacity(snap.nodes.len());
         for (i, inputs) in snap.inputs.iter().enumerate() {
-            let own = tagged.contains(&i).then_some((self.last, self.last));
-            let below = inputs.iter().map(|input| match input {
-                Source::Leaf(l) => leaves[*l],
-                Source::Pending(j) => spans[*j],
-            });
-            spans.push(below.chain([own]).flatten().reduce(|(a, b), (c, d)| (a.min(c), b.max(d))));
+            let mut doubt = Doubt::default();
+            for input in inputs {
+                doubt = doubt.or(match input {
+                    Source::Leaf(l) => &leaves[*l],
+                    Source::Pending(j) => &doubts[*j],
+                });
+            }
+            if tagged.get(reports.len()) == Some(&i) {
+                let number = numbers.start + reports.len() as u64 % (numbers.end - numbers.start);
+                let var = &snap.nodes[i];
+                let first = inputs.first().map(|&source| snap.var(source).shape().clone());
+                let flush = numbers.start;
+                let (op, shape, at) = (var.0.op.name().to_owned(), indexed(var, first), Some(var.0.at));
+                let tag = self.record(Record { tag: self.next_tag, number, flush, op, shape, at });
+                reports.push(Report { tag, slot: slot(number) });
+                doubt = doubt.or(&Doubt::of(&self.checks_of(number), number));
+            }
+            doubts.push(doubt);
         }
-        spans
+        Opened { doubts, reports }
     }
 
-    /// What of a leaf's span is still in doubt.
-    fn carry(&self, (since, until): Span) -> Option<Span> {
-        if self.check(Some((since, until))).is_err() {
-            return Some((since, until));
+    /// Numbers for the checking ops of a flush: one each, or fewer that they share.
+    fn take_numbers(&mut self, ops: usize) -> Range<u64> {
+        if ops == 0 {
+            return 0..0;
         }
-        (until > self.settled).then(|| (since.max(self.settled + 1), until))
+        let count = (ops as u64).min(FLUSH).min(self.room());
+        if count == 0 {
+            self.joined += 1;
+            return self.last..self.last + 1;
+        }
+        self.last += count;
+        self.last + 1 - count..self.last + 1
     }
 
-    /// Notes an index-checking op of the flush that was opened last, and returns the number by which its kernel names it.
-    pub fn tag(&mut self, snap: &Snapshot, node: usize) -> u32 {
-        let var = &snap.nodes[node];
-        let number = var.0.id as u32;
-        let first = snap.inputs[node].first().map(|&source| snap.var(source).shape().clone());
-        if self.tags.len() >= REMEMBERED {
-            self.tags.pop_front();
+    fn checks_of(&mut self, number: u64) -> Arc<Checks> {
+        let first = number / NEIGHBOURS * NEIGHBOURS;
+        if let Some(found) = self.checks.iter().rev().find(|checks| checks.first() == first) {
+            return Arc::clone(found);
         }
-        let op = var.0.op.name().to_owned();
-        self.tags.push_back(Tag { number, flush: self.last, op, shape: indexed(var, first), at: var.0.at });
-        number
+        let checks = Arc::new(Checks::new(first));
+        self.checks.push_back(Arc::clone(&checks));
+        checks
     }
 
-    /// Takes in what a read learnt that was submitted after flush `submitted`.
-    ///
-    /// # Errors
-    /// The fault, if there was one.
-    pub fn settle(&mut self, fault: Option<IndexFault>, submitted: u64) -> Result<()> {
-        let first = self.settled + 1;
-        self.settled = self.settled.max(submitted);
-        let Some(fault) = fault else { return Ok(()) };
-        let tag = self.tags.iter().rev().find(|tag| tag.number == fault.tag);
-        let error = Error::IndexOutOfRange {
-            op: tag.map_or_else(|| "index".into(), |tag| tag.op.clone()),
-            index: i64::from(fault.index),
-            bound: u64::from(fault.bound),
-            shape: tag.and_then(|tag| tag.shape.clone()),
-            at: At(tag.map(|tag| tag.at)),
+    /// Remembers a run of an op and returns its tag.
+    fn record(&mut self, mut record: Record) -> u32 {
+        if let Some(last) = self.records.back()
+            && self.joined > 0
+            && self.records.len() >= REMEMBERED
+            && last.number == record.number
+        {
+            // Ops that join a number without end are remembered no longer; the last record stands for all of them.
+            if last.op == NAMELESS {
+                return last.tag;
+            }
+            record = Record { op: NAMELESS.into(), shape: None, at: None, ..record };
+        }
+        self.next_tag = self.next_tag.wrapping_add(1);
+        let tag = record.tag;
+        self.records.push_back(record);
+        tag
+    }
+
+    /// The slots among those of `reports` that hold an old fault and must be cleared first.
+    pub fn stale(&self, reports: &[Report]) -> Vec<u32> {
+        self.dirty.iter().copied().filter(|dirty| reports.iter().any(|report| report.slot == *dirty)).collect()
+    }
+
+    /// Notes that slots were cleared.
+    pub fn cleared(&mut self, slots: &[u32]) {
+        self.dirty.retain(|dirty| !slots.contains(dirty));
+    }
+
+    /// What a read must bring to learn of all checks so far.
+    pub fn ask(&self) -> Question {
+        let slots = match (self.last - self.settled, slot(self.settled + 1), slot(self.last)) {
+            (0, ..) => 0..0,
+            (_, first, last) if first <= last => first..last + 1,
+            _ => 0..FAULT_SLOTS,
         };
-        // Only the first fault is noted, so any flush from there on may have had one of its own.
-        let from = tag.map_or(first, |tag| tag.flush).min(submitted);
-        if self.known.len() >= REMEMBERED {
-            self.known.pop_front();
-        }
-        self.known.push_back(((from, submitted), error.clone()));
-        Err(error)
+        Question { slots, until: self.last, joined: self.joined }
     }
 
-    /// The fault in the span of a value.
+    /// Takes in what a read brought.
+    pub fn settle(&mut self, asked: &Question, found: &[IndexFault]) {
+        for fault in found {
+            // A tag that is not on record belongs to a check that another read has settled.
+            let Some(record) = self.records.iter().find(|record| record.tag == fault.tag) else { continue };
+            let (number, origin) = (record.number, (record.flush, record.at));
+            let error = Arc::new(Error::IndexOutOfRange {
+                op: record.op.clone(),
+                index: i64::from(fault.index),
+                bound: u64::from(fault.bound),
+                shape: record.shape.clone(),
+                at: At(record.at),
+            });
+            if !self.checks_of(number).condemn(number, Arc::clone(&error)) {
+                continue;
+            }
+            self.dirty.push(slot(number));
+            if self.untold.len() < REMEMBERED {
+                self.untold.push_back(Untold { number, origin, error });
+            } else {
+                log::warn!("{error} (too many such errors wait for a sync; values that it spoilt still return it)");
+            }
+        }
+        // What joined the last number since the question may have run after the answer.
+        let until = if self.joined == asked.joined { asked.until } else { asked.until.saturating_sub(1) };
+        self.settled = self.settled.max(until);
+        while self.records.front().is_some_and(|record| record.number <= self.settled) {
+            self.records.pop_front();
+        }
+        while self.checks.front().is_some_and(|checks| checks.first() + NEIGHBOURS <= self.settled + 1) {
+            self.checks.pop_front();
+        }
+    }
+
+    /// Looks for the fault that spoilt a value.
     ///
     /// # Errors
-    /// That fault.
-    pub fn check(&self, span: Option<Span>) -> Result<()> {
-        let Some((since, until)) = span else { return Ok(()) };
-        match self.known.iter().find(|((from, to), _)| since <= *to && *from <= until) {
-            Some((_, error)) => Err(error.clone()),
-            None => Ok(()),
+    /// That fault, of which somebody is told thereby.
+    pub fn check(&mut self, doubt: &Doubt) -> Result<()> {
+        let Some((number, error)) = doubt.fault() else { return Ok(()) };
+        if let Some(origin) = self.untold.iter().find(|untold| untold.number == number).map(|untold| untold.origin) {
+            self.untold.retain(|untold| untold.origin != origin);
+        }
+        Err((*error).clone())
+    }
+
+    /// Looks for a fault that nobody was told of yet.
+    ///
+    /// # Errors
+    /// The earliest such fault.
+    pub fn tell(&mut self) -> Result<()> {
+        let Some(first) = self.untold.pop_front() else { return Ok(()) };
+        self.untold.retain(|untold| untold.origin != first.origin);
+        Err((*first.error).clone())
+    }
+}
+
+/// The op of a fault whose record is gone.
+const NAMELESS: &str = "index";
+
+fn slot(number: u64) -> u32 {
+    (number % SLOTS) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A flush of one op whose line is nobody's.
+    fn flush(faults: &mut Faults) -> (Doubt, Report) {
+        let number = faults.take_numbers(1).start;
+        let record =
+            Record { tag: faults.next_tag, number, flush: number, op: format!("op {number}"), shape: None, at: None };
+        let tag = faults.record(record);
+        (Doubt::of(&faults.checks_of(number), number), Report { tag, slot: slot(number) })
+    }
+
+    fn fault(report: Report, index: i32) -> IndexFault {
+        IndexFault { tag: report.tag, index, bound: 1 }
+    }
+
+    fn index_of(outcome: Result<()>) -> Option<i64> {
+        match outcome {
+            Err(Error::IndexOutOfRange { index, .. }) => Some(index),
+            Err(other) => panic!("{other}"),
+            Ok(()) => None,
+        }
+    }
+
+    #[test]
+    fn answers_that_overlap_hide_nothing() {
+        let mut faults = Faults::default();
+        let (spoilt, report) = flush(&mut faults);
+        let (asked_a, asked_b) = (faults.ask(), faults.ask());
+        assert_eq!((asked_a.slots.clone(), asked_b.slots.clone()), (1..2, 1..2));
+        let (later, later_report) = flush(&mut faults);
+        faults.settle(&asked_b, &[fault(report, 5)]);
+        assert_eq!(index_of(faults.check(&spoilt)), Some(5));
+        // The second answer brings the same fault, and one that came after its question.
+        faults.settle(&asked_a, &[fault(report, 5), fault(later_report, 6)]);
+        assert_eq!(index_of(faults.check(&later)), Some(6));
+        assert_eq!(index_of(faults.tell()), None);
+        faults.settle(&faults.ask(), &[fault(later_report, 6)]);
+        assert_eq!(index_of(faults.tell()), None);
+        assert!(faults.records.is_empty() && faults.ask().slots.is_empty());
+        assert_eq!(faults.stale(&[Report { tag: 9, slot: 1 }, Report { tag: 10, slot: 3 }]), [1]);
+    }
+
+    /// What browsers come to, where a flush cannot wait for slots: the last number is shared.
+    #[test]
+    fn flushes_beyond_the_slots_share_a_number() {
+        let mut faults = Faults::default();
+        let first: Vec<_> = (0..SLOTS).map(|_| flush(&mut faults)).collect();
+        assert!(!faults.has_room(1) && faults.ask().slots == (0..FAULT_SLOTS));
+        let asked = faults.ask();
+        let joined: Vec<_> = (0..3 * REMEMBERED).map(|_| flush(&mut faults)).collect();
+        assert!(faults.records.len() <= REMEMBERED + 1, "{}", faults.records.len());
+        assert!(joined.iter().all(|(_, report)| report.slot == first[SLOTS as usize - 1].1.slot));
+        // An answer to a question from before settles all but the shared number.
+        faults.settle(&asked, &[]);
+        let doubt = joined[0].0.clone().or(&first[3].0);
+        assert!(first[3].0.after(faults.settled).is_empty() && !doubt.after(faults.settled).is_empty());
+        assert_eq!(faults.room(), SLOTS - 1);
+        let asked = faults.ask();
+        faults.settle(&asked, &[fault(joined[9].1, 8)]);
+        for (doubt, _) in joined.iter().chain(&first[SLOTS as usize - 1..]) {
+            assert_eq!(index_of(faults.check(doubt)), Some(8));
+        }
+        assert!(first[..SLOTS as usize - 1].iter().all(|(doubt, _)| doubt.fault().is_none()));
+        assert!(faults.has_room(usize::MAX) && faults.checks.len() <= 1);
+    }
+
+    #[test]
+    fn doubt_follows_the_ring() {
+        let mut faults = Faults::default();
+        let mut sum = Doubt::default();
+        for turn in 0..20 {
+            let mut reports = Vec::new();
+            for _ in 0..100 {
+                let (doubt, report) = flush(&mut faults);
+                sum = sum.after(faults.settled).or(&doubt);
+                reports.push(report);
+            }
+            let asked = faults.ask();
+            let found: Vec<_> = if turn == 13 { vec![fault(reports[41], 3)] } else { Vec::new() };
+            faults.settle(&asked, &found);
+            assert_eq!(index_of(faults.check(&sum)), (turn >= 13).then_some(3), "turn {turn}");
+            assert_eq!(sum.after(faults.settled).is_empty(), turn < 13);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::array::Array;
 use crate::backend::explain::{self, Explanation};
-use crate::backend::faults::Faults;
+use crate::backend::faults::{Faults, Opened};
 use crate::backend::validate;
 use crate::caps::Caps;
 use crate::dtype::DType;
@@ -48,7 +48,7 @@ struct Prepared {
     /// The parameter block with everything but scalars and tags filled in, and where each step's part starts.
     params: Vec<u8>,
     starts: Vec<u32>,
-    /// Positions of the nodes whose kernels check indices.
+    /// Positions of the nodes whose kernels check indices, ascending.
     tagged: Vec<usize>,
     used: u64,
     last: Last,
@@ -192,8 +192,10 @@ impl GpuBackend {
             params.resize(params.len().next_multiple_of(16), 0);
         }
         let params_of = plan.steps.iter().flat_map(|step| &step.params);
-        let tagged =
+        let mut tagged: Vec<usize> =
             params_of.filter_map(|p| if let ParamSource::Tag { node } = p { Some(*node) } else { None }).collect();
+        tagged.sort_unstable();
+        tagged.dedup();
         Ok(Prepared { plan, pipelines, params, starts, tagged, used: 0, last: Last::default() })
     }
 
@@ -229,7 +231,11 @@ impl GpuBackend {
                 workspace.insert(*place, self.gpu.alloc(place.bytes)?);
             }
         }
-        let spans = faults.open(snap, &prepared.tagged);
+        let Opened { mut doubts, reports } = self.open(snap, &prepared.tagged, faults)?;
+        let report = |node: &usize| {
+            let at = prepared.tagged.binary_search(node);
+            at.map(|at| reports[at]).map_err(|_| Error::argument("flush", "a check without a number"))
+        };
         let mut params = prepared.params.clone();
         let mut dispatches = Vec::with_capacity(prepared.plan.steps.len());
         for (s, step) in prepared.plan.steps.iter().enumerate() {
@@ -238,7 +244,8 @@ impl GpuBackend {
                 let bits = match source {
                     ParamSource::Const(_) => continue,
                     ParamSource::Scalar { node, dtype } => scalar_bits(&snap.nodes[*node], *dtype),
-                    ParamSource::Tag { node } => faults.tag(snap, *node),
+                    ParamSource::Tag { node } => report(node)?.tag,
+                    ParamSource::Slot { node } => report(node)?.slot,
                 };
                 params[start + 4 * p..start + 4 * p + 4].copy_from_slice(&bits.to_ne_bytes());
             }
@@ -281,11 +288,31 @@ impl GpuBackend {
             validate::compare(self, snap, &leaves, prepared.plan.outputs.iter().map(|(i, _)| *i).zip(&outputs))?;
         }
         for ((i, _), buffer) in prepared.plan.outputs.iter().zip(outputs) {
-            snap.nodes[*i].0.set_doubt(spans[*i]);
+            if let Some(doubt) = doubts.get_mut(*i) {
+                snap.nodes[*i].0.set_doubt(std::mem::take(doubt));
+            }
             snap.nodes[*i].0.set_value(Arc::new(buffer) as Value);
         }
         snap.nodes.iter().for_each(Var::settle);
         Ok(timings)
+    }
+
+    /// Numbers and slots for the checks of a flush.
+    fn open(&self, snap: &Snapshot, tagged: &[usize], faults: &mut Faults) -> Result<Opened> {
+        // Browsers cannot wait here, so there checks share a number where slots run out.
+        #[cfg(not(target_arch = "wasm32"))]
+        if !faults.has_room(tagged.len()) {
+            let asked = faults.ask();
+            let found = pollster::block_on(self.gpu.wait(asked.slots.clone()))?;
+            faults.settle(&asked, &found);
+        }
+        let opened = faults.open(snap, tagged);
+        let stale = faults.stale(&opened.reports);
+        if !stale.is_empty() {
+            self.gpu.clear_faults(&stale)?;
+            faults.cleared(&stale);
+        }
+        Ok(opened)
     }
 
     /// Buffers for the values that outlive the flush, where possible those that the loop used before in their place.
@@ -339,19 +366,21 @@ impl GpuBackend {
     /// Reads a computed node's elements.
     pub async fn read(&self, var: &Var) -> Result<Vec<u8>> {
         let buffer = buffer_of(var)?;
-        let submitted = lock(&self.state).faults.last();
-        let (bytes, fault) = self.gpu.read(&buffer, 0, var.meta().bytes()).await?;
+        let asked = lock(&self.state).faults.ask();
+        let (bytes, found) = self.gpu.read(&buffer, 0, var.meta().bytes(), asked.slots.clone()).await?;
         let faults = &mut lock(&self.state).faults;
-        faults.settle(fault, submitted)?;
-        faults.check(var.0.doubt())?;
+        faults.settle(&asked, &found);
+        faults.check(&var.0.doubt())?;
         Ok(bytes)
     }
 
-    /// Waits for all work.
+    /// Waits for all work, and returns the first fault that nobody was told of.
     pub async fn wait(&self) -> Result<()> {
-        let submitted = lock(&self.state).faults.last();
-        let fault = self.gpu.wait().await?;
-        lock(&self.state).faults.settle(fault, submitted)
+        let asked = lock(&self.state).faults.ask();
+        let found = self.gpu.wait(asked.slots.clone()).await?;
+        let faults = &mut lock(&self.state).faults;
+        faults.settle(&asked, &found);
+        faults.tell()
     }
 
     /// Lets go of everything that only serves speed.

@@ -25,7 +25,7 @@ pub fn compare<'a>(
     outputs: impl Iterator<Item = (usize, &'a Buffer)>,
 ) -> Result<()> {
     let fetch = |buffer: &Buffer, meta: &Meta| -> Result<Arc<Array>> {
-        let (bytes, _) = pollster::block_on(backend.gpu.read(buffer, 0, meta.bytes()))?;
+        let (bytes, _) = pollster::block_on(backend.gpu.read(buffer, 0, meta.bytes(), 0..0))?;
         Ok(Arc::new(from_bytes(&bytes, meta)))
     };
     let leaves = snap.leaves.iter().zip(leaves).map(|(v, b)| fetch(b, v.meta())).collect::<Result<Vec<_>>>()?;

@@ -48,6 +48,11 @@ pub enum ParamSource {
         /// Position of the node in the snapshot.
         node: usize,
     },
+    /// The slot of the block of index errors for the node at this position.
+    Slot {
+        /// Position of the node in the snapshot.
+        node: usize,
+    },
 }
 
 /// One dispatch.

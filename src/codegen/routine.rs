@@ -137,13 +137,15 @@ impl Printer<'_> {
         }
         if stage.checks_indices {
             let tag = writer.param("u32", ParamSource::Tag { node: self.node });
+            let slot = writer.param("u32", ParamSource::Slot { node: self.node });
             writer.function(&format!(
-                "// Notes the first index that is out of range; the next read returns it as an error.\n\
+                "// Notes the first index that is out of range; reads of what hangs on it return it as an error.\n\
                  fn report_index(index: i32, bound: u32) {{\n    \
-                 if (atomicAdd(&index_fault[0], 1u) == 0u) {{\n        \
-                 atomicStore(&index_fault[1], {tag});\n        \
-                 atomicStore(&index_fault[2], u32(index));\n        \
-                 atomicStore(&index_fault[3], bound);\n    }}\n}}\n"
+                 let slot = 4u * {slot};\n    \
+                 if (atomicExchange(&index_fault[slot], 1u) == 0u) {{\n        \
+                 atomicStore(&index_fault[slot + 1u], {tag});\n        \
+                 atomicStore(&index_fault[slot + 2u], u32(index));\n        \
+                 atomicStore(&index_fault[slot + 3u], bound);\n    }}\n}}\n"
             ));
         }
         let mut call = writer.finish(stage.name.to_owned(), stage.source, stage.workgroups, touched);

@@ -20,7 +20,7 @@ pub struct KernelText {
     pub writable: Vec<bool>,
     /// Bytes of the parameter block; 0 if there is none.
     pub params_bytes: u32,
-    /// Whether the index-fault buffer is bound after the others.
+    /// Whether the block of index errors is bound after the others.
     pub checks_indices: bool,
     /// Whether all of the text is from this crate. Text with users' functions is compiled with all run-time checks.
     pub trusted: bool,
@@ -238,7 +238,7 @@ impl Writer {
         if self.checks_indices {
             let _ = writeln!(
                 wgsl,
-                "@group(0) @binding({}) var<storage, read_write> index_fault: array<atomic<u32>, 8>;",
+                "@group(0) @binding({}) var<storage, read_write> index_fault: array<atomic<u32>>;",
                 self.bindings.len() + 1
             );
         }

@@ -15,8 +15,13 @@ use crate::caps::Caps;
 use crate::error::{At, Error, Result};
 use crate::trace;
 
-/// Bytes of the index-error block.
-pub(super) const FAULT_BYTES: u64 = 32;
+/// Slots of the block of index errors. What uses a slot writes the first index that is out of range there, and nothing
+/// where all are in range.
+pub const FAULT_SLOTS: u32 = 256;
+/// Bytes of a slot: flag, tag, index, bound.
+pub(super) const SLOT_BYTES: u64 = 16;
+/// Bytes of the block.
+pub(super) const FAULT_BYTES: u64 = FAULT_SLOTS as u64 * SLOT_BYTES;
 
 const ADVICE: &str = "Install a driver with Vulkan, Metal or DirectX 12 support. On Debian or Ubuntu, \
     `apt install mesa-vulkan-drivers` brings drivers for most GPUs and a software adapter that runs on any machine. \

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use smallvec::SmallVec;
 
 use super::bindings::{BindGroups, Key};
-use super::device::{FAULT_BYTES, Gpu, Inner};
+use super::device::{FAULT_BYTES, Gpu, Inner, SLOT_BYTES};
 use super::pipeline::Pipeline;
 use super::pool::Buffer;
 use super::profile::{self, Chunk as Timed, Queries};
@@ -74,8 +74,6 @@ pub(super) struct Stream {
     generation: u32,
     /// What the arena holds, from its start.
     contents: Vec<u8>,
-    /// Whether a kernel that checks indices was submitted since the index-error block was last read.
-    pub armed: bool,
     /// Made when times are wanted for the first time.
     pub queries: Option<Queries>,
 }
@@ -166,6 +164,24 @@ impl Gpu {
             start += len;
         }
         Ok(())
+    }
+
+    /// Clears slots of the block of index errors, after all work submitted so far.
+    ///
+    /// # Errors
+    /// Where there is no memory, and the device's lasting error.
+    pub fn clear_faults(&self, slots: &[u32]) -> Result<()> {
+        let inner = &*self.0;
+        inner.sticky.check()?;
+        let _stream = lock(&inner.stream);
+        let ((), error) = scoped(&inner.device, || {
+            let mut encoder = inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
+            for slot in slots {
+                encoder.clear_buffer(&inner.faults, u64::from(*slot) * SLOT_BYTES, Some(SLOT_BYTES));
+            }
+            inner.submit(Some(encoder.finish()));
+        });
+        error.map_or(Ok(()), |error| Err(inner.raised("index errors", 0, &error)))
     }
 
     /// Submits what was written to the queue, and waits for it, so that staging memory stays bounded.
@@ -271,7 +287,6 @@ impl Inner {
 
     fn encode(&self, pass: &mut wgpu::ComputePass<'_>, stream: &mut Stream, dispatch: &Dispatch, (x, y): (u32, u32)) {
         let pipeline = &dispatch.pipeline;
-        stream.armed |= pipeline.checks_indices;
         let offset = [dispatch.params_offset];
         let offsets: &[u32] = if pipeline.params_bytes() > 0 { &offset } else { &[] };
         pass.set_bind_group(0, self.bind_group(stream, dispatch), offsets);
@@ -321,7 +336,7 @@ impl Inner {
         let _span = trace::span(self.lane, "submit");
         let submitted = trace::now();
         let index = self.submit(Some(commands));
-        Some(Timed { copy: Copy { staging, len, faults: false, index }, dispatches, submitted })
+        Some(Timed { copy: Copy { staging, len, faults: 0, index }, dispatches, submitted })
     }
 
     fn bind_group<'a>(&self, stream: &'a mut Stream, dispatch: &Dispatch) -> &'a wgpu::BindGroup {

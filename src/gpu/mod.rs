@@ -5,8 +5,8 @@
 //! handed out again while the GPU still reads it: what writes to it next comes later in the queue.
 //!
 //! Kernel convention: entry point `main`; `@group(0) @binding(0)` is the uniform block of parameters (where the kernel has
-//! one); `@binding(1..=n)` are the storage buffers; `@binding(n + 1)` is the device's index-error block where the kernel
-//! checks indices. Workgroups beyond the limit of one dimension are folded into `y`, so a kernel's linear workgroup number
+//! one); `@binding(1..=n)` are the storage buffers; `@binding(n + 1)` is the device's block of index errors where the
+//! kernel checks indices. Workgroups beyond the limit of one dimension are folded into `y`, so a kernel's linear workgroup number
 //! is `wid.y * num_workgroups.x + wid.x`, and it must guard against numbers past its own count.
 
 mod bindings;
@@ -24,7 +24,7 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
-pub use device::{AdapterInfo, Gpu, Select};
+pub use device::{AdapterInfo, FAULT_SLOTS, Gpu, Select};
 pub use encode::{BufferSlice, Dispatch, fold};
 pub use pipeline::{Binding, KernelSource, Pipeline};
 pub use pool::{Buffer, BufferId};

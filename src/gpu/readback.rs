@@ -1,6 +1,8 @@
 //! Waiting for the device and reading from it.
 
-use super::device::{FAULT_BYTES, Gpu, Inner};
+use std::ops::Range;
+
+use super::device::{Gpu, Inner, SLOT_BYTES};
 use super::pool::Buffer;
 use super::sticky::scoped;
 use super::sync::{lock, oneshot};
@@ -20,7 +22,7 @@ const IN_FLIGHT: usize = 64;
 #[cfg(not(target_arch = "wasm32"))]
 const STALL: std::time::Duration = std::time::Duration::from_secs(300);
 
-/// An index from data that lay outside its dimension, as the first kernel to meet one noted it.
+/// An index from data that lay outside its dimension, as a slot of the block of index errors holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IndexFault {
     /// The tag that the kernel's parameters gave: which op it was.
@@ -32,34 +34,40 @@ pub struct IndexFault {
 }
 
 impl IndexFault {
-    /// Reads the index-error block: flag, tag, index, bound.
-    fn parse(bytes: &[u8]) -> Option<IndexFault> {
+    /// The faults in slots of flag, tag, index and bound.
+    fn parse(bytes: &[u8]) -> Vec<IndexFault> {
         let words: Vec<u32> = bytemuck::pod_collect_to_vec(bytes);
-        match words[..] {
-            [flag, tag, index, bound, ..] if flag != 0 => Some(IndexFault { tag, index: index.cast_signed(), bound }),
+        let fault = |slot: &[u32]| match *slot {
+            [flag, tag, index, bound] if flag != 0 => Some(IndexFault { tag, index: index.cast_signed(), bound }),
             _ => None,
-        }
+        };
+        words.chunks(4).filter_map(fault).collect()
     }
 }
 
 /// A copy under way.
 pub(super) struct Copy {
     pub staging: wgpu::Buffer,
-    /// Bytes of data at the start of the staging buffer; the index-error block follows where `faults`.
+    /// Bytes of data at the start of the staging buffer, and of slots of index errors after them.
     pub len: u64,
-    pub faults: bool,
+    pub faults: u64,
     pub index: wgpu::SubmissionIndex,
 }
 
 impl Gpu {
-    /// Reads part of a buffer, after all work submitted so far, and with it the first index fault since the last read or
-    /// wait, which is thereby reported and cleared. On native systems this polls the device inside, so that any executor
-    /// will do.
+    /// Reads part of a buffer, after all work submitted so far, and with it the index faults in `slots`, which stay there
+    /// until they are cleared. On native systems this polls the device inside, so that any executor will do.
     ///
     /// # Errors
     /// [`Error::Argument`] where the range does not fit, [`Error::OutOfMemory`], and [`Error::DeviceLost`] where the device
     /// is gone or does not come to an end.
-    pub async fn read(&self, buffer: &Buffer, offset: u64, len: u64) -> Result<(Vec<u8>, Option<IndexFault>)> {
+    pub async fn read(
+        &self,
+        buffer: &Buffer,
+        offset: u64,
+        len: u64,
+        slots: Range<u32>,
+    ) -> Result<(Vec<u8>, Vec<IndexFault>)> {
         let _span = trace::span(self.0.lane, "read");
         self.0.sticky.check()?;
         if offset.checked_add(len).is_none_or(|end| end > buffer.capacity()) {
@@ -71,35 +79,35 @@ impl Gpu {
             return Err(Error::argument("read", format!("{len} bytes do not fit this machine's memory")));
         };
         data.try_reserve_exact(room).map_err(|error| Error::argument("read", format!("{len} bytes: {error}")))?;
-        let mut fault = None;
         let end = offset + len;
         let mut at = offset;
         loop {
             // Copies start and end at whole words.
             let start = at / 4 * 4;
             let stop = end.min(start + READ_CHUNK);
-            let copy = self.begin_copy(Some((buffer, start, (stop - start).next_multiple_of(4))))?;
+            // One copy brings the faults, be it which it may: all come after the work in question.
+            let slots = if stop >= end { slots.clone() } else { 0..0 };
+            let copy = self.begin_copy(Some((buffer, start, (stop - start).next_multiple_of(4))), slots)?;
             let skip = (at - start) as usize;
             let found =
                 self.finish_copy(copy, |bytes| data.extend_from_slice(&bytes[skip..(stop - start) as usize])).await?;
-            fault = fault.or(found);
             at = stop;
             if at >= end {
-                return Ok((data, fault));
+                return Ok((data, found));
             }
         }
     }
 
-    /// Waits until all work submitted so far is done, and reports the first index fault since the last read or wait.
+    /// Waits until all work submitted so far is done, and returns the index faults in `slots`.
     ///
     /// # Errors
     /// [`Error::DeviceLost`] where the device is gone or does not come to an end.
-    pub async fn wait(&self) -> Result<Option<IndexFault>> {
+    pub async fn wait(&self, slots: Range<u32>) -> Result<Vec<IndexFault>> {
         let _span = trace::span(self.0.lane, "wait");
         let inner = &*self.0;
         inner.sticky.check()?;
-        if lock(&inner.stream).armed {
-            let copy = self.begin_copy(None)?;
+        if !slots.is_empty() {
+            let copy = self.begin_copy(None, slots)?;
             return self.finish_copy(copy, |_| ()).await;
         }
         #[cfg(not(target_arch = "wasm32"))]
@@ -117,7 +125,7 @@ impl Gpu {
             receiver.await;
         }
         inner.sticky.check()?;
-        Ok(None)
+        Ok(Vec::new())
     }
 
     /// Waits for the device as well as can be without an answer, so that freed memory is really free.
@@ -126,47 +134,45 @@ impl Gpu {
         let _ = self.0.wait_index(None);
     }
 
-    fn begin_copy(&self, source: Option<(&Buffer, u64, u64)>) -> Result<Copy> {
+    fn begin_copy(&self, source: Option<(&Buffer, u64, u64)>, slots: Range<u32>) -> Result<Copy> {
         let inner = &*self.0;
         let len = source.map_or(0, |(_, _, len)| len);
-        let staging = match self.staging(len + FAULT_BYTES) {
+        let faults = slots.len() as u64 * SLOT_BYTES;
+        let staging = match self.staging(len + faults) {
             Err(Error::OutOfMemory { .. }) => {
                 self.trim();
                 self.settle();
-                self.staging(len + FAULT_BYTES)?
+                self.staging(len + faults)?
             }
             other => other?,
         };
-        let mut stream = lock(&inner.stream);
-        let faults = stream.armed;
+        let stream = lock(&inner.stream);
         let (index, error) = scoped(&inner.device, || {
             let mut encoder = inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
             if let Some((buffer, start, len)) = source.filter(|(_, _, len)| *len > 0) {
                 encoder.copy_buffer_to_buffer(buffer.raw(), start, &staging, 0, Some(len));
             }
-            if faults {
-                // Cleared by the same submission, so that no fault is lost between the copy and the clearing.
-                encoder.copy_buffer_to_buffer(&inner.faults, 0, &staging, len, Some(FAULT_BYTES));
-                encoder.clear_buffer(&inner.faults, 0, None);
+            if faults > 0 {
+                let first = u64::from(slots.start) * SLOT_BYTES;
+                encoder.copy_buffer_to_buffer(&inner.faults, first, &staging, len, Some(faults));
             }
             inner.submit(Some(encoder.finish()))
         });
         if let Some(error) = error {
             return Err(inner.raised("read", len, &error));
         }
-        stream.armed = false;
         drop(stream);
         Ok(Copy { staging, len, faults, index })
     }
 
-    pub(super) async fn finish_copy(&self, copy: Copy, take: impl FnOnce(&[u8])) -> Result<Option<IndexFault>> {
+    pub(super) async fn finish_copy(&self, copy: Copy, take: impl FnOnce(&[u8])) -> Result<Vec<IndexFault>> {
         let inner = &*self.0;
         let Copy { staging, len, faults, index } = copy;
-        let total = len + if faults { FAULT_BYTES } else { 0 };
+        let total = len + faults;
         if total == 0 {
             inner.wait_index(Some(index))?;
             take(&[]);
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let (sender, receiver) = oneshot();
         let ((), error) = scoped(&inner.device, || {
@@ -184,16 +190,16 @@ impl Gpu {
         mapped.map_err(|error| Error::DeviceLost(format!("reading a buffer: {error}")))?;
         let view = staging.slice(..total).get_mapped_range();
         let view = view.map_err(|error| Error::DeviceLost(format!("reading a buffer: {error}")))?;
-        let (data, block) = view.split_at(len as usize);
+        let (data, slots) = view.split_at(len as usize);
         take(data);
-        let fault = if faults { IndexFault::parse(block) } else { None };
+        let found = IndexFault::parse(slots);
         drop(view);
         staging.unmap();
         let mut kept = lock(&inner.staging);
         if kept.len() < STAGING_KEPT {
             kept.push(staging);
         }
-        Ok(fault)
+        Ok(found)
     }
 
     /// A staging buffer: the smallest kept one that is large enough but not far too large, or a new one.

@@ -68,8 +68,8 @@ fn upload(gpu: &Gpu, values: &[f32]) -> Buffer {
 }
 
 fn read(gpu: &Gpu, buffer: &Buffer) -> Vec<f32> {
-    let (bytes, fault) = block_on(gpu.read(buffer, 0, buffer.bytes())).unwrap();
-    assert_eq!(fault, None);
+    let (bytes, found) = block_on(gpu.read(buffer, 0, buffer.bytes(), 0..0)).unwrap();
+    assert_eq!(found, []);
     bytemuck::pod_collect_to_vec(&bytes)
 }
 
@@ -96,13 +96,13 @@ fn kernels_get_their_own_parameters() {
 fn odd_ranges_are_read_and_written() {
     let gpu = gpu();
     let buffer = gpu.upload(&(0..23).collect::<Vec<u8>>()).unwrap();
-    assert_eq!(block_on(gpu.read(&buffer, 5, 13)).unwrap().0, (5..18).collect::<Vec<u8>>());
-    assert_eq!(block_on(gpu.read(&buffer, 0, 0)).unwrap().0, Vec::<u8>::new());
+    assert_eq!(block_on(gpu.read(&buffer, 5, 13, 0..0)).unwrap().0, (5..18).collect::<Vec<u8>>());
+    assert_eq!(block_on(gpu.read(&buffer, 0, 0, 0..0)).unwrap().0, Vec::<u8>::new());
     gpu.write(&buffer, 4, &[100, 101, 102, 103, 104]).unwrap();
-    assert_eq!(block_on(gpu.read(&buffer, 3, 8)).unwrap().0, [3, 100, 101, 102, 103, 104, 0, 0]);
+    assert_eq!(block_on(gpu.read(&buffer, 3, 8, 0..0)).unwrap().0, [3, 100, 101, 102, 103, 104, 0, 0]);
     assert!(matches!(gpu.write(&buffer, 2, &[0]), Err(Error::Argument { .. })));
     assert!(matches!(gpu.write(&buffer, 4, &[0; 256]), Err(Error::Argument { .. })));
-    assert!(matches!(block_on(gpu.read(&buffer, u64::MAX, 2)), Err(Error::Argument { .. })));
+    assert!(matches!(block_on(gpu.read(&buffer, u64::MAX, 2, 0..0)), Err(Error::Argument { .. })));
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn long_buffers_come_back_whole() {
     let gpu = gpu();
     let values: Vec<u32> = (0..(70 << 20) / 4).collect();
     let buffer = gpu.upload(bytemuck::cast_slice(&values)).unwrap();
-    let (bytes, _) = block_on(gpu.read(&buffer, 0, buffer.bytes())).unwrap();
+    let (bytes, _) = block_on(gpu.read(&buffer, 0, buffer.bytes(), 0..0)).unwrap();
     assert!(bytemuck::pod_collect_to_vec::<u8, u32>(&bytes) == values);
 }
 
@@ -181,7 +181,7 @@ fn counts_are_honest_and_steady() {
     drop((a, b, y));
     gpu.trim();
     assert_eq!(gpu.memory().pooled, 0);
-    assert_eq!(block_on(gpu.wait()).unwrap(), None);
+    assert_eq!(block_on(gpu.wait(0..0)).unwrap(), []);
 }
 
 #[test]
@@ -262,48 +262,54 @@ fn misfit_dispatches_are_errors_and_the_device_goes_on() {
 }
 
 #[test]
-fn index_faults_are_reported_once() {
+fn index_faults_stay_in_their_slots_until_cleared() {
     let gpu = open();
     let wgsl = "
-        struct Params { tag: u32, index: i32, bound: u32 }
+        struct Params { slot: u32, tag: u32, index: i32, bound: u32 }
         @group(0) @binding(0) var<uniform> p: Params;
         @group(0) @binding(1) var<storage, read_write> y: array<u32>;
-        @group(0) @binding(2) var<storage, read_write> fault: array<atomic<u32>, 8>;
+        @group(0) @binding(2) var<storage, read_write> fault: array<atomic<u32>>;
         @compute @workgroup_size(64) fn main(@builtin(local_invocation_index) lane: u32) {
             y[lane] = lane;
-            if u32(p.index) >= p.bound && atomicExchange(&fault[0], 1u) == 0u {
-                atomicStore(&fault[1], p.tag);
-                atomicStore(&fault[2], bitcast<u32>(p.index));
-                atomicStore(&fault[3], p.bound);
+            if u32(p.index) >= p.bound && atomicExchange(&fault[4u * p.slot], 1u) == 0u {
+                atomicStore(&fault[4u * p.slot + 1u], p.tag);
+                atomicStore(&fault[4u * p.slot + 2u], bitcast<u32>(p.index));
+                atomicStore(&fault[4u * p.slot + 3u], p.bound);
             }
         }";
     let source = || KernelSource {
         name: "check".into(),
         wgsl: wgsl.into(),
         bindings: vec![Binding::ReadWrite],
-        params_bytes: 12,
+        params_bytes: 16,
         checks_indices: true,
         trusted: true,
     };
     let pipeline = gpu.pipeline(7, source).unwrap();
     let y = gpu.alloc(256).unwrap();
-    let run = |index: i32| {
-        let bytes = bytemuck::bytes_of(&[5, index.cast_unsigned(), 10_u32]).to_vec();
+    let run = |slot: u32, index: i32| {
+        let bytes = bytemuck::bytes_of(&[slot, 50 + slot, index.cast_unsigned(), 10_u32]).to_vec();
         gpu.run(&[dispatch(&pipeline, &[&y], 0, 1)], &bytes).unwrap();
     };
-    let fault = |index| Some(IndexFault { tag: 5, index, bound: 10 });
-    run(3);
-    assert_eq!(block_on(gpu.read(&y, 0, 8)).unwrap().1, None);
-    run(-4);
-    run(11);
-    let (data, found) = block_on(gpu.read(&y, 4, 4)).unwrap();
-    assert_eq!((data, found), (1_u32.to_ne_bytes().to_vec(), fault(-4)));
-    assert_eq!(block_on(gpu.read(&y, 0, 8)).unwrap().1, None);
-    run(12);
-    assert_eq!(block_on(gpu.wait()).unwrap(), fault(12));
-    assert_eq!(block_on(gpu.wait()).unwrap(), None);
-    run(9);
-    assert_eq!(block_on(gpu.wait()).unwrap(), None);
+    let fault = |slot: u32, index| IndexFault { tag: 50 + slot, index, bound: 10 };
+    let last = FAULT_SLOTS - 1;
+    run(0, 3);
+    assert_eq!(block_on(gpu.read(&y, 0, 8, 0..FAULT_SLOTS)).unwrap().1, []);
+    // The first of a slot counts.
+    for (slot, index) in [(0, -4), (0, 11), (last, 12), (7, 10), (8, 9)] {
+        run(slot, index);
+    }
+    let (data, found) = block_on(gpu.read(&y, 4, 4, 0..FAULT_SLOTS)).unwrap();
+    assert_eq!((data, found), (1_u32.to_ne_bytes().to_vec(), vec![fault(0, -4), fault(7, 10), fault(last, 12)]));
+    // Reading clears nothing, and brings nothing but what was asked for.
+    assert_eq!(block_on(gpu.read(&y, 0, 0, 0..1)).unwrap().1, [fault(0, -4)]);
+    assert_eq!(block_on(gpu.read(&y, 0, 8, 1..last)).unwrap().1, [fault(7, 10)]);
+    assert_eq!(block_on(gpu.wait(8..FAULT_SLOTS)).unwrap(), [fault(last, 12)]);
+    assert_eq!(block_on(gpu.wait(0..0)).unwrap(), []);
+    gpu.clear_faults(&[0, last]).unwrap();
+    assert_eq!(block_on(gpu.wait(0..FAULT_SLOTS)).unwrap(), [fault(7, 10)]);
+    run(last, 13);
+    assert_eq!(block_on(gpu.wait(last..FAULT_SLOTS)).unwrap(), [fault(last, 13)]);
 }
 
 #[test]
@@ -347,8 +353,8 @@ fn a_lost_device_answers_with_errors() {
     assert!(lost(gpu.alloc(64).unwrap_err()));
     assert!(lost(gpu.write(&buffer, 0, &[0; 4]).unwrap_err()));
     assert!(lost(gpu.run(&[], &[]).unwrap_err()));
-    assert!(lost(block_on(gpu.read(&buffer, 0, 4)).unwrap_err()));
-    assert!(lost(block_on(gpu.wait()).unwrap_err()));
+    assert!(lost(block_on(gpu.read(&buffer, 0, 4, 0..0)).unwrap_err()));
+    assert!(lost(block_on(gpu.wait(0..0)).unwrap_err()));
     drop(buffer);
     gpu.trim();
 }
@@ -425,7 +431,7 @@ fn finished_submissions_are_forgotten() {
     for _ in 0..3 {
         gpu.run(&[dispatch(&pipeline, &[&a, &a, &y], 0, 5)], &params(&[(300, 1.0)], 256)).unwrap();
     }
-    block_on(gpu.wait()).unwrap();
+    block_on(gpu.wait(0..0)).unwrap();
     let (sender, receiver) = std::sync::mpsc::channel();
     let inner = Arc::clone(&gpu.0);
     std::thread::spawn(move || sender.send(inner.retire()));

@@ -114,8 +114,8 @@ pub trait Routine: Send + Sync {
 /// - for each of `writes`: `store(i, value)` for the routine's output, `store_NAME(i, value)` for a scratch buffer; where
 ///   `vec4` is set, `i` counts groups of four and `value` is a `vec4`. Output stores run the fused epilogue;
 /// - `workgroup_index(group, groups)`: the linear workgroup index, to be guarded against the grid's tail;
-/// - where `checks_indices` is set, `report_index(index: i32, bound: u32)`, which makes the next read an
-///   `IndexOutOfRange` error.
+/// - where `checks_indices` is set, `report_index(index: i32, bound: u32)`, which makes reads of the output, and of
+///   all that is computed from it, an `IndexOutOfRange` error.
 pub struct Stage {
     /// Name for logs and pipeline labels, such as `"matmul_cpu"`.
     pub name: &'static str,

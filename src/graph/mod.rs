@@ -1,6 +1,7 @@
 //! The lazy graph: nodes, the [`Op`] trait, order, structural hash, and its picture.
 
 pub mod dot;
+pub mod doubt;
 pub mod kernel;
 pub mod node;
 pub mod op;

@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::graph::doubt::Doubt;
 use crate::graph::kernel::Kernel;
 use crate::graph::op::Op;
 use crate::shape::Shape;
@@ -159,8 +160,8 @@ pub struct Node {
     value: RwLock<Option<Value>>,
     handles: AtomicU32,
     differentiated: AtomicBool,
-    /// Flushes (first and last number) whose index checks may yet turn out to have failed; the backend's affair.
-    doubt: Mutex<Option<(u64, u64)>>,
+    /// Index checks that may have failed, or yet turn out to have; the backend's affair.
+    doubt: Mutex<Doubt>,
     /// Called with the gradient during backward; may replace it.
     hooks: Mutex<Vec<Hook>>,
 }
@@ -224,14 +225,14 @@ impl Node {
         self.tracked && !self.differentiated.load(Ordering::Relaxed)
     }
 
-    /// The flushes that the value depends on and that may have met an index out of range.
-    pub fn doubt(&self) -> Option<(u64, u64)> {
-        *lock(&self.doubt)
+    /// The index checks that the value hangs on and that may have met an index out of range.
+    pub fn doubt(&self) -> Doubt {
+        lock(&self.doubt).clone()
     }
 
     /// Sets [`Node::doubt`], before the value.
-    pub fn set_doubt(&self, span: Option<(u64, u64)>) {
-        *lock(&self.doubt) = span;
+    pub fn set_doubt(&self, doubt: Doubt) {
+        *lock(&self.doubt) = doubt;
     }
 
     /// Adds a function that sees the gradient of this node.

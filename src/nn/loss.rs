@@ -29,7 +29,7 @@ impl CrossEntropy {
 /// Cross-entropy of logits `[n, classes]` (or `[n, classes, d1, …]`) with class indices, i32 or u32, `[n]` (or `[n, d1, …]`):
 /// `−ln softmax(logits)[target]`.
 ///
-/// A target out of range becomes [`crate::Error::IndexOutOfRange`] at the next read.
+/// A target out of range becomes [`crate::Error::IndexOutOfRange`] when the loss, or what is computed from it, is read.
 ///
 /// ```
 /// use wgrad::{Device, Tensor, nn::loss};

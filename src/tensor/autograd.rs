@@ -26,7 +26,7 @@ impl Tensor {
             return self.build(at, |v| Err(Error::dtype("requires_grad", "only floats have gradients", &[v.dtype()])));
         }
         // Parameters are wanted as data before the first step, so that the first step looks like all others. What goes wrong
-        // here comes again at the next read.
+        // here comes again when it is read.
         let _ = self.realize();
         let cell = Arc::new(GradCell::default());
         let alias = with_location(at, || self.node().detach());

@@ -8,7 +8,8 @@ impl Tensor {
     /// This tensor with the slices of `source` added at the given indices (rank 1, i32 or u32) along `dim`, in a fixed order.
     /// `source` has this tensor's shape but for one slice an index. Floats and integers.
     ///
-    /// An index out of range becomes [`crate::Error::IndexOutOfRange`] at the next read, here and below.
+    /// An index out of range becomes [`crate::Error::IndexOutOfRange`] when the result, or what is computed from it, is read;
+    /// here and below.
     ///
     /// ```
     /// use wgrad::{Device, Tensor};
@@ -51,7 +52,7 @@ impl Tensor {
     /// the sum of each one's weights, in their type.
     ///
     /// PyTorch makes as many bins as the largest index needs; here shapes do not depend on data, and an index of `bins` or more
-    /// is an error at the next read.
+    /// is an error when the counts are read.
     ///
     /// ```
     /// use wgrad::{Device, Tensor};

@@ -53,7 +53,7 @@ impl Tensor {
     /// Elements at the given indices along `dim`: `y[…, j, …] = x[…, index[…, j, …], …]`. `index` (i32 or u32) has this tensor's
     /// rank and is not larger in any other dim.
     ///
-    /// An index out of range becomes [`crate::Error::IndexOutOfRange`] at the next read.
+    /// An index out of range becomes [`crate::Error::IndexOutOfRange`] when the result, or what is computed from it, is read.
     #[track_caller]
     pub fn gather(&self, dim: isize, index: &Tensor) -> Tensor {
         self.build(Location::caller(), |v| Ok(v.gather(v.shape().dim("gather", dim)?, &index.node())))

@@ -2,7 +2,7 @@
 //! memory, with indices of both types.
 
 use wgrad::autograd::{gradcheck, gradgradcheck};
-use wgrad::{DType, Device, Error, Tensor};
+use wgrad::{DType, Error, Tensor};
 
 use crate::common::*;
 use crate::inputs::*;
@@ -16,14 +16,6 @@ fn report(failures: Vec<String>) {
 
 fn shape_of(x: &Tensor) -> [usize; 2] {
     x.dims::<2>().unwrap_or_else(|error| panic!("{error}"))
-}
-
-/// Devices of the test's own: a bad index is reported at the next read on its device, whichever thread that is.
-fn own_devices() -> [Device; 3] {
-    let open = |software: bool| {
-        Device::gpu_with(true, |caps| caps.software &= software).unwrap_or_else(|error| panic!("{error}"))
-    };
-    [Device::cpu(), open(true), open(false)]
 }
 
 /// How many indices go into a dim: no more than it has, and few enough that sums over them stay short.
@@ -179,7 +171,7 @@ fn other_data_than_floats() {
 
 #[test]
 fn one_hot_rows() {
-    for device in &own_devices() {
+    for device in [cpu(), gpu(), hardware()] {
         let x = Tensor::from_slice(&[2i32, 0, 1, 1], [2, 2], device).t().one_hot(3);
         assert_eq!(x.shape(), [2, 2, 3]);
         assert_eq!(x.to_vec::<f32>().unwrap(), [0., 0., 1., 0., 1., 0., 1., 0., 0., 0., 1., 0.]);
@@ -262,7 +254,7 @@ fn a_large_vocabulary() {
 /// Bad indices among many are reported, and memory beside the tensor stays as it is.
 #[test]
 fn bad_indices_among_many() {
-    for device in &own_devices() {
+    for device in [cpu(), gpu(), hardware()] {
         let n = 3000;
         for (bad, op) in [(-2i32, 0), (40, 0), (i32::MIN, 1), (41, 1), (40, 2)] {
             let mut at: Vec<i32> = (0..n as i32).map(|k| k % 40).collect();
@@ -285,7 +277,7 @@ fn bad_indices_among_many() {
 /// Sums of integers, slices put and filled, counts; sources and indices that are smaller than the tensor.
 #[test]
 fn slices_and_integers() {
-    for device in &own_devices() {
+    for device in [cpu(), gpu(), hardware()] {
         let at = Tensor::from_slice(&[2i32, 0, 2], [3], device);
         let ints = Tensor::from_slice(&[i32::MAX, 5, 1], [3], device);
         let zeros = Tensor::zeros([4], device);
@@ -379,11 +371,11 @@ fn the_reference_agrees_with_plain_loops() {
 /// No index lies in a dim without elements, though no kernel runs that could say so.
 #[test]
 fn dims_without_elements_have_no_place_for_indices() {
-    for device in [Device::cpu(), Device::gpu_with_fusion(true).unwrap_or_else(|error| panic!("{error}"))] {
-        let (x, source) = (Tensor::zeros([2, 0], &device), Tensor::ones([2, 3], &device));
-        let index = indices(6, 1, &[2, 3], false, &device);
-        let none = Tensor::zeros([2, 0], &device);
-        let no_index = indices(0, 1, &[2, 0], false, &device);
+    for device in [cpu(), gpu(), hardware()] {
+        let (x, source) = (Tensor::zeros([2, 0], device), Tensor::ones([2, 3], device));
+        let index = indices(6, 1, &[2, 3], false, device);
+        let none = Tensor::zeros([2, 0], device);
+        let no_index = indices(0, 1, &[2, 0], false, device);
         for (found, name) in [
             (x.scatter_add(1, &index, &source), "scatter_add"),
             (x.scatter(1, &index, &source), "scatter"),

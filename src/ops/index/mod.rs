@@ -1,8 +1,8 @@
 //! Indexing by tensors: `gather` and `scatter_add`, which are each other's gradient, and what is built from them. Scattering
 //! kernels are in `scatter.rs`, methods that scatter in `update.rs`.
 //!
-//! Indices are checked where they are used: one out of range becomes an error at the next read, and memory outside the tensor
-//! is never touched. Sums run in the order of the indices without atomics, so results are the same from run to run.
+//! Indices are checked where they are used: one out of range becomes an error at reads of what was computed with it, and
+//! memory outside the tensor is never touched. Sums run in the order of the indices without atomics, so results are the same from run to run.
 
 mod scatter;
 mod update;

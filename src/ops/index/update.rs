@@ -121,7 +121,7 @@ impl Var {
     }
 
     /// How often each of `0..bins` occurs among these indices (any shape), as i32; with `weights` (of this shape) their sums.
-    /// An index out of range is reported at the next read.
+    /// An index out of range is reported when the result is read.
     #[track_caller]
     pub fn bincount(&self, weights: Option<&Var>, bins: usize) -> Var {
         if let Some(failed) = poisoned(&[self]) {
