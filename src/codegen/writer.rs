@@ -193,14 +193,17 @@ impl Writer {
         let mut main = main_head(size) + "    let workgroup = workgroup_index(group, groups);\n";
         let mut workgroups = 0u32;
         for (i, (segment, body)) in parts.iter().enumerate() {
-            let first = if i == 0 { "0u".to_owned() } else { self.constant(workgroups) };
+            let own = match i {
+                0 => "workgroup".to_owned(),
+                _ => format!("(workgroup - {})", self.constant(workgroups)),
+            };
             workgroups += segment.threads.div_ceil(size);
             let (end, otherwise) = (self.constant(workgroups), if i == 0 { "    if" } else { " else if" });
             let limit = &segment.limit;
             // Writing to a String cannot fail.
             let _ = write!(
                 main,
-                "{otherwise} (workgroup < {end}) {{\n    let thread = (workgroup - {first}) * {size}u + lane;\n    \
+                "{otherwise} (workgroup < {end}) {{\n    let thread = {own} * {size}u + lane;\n    \
                  if (thread < {limit}) {{\n{body}    }}\n    }}"
             );
         }

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use wgrad::nn::loss;
+use wgrad::optim::{Adam, Optimizer};
 use wgrad::{DType, Device, Result, Tensor};
 
 use crate::{gpu, unfused};
@@ -370,4 +371,31 @@ fn a_copy_of_an_expanded_chain() {
             assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{name}: {found:?} {expected:?}");
         }
     }
+}
+
+/// Kernels side by side in one dispatch give the same bits as one after the other.
+#[test]
+fn side_by_side_or_one_by_one_gives_the_same_bits() {
+    let train = |device: &Device| {
+        let leaf = |shape: &[usize]| {
+            let values: Vec<f32> =
+                (0..shape.iter().product()).map(|i: usize| (i as f32 * 0.37 + shape[0] as f32).sin() * 0.5).collect();
+            Tensor::from_slice(&values, shape, device).requires_grad()
+        };
+        let p = [leaf(&[13, 31]), leaf(&[31]), leaf(&[31, 7]), leaf(&[7]), leaf(&[1])];
+        let (x, y) = (leaf(&[9, 13]).detach(), leaf(&[9, 7]).detach());
+        let mut optimizer = Adam::new(p.to_vec(), 1e-2);
+        for _ in 0..4 {
+            let out = (x.matmul(&p[0]) + &p[1]).tanh().matmul(&p[2]) * &p[4] + &p[3];
+            optimizer.zero_grad();
+            (out - &y).square().mean().backward().unwrap();
+            optimizer.step().unwrap();
+        }
+        p.iter().flat_map(|p| p.to_vec::<f32>().unwrap()).map(f32::to_bits).collect::<Vec<u32>>()
+    };
+    let narrow = Device::gpu_with(true, |caps| caps.max_storage_buffers = 8).unwrap();
+    let wide = Device::gpu_with(true, |caps| caps.max_storage_buffers = 64).unwrap();
+    assert_eq!(train(&wide), train(&narrow));
+    let dispatches = |device: &Device| device.stats().dispatches;
+    assert!(dispatches(&wide) < dispatches(&narrow), "{} and {}", dispatches(&wide), dispatches(&narrow));
 }

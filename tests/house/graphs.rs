@@ -16,6 +16,11 @@ pub fn adapters() -> Vec<(&'static str, Caps)> {
         ("gpu with subgroups", Caps { subgroup: Some((32, 32)), ..base.clone() }),
         ("software", Caps { software: true, ..base.clone() }),
         ("software with subgroups", Caps { software: true, subgroup: Some((8, 8)), ..base.clone() }),
+        ("gpu, 64 buffers", Caps { max_storage_buffers: 64, ..base.clone() }),
+        (
+            "software with subgroups, 64 buffers",
+            Caps { software: true, subgroup: Some((8, 8)), max_storage_buffers: 64, ..base.clone() },
+        ),
         ("gpu with f16", Caps { f16: true, ..base.clone() }),
         ("software with subgroups and f16", Caps { software: true, subgroup: Some((8, 8)), f16: true, ..base }),
     ]

@@ -1,6 +1,7 @@
 //! Known graphs become the kernels that they should.
 
 use wgrad::PlanSummary;
+use wgrad::caps::Caps;
 use wgrad::optim::{Adam, AdamW, Optimizer, Sgd};
 use wgrad::{Device, Tensor};
 
@@ -141,12 +142,13 @@ fn a_step_of_an_mlp_with_adam() {
         println!("mlp with adam, {name}: {} dispatches {:?}", plan.kernels.len(), plan.kernels);
         println!("  workspace {} bytes, lower bound {}", plan.workspace, plan.lower_bound);
         assert!(plan.workspace as f64 <= plan.lower_bound as f64 * 1.05 + 4096.0, "{name}: {plan:?}");
-        assert!(plan.kernels.len() <= 24, "{name}: {:?}", plan.kernels);
+        let allowed = if name.ends_with("64 buffers") { 16 } else { 24 };
+        assert!(plan.kernels.len() <= allowed, "{name}: {:?}", plan.kernels);
     }
 }
 
 #[test]
-fn an_update_is_one_kernel_a_parameter() {
+fn updates_of_all_parameters_are_one_kernel_where_it_binds_enough_buffers() {
     for (name, d) in devices() {
         let (w, v) = (leaf([100, 30], &d), leaf([30], &d));
         let p = || vec![w.clone(), v.clone()];
@@ -164,9 +166,27 @@ fn an_update_is_one_kernel_a_parameter() {
                 v.set_grad(Some(&h));
                 optimizer.step().unwrap();
             });
-            assert_eq!(plans.iter().map(|p| p.kernels.len()).sum::<usize>(), 2, "{kind}, {name}: {plans:?}");
+            let found: Vec<&String> = plans.iter().flat_map(|p| &p.kernels).collect();
+            // Three buffers a parameter without momentum, five and seven with the state of the others.
+            let kernels = if kind == "Sgd" || name.ends_with("64 buffers") { 1 } else { 2 };
+            assert_eq!(found.len(), kernels, "{kind}, {name}: {found:?}");
         }
     }
+}
+
+#[test]
+fn what_depends_on_each_other_stays_apart() {
+    let d = Device::null(Caps { max_storage_buffers: 64, ..Caps::baseline() }, true);
+    let (a, b) = (leaf([4, 30], &d), leaf([50], &d));
+    // Two sums that nothing connects, and one that needs the first.
+    let (x, y) = (a.sum(), b.square().sum());
+    let z = (&a * &x).sum_dims(&[0], false);
+    d.sync().unwrap();
+    let plan = d.planned().pop().unwrap();
+    let side_by_side = plan.kernels.iter().filter(|k| k.ends_with("side_by_side")).count();
+    assert_eq!((plan.kernels.len(), side_by_side), (2, 1), "{:?}", plan.kernels);
+    assert!(!plan.kernels[1].ends_with("side_by_side"), "{:?}", plan.kernels);
+    drop((x, y, z));
 }
 
 #[test]

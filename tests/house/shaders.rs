@@ -112,7 +112,9 @@ fn every_kernel_translates_and_keeps_to_the_limits() {
     for (text, name) in &kernels {
         translate(text).unwrap_or_else(|e| panic!("{name}: {e}\n{text}"));
         let buffers = text.matches("var<storage").count();
-        assert!(buffers <= 8, "{name} binds {buffers} storage buffers:\n{text}");
+        // Where a device binds more, updates stand side by side in one kernel.
+        let allowed = if name.ends_with("64 buffers") { 48 } else { 8 };
+        assert!(buffers <= allowed, "{name} binds {buffers} storage buffers:\n{text}");
         let lines: std::collections::HashSet<&str> = text.lines().map(str::trim).collect();
         unused.retain(|_, code| !code.iter().all(|line| lines.contains(line.as_str())));
     }
