@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use wgrad::nn::loss;
-use wgrad::optim::{Adam, Optimizer};
+use wgrad::optim::Adam;
 use wgrad::{DType, Device, Result, Tensor};
 
 use crate::{gpu, unfused};
