@@ -269,7 +269,10 @@ impl Inner {
     /// Forgets submissions that are done; whether there was one.
     fn retire(&self) -> Result<bool> {
         let mut any = false;
-        while let Some(oldest) = lock(&self.in_flight).front().cloned() {
+        loop {
+            // A lock taken in the head of a `while let` would last through the body, which takes it again.
+            let oldest = lock(&self.in_flight).front().cloned();
+            let Some(oldest) = oldest else { break };
             let now = wgpu::PollType::Wait { submission_index: Some(oldest), timeout: Some(std::time::Duration::ZERO) };
             if self.poll(now)?.is_err() {
                 break;
