@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 pub(super) const DIMS: usize = 3;
 
 /// One number for all spatial dims (`2.into()`), or one for each (`[2, 1].into()`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PerDim {
     /// The first [`DIMS`] numbers.
     sizes: [usize; DIMS],
@@ -30,6 +30,12 @@ impl PerDim {
             }
         }
         Ok(out)
+    }
+}
+
+impl std::fmt::Debug for PerDim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(&self.sizes[..self.count.min(DIMS)]).finish()
     }
 }
 

@@ -14,6 +14,7 @@ mod gradcheck;
 mod grid;
 mod half;
 mod indexing;
+mod invalid;
 mod inputs;
 mod layers;
 mod losses;
