@@ -35,7 +35,10 @@ impl PerDim {
 
 impl std::fmt::Debug for PerDim {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(&self.sizes[..self.count.min(DIMS)]).finish()
+        match self.count {
+            1 => self.sizes[0].fmt(f),
+            count => f.debug_list().entries(&self.sizes[..count.min(DIMS)]).finish(),
+        }
     }
 }
 

@@ -87,7 +87,11 @@ fn every_op_agrees_with_pytorch() {
         let count: usize = by_op.values().map(Vec::len).sum();
         let halves = by_op.values().flatten().filter(|case| case.is_half()).count();
         assert_eq!(halves, if gpu_has_f16 { HALVES } else { 0 }, "cases in f16");
-        assert!(count + (HALVES - halves) >= CASES && by_op.len() >= OPS, "only {count} cases of {} ops were replayed", by_op.len());
+        assert!(
+            count + (HALVES - halves) >= CASES && by_op.len() >= OPS,
+            "only {count} cases of {} ops were replayed",
+            by_op.len()
+        );
     }
     assert!(!by_op.is_empty(), "WGRAD_ORACLE names no op that has cases");
 }

@@ -23,7 +23,8 @@ const TOLERANCE: f64 = 1e-5;
 
 /// Whether all inputs are ordinary numbers of moderate size and the case is no collection of kinks.
 fn is_regular(case: &Case) -> bool {
-    let odd = ["kinks", "ties", "zeros", "edge", "saturation", "NaN", "large", "certain", "far", "infinit", "round", "ends"];
+    let odd =
+        ["kinks", "ties", "zeros", "edge", "saturation", "NaN", "large", "certain", "far", "infinit", "round", "ends"];
     let stored = || case.inputs.iter().map(|input| &input.stored);
     let size: usize = stored().map(|s| s.values.len()).sum();
     (1..=ELEMENTS).contains(&size)
@@ -123,7 +124,8 @@ fn check(case: &Case, gpu: &Device, cpu: &Device) -> Found {
 
 #[test]
 fn gradients_of_gradients() {
-    let gpu = Device::gpu().unwrap_or_else(|error| panic!("{error}\nThis test needs a GPU adapter; a software one will do"));
+    let gpu =
+        Device::gpu().unwrap_or_else(|error| panic!("{error}\nThis test needs a GPU adapter; a software one will do"));
     let cpu = Device::cpu();
     let mut by_op: BTreeMap<String, Vec<Case>> = BTreeMap::new();
     for case in fixtures::load() {

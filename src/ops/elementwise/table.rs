@@ -420,7 +420,7 @@ macro_rules! for_each_binary {
             }
             /// `floor(a / b)`; an integer by 0 gives 0, an infinite `a` gives NaN.
             floor_divide(a, b) Number {
-                value: if a.value().is_infinite() && b != T::of(0.0) { T::of(f64::NAN) } else if b.value().is_infinite() && a != T::of(0.0) {
+                value: if a.value().is_infinite() && b != T::of(0.0) { T::of(f64::NAN) } else if a.value().abs() < b.value().abs() && a != T::of(0.0) {
                     T::of(if (a < T::of(0.0)) == (b < T::of(0.0)) { 0.0 } else { -1.0 }) + a * T::of(0.0)
                 } else { (a / b).step(f64::floor) },
                 int: if b == 0 { 0 } else { a.div_euclid(b) - i64::from(b < 0 && a.rem_euclid(b) != 0) },

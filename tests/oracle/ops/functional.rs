@@ -55,22 +55,30 @@ pub fn find(op: &str) -> Option<Run> {
         "index_fill" => |x, a, _| vec![x[0].index_fill(a.int("dim"), &x[1], a.f32("value"))],
         "take_along_dim" => |x, a, _| vec![x[0].take_along_dim(&x[1], a.int("dim"))],
         "bincount" => |x, a, _| vec![x[0].bincount(x.get(1), a.size("bins"))],
-        "nansum" => |x, a, _| vec![match a.has("dims") {
-            true => x[0].nansum_dims(&a.ints("dims"), a.flag("keepdim")),
-            false => x[0].nansum(),
-        }],
-        "nanmean" => |x, a, _| vec![match a.has("dims") {
-            true => x[0].nanmean_dims(&a.ints("dims"), a.flag("keepdim")),
-            false => x[0].nanmean(),
-        }],
-        "count_nonzero" => |x, a, _| vec![match a.has("dims") {
-            true => x[0].count_nonzero_dims(&a.ints("dims"), a.flag("keepdim")),
-            false => x[0].count_nonzero(),
-        }],
-        "aminmax" => |x, a, _| both(match a.has("dim") {
-            true => x[0].aminmax_dim(a.int("dim"), a.flag("keepdim")),
-            false => x[0].aminmax(),
-        }),
+        "nansum" => |x, a, _| {
+            vec![match a.has("dims") {
+                true => x[0].nansum_dims(&a.ints("dims"), a.flag("keepdim")),
+                false => x[0].nansum(),
+            }]
+        },
+        "nanmean" => |x, a, _| {
+            vec![match a.has("dims") {
+                true => x[0].nanmean_dims(&a.ints("dims"), a.flag("keepdim")),
+                false => x[0].nanmean(),
+            }]
+        },
+        "count_nonzero" => |x, a, _| {
+            vec![match a.has("dims") {
+                true => x[0].count_nonzero_dims(&a.ints("dims"), a.flag("keepdim")),
+                false => x[0].count_nonzero(),
+            }]
+        },
+        "aminmax" => |x, a, _| {
+            both(match a.has("dim") {
+                true => x[0].aminmax_dim(a.int("dim"), a.flag("keepdim")),
+                false => x[0].aminmax(),
+            })
+        },
         "nanmedian" => |x, _, _| vec![x[0].nanmedian()],
         "nanmedian_dim" => |x, a, _| both(x[0].nanmedian_dim(a.int("dim"), a.flag("keepdim"))),
         "lp_pool1d" => |x, a, _| vec![x[0].lp_pool1d(a.f32("p"), &a.sizes("kernel")[..], &a.sizes("stride")[..])],
