@@ -118,7 +118,7 @@ fn invalid_calls() {
     t.row("lt", |d| d.f([3]).lt(d.f([2])));
     t.row("eq", |d| d.f([2, 3]).eq(d.f([3, 2])));
     t.row("logical_and", |d| d.b([3]).logical_and(d.b([2])));
-    t.row("where", |d| d.b([3]).where_(&d.f([2]), &d.f([3])));
+    t.row("where", |d| d.b([3]).where_(d.f([2]), d.f([3])));
     t.row("where", |d| d.f([3]).masked_fill(&d.b([2]), 0.0));
     t.row("lerp", |d| d.f([3]).lerp(d.f([2]), 0.5));
     t.row("addcmul", |d| d.f([3]).addcmul(d.f([2]), d.f([3]), 1.0));

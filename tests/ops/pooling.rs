@@ -334,7 +334,7 @@ fn bad_calls_are_errors() {
             x.max_pool2d(2, 2, 2),
             "max_pool2d: the padding may be at most half the kernel, not kernel 2, stride 2, padding 2",
         ),
-        (x.max_pool2d([2, 2, 2], 2, 0), "kernel [2, 2, 2] does not have one number for each of 2 dims"),
+        (x.max_pool2d([2, 2, 2], 2, 0), "kernel has 3 numbers; give one, or one for each of the 2 spatial dims"),
         (x.max_pool2d(2, [2], 0), "stride [2] does not have"),
         (x.max_pool2d(7, 1, 0), "max_pool2d: no window fits"),
         (x.avg_pool2d([7, 2], 1, 0), "avg_pool2d: no window fits"),
