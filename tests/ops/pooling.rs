@@ -343,7 +343,7 @@ fn bad_calls_are_errors() {
         (x.max_pool2d(2, huge, 0), "exceed 32-bit index arithmetic"),
         (t(&[1, 2, 2]).max_pool2d_with(&dilated).0, "a window reads padding only"),
         (x.avg_pool2d_with(&AvgPool { divisor_override: Some(0), ..AvgPool::new(2) }), "the divisor must not be 0"),
-        (x.adaptive_avg_pool2d([2, 2, 2]), "size [2, 2, 2] does not have one number for each of 2 dims"),
+        (x.adaptive_avg_pool2d([2, 2, 2]), "size has 3 numbers; give one, or one for each of the 2 spatial dims"),
         (x.adaptive_max_pool2d(huge), "exceed 32-bit index arithmetic"),
         (x.lp_pool2d(0.0, 2, 2), "lp_pool: the order 0 has no root"),
         (x.interpolate(&[3], Interpolate::Nearest), "interpolate: takes [N, C, …]"),
