@@ -2,6 +2,7 @@
 
 use std::panic::Location;
 
+use crate::error::Error;
 use crate::ops::loss;
 use crate::tensor::Tensor;
 
@@ -75,16 +76,23 @@ pub fn l1(x: &Tensor, y: &Tensor) -> Tensor {
     x.build(Location::caller(), |v| Ok(loss::l1(v, &y.node())))
 }
 
-/// Half the squared error below `delta`, linear above (Huber 1964).
+/// Half the squared error below `delta`, linear above (Huber 1964). Carries [`crate::Error::Argument`] unless `delta` is above 0.
 #[track_caller]
 pub fn huber(x: &Tensor, y: &Tensor, delta: f32) -> Tensor {
-    x.build(Location::caller(), |v| Ok(loss::huber(v, &y.node(), f64::from(delta))))
+    x.build(Location::caller(), |v| match delta > 0.0 {
+        true => Ok(loss::huber(v, &y.node(), f64::from(delta))),
+        false => Err(Error::argument("huber", format!("delta must be above 0, not {delta}"))),
+    })
 }
 
-/// [`huber`] divided by `beta`, where it bends (Girshick 2015, arXiv 1504.08083).
+/// [`huber`] divided by `beta`, where it bends; [`l1`] for 0 (Girshick 2015, arXiv 1504.08083). Carries
+/// [`crate::Error::Argument`] where `beta` is negative.
 #[track_caller]
 pub fn smooth_l1(x: &Tensor, y: &Tensor, beta: f32) -> Tensor {
-    x.build(Location::caller(), |v| Ok(loss::smooth_l1(v, &y.node(), f64::from(beta))))
+    x.build(Location::caller(), |v| match beta >= 0.0 {
+        true => Ok(loss::smooth_l1(v, &y.node(), f64::from(beta))),
+        false => Err(Error::argument("smooth_l1", format!("beta must not be negative, as {beta} is"))),
+    })
 }
 
 /// Binary cross-entropy of probabilities in `[0, 1]`; logarithms are cut at -100.

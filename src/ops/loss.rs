@@ -219,7 +219,10 @@ pub fn poisson_nll(x: &Var, y: &Var) -> Var {
 /// Negative log-likelihood of `y` under a normal distribution with mean `x` and variance `var`, without the constant:
 /// `(ln v + (x − y)² / v) / 2` with `v = max(var, 1e-6)` (Nix & Weigend 1994).
 pub fn gaussian_nll(x: &Var, y: &Var, var: &Var) -> Var {
-    let v = var.clamp_min(1e-6);
+    // The gradient passes below the least variance too, so that a variance can leave it.
+    let least = var.scalar_like(1e-6);
+    let missing = var.lt(&least).where_(&(&least - var), &var.scalar_like(0.0)).detach();
+    let v = var + missing;
     mean(&((v.log() + (x - y).square() / &v) * 0.5))
 }
 
@@ -240,12 +243,13 @@ impl Var {
     /// `a·b / (max(‖a‖, ε) max(‖b‖, ε))` along `dim`, with ε = 1e-8.
     #[track_caller]
     pub fn cosine_similarity(&self, other: &Var, dim: usize) -> Var {
-        let dot = (self * other).sum(&[dim], false);
+        let product = self * other;
+        let dot = product.sum(&[dim], false);
         if dot.0.error.is_some() {
             return dot;
         }
         // Broadcast first, so that `dim` means the same dim of both.
-        let size = |x: &Var| (x + self.scalar_like(0.0) * other).norm(2.0, &[dim], false).clamp_min(1e-8);
+        let size = |x: &Var| x.expand(product.shape()).norm(2.0, &[dim], false).clamp_min(1e-8);
         dot / (size(self) * size(other))
     }
 

@@ -43,8 +43,13 @@ impl Var {
         match self.reduced("var", dims) {
             Ok(n) => {
                 let off = self.sub(&self.mean(dims, true));
-                let freedom = (n as f64 - correction).max(0.0);
-                off.mul(&off).sum(dims, keepdim).div(&self.scalar_like(freedom))
+                let (squares, freedom) = (off.mul(&off).sum(dims, keepdim), n as f64 - correction);
+                if freedom >= 0.0 {
+                    return squares.div(&self.scalar_like(freedom));
+                }
+                // As in PyTorch, the value is that of no degree of freedom, the gradient that of the formula.
+                let formula = squares.div(&self.scalar_like(freedom));
+                &formula + squares.div(&self.scalar_like(0.0)).detach()
             }
             Err(error) => self.fail(error),
         }
@@ -86,7 +91,8 @@ impl Var {
         match p {
             f64::INFINITY => size.max(dims, keepdim),
             f64::NEG_INFINITY => size.min(dims, keepdim),
-            0.0 => self.ne(&self.scalar_like(0.0)).cast(self.dtype()).sum(dims, keepdim),
+            // As 0, 1 or -1 the elements take part, with gradient 0. NaN counts.
+            0.0 => self.is_nan().where_(&self.scalar_like(1.0), &self.sign().abs()).sum(dims, keepdim),
             1.0 => size.sum(dims, keepdim),
             2.0 => {
                 let sum = self.square().sum(dims, keepdim);

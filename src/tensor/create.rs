@@ -105,12 +105,11 @@ impl Tensor {
         })
     }
 
-    /// `steps` values evenly spaced from `start` to `end`, both included.
+    /// `steps` values evenly spaced from `start` to `end`, both included exactly.
     #[track_caller]
     pub fn linspace(start: f32, end: f32, steps: usize, device: &Device) -> Tensor {
         make(device, Location::caller(), || {
-            let step = if steps > 1 { (f64::from(end) - f64::from(start)) / (steps - 1) as f64 } else { 0.0 };
-            Ok(Var::generate_arange(f64::from(start), step, steps, DType::F32, device.context()))
+            Ok(Var::generate_linspace(f64::from(start), f64::from(end), steps, device.context()))
         })
     }
 
@@ -127,11 +126,14 @@ impl Tensor {
         Tensor::uniform(shape, 0.0, 1.0, device)
     }
 
-    /// Uniform random numbers in `[low, high)`.
+    /// Uniform random numbers in `[low, high)`. Carries an error where `low` is above `high`.
     #[track_caller]
     pub fn uniform(shape: impl Into<Shape>, low: f32, high: f32, device: &Device) -> Tensor {
         let shape = shape.into();
         make(device, Location::caller(), || {
+            if low.is_nan() || high.is_nan() || low > high {
+                return Err(Error::argument("uniform", format!("no range from {low} to {high}")));
+            }
             let (low, high) = (f64::from(low), f64::from(high));
             Ok(Var::generate_uniform(&shape, low, high, device.next_key(), device.context()))
         })

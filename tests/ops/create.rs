@@ -37,6 +37,16 @@ fn arange_ends_before_its_end() {
 }
 
 #[test]
+fn linspace_ends_on_its_end() {
+    for device in [gpu(), cpu()] {
+        for (start, end, steps) in [(0f32, 0.1, 7), (-10.0, 10.0, 101), (0.3, -0.7, 1000), (1e-3, 1e6, 70_001)] {
+            let x = Tensor::linspace(start, end, steps, device).to_vec::<f32>().unwrap();
+            assert_eq!((x[0], x[steps - 1]), (start, end));
+        }
+    }
+}
+
+#[test]
 fn linspace_has_both_ends() {
     for device in devices() {
         assert_eq!(read(&Tensor::linspace(-1.0, 1.0, 5, device)), [-1., -0.5, 0., 0.5, 1.]);

@@ -15,6 +15,7 @@ mod grid;
 mod half;
 mod indexing;
 mod inputs;
+mod invalid;
 mod layers;
 mod losses;
 mod matmul;

@@ -84,8 +84,10 @@ struct Measured {
 fn measured(lines: &[Line], all: &[Entry]) -> BTreeMap<String, Measured> {
     let mut out: BTreeMap<String, Measured> = BTreeMap::new();
     for line in lines {
-        let op = line.op.strip_suffix("_dim").unwrap_or(&line.op);
-        assert!(all.iter().any(|e| fixture(e) == op), "{op} has fixtures and no entry in the registry");
+        let known = |op: &str| all.iter().any(|e| fixture(e) == op);
+        let base = line.op.strip_suffix("_dim").filter(|base| !known(&line.op) && known(base));
+        let op = base.unwrap_or(&line.op);
+        assert!(known(op), "{op} has fixtures and no entry in the registry");
         let sum = out.entry(op.into()).or_default();
         let [gpu, cpu] = line.worst();
         *sum = Measured { cases: sum.cases + line.cases, gpu: sum.gpu.max(gpu), cpu: sum.cpu.max(cpu) };

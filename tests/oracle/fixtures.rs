@@ -25,6 +25,10 @@ impl Stored {
         match self.dtype {
             DType::I32 => Tensor::from_slice(&values.iter().map(|&v| v as i32).collect::<Vec<_>>(), shape, device),
             DType::U32 => Tensor::from_slice(&values.iter().map(|&v| v as u32).collect::<Vec<_>>(), shape, device),
+            DType::F16 => {
+                let halves: Vec<wgrad::f16> = values.iter().map(|&v| wgrad::f16::from_f64(v)).collect();
+                Tensor::from_slice(&halves, shape, device)
+            }
             DType::Bool => Tensor::from_slice(&values.iter().map(|&v| v != 0.0).collect::<Vec<_>>(), shape, device),
             _ => Tensor::from_slice(&values.iter().map(|&v| v as f32).collect::<Vec<_>>(), shape, device),
         }
@@ -68,6 +72,13 @@ pub struct Case {
     pub class: Class,
 }
 
+impl Case {
+    /// Whether f16 goes in.
+    pub fn is_half(&self) -> bool {
+        self.inputs.iter().any(|input| input.stored.dtype == DType::F16)
+    }
+}
+
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle/fixtures")
 }
@@ -84,6 +95,7 @@ fn load_arrays(area: &str) -> HashMap<String, Arc<Stored>> {
         let bytes = view.data();
         let (dtype, values) = match view.dtype() {
             Dtype::F32 => (DType::F32, numbers(bytes, |b| f64::from(f32::from_le_bytes(b)))),
+            Dtype::F16 => (DType::F16, numbers(bytes, |b| wgrad::f16::from_le_bytes(b).to_f64())),
             Dtype::I32 => (DType::I32, numbers(bytes, |b| f64::from(i32::from_le_bytes(b)))),
             Dtype::U32 => (DType::U32, numbers(bytes, |b| f64::from(u32::from_le_bytes(b)))),
             Dtype::BOOL => (DType::Bool, numbers(bytes, |[b]| f64::from(b))),

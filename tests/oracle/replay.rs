@@ -91,7 +91,7 @@ fn compare(case: &Case, recorded: &Recorded, outcome: &mut Outcome) {
 
 /// The error, or in words what differs.
 fn difference(found: &Tensor, expected: &Stored, bound: Bound) -> Result<f64, String> {
-    let kind = |dtype: DType| (dtype.is_float(), dtype.is_int());
+    let kind = |dtype: DType| (dtype.is_float(), dtype.is_int(), dtype == DType::F16);
     if found.shape() != expected.shape {
         return Err(format!("shape {:?} instead of {:?}", found.shape(), expected.shape));
     }
@@ -113,12 +113,19 @@ fn values(tensor: &Tensor) -> wgrad::Result<Vec<f64>> {
     Ok(match tensor.dtype() {
         DType::I32 => tensor.to_vec::<i32>()?.into_iter().map(f64::from).collect(),
         DType::U32 => tensor.to_vec::<u32>()?.into_iter().map(f64::from).collect(),
+        DType::F16 => tensor.to_vec::<wgrad::f16>()?.into_iter().map(f64::from).collect(),
         DType::Bool => tensor.to_vec::<bool>()?.into_iter().map(|b| f64::from(u8::from(b))).collect(),
         _ => tensor.to_vec::<f32>()?.into_iter().map(f64::from).collect(),
     })
 }
 
 impl Outcome {
+    /// The larger errors of two devices, the misses of both.
+    pub fn worse(self, other: Outcome) -> Outcome {
+        let misses = [self.misses, other.misses].concat();
+        Outcome { forward: self.forward.max(other.forward), backward: self.backward.max(other.backward), misses }
+    }
+
     fn miss(&mut self, case: &Case, detail: &str) {
         self.misses.push(format!("{} ({}) {}: {detail}", case.id, case.note, case.attributes.0));
     }

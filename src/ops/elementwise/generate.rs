@@ -170,6 +170,21 @@ impl Var {
         Var::generate(op, &[(start, dtype), (step, dtype)], context)
     }
 
+    /// `len` numbers evenly spaced from `start` to `end`, as f32: counted from the nearer end, so that both ends are exact.
+    #[track_caller]
+    pub fn generate_linspace(start: f64, end: f64, len: usize, context: &Arc<Context>) -> Var {
+        let step = if len > 1 { (end - start) / (len - 1) as f64 } else { 0.0 };
+        let value = |i: u32, s: &[f64]| match i < s[3] as u32 / 2 {
+            true => s[0] + f64::from(i) * s[2],
+            false => s[1] - f64::from(s[3] as u32 - 1 - i) * s[2],
+        };
+        let op = Generate { file: &ARANGE, function: "linspace", output: Meta::new(len, DType::F32), value };
+        // One number is the start.
+        let end = if len > 1 { end } else { start };
+        let f = DType::F32;
+        Var::generate(op, &[(start, f), (end, f), (step, f), (len as f64, DType::U32)], context)
+    }
+
     #[track_caller]
     fn mask(
         function: &'static str,

@@ -92,9 +92,9 @@ macro_rules! for_each_unary {
             neg(x) Number { value: -x, int: x.wrapping_neg(), grad: |y, dy| [-dy], on: [(-3.0, 3.0)], kinks: [], }
             /// `|x|`; the gradient at 0 is 0.
             abs(x) Number { value: x.abs(), int: x.wrapping_abs(), grad: |y, dy| [dy * x.sign()], on: [(-3.0, 3.0)], kinks: [0.0], }
-            /// `1`, `0` or `-1` by the sign of `x`; the gradient is 0.
+            /// `1`, `0` or `-1` by the sign of `x`, and `0` for NaN; the gradient is 0.
             sign(x) Number {
-                value: x.step(|x| if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { x }),
+                value: x.step(|x| if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { 0.0 }),
                 int: x.signum(), grad: |y, dy| [dy.zeros()], on: [(-3.0, 3.0)], kinks: [0.0],
             }
             /// `e^x`
@@ -206,11 +206,14 @@ macro_rules! for_each_activation {
             }
             /// `x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³)))`. (Hendrycks, Gimpel 2016, arXiv 1606.08415)
             gelu_tanh(x) Float {
-                value: if x == T::of(f64::NEG_INFINITY) { T::of(0.0) } else { T::of(0.5) * x * (T::of(1.0) + (T::of(SQRT_2_OVER_PI) * (x + T::of(0.044715) * x * x * x)).tanh()) },
+                value: if x == T::of(f64::NEG_INFINITY) { T::of(0.0) } else {
+                    // 1 + tanh u = 2 sigmoid(2u), which does not cancel.
+                    x * (T::of(2.0 * SQRT_2_OVER_PI) * (x + T::of(0.044715) * x * x * x)).sigmoid()
+                },
                 grad: |y, dy| [{
-                    let t = (SQRT_2_OVER_PI * (x + 0.044715 * x * x.square())).tanh();
-                    let inner = SQRT_2_OVER_PI * (1.0 + (3.0 * 0.044715) * x.square());
-                    dy * 0.5 * (1.0 + &t + x * (1.0 - t.square()) * inner)
+                    let s = (2.0 * SQRT_2_OVER_PI * (x + 0.044715 * x * x.square())).sigmoid();
+                    let slope = 2.0 * SQRT_2_OVER_PI * (1.0 + (3.0 * 0.044715) * x.square());
+                    dy * &s * (1.0 + x * (1.0 - &s) * slope)
                 }],
                 on: [(-4.0, 4.0)], kinks: [],
             }
@@ -412,19 +415,22 @@ macro_rules! for_each_binary {
                 value: a.chain(|a| a.copysign(b.value()), |a| if a == 0.0 { 0.0 } else { a.signum() * 1f64.copysign(b.value()) }),
                 grad: |y, dy| [dy * a.sign() * y.sign(), dy.zeros()], on: [(0.3, 3.0), (-3.0, 3.0)], kinks: [],
             }
-            /// `0` where `x < 0`, `middle` where it is 0, `1` where `x > 0`.
+            /// `0` where `x < 0`, `middle` where it is 0, `1` where `x > 0`; `0` for NaN.
             heaviside(x, middle) Number {
-                value: if x.is_nan() { x } else if x < T::of(0.0) { T::of(0.0) } else if x > T::of(0.0) { T::of(1.0) } else { middle },
+                value: if x > T::of(0.0) { T::of(1.0) } else if x == T::of(0.0) { middle } else { T::of(0.0) },
                 int: if x < 0 { 0 } else if x > 0 { 1 } else { middle }, on: [(-3.0, 3.0), (-3.0, 3.0)], kinks: [0.0],
             }
-            /// `floor(a / b)`; an integer by 0 gives 0.
+            /// `floor(a / b)`; an integer by 0 gives 0, an infinite `a` gives NaN.
             floor_divide(a, b) Number {
-                value: (a / b).step(f64::floor), int: if b == 0 { 0 } else { a.div_euclid(b) - i64::from(b < 0 && a.rem_euclid(b) != 0) },
+                value: if a.value().is_infinite() && b != T::of(0.0) { T::of(f64::NAN) } else if a.value().abs() < b.value().abs() && a != T::of(0.0) {
+                    T::of(if (a < T::of(0.0)) == (b < T::of(0.0)) { 0.0 } else { -1.0 }) + a * T::of(0.0)
+                } else { (a / b).step(f64::floor) },
+                int: if b == 0 { 0 } else { a.div_euclid(b) - i64::from(b < 0 && a.rem_euclid(b) != 0) },
                 on: [(2.2, 2.9), (1.5, 2.0)], kinks: [],
             }
-            /// `a + weight · (b - a)`
+            /// `a + weight · (b - a)`, exactly `a` at weight 0 and `b` at weight 1.
             lerp(a, b; weight) Float {
-                value: a + weight * (b - a),
+                value: if weight.abs() < T::of(0.5) { a + weight * (b - a) } else { b - (b - a) * (T::of(1.0) - weight) },
                 grad: |y, dy| [dy * (1.0 - weight), dy * weight], on: [(-3.0, 3.0), (-3.0, 3.0), (0.1, 0.9)], kinks: [],
             }
             /// `x + value · a · b`

@@ -36,7 +36,9 @@ impl Var {
             return self.fail(error);
         }
         if index.meta().numel() == 0 {
-            return self.clone();
+            // The source takes part all the same: its gradient is 0. The sum of no elements is 0.
+            let nothing = || source.corner(index.shape()).sum(&(0..index.shape().rank()).collect::<Vec<_>>(), false);
+            return if source.0.tracked { self.add(&nothing()) } else { self.clone() };
         }
         let covered = with_dim(index.shape(), dim, self.shape()[dim]);
         if covered != *self.shape() {

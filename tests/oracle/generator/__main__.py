@@ -4,8 +4,8 @@
     /tmp/torch/bin/pip install torch numpy safetensors     # the CPU build of torch will do
     cd tests/oracle && /tmp/torch/bin/python -m generator
 
-Inputs are seeded random numbers and edge values, stored as f32. What is expected is computed by PyTorch in float64 from them
-and rounded to f32 at the end, so that the error that the test measures is this crate's and not PyTorch's. Ops whose meaning
+Inputs are seeded random numbers and edge values, stored as f32 (or f16). What is expected is computed by PyTorch in float64 from them
+and rounded to the inputs' type at the end, so that the error that the test measures is this crate's and not PyTorch's. Ops whose meaning
 depends on the precision (fmod, comparisons, isclose) run in float32. Integers run in int64 and wrap to 32 bits, since
 PyTorch knows no arithmetic on uint32. Gradients are those of all float inputs for stored random upstream gradients `dy`.
 """
@@ -14,7 +14,7 @@ import warnings
 
 import torch
 
-from . import elementwise, linear, movement, network, reductions
+from . import elementwise, functional, half, linear, movement, network, reductions
 from .core import FIXTURES, VERSION
 
 
@@ -24,7 +24,7 @@ def main():
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(1)
     lines, ops = [], set()
-    for module in (elementwise, reductions, movement, linear, network):
+    for module in (elementwise, reductions, movement, linear, network, functional, half):
         for area in module.areas():
             lines += area.write()
             ops |= {case["op"] for case in area.cases}

@@ -25,7 +25,7 @@ class Input:
     def __init__(self, array, *view, grad=None):
         self.array = np.array(array, order="C")
         self.view = [list(step) for step in view]
-        self.grad = self.array.dtype == np.float32 if grad is None else grad
+        self.grad = self.array.dtype.kind == "f" if grad is None else grad
 
     def seen(self, x):
         """The view of `x`, which has this input's values."""
@@ -55,6 +55,11 @@ def floats(shape, low=-2.0, high=2.0, tag=""):
     """Uniform f32 numbers."""
     shape = tuple(shape)
     return generator("floats", shape, low, high, tag).uniform(low, high, shape).astype(np.float32)
+
+
+def halves(shape, low=-2.0, high=2.0, tag=""):
+    """Uniform f16 numbers."""
+    return floats(shape, low, high, tag).astype(np.float16)
 
 
 def ints(shape, low, high, tag="", dtype=np.int32):
@@ -125,7 +130,7 @@ class Area:
         """Registers what `compute` gives for `inputs`.
 
         Floats are computed in f64 from their f32 values and rounded to f32 in the end; with `native` they are computed in
-        f32. Integers are computed in i64 and wrap to 32 bits; they come out as u32 where all integers that go in are, or as
+        f32. Where an input is f16, results are rounded to f16 instead. Integers are computed in i64 and wrap to 32 bits; they come out as u32 where all integers that go in are, or as
         `unsigned` says. `compare` names the class of tolerance. `note` says what the case is about.
         """
         inputs = [x if isinstance(x, Input) else Input(x) for x in inputs]
@@ -133,7 +138,7 @@ class Area:
         leaves, args = [], []
         for x in inputs:
             kind = x.array.dtype
-            if kind == np.float32:
+            if kind.kind == "f":
                 leaf = torch.from_numpy(x.array.copy()).to(wide)
                 leaf.requires_grad_(grads and x.grad)
             elif kind == np.bool_:
@@ -146,14 +151,17 @@ class Area:
         with np.errstate(all="ignore"):
             outputs = compute(*args)
         outputs = list(outputs) if isinstance(outputs, (tuple, list)) else [outputs]
+        # Numbers of f16 and f32 together give f32.
+        kinds = {x.array.dtype.str for x in inputs if x.array.dtype.kind == "f"}
+        half = kinds == {"<f2"}
         if unsigned is None:
             unsigned = {x.array.dtype.str for x in inputs if x.array.dtype.kind in "iu"} == {"<u4"}
 
-        def narrow(t):
+        def narrow(t, half=half):
             array = t.detach().resolve_conj().numpy()
             with np.errstate(all="ignore"):
                 if array.dtype.kind == "f":
-                    return array.astype(np.float32)
+                    return array.astype(np.float16 if half else np.float32)
                 if array.dtype.kind == "b":
                     return array
                 return array.astype(np.uint32 if unsigned else np.int32)
@@ -169,13 +177,15 @@ class Area:
         rooted = [i for i, y in enumerate(outputs) if y.requires_grad]
         if wanted and rooted:
             dys = [floats(outputs[i].shape, -1.5, 1.5, f"dy{i}") for i in rooted]
+            if half:
+                dys = [dy.astype(np.float16) for dy in dys]
             given = [torch.from_numpy(dy).to(outputs[i].dtype) for i, dy in zip(rooted, dys)]
             found = torch.autograd.grad(
                 [outputs[i] for i in rooted], [leaves[i] for i in wanted], given, allow_unused=True
             )
             entry["dy"] = {str(i): self.store(dy) for i, dy in zip(rooted, dys)}
             entry["grads"] = {
-                str(i): self.store(narrow(torch.zeros_like(leaves[i]) if g is None else g)) for i, g in zip(wanted, found)
+                str(i): self.store(narrow(torch.zeros_like(leaves[i]) if g is None else g, inputs[i].array.dtype == np.float16)) for i, g in zip(wanted, found)
             }
         entry["compare"] = compare
         self.cases.append(entry)

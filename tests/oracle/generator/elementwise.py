@@ -45,30 +45,41 @@ UNARY = {
     "ceil": (torch.ceil, (-3, 3), "exact"),
     "round": (torch.round, (-3, 3), "exact"),
     "trunc": (torch.trunc, (-3, 3), "exact"),
+    "erfc": (torch.erfc, (-3, 3), "function"),
+    "asinh": (torch.asinh, (-3, 3), "function"),
+    "acosh": (torch.acosh, (1.1, 4), "function"),
+    "atanh": (torch.atanh, (-0.9, 0.9), "function"),
+    "frac": (torch.frac, (-3, 3), "exact"),
+    "is_inf": (torch.isinf, (-3, 3), "exact"),
     "is_nan": (torch.isnan, (-3, 3), "exact"),
     "is_finite": (torch.isfinite, (-3, 3), "exact"),
     "relu": (F.relu, (-3, 3), "exact"),
     "selu": (F.selu, (-3, 3), "function"),
-    "gelu": (F.gelu, (-4, 4), "crossing"),
-    "gelu_tanh": (lambda x: F.gelu(x, approximate="tanh"), (-4, 4), "crossing"),
+    "gelu": (F.gelu, (-4, 4), "function"),
+    "gelu_tanh": (lambda x: F.gelu(x, approximate="tanh"), (-4, 4), "function"),
     "silu": (F.silu, (-4, 4), "function"),
     "mish": (F.mish, (-4, 4), "function"),
     "sigmoid": (torch.sigmoid, (-4, 4), "function"),
     "log_sigmoid": (F.logsigmoid, (-4, 4), "function"),
     "softplus": (F.softplus, (-4, 4), "function"),
     "softsign": (F.softsign, (-3, 3), "arithmetic"),
+    "relu6": (F.relu6, (-3, 9), "exact"),
+    "tanhshrink": (F.tanhshrink, (-3, 3), "crossing"),
     "hardtanh": (F.hardtanh, (-3, 3), "exact"),
     "hardsigmoid": (F.hardsigmoid, (-5, 5), "blend"),
     "hardswish": (F.hardswish, (-5, 5), "blend"),
 }
-# PyTorch's formulas give NaN at infinities where the limit is a number; here the limit is what is wanted.
-FINITE_ONLY = {"gelu", "gelu_tanh", "silu", "mish", "softsign", "hardswish", "log_sigmoid"}
+# PyTorch's formulas give NaN at -inf (softsign's at both infinities) where the limit is a number; here the limit is wanted.
+LIMITS = {"gelu", "gelu_tanh", "silu", "mish", "softsign", "hardswish"}
+AT_INFINITY = {"hardtanh", "hardsigmoid", "relu", "relu6", "selu", "sigmoid", "tanh", "erf", "softplus", "log_sigmoid", "tanhshrink"}
 INTEGERS = {"neg", "abs", "sign", "square"}
 
 ONE_SCALAR = {
     "leaky_relu": ("slope", [0.01, 0.25], F.leaky_relu, "arithmetic"),
     "elu": ("alpha", [1.0, 0.5], F.elu, "function"),
     "softshrink": ("lambda", [0.5, 1.25], F.softshrink, "arithmetic"),
+    "celu": ("alpha", [1.0, 0.5], F.celu, "function"),
+    "hardshrink": ("lambda", [0.5, 1.25], F.hardshrink, "exact"),
     "clamp_min": ("low", [0.5, -1.0], lambda x, v: torch.clamp(x, min=v), "exact"),
     "clamp_max": ("high", [0.5, -1.0], lambda x, v: torch.clamp(x, max=v), "exact"),
     "powf": ("exponent", [2.0, 0.5, -1.0, 3.0, 0.0, 1.0, 2.5], torch.pow, "power"),
@@ -84,14 +95,15 @@ def unary(area):
         for shape in [(), (1,), (257,), (2, 3, 1, 5), (0, 3)]:
             area.case(name, [make(shape)], {}, f, compare, note=f"shape {list(shape)}")
         edges = ANGLES if name in ("sin", "cos", "tan") else EDGES
-        if name in FINITE_ONLY:
-            edges = edges[~np.isinf(edges)]
-        if name == "sign":
-            # PyTorch's sign of NaN is 0; here NaN passes through every op.
-            edges = edges[~np.isnan(edges)]
+        if name in LIMITS:
+            edges = edges[~np.isneginf(edges) & ((name != "softsign") | np.isfinite(edges))]
         area.case(name, [edges], {}, f, compare, grads=False, note="edge values")
         kinks = ANGLES[np.isfinite(ANGLES)] if name in ("sin", "cos", "tan") else KINKS
+        if name == "acosh":
+            kinks = kinks[kinks >= 1]
         area.case(name, [kinks], {}, f, compare, note="kinks and saturation")
+        if name in AT_INFINITY:
+            area.case(name, [f32([INF, -INF, 1.0])], {}, f, compare, note="gradients at infinities")
         if name in INTEGERS:
             area.case(name, [i32([0, 1, -1, 7, -7, 2**31 - 1, -(2**31), 65536])], {}, f, compare, note="i32")
             if name not in ("neg",):
@@ -105,7 +117,8 @@ def unary(area):
         for value in values:
             compute = lambda x, value=value: f(x, value)
             area.case(name, [make((3, 5))], {key: value}, compute, compare)
-            kinks = KINKS[np.abs(KINKS) != abs(value)] if name.startswith("clamp") else KINKS
+            # PyTorch's gradient at the bounds of a clamp differs between versions; see README.md.
+            kinks = KINKS[KINKS != value] if name.startswith("clamp") else KINKS
             area.case(name, [kinks if not name.startswith("pow") else f32([0, 1, -1, 2, -3, 0.5, 10])], {key: value}, compute,
                       compare, grads=not (name.startswith("pow") and float(value) < 0), note="kinks and saturation")
         compute = lambda x: f(x, values[0])
@@ -115,13 +128,17 @@ def unary(area):
         area.case(name, [make((0,))], {key: values[0]}, compute, compare, note="no elements")
         edges = EDGES[np.isfinite(EDGES)] if name == "softshrink" else EDGES
         area.case(name, [edges], {key: values[0]}, compute, compare, grads=False, note="edge values")
+    for limit, value in [(0.5, -1.0), (-1.0, 20.0), (0.0, 0.0)]:
+        compute = lambda x: F.threshold(x, limit, value)
+        for note, x in layouts(lambda shape: floats(shape, -3, 3)).items():
+            area.case("threshold", [x], {"limit": limit, "value": value}, compute, "exact", note=note)
+        area.case("threshold", [KINKS], {"limit": limit, "value": value}, compute, "exact", note="kinks")
+        area.case("threshold", [EDGES], {"limit": limit, "value": value}, compute, "exact", grads=False, note="edge values")
     for low, high in [(-1.0, 1.0), (0.5, 0.5), (0.0, 6.0)]:
         compute = lambda x: torch.clamp(x, low, high)
         for note, x in layouts(lambda shape: floats(shape, -3, 3)).items():
             area.case("clamp", [x], {"low": low, "high": high}, compute, "exact", note=note)
-        # At the bounds themselves the gradient passes here; PyTorch 2.15 gives 0 there.
-        inner = KINKS[(KINKS != low) & (KINKS != high)]
-        area.case("clamp", [inner], {"low": low, "high": high}, compute, "exact", note="outside and inside")
+        area.case("clamp", [KINKS[~np.isin(KINKS, [low, high])]], {"low": low, "high": high}, compute, "exact", note="outside and inside")
         area.case("clamp", [EDGES], {"low": low, "high": high}, compute, "exact", grads=False, note="edge values")
     area.case("clamp", [ints((9,), -9, 9)], {"low": -3.0, "high": 4.0}, lambda x: x.clamp(-3, 4), "exact", note="i32")
 
@@ -136,6 +153,13 @@ BINARY = {
     "atan2": (torch.atan2, (-3, 3), "function"),
     "maximum": (torch.maximum, (-3, 3), "exact"),
     "minimum": (torch.minimum, (-3, 3), "exact"),
+    "hypot": (torch.hypot, (-3, 3), "arithmetic"),
+    "logaddexp": (torch.logaddexp, (-3, 3), "crossing"),
+    "xlogy": (torch.special.xlogy, (0.2, 3), "crossing"),
+    "remainder": (torch.remainder, (0.3, 3), "arithmetic"),
+    "copysign": (torch.copysign, (-3, 3), "exact"),
+    "heaviside": (torch.heaviside, (-3, 3), "exact"),
+    "floor_divide": (torch.floor_divide, (0.3, 3), "exact"),
     "eq": (torch.eq, (-3, 3), "exact"),
     "ne": (torch.ne, (-3, 3), "exact"),
     "lt": (torch.lt, (-3, 3), "exact"),
@@ -153,25 +177,33 @@ def pairs(values):
     return a.ravel().astype(np.float32), b.ravel().astype(np.float32)
 
 
+# Without a gradient, also in PyTorch.
+FLAT = {"heaviside", "floor_divide"}
+
+
 def binary(area):
     few = f32([0.0, -0.0, INF, -INF, NAN, 2e-38, 1e38, -3e38, 1.0, -2.5])
     plain = f32([0.0, 1.0, -1.0, 2.0, -3.0, 0.5])
     for name, (f, (low, high), compare) in BINARY.items():
-        native = name in ("fmod", "eq", "ne", "lt", "le", "gt", "ge")
+        native = name in ("fmod", "remainder", "floor_divide", "eq", "ne", "lt", "le", "gt", "ge")
+        grads = name not in FLAT
         left = lambda shape: floats(shape, 0.3, 3, "a") if name == "pow" else floats(shape, -3, 3, "a")
         right = lambda shape: floats(shape, low, high, "b")
         for a, b in SHAPES:
-            area.case(name, [left(a), right(b)], {}, f, compare, native=native, note=f"{list(a)} with {list(b)}")
+            area.case(name, [left(a), right(b)], {}, f, compare, grads, native, note=f"{list(a)} with {list(b)}")
         views = list(zip(layouts(left).items(), reversed(layouts(right).items())))
         for (a, x), (b, y) in views:
-            area.case(name, [x, y], {}, f, compare, native=native, note=f"{a} with {b}")
+            area.case(name, [x, y], {}, f, compare, grads, native, note=f"{a} with {b}")
         a, b = pairs(few)
-        if name == "fmod":
+        if name in ("fmod", "remainder", "floor_divide"):
             # The quotient of the others cannot be told in f32.
             exact = ~((np.abs(a) > 1e30) & (np.abs(b) < 10)) & ~((np.abs(a) > 1e-3) & (np.abs(b) < 1e-3) & (b != 0))
+            if name == "floor_divide":
+                # Rounded quotients next to an integer: PyTorch takes the floor of the exact one.
+                exact &= (np.abs(a) < 1e30) | (np.abs(b) < 1e30) | np.isinf(a) | np.isinf(b) | (a == b)
             a, b = a[exact], b[exact]
         area.case(name, [a, b], {}, f, compare, grads=False, native=native, note="edge values")
-        if compare != "exact" and name not in ("fmod", "div", "pow", "atan2"):
+        if compare != "exact" and name not in ("fmod", "div", "pow", "atan2", "hypot", "xlogy", "remainder"):
             a, b = pairs(plain)
             area.case(name, [a, b], {}, f, compare, note="small numbers")
         if name in ("maximum", "minimum"):
@@ -180,8 +212,8 @@ def binary(area):
             a, b = pairs(f32([0.0, 1.0, 2.0, -3.0, 0.5]))
             keep = ~((a <= 0) & (b <= 0.5)) if name == "pow" else (a != 0) | (b != 0)
             area.case(name, [Input(a[keep]), Input(b[keep], grad=name == "atan2")], {}, f, compare, note="gradients at round numbers")
-        if name not in ("div", "pow", "atan2"):
-            b = ints((8,), 1, 5, "b") if name == "fmod" else ints((8,), -5, 6, "b")
+        if name not in ("div", "pow", "atan2", "hypot", "logaddexp", "xlogy", "copysign"):
+            b = ints((8,), 1, 5, "b") if name in ("fmod", "remainder", "floor_divide") else ints((8,), -5, 6, "b")
             area.case(name, [ints((8,), -20, 20), b], {}, f, compare, note="i32")
             area.case(name, [uints((8,), 9, 20), uints((8,), 1, 8, "b")], {}, f, compare, note="u32")
         if name in ("add", "sub", "mul", "div"):
@@ -205,11 +237,15 @@ def binary(area):
 
 
 def several(area):
-    for weight in [0.25, -1.5, 0.0, 1.0]:
+    for weight in [0.25, -1.5, 0.0, 0.5, 0.75, 1.0, 3.0]:
         compute = lambda a, b: torch.lerp(a, b, weight)
         area.case("lerp", [floats((3, 4)), floats((4,), tag="b")], {"weight": weight}, compute, "blend", note="broadcast")
         area.case("lerp", [Input(floats((4, 3)), ("transpose", 0, 1)), floats((3, 4), tag="b")], {"weight": weight}, compute,
                   "blend", note="transposed")
+    for weight in [0.0, 1.0]:
+        # The ends come out exactly, however far apart they lie.
+        area.case("lerp", [f32([1e8, -1.0, 3e30, 0.1]), f32([1.0, 1e9, -0.3, 0.7])], {"weight": weight},
+                  lambda a, b: torch.lerp(a, b, weight), "exact", note="ends")
     for value in [1.0, -0.5]:
         for shapes in [((3, 4), (3, 4), (3, 4)), ((4,), (3, 1), (1, 4)), ((), (2, 2), (2,))]:
             args = [floats(shapes[0]), floats(shapes[1], tag="a"), floats(shapes[2], 0.4, 3.0, "b")]

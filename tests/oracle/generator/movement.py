@@ -109,7 +109,7 @@ def indexing(area):
         view = [1] * len(shape)
         view[dim] = len(order)
         unique = np.ascontiguousarray(np.broadcast_to(order.reshape(view), sizes)).astype(np.int32)
-        area.case("scatter", [floats(shape), unique, Input(floats(sizes, tag="src"), grad=unique.size > 0)], {"dim": dim}, lambda x, i, s: x.scatter(dim, i, s), "exact", note=f"{list(shape)}")
+        area.case("scatter", [floats(shape), unique, floats(sizes, tag="src")], {"dim": dim}, lambda x, i, s: x.scatter(dim, i, s), "exact", note=f"{list(shape)}")
     x = Input(floats((5, 3)), ("transpose", 0, 1))
     index = Input(ints((4, 3), 0, 5), ("transpose", 0, 1))
     source = Input(floats((3, 4), tag="s"), ("flip", 1))
@@ -131,7 +131,7 @@ def creation(area):
     for a, b, s in [(0, 5, 1), (1, 2, 0.25), (5, 0, -1), (0, 0, 1), (-1.5, 1.5, 0.5), (0, 1, 0.3)]:
         area.case("arange", [], {"start": a, "end": b, "step": s}, lambda: torch.arange(a, b, s, dtype=kind()), "arithmetic")
     for a, b, n in [(0, 1, 5), (-3, 3, 7), (2, 2, 3), (1, 0, 4), (0, 1, 1), (0, 1, 0), (-10, 10, 101)]:
-        area.case("linspace", [], {"start": a, "end": b, "steps": n}, lambda: torch.linspace(a, b, n, dtype=kind()), "accumulate")
+        area.case("linspace", [], {"start": a, "end": b, "steps": n}, lambda: torch.linspace(a, b, n, dtype=kind()), "arithmetic" if a * b >= 0 else "accumulate")
     for n in [0, 1, 2, 5]:
         area.case("eye", [], {"n": n}, lambda: torch.eye(n, dtype=kind()), "exact")
     for shape, v in [([], 2.5), ([3], -1.0), ([2, 0], 1.0), ([2, 3, 4], 7.25)]:

@@ -3,6 +3,7 @@
 mod attention;
 mod convolution;
 mod elementwise;
+mod functional;
 mod movement;
 mod network;
 mod norm;
@@ -32,6 +33,7 @@ pub fn find(op: &str) -> Option<Run> {
         norm::find,
         order::find,
         pooling::find,
+        functional::find,
     ];
     tables.iter().find_map(|find| find(op))
 }
