@@ -7,9 +7,11 @@ mod device;
 mod faults;
 mod gpu;
 pub mod null;
+pub mod program;
 mod validate;
 
 pub use crate::gpu::{Memory, Stats};
+pub(crate) use device::readable;
 pub use device::{Device, DeviceInfo};
 
 use crate::graph::Var;

@@ -9,6 +9,7 @@ use super::bindings::{BindGroups, Key};
 use super::device::{FAULT_BYTES, Gpu, Inner};
 use super::pipeline::Pipeline;
 use super::pool::Buffer;
+use super::replay::Sets;
 use super::stats::Counters;
 use super::sticky::scoped;
 use super::sync::lock;
@@ -67,12 +68,35 @@ pub fn fold(workgroups: u64, max: u32) -> Option<(u32, u32)> {
 #[derive(Default)]
 pub(super) struct Stream {
     pub groups: BindGroups,
+    /// Bind groups of programs.
+    pub sets: Sets,
     arena: Option<wgpu::Buffer>,
-    generation: u32,
+    pub generation: u32,
     /// What the arena holds, from its start.
     contents: Vec<u8>,
     /// Whether a kernel that checks indices was submitted since the index-error block was last read.
     pub armed: bool,
+}
+
+impl Stream {
+    /// Drops all bind groups, and what is known of the arena: after a failed run they may be invalid.
+    pub fn forget_bindings(&mut self) {
+        self.groups.clear();
+        self.sets.clear();
+        self.contents.clear();
+    }
+}
+
+/// How many dispatches of the given work go into one submission.
+pub(super) fn chunk_len(work: impl Iterator<Item = u64>) -> usize {
+    let mut touched = 0_u64;
+    work.take(SPLIT_DISPATCHES)
+        .take_while(|work| {
+            let first = touched == 0;
+            touched = touched.saturating_add(*work);
+            first || touched <= SPLIT_WORK
+        })
+        .count()
 }
 
 /// What one chunk of the work amounts to.
@@ -98,8 +122,7 @@ impl Gpu {
         inner.reserve_arena(self, &mut stream, params.len() as u64 + 256)?;
         let (outcome, error) = scoped(&inner.device, || self.submit_all(&mut stream, work, &grids, params));
         if let Some(error) = error {
-            stream.groups.clear();
-            stream.contents.clear();
+            stream.forget_bindings();
             return Err(inner.raised("run", 0, &error));
         }
         outcome
@@ -110,16 +133,7 @@ impl Gpu {
         inner.write_params(stream, params);
         let mut start = 0;
         while start < work.len() {
-            let mut touched = 0_u64;
-            let len = work[start..]
-                .iter()
-                .take(SPLIT_DISPATCHES)
-                .take_while(|d| {
-                    let first = touched == 0;
-                    touched = touched.saturating_add(d.work);
-                    first || touched <= SPLIT_WORK
-                })
-                .count();
+            let len = chunk_len(work[start..].iter().map(|d| d.work));
             let range = start..start + len;
             inner.submit_chunk(stream, &Chunk { work: &work[range.clone()], grids: &grids[range] });
             inner.limit_in_flight()?;
@@ -145,35 +159,47 @@ impl Gpu {
 impl Inner {
     /// The grid of a dispatch, if it fits its kernel and the device.
     fn check(&self, dispatch: &Dispatch, params_len: usize) -> Result<(u32, u32)> {
-        let pipeline = &*dispatch.pipeline;
+        let parts = dispatch.buffers.iter().map(|slice| (slice.offset, slice.size, slice.buffer.capacity()));
+        let params = (dispatch.params_offset, params_len);
+        self.check_parts(&dispatch.pipeline, parts, params, dispatch.workgroups)
+    }
+
+    /// The grid of a kernel on parts of buffers (offset, size, size of the buffer), if they fit it and the device. `params` is
+    /// the offset of its parameters and the size of all.
+    pub(super) fn check_parts(
+        &self,
+        pipeline: &Pipeline,
+        parts: impl ExactSizeIterator<Item = (u64, u64, u64)>,
+        (offset, params_len): (u32, usize),
+        workgroups: u64,
+    ) -> Result<(u32, u32)> {
         let wrong = |detail: String| Err(Error::argument(pipeline.name(), detail));
-        if dispatch.buffers.len() != pipeline.bindings().len() {
-            return wrong(format!("{} buffers for {} bindings", dispatch.buffers.len(), pipeline.bindings().len()));
+        if parts.len() != pipeline.bindings().len() {
+            return wrong(format!("{} buffers for {} bindings", parts.len(), pipeline.bindings().len()));
         }
-        for slice in &dispatch.buffers {
-            if slice.size > self.caps.max_binding {
-                let (bytes, limit) = (slice.size, self.caps.max_binding);
+        for (offset, size, capacity) in parts {
+            if size > self.caps.max_binding {
+                let (bytes, limit) = (size, self.caps.max_binding);
                 return Err(Error::TooLarge { op: pipeline.name().into(), bytes, limit, at: At(None) });
             }
-            let end = slice.offset.checked_add(slice.size);
-            if slice.size == 0 || end.is_none_or(|end| end > slice.buffer.capacity()) {
-                return wrong(format!("{} bytes at {} of {:?}", slice.size, slice.offset, slice.buffer));
+            let end = offset.checked_add(size);
+            if size == 0 || end.is_none_or(|end| end > capacity) {
+                return wrong(format!("{size} bytes at {offset} of a buffer of {capacity} bytes"));
             }
         }
         if pipeline.params_bytes() > 0 {
-            let offset = dispatch.params_offset;
             if !offset.is_multiple_of(self.params_align) || offset as usize >= params_len {
                 return wrong(format!("parameters at offset {offset} of {params_len} bytes"));
             }
         }
-        fold(dispatch.workgroups, self.caps.max_workgroups).map_or_else(
-            || Err(Error::unsupported(pipeline.name(), format!("{} workgroups in one dispatch", dispatch.workgroups))),
+        fold(workgroups, self.caps.max_workgroups).map_or_else(
+            || Err(Error::unsupported(pipeline.name(), format!("{workgroups} workgroups in one dispatch"))),
             Ok,
         )
     }
 
     /// Makes room for parameters. The arena only grows, and doubles, so this happens a few times in a program's life.
-    fn reserve_arena(&self, gpu: &Gpu, stream: &mut Stream, bytes: u64) -> Result<()> {
+    pub(super) fn reserve_arena(&self, gpu: &Gpu, stream: &mut Stream, bytes: u64) -> Result<()> {
         // A block may be cut short at the end of `params`, but a binding has the block's full size.
         let bytes = bytes + self.device.limits().max_uniform_buffer_binding_size.min(64 << 10);
         if stream.arena.as_ref().is_some_and(|arena| arena.size() >= bytes) {
@@ -185,11 +211,12 @@ impl Inner {
         stream.generation += 1;
         stream.contents.clear();
         stream.groups.forget_arenas_but(stream.generation);
+        stream.sets.clear();
         Ok(())
     }
 
     /// Writes the parameters, unless the arena holds them already: a loop whose parameters do not change writes nothing.
-    fn write_params(&self, stream: &mut Stream, params: &[u8]) {
+    pub(super) fn write_params(&self, stream: &mut Stream, params: &[u8]) {
         if stream.contents.starts_with(params) {
             return;
         }
@@ -229,7 +256,7 @@ impl Inner {
         }
     }
 
-    fn bind_group<'a>(&self, stream: &'a mut Stream, dispatch: &Dispatch) -> &'a wgpu::BindGroup {
+    pub(super) fn bind_group<'a>(&self, stream: &'a mut Stream, dispatch: &Dispatch) -> &'a wgpu::BindGroup {
         let pipeline = &*dispatch.pipeline;
         let with_params = pipeline.params_bytes() > 0;
         let key = Key {
