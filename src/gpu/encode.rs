@@ -187,10 +187,9 @@ impl Inner {
                 return wrong(format!("{size} bytes at {offset} of a buffer of {capacity} bytes"));
             }
         }
-        if pipeline.params_bytes() > 0 {
-            if !offset.is_multiple_of(self.params_align) || offset as usize >= params_len {
-                return wrong(format!("parameters at offset {offset} of {params_len} bytes"));
-            }
+        let fits = offset.is_multiple_of(self.params_align) && (offset as usize) < params_len;
+        if pipeline.params_bytes() > 0 && !fits {
+            return wrong(format!("parameters at offset {offset} of {params_len} bytes"));
         }
         fold(workgroups, self.caps.max_workgroups).map_or_else(
             || Err(Error::unsupported(pipeline.name(), format!("{workgroups} workgroups in one dispatch"))),

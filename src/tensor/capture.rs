@@ -1,6 +1,6 @@
 //! Captured steps: a closure over tensors that is recorded once and replayed after that.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::Location;
 use std::sync::{Arc, Mutex};
 
@@ -68,6 +68,7 @@ impl<O: Outputs> Outputs for Result<O> {
 /// - *Variables are followed.* A tensor handle or gradient that `f` reads is read anew at each run, so that assignments from
 ///   outside are seen; one that `f` assigns (parameters, an optimizer's state, running statistics, gradients) is rebound by
 ///   each run.
+///   This is about [`Tensor::assign`] and what is built on it; `total = &total + &loss` makes another tensor, and is an error.
 /// - *Host code runs once.* Numbers, shapes, branches and tensors made with `from_slice` inside `f` are constants from the
 ///   first run on. What changes from run to run goes in as an input, or as a tensor that is assigned from outside. Random numbers
 ///   go on with the device's stream, optimizers count their steps, and the learning rate is followed through
@@ -123,8 +124,9 @@ struct Variant {
     leaves: Vec<Origin>,
     program: Program,
     ticks: Vec<Tick>,
-    outputs: Vec<(Made, Option<Origin>)>,
-    writes: Vec<(Arc<dyn Slot>, Option<(Made, Option<Origin>)>)>,
+    outputs: Vec<Outcome>,
+    /// Variables that the step writes; a gradient may be taken away.
+    writes: Vec<(Arc<dyn Slot>, Option<Outcome>)>,
     used: u64,
 }
 
@@ -136,6 +138,9 @@ struct Read {
     /// Whether the value goes into the program or into its results.
     needed: bool,
 }
+
+/// A value that the step leaves behind, and where its base comes from if the program does not compute it.
+type Outcome = (Made, Option<Origin>);
 
 /// Where a value that was there before the step comes from.
 #[derive(Clone)]
@@ -278,6 +283,18 @@ impl Captured<'_> {
             results.push(output.inner.present());
         }
         let reads: Vec<_> = recording.reads.iter().filter_map(|r| Some((r.slot.upgrade()?, &r.found))).collect();
+        // A handle from before that is gone now was replaced by the closure, which replays could not repeat.
+        let followed: HashSet<u64> = reads.iter().filter_map(|(_, found)| Some(found.as_ref()?.0.id)).collect();
+        let lost = recording
+            .reads
+            .iter()
+            .filter_map(|r| r.found.as_ref())
+            .find(|found| recording.predates(found) && !followed.contains(&found.0.id));
+        if let Some(lost) = lost {
+            let detail = "the closure replaced a tensor that it holds (with `=`, `+=` or the like), which happens once: write \
+                          new values with assign";
+            return Err(Error::unsupported("capture", detail).or_at(lost.0.at));
+        }
         let same = |a: &Arc<dyn Slot>, b: &Arc<dyn Slot>| std::ptr::addr_eq(Arc::as_ptr(a), Arc::as_ptr(b));
         let (mut stored, mut held) = (Vec::new(), results.clone());
         let mut writes: Vec<(Arc<dyn Slot>, bool)> = Vec::new();
@@ -408,7 +425,7 @@ impl Variant {
         let leaves = self.leaves.iter().map(given).collect::<Result<Vec<_>>>()?;
         let values = device.replay(&mut self.program, &leaves)?;
         let program = &self.program;
-        let make = |(made, origin): &(Made, Option<Origin>)| -> Result<Var> {
+        let make = |(made, origin): &Outcome| -> Result<Var> {
             let base = origin.as_ref().map(given).transpose()?;
             device.materialise(program, made, &values, base.as_ref())
         };

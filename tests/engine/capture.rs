@@ -93,7 +93,7 @@ fn train(device: &Device, make: Make, steps: usize, captured: bool) -> (Vec<Vec<
         Ok(vec![loss])
     };
     let mut losses = Vec::new();
-    let mut lr = |i: usize| rate.set(0.01 / (1.0 + 0.1 * i as f32));
+    let lr = |i: usize| rate.set(0.01 / (1.0 + 0.1 * i as f32));
     if captured {
         let step = capture(device, f).unwrap();
         for i in 0..steps {
@@ -216,7 +216,7 @@ fn inputs_parameters_and_views_may_be_returned() {
             assert_eq!(read(5), [7.0, 7.0]);
             assert_eq!(read(6), read(4));
             assert_eq!(read(7), [33.0, 44.0].map(|v| v + shift));
-            assert!(out[1].is_leaf_with_grad() == false && out[4].shape() == [4]);
+            assert!(!out[1].is_leaf_with_grad() && out[4].shape() == [4]);
         }
         assert_eq!(step.variants(), 1);
     }
@@ -453,6 +453,80 @@ fn a_panic_inside_leaves_the_thread_usable() {
     assert_eq!(Tensor::ones([2], &device).sum().item::<f32>().unwrap(), 2.0);
     let (_, step) = scores(&device);
     assert_eq!(step.run(&[rows(1, &device)]).unwrap()[0].item::<f32>().unwrap(), 3.0);
+}
+
+/// The closure's own variable is another tensor after `=`: replays would always add to the first one.
+#[test]
+fn replacing_a_tensor_is_an_error_and_assigning_is_not() {
+    for device in [new_gpu(), Device::cpu()] {
+        let x = Tensor::from_slice(&[2f32], [1], &device);
+        let zero = || Tensor::from_slice(&[0f32], [1], &device);
+        let mut total = zero();
+        let replaced = capture(&device, move |x: &[Tensor]| {
+            total = &total + &x[0];
+            vec![total.clone()]
+        });
+        let text = replaced.unwrap().run(std::slice::from_ref(&x)).unwrap_err().to_string();
+        assert!(text.contains("assign") && text.contains(file!()), "{text}");
+        let mut total = zero();
+        let replaced = capture(&device, move |x: &[Tensor]| {
+            total += &x[0];
+            vec![total.clone()]
+        });
+        replaced.unwrap().run(std::slice::from_ref(&x)).unwrap_err();
+        let total = zero();
+        let assigned = capture(&device, move |x: &[Tensor]| {
+            total.assign(&(&total + &x[0]));
+            vec![total.clone()]
+        })
+        .unwrap();
+        for i in 1..5 {
+            assert_eq!(assigned.run(std::slice::from_ref(&x)).unwrap()[0].item::<f32>().unwrap(), 2.0 * i as f32);
+        }
+    }
+}
+
+#[test]
+fn hand_written_updates() {
+    for device in [new_gpu(), Device::cpu()] {
+        let w = Tensor::from_slice(&[1f32, -2.0], [2], &device).requires_grad();
+        let mut own = w.clone();
+        let step = capture(&device, move |_: &[Tensor]| {
+            own.square().sum().backward()?;
+            let gradient = own.grad().map(|g| g * 0.25);
+            own.zero_grad();
+            if let Some(gradient) = gradient {
+                own -= gradient;
+            }
+            Ok(vec![])
+        })
+        .unwrap();
+        for i in 1..5 {
+            step.run(&[]).unwrap();
+            let factor = 0.5f32.powi(i);
+            assert_eq!(w.to_vec::<f32>().unwrap(), [factor, -2.0 * factor]);
+            assert!(w.grad().is_none());
+        }
+        assert_eq!(step.variants(), 1);
+    }
+}
+
+/// A step may be made in one thread and run in others.
+#[test]
+fn steps_go_to_other_threads() {
+    let device = new_gpu();
+    let (_, step) = scores(&device);
+    std::thread::scope(|scope| {
+        for n in 1..5 {
+            let (step, device) = (&step, &device);
+            scope.spawn(move || {
+                for _ in 0..10 {
+                    assert_eq!(step.run(&[rows(n, device)]).unwrap()[0].to_vec::<f32>().unwrap(), vec![3.0; n]);
+                }
+            });
+        }
+    });
+    assert_eq!(step.variants(), 4);
 }
 
 fn training_step(device: &Device) -> (Net, Captured<'static>) {

@@ -35,7 +35,7 @@ impl Pool {
     /// Windows that stand side by side: the stride is the kernel.
     pub fn new(kernel: impl Into<PerDim>) -> Pool {
         let kernel = kernel.into();
-        Pool { stride: kernel.clone(), kernel, padding: 0.into(), dilation: 1.into(), ceil_mode: false }
+        Pool { stride: kernel, kernel, padding: 0.into(), dilation: 1.into(), ceil_mode: false }
     }
 }
 
@@ -60,7 +60,7 @@ impl AvgPool {
     /// Windows that stand side by side; padding counts.
     pub fn new(kernel: impl Into<PerDim>) -> AvgPool {
         let kernel = kernel.into();
-        let (stride, padding) = (kernel.clone(), 0.into());
+        let (stride, padding) = (kernel, 0.into());
         AvgPool { kernel, stride, padding, ceil_mode: false, count_include_pad: true, divisor_override: None }
     }
 }
@@ -197,8 +197,8 @@ impl Var {
         if p == 0.0 || p.is_nan() {
             return self.fail(Error::argument("lp_pool", format!("the order {p} has no root")));
         }
-        let stride = stride.clone();
-        let sums = AvgPool { stride, divisor_override: Some(1), ..AvgPool::new(kernel.clone()) };
+        let stride = *stride;
+        let sums = AvgPool { stride, divisor_override: Some(1), ..AvgPool::new(*kernel) };
         self.powf(p).avg_pool(dims, &sums).powf(1.0 / p)
     }
 
