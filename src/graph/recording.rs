@@ -251,6 +251,11 @@ pub fn drawn(key: (u32, u32)) -> Option<[Live; 2]> {
     with(|r| r.drawn.iter().rev().find(|(k, _)| *k == key).map(|(_, live)| live.clone())).flatten()
 }
 
+/// Whether this thread is capturing a step and the node was there before.
+pub fn predates(var: &Var) -> bool {
+    with(|r| r.predates(var)).unwrap_or(false)
+}
+
 /// Makes the capture fail with `error`.
 pub fn refuse(error: Error) {
     with(|r| r.refused.get_or_insert(error).clone());

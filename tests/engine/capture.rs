@@ -511,6 +511,33 @@ fn hand_written_updates() {
     }
 }
 
+#[test]
+fn graphs_made_outside_are_values_inside() {
+    for device in [new_gpu(), Device::cpu()] {
+        let w = Tensor::from_slice(&[3f32], [1], &device).requires_grad();
+        let h = w.square();
+        let own = h.clone();
+        let through = capture(&device, move |_: &[Tensor]| {
+            (&own * 2.0).sum().backward()?;
+            Ok(vec![])
+        });
+        let text = through.unwrap().run(&[]).unwrap_err().to_string();
+        assert!(text.contains("outside") && text.contains("square") && text.contains(file!()), "{text}");
+        let (own, h) = (w.clone(), h.clone());
+        let beside = capture(&device, move |_: &[Tensor]| {
+            own.zero_grad();
+            (&own * h.detach()).sum().backward()?;
+            Ok(vec![&own * &h])
+        })
+        .unwrap();
+        for i in 0..3 {
+            w.assign(&Tensor::from_slice(&[i as f32], [1], &device));
+            assert_eq!(beside.run(&[]).unwrap()[0].item::<f32>().unwrap(), 9.0 * i as f32);
+            assert_eq!(w.grad().unwrap().item::<f32>().unwrap(), 9.0);
+        }
+    }
+}
+
 /// A step may be made in one thread and run in others.
 #[test]
 fn steps_go_to_other_threads() {
