@@ -299,7 +299,6 @@ impl Inner {
         Counters::bump(&self.counters.submits, 1);
         #[cfg(not(target_arch = "wasm32"))]
         lock(&self.in_flight).push_back(index.clone());
-        self.poll_once();
         index
     }
 }

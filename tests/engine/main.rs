@@ -9,6 +9,8 @@ mod fusion;
 mod graph;
 mod indices;
 mod memory;
+mod refusals;
+mod replay;
 mod steady;
 mod threads;
 
