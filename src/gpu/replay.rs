@@ -1,7 +1,7 @@
 //! Programs: lists of dispatches that run again and again, on buffers that change between few sets.
 //!
 //! What can be checked and looked up once is: grids, bounds, the cuts between submissions. For each set of buffers that a
-//! program has met the bind groups are remembered, so that a run on a known set costs what wgpu costs.
+//! program has met the bind groups are remembered, so that a run on a known set looks nothing up.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
