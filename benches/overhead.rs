@@ -1,4 +1,6 @@
-//! What one tiny op costs: 1,000 ops on 16 elements, each of which needs the one before.
+//! What one tiny op costs: 1,000 ops on 16 elements, each of which needs the one before. And what the host does for a training
+//! step of a small network: when its structure is new, when its plan is known, when the step is captured, and beside that what wgpu
+//! takes to record and submit as many dispatches.
 //!
 //! ```text
 //! cargo bench --bench overhead
@@ -6,8 +8,11 @@
 
 mod common;
 
+use std::time::{Duration, Instant};
+
 use common::{Bench, Group};
-use wgrad::{Device, Result, Tensor};
+use wgrad::optim::{Adam, Optimizer, Sgd};
+use wgrad::{Device, Result, Tensor, capture};
 
 const OPS: usize = 1000;
 
@@ -37,6 +42,171 @@ fn measure(group: &mut Group, case: &str, device: &Device, realize: bool) {
     }
 }
 
+/// Steps that are timed one by one. The fastest tenth counts: the rest has waited for other threads to give up the core, those of
+/// a software adapter among them, which wake up at the submission.
+const STEPS: usize = 1000;
+
+/// A network 32-32-32-10 and its optimizer.
+struct Mlp {
+    parameters: Vec<Tensor>,
+    optimizer: Box<dyn Optimizer + Send>,
+}
+
+impl Mlp {
+    fn new(device: &Device, adam: bool) -> Mlp {
+        let weight = |a: usize, b: usize| (Tensor::randn([a, b], device) * (1.0 / a as f32).sqrt()).requires_grad();
+        let zeros = |a: usize| Tensor::zeros([a], device).requires_grad();
+        let parameters = vec![weight(32, 32), zeros(32), weight(32, 32), zeros(32), weight(32, 10), zeros(10)];
+        let optimizer: Box<dyn Optimizer + Send> = match adam {
+            true => Box::new(Adam::new(parameters.clone(), 1e-3)),
+            false => Box::new(Sgd::new(parameters.clone(), 1e-3)),
+        };
+        Mlp { parameters, optimizer }
+    }
+
+    fn step(&mut self, x: &[Tensor]) -> Result<Vec<Tensor>> {
+        let p = &self.parameters;
+        let h = (x[0].matmul(&p[0]) + &p[1]).relu();
+        let h = (h.matmul(&p[2]) + &p[3]).relu();
+        let loss = (h.matmul(&p[4]) + &p[5] - &x[1]).square().mean();
+        self.optimizer.zero_grad();
+        loss.backward()?;
+        self.optimizer.step()?;
+        Ok(vec![loss])
+    }
+}
+
+fn batch(n: usize, device: &Device) -> Result<[Tensor; 2]> {
+    let batch = [Tensor::rand([n, 32], device), Tensor::rand([n, 10], device)];
+    batch.iter().try_for_each(Tensor::realize)?;
+    Ok(batch)
+}
+
+/// The time until the calls of one step return, with the device idle at their start.
+fn host(device: &Device, mut step: impl FnMut(usize) -> Result<()>) -> Result<Duration> {
+    let mut times = Vec::with_capacity(STEPS);
+    for i in 0..STEPS + 20 {
+        let start = Instant::now();
+        step(i)?;
+        let time = start.elapsed();
+        device.sync()?;
+        if i >= 20 {
+            times.push(time);
+        }
+    }
+    times.sort();
+    Ok(times[times.len() / 10])
+}
+
+/// As many dispatches as a step has, recorded and submitted with wgpu alone, with all pipelines and bind groups made before. Each
+/// has another pipeline and bind group, parameters at an offset, and five buffers, of which it reads one that the dispatch before
+/// has written, as the kernels of a step do.
+fn bare(dispatches: usize) -> Option<Duration> {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default())).ok()?;
+    let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default())).ok()?;
+    let reads = 4;
+    let mut text = "@group(0) @binding(0) var<uniform> n: vec4u;\n".to_owned();
+    for i in 1..=reads {
+        text += &format!("@group(0) @binding({i}) var<storage, read> a{i}: array<u32>;\n");
+    }
+    text += &format!("@group(0) @binding({}) var<storage, read_write> b: array<u32>;\n", reads + 1);
+    text += "@compute @workgroup_size(64) fn main(@builtin(global_invocation_id) i: vec3u) {
+        if i.x < n.x { b[i.x] = a1[i.x] + a2[i.x] + a3[i.x] + a4[i.x]; }
+    }";
+    let source = wgpu::ShaderSource::Wgsl(text.into());
+    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label: None, source });
+    let entry = |binding: u32, ty: wgpu::BufferBindingType| wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: binding == 0, min_binding_size: None },
+        count: None,
+    };
+    let storage = |read_only| wgpu::BufferBindingType::Storage { read_only };
+    let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform)];
+    entries.extend((1..=reads).map(|i| entry(i, storage(true))));
+    entries.push(entry(reads + 1, storage(false)));
+    let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries });
+    let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label: None,
+        bind_group_layouts: &[Some(&layout)],
+        immediate_size: 0,
+    });
+    let buffer = |usage| {
+        device.create_buffer(&wgpu::BufferDescriptor { label: None, size: 65536, usage, mapped_at_creation: false })
+    };
+    let uniform = buffer(wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST);
+    let buffers: Vec<wgpu::Buffer> =
+        (0..dispatches + reads as usize).map(|_| buffer(wgpu::BufferUsages::STORAGE)).collect();
+    let make = |i: usize| {
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: None,
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions::default(),
+            cache: None,
+        });
+        let params = wgpu::BufferBinding { buffer: &uniform, offset: 0, size: std::num::NonZeroU64::new(16) };
+        let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(params) }];
+        let bound = buffers[i..=i + reads as usize].iter().enumerate();
+        entries.extend(
+            bound.map(|(k, b)| wgpu::BindGroupEntry { binding: k as u32 + 1, resource: b.as_entire_binding() }),
+        );
+        let group =
+            device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout: &layout, entries: &entries });
+        (pipeline, group)
+    };
+    let made: Vec<_> = (0..dispatches).map(make).collect();
+    let run = || {
+        let start = Instant::now();
+        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            for (i, (pipeline, group)) in made.iter().enumerate() {
+                pass.set_pipeline(pipeline);
+                pass.set_bind_group(0, group, &[256 * (i as u32 % 64)]);
+                pass.dispatch_workgroups(1, 1, 1);
+            }
+        }
+        queue.submit([encoder.finish()]);
+        let time = start.elapsed();
+        let waited = device.poll(wgpu::PollType::wait_indefinitely());
+        waited.map(|_| time).ok()
+    };
+    let mut times = (0..STEPS + 20).map(|_| run()).skip(20).collect::<Option<Vec<_>>>()?;
+    times.sort();
+    Some(times[times.len() / 10])
+}
+
+/// The host's share of a training step, on a device of its own: wgpu's calls get dearer with the number of buffers that exist.
+fn steps(group: &mut Group, shared: &Device, name: &str, adam: bool) -> Result<()> {
+    let device = if shared.is_cpu() { shared.clone() } else { Device::gpu_with_fusion(true)? };
+    let device = &device;
+    let x = batch(16, device)?;
+    let mut mlp = Mlp::new(device, adam);
+    let reused = host(device, |_| mlp.step(&x).map(drop))?;
+    let before = device.stats().dispatches;
+    mlp.step(&x)?;
+    let dispatches = device.stats().dispatches - before;
+    let step = capture(device, move |x: &[Tensor]| mlp.step(x))?;
+    let replayed = host(device, |_| step.run(&x).map(drop))?;
+    // 300 batch sizes are more structures than there are plans kept, so each step is planned anew; kernels are known by then.
+    let sizes = (0..300).map(|i| batch(16 + 4 * i, device)).collect::<Result<Vec<_>>>()?;
+    let mut mlp = Mlp::new(device, adam);
+    sizes.iter().try_for_each(|x| mlp.step(x).map(drop))?;
+    let anew = host(device, |i| mlp.step(&sizes[i % sizes.len()]).map(drop))?;
+    let ratio = |time: Duration| format!("{:.1} × cheaper than planned anew", anew.as_secs_f64() / time.as_secs_f64());
+    group.row(&format!("{name}: planned anew"), anew, format!("host, {dispatches} dispatches"));
+    group.row(&format!("{name}: plan reused"), reused, ratio(reused));
+    group.row(&format!("{name}: captured"), replayed, ratio(replayed));
+    if let Some(bare) = bare(dispatches as usize).filter(|_| !device.is_cpu()) {
+        let figure = format!("a captured step takes {:.2} × this", replayed.as_secs_f64() / bare.as_secs_f64());
+        group.row(&format!("{name}: {dispatches} dispatches of bare wgpu"), bare, figure);
+    }
+    Ok(())
+}
+
 fn main() {
     let mut bench = Bench::new();
     let unfused = bench.unfused();
@@ -46,6 +216,13 @@ fn main() {
     measure(&mut group, "each op flushed", &device, true);
     if let Some(unfused) = unfused {
         measure(&mut group, "one kernel an op, one flush", &unfused, false);
+    }
+    drop(group);
+    let mut group = bench.group("host time of a step, MLP 32-32-32-10");
+    for (name, adam) in [("SGD", false), ("Adam", true)] {
+        if let Err(error) = steps(&mut group, &device, name, adam) {
+            panic!("{name}: {error}");
+        }
     }
     drop(group);
     bench.finish();

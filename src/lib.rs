@@ -35,6 +35,7 @@
 //! | adapters, seeds, statistics | [`Device`] |
 //! | gradients | [`Tensor::backward`], [`autograd`], [`no_grad`] |
 //! | optimizers | [`optim`] |
+//! | steps that are recorded once and replayed | [`capture`] |
 //! | losses | [`nn::loss`] |
 //! | options of pooling and resizing | [`Pool`], [`AvgPool`], [`Interpolate`] |
 //! | data sets and mini-batches | [`data`] |
@@ -83,6 +84,7 @@ pub use ops::pool::{AvgPool, Pool};
 pub use schedule::{EndReason, PlanSummary, StoreReason};
 pub use shape::Shape;
 pub use tensor::Tensor;
+pub use tensor::capture::{Captured, capture};
 
 /// Compiles and runs the examples of the README.
 #[cfg(doctest)]

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{AdapterInfo, Gpu, Memory, Select, Stats};
 use crate::graph::kernel::Kernel;
 use crate::graph::node::lock;
-use crate::graph::{Context, Traits, Value, Var};
+use crate::graph::{Context, Traits, Value, Var, recording};
 use crate::layout::View;
 use crate::schedule::{Cluster, Plan, PlanSummary, Snapshot};
 
@@ -59,7 +59,7 @@ pub(crate) struct Planned {
     pub summary: PlanSummary,
 }
 
-enum Backend {
+pub(super) enum Backend {
     Gpu(Box<GpuBackend>),
     Cpu(CpuBackend),
     Null(NullBackend),
@@ -237,10 +237,23 @@ impl Device {
     pub fn seed(&self, seed: u64) {
         self.inner.seed.store(seed, Ordering::Relaxed);
         self.inner.stream.store(0, Ordering::Relaxed);
+        if recording::active() {
+            let device = self.clone();
+            recording::tick(move || device.seed(seed));
+        }
     }
 
     /// The key of the next random tensor.
     pub(crate) fn next_key(&self) -> (u32, u32) {
+        let key = self.advance_key();
+        if recording::active() {
+            let device = self.clone();
+            recording::draw(self.context(), key, move || device.advance_key());
+        }
+        key
+    }
+
+    fn advance_key(&self) -> (u32, u32) {
         let stream = self.inner.stream.fetch_add(1, Ordering::Relaxed);
         // SplitMix64 spreads seed and stream over both words (Steele, Lea & Flood 2014).
         let mut z = self.inner.seed.load(Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(stream);
@@ -275,6 +288,10 @@ impl Device {
     /// # Errors
     /// As [`Device::sync`].
     pub async fn sync_async(&self) -> Result<()> {
+        if recording::active_on(self.context()) {
+            // What there is to wait for is not submitted yet.
+            return Ok(());
+        }
         self.flush_pending()?;
         match &self.inner.backend {
             Backend::Gpu(gpu) => gpu.wait().await,
@@ -339,6 +356,10 @@ impl Device {
         }
     }
 
+    pub(super) fn backend(&self) -> &Backend {
+        &self.inner.backend
+    }
+
     pub(crate) fn context(&self) -> &Arc<Context> {
         &self.inner.context
     }
@@ -357,11 +378,18 @@ impl Device {
     /// Computes `targets`, each into a buffer of its own.
     pub(crate) fn flush(&self, targets: &[Var]) -> Result<()> {
         targets.iter().try_for_each(Var::check)?;
+        if recording::active_on(self.context()) {
+            // The whole step is flushed when it is known.
+            return Ok(());
+        }
         self.run(targets, &[])
     }
 
     /// Computes every pending value that somebody holds.
     pub(crate) fn flush_pending(&self) -> Result<()> {
+        if recording::active_on(self.context()) {
+            return Ok(());
+        }
         let _one_at_a_time = lock(&self.inner.flushing);
         let pending: Vec<Var> = self.inner.context.take_pending().into_iter().map(Var).collect();
         let held: Vec<Var> = pending.iter().filter(|v| v.0.is_held() && !v.0.has_value()).cloned().collect();
@@ -423,6 +451,7 @@ impl Device {
     /// Computes and reads a value.
     pub(crate) async fn read(&self, var: &Var) -> Result<Array> {
         var.check()?;
+        recording::forbid_reading("read", None)?;
         let base = readable(var);
         self.flush(std::slice::from_ref(&base))?;
         match &self.inner.backend {
@@ -437,7 +466,7 @@ impl Device {
 }
 
 /// The node whose buffer holds the elements of `var` in order: views that change no element's place are looked through.
-fn readable(var: &Var) -> Var {
+pub(crate) fn readable(var: &Var) -> Var {
     let mut var = var.clone();
     while !var.0.has_value() {
         // The inputs are looked at once: another thread may compute the node meanwhile, which takes them away.

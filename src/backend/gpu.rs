@@ -1,5 +1,7 @@
 //! Runs plans on a GPU.
 
+mod replay;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,10 +17,12 @@ use crate::error::{Error, Result};
 use crate::gpu::{Binding, Buffer, BufferId, BufferSlice, Dispatch, Gpu, KernelSource, Pipeline, Timing};
 use crate::graph::node::lock;
 use crate::graph::{Value, Var};
-use crate::ops::scalar::Scalar;
+use crate::ops::scalar::bits;
 use crate::schedule::memory::Place;
 use crate::schedule::{BufferRef, ParamSource, Plan, Snapshot, Step};
 use crate::trace;
+
+pub use replay::GpuProgram;
 
 /// Plans that are kept; the one unused for longest goes first.
 const PLANS: usize = 256;
@@ -392,14 +396,7 @@ impl GpuBackend {
 
 /// The bits of a scalar node's value.
 fn scalar_bits(var: &Var, dtype: DType) -> u32 {
-    let op: &dyn std::any::Any = &*var.0.op;
-    let value = op.downcast_ref::<Scalar>().map_or(0.0, |scalar| scalar.value);
-    match dtype {
-        DType::F16 | DType::F32 | DType::F64 => (value as f32).to_bits(),
-        DType::I32 => value as i32 as u32,
-        DType::U32 => value as u32,
-        DType::Bool => u32::from(value != 0.0),
-    }
+    bits(var.scalar_value().unwrap_or(0.0), dtype)
 }
 
 fn buffer_of(var: &Var) -> Result<Buffer> {

@@ -8,9 +8,11 @@ mod explain;
 mod faults;
 mod gpu;
 mod null;
+pub mod program;
 mod validate;
 
 pub use crate::gpu::{Memory, Stats};
+pub(crate) use device::readable;
 pub use device::{Device, DeviceInfo};
 pub use explain::{Explanation, KernelReport, StoredValue};
 

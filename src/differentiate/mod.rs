@@ -10,7 +10,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::error::{Error, Result};
-use crate::graph::{Var, Vjp, no_grad, order, with_location};
+use crate::graph::{Var, Vjp, no_grad, order, recording, with_location};
 
 /// Computes the gradient of `loss` with respect to every leaf that it depends on and adds it to what the leaves hold.
 ///
@@ -115,11 +115,26 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    /// A captured step cannot go backward through a graph that it did not make: at later runs there is none.
+    fn refuse_outside(&self, nodes: &[Var]) -> Result<()> {
+        let outside =
+            |var: &&Var| var.0.tracked && var.0.grad_cell.is_none() && !(self.keep)(var) && recording::predates(var);
+        let Some(var) = nodes.iter().find(outside) else { return Ok(()) };
+        let detail = format!(
+            "a captured step cannot go backward through a graph made outside, which leads to {}: detach it, or compute it inside",
+            var.0.op.name()
+        );
+        let error = Error::Autograd { op: "backward".into(), detail, at: var.0.at.into() };
+        recording::refuse(error.clone());
+        Err(error)
+    }
+
     /// Walks from `roots` and hands each wanted node's complete gradient to `found`.
     fn run(&self, roots: &[(Var, Var)], mut found: impl FnMut(&Var, &Var)) -> Result<()> {
         let starts: Vec<Var> = roots.iter().map(|(v, _)| v.clone()).collect();
         // Untracked nodes stop the walk unless a gradient with respect to them is asked for.
         let nodes = order::reachable(&starts, |var| !var.0.tracked && !(self.keep)(var));
+        self.refuse_outside(&nodes)?;
         let needed = self.needed(&nodes);
         let mut grads: HashMap<u64, Var> = HashMap::new();
         for (output, dy) in roots {

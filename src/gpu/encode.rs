@@ -11,6 +11,7 @@ use super::pipeline::Pipeline;
 use super::pool::Buffer;
 use super::profile::{self, Chunk as Timed, Queries};
 use super::readback::Copy;
+use super::replay::Sets;
 use super::stats::Counters;
 use super::sticky::scoped;
 use super::sync::lock;
@@ -18,7 +19,7 @@ use crate::error::{At, Error, Result};
 use crate::trace;
 
 /// Dispatches in one submission at most.
-const SPLIT_DISPATCHES: usize = 4096;
+pub(super) const SPLIT_DISPATCHES: usize = 4096;
 /// Estimated bytes that one submission touches at most, so that none runs into a driver's time-out.
 const SPLIT_WORK: u64 = 64 << 30;
 /// The arena's first size, in bytes.
@@ -70,12 +71,35 @@ pub fn fold(workgroups: u64, max: u32) -> Option<(u32, u32)> {
 #[derive(Default)]
 pub(super) struct Stream {
     pub groups: BindGroups,
+    /// Bind groups of programs.
+    pub sets: Sets,
     arena: Option<wgpu::Buffer>,
-    generation: u32,
+    pub generation: u32,
     /// What the arena holds, from its start.
     contents: Vec<u8>,
     /// Made when times are wanted for the first time.
     pub queries: Option<Queries>,
+}
+
+impl Stream {
+    /// Drops all bind groups, and what is known of the arena: after a failed run they may be invalid.
+    pub fn forget_bindings(&mut self) {
+        self.groups.clear();
+        self.sets.clear();
+        self.contents.clear();
+    }
+}
+
+/// How many dispatches of the given work go into one submission, at most `longest`.
+pub(super) fn chunk_len(longest: usize, work: impl Iterator<Item = u64>) -> usize {
+    let mut touched = 0_u64;
+    work.take(longest)
+        .take_while(|work| {
+            let first = touched == 0;
+            touched = touched.saturating_add(*work);
+            first || touched <= SPLIT_WORK
+        })
+        .count()
 }
 
 /// What one chunk of the work amounts to.
@@ -117,8 +141,7 @@ impl Gpu {
         }
         let (outcome, error) = scoped(&inner.device, || self.submit_all(&mut stream, work, &grids, params, times));
         if let Some(error) = error {
-            stream.groups.clear();
-            stream.contents.clear();
+            stream.forget_bindings();
             return Err(inner.raised("run", 0, &error));
         }
         outcome
@@ -137,16 +160,7 @@ impl Gpu {
         let longest = if times.is_some() { profile::SPLIT } else { SPLIT_DISPATCHES };
         let mut start = 0;
         while start < work.len() {
-            let mut touched = 0_u64;
-            let len = work[start..]
-                .iter()
-                .take(longest)
-                .take_while(|d| {
-                    let first = touched == 0;
-                    touched = touched.saturating_add(d.work);
-                    first || touched <= SPLIT_WORK
-                })
-                .count();
+            let len = chunk_len(longest, work[start..].iter().map(|d| d.work));
             let range = start..start + len;
             let chunk = Chunk { work: &work[range.clone()], grids: &grids[range], first: start };
             match (&mut times, stream.queries.take()) {
@@ -201,35 +215,46 @@ impl Gpu {
 impl Inner {
     /// The grid of a dispatch, if it fits its kernel and the device.
     fn check(&self, dispatch: &Dispatch, params_len: usize) -> Result<(u32, u32)> {
-        let pipeline = &*dispatch.pipeline;
+        let parts = dispatch.buffers.iter().map(|slice| (slice.offset, slice.size, slice.buffer.capacity()));
+        let params = (dispatch.params_offset, params_len);
+        self.check_parts(&dispatch.pipeline, parts, params, dispatch.workgroups)
+    }
+
+    /// The grid of a kernel on parts of buffers (offset, size, size of the buffer), if they fit it and the device. `params` is
+    /// the offset of its parameters and the size of all.
+    pub(super) fn check_parts(
+        &self,
+        pipeline: &Pipeline,
+        parts: impl ExactSizeIterator<Item = (u64, u64, u64)>,
+        (offset, params_len): (u32, usize),
+        workgroups: u64,
+    ) -> Result<(u32, u32)> {
         let wrong = |detail: String| Err(Error::argument(pipeline.name(), detail));
-        if dispatch.buffers.len() != pipeline.bindings().len() {
-            return wrong(format!("{} buffers for {} bindings", dispatch.buffers.len(), pipeline.bindings().len()));
+        if parts.len() != pipeline.bindings().len() {
+            return wrong(format!("{} buffers for {} bindings", parts.len(), pipeline.bindings().len()));
         }
-        for slice in &dispatch.buffers {
-            if slice.size > self.caps.max_binding {
-                let (bytes, limit) = (slice.size, self.caps.max_binding);
+        for (offset, size, capacity) in parts {
+            if size > self.caps.max_binding {
+                let (bytes, limit) = (size, self.caps.max_binding);
                 return Err(Error::TooLarge { op: pipeline.name().into(), bytes, limit, at: At(None) });
             }
-            let end = slice.offset.checked_add(slice.size);
-            if slice.size == 0 || end.is_none_or(|end| end > slice.buffer.capacity()) {
-                return wrong(format!("{} bytes at {} of {:?}", slice.size, slice.offset, slice.buffer));
+            let end = offset.checked_add(size);
+            if size == 0 || end.is_none_or(|end| end > capacity) {
+                return wrong(format!("{size} bytes at {offset} of a buffer of {capacity} bytes"));
             }
         }
-        if pipeline.params_bytes() > 0 {
-            let offset = dispatch.params_offset;
-            if !offset.is_multiple_of(self.params_align) || offset as usize >= params_len {
-                return wrong(format!("parameters at offset {offset} of {params_len} bytes"));
-            }
+        let fits = offset.is_multiple_of(self.params_align) && (offset as usize) < params_len;
+        if pipeline.params_bytes() > 0 && !fits {
+            return wrong(format!("parameters at offset {offset} of {params_len} bytes"));
         }
-        fold(dispatch.workgroups, self.caps.max_workgroups).map_or_else(
-            || Err(Error::unsupported(pipeline.name(), format!("{} workgroups in one dispatch", dispatch.workgroups))),
+        fold(workgroups, self.caps.max_workgroups).map_or_else(
+            || Err(Error::unsupported(pipeline.name(), format!("{workgroups} workgroups in one dispatch"))),
             Ok,
         )
     }
 
     /// Makes room for parameters. The arena only grows, and doubles, so this happens a few times in a program's life.
-    fn reserve_arena(&self, gpu: &Gpu, stream: &mut Stream, bytes: u64) -> Result<()> {
+    pub(super) fn reserve_arena(&self, gpu: &Gpu, stream: &mut Stream, bytes: u64) -> Result<()> {
         // A block may be cut short at the end of `params`, but a binding has the block's full size.
         let bytes = bytes + self.device.limits().max_uniform_buffer_binding_size.min(64 << 10);
         if stream.arena.as_ref().is_some_and(|arena| arena.size() >= bytes) {
@@ -241,11 +266,12 @@ impl Inner {
         stream.generation += 1;
         stream.contents.clear();
         stream.groups.forget_arenas_but(stream.generation);
+        stream.sets.clear();
         Ok(())
     }
 
     /// Writes the parameters, unless the arena holds them already: a loop whose parameters do not change writes nothing.
-    fn write_params(&self, stream: &mut Stream, params: &[u8]) {
+    pub(super) fn write_params(&self, stream: &mut Stream, params: &[u8]) {
         if stream.contents.starts_with(params) {
             return;
         }
@@ -339,7 +365,7 @@ impl Inner {
         Some(Timed { copy: Copy { staging, len, faults: 0, index }, dispatches, submitted })
     }
 
-    fn bind_group<'a>(&self, stream: &'a mut Stream, dispatch: &Dispatch) -> &'a wgpu::BindGroup {
+    pub(super) fn bind_group<'a>(&self, stream: &'a mut Stream, dispatch: &Dispatch) -> &'a wgpu::BindGroup {
         let pipeline = &*dispatch.pipeline;
         let with_params = pipeline.params_bytes() > 0;
         let key = Key {
@@ -383,7 +409,6 @@ impl Inner {
         Counters::bump(&self.counters.submits, 1);
         #[cfg(not(target_arch = "wasm32"))]
         lock(&self.in_flight).push_back(index.clone());
-        self.poll_once();
         index
     }
 }

@@ -54,6 +54,11 @@ impl Buffer {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// Whether this is the only handle, so that nobody reads or writes the buffer any more.
+    pub fn is_free(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
+
     pub(super) fn raw(&self) -> &wgpu::Buffer {
         self.0.raw.as_ref().expect("a live handle holds its buffer; only drop takes it out")
     }
@@ -254,7 +259,12 @@ impl Gpu {
     pub fn trim(&self) {
         let inner = &*self.0;
         let freed = inner.pool.drain();
-        lock(&inner.stream).groups.forget(&freed.keys().map(|(_, id)| *id).collect());
+        let ids = freed.keys().map(|(_, id)| *id).collect();
+        {
+            let mut stream = lock(&inner.stream);
+            stream.groups.forget(&ids);
+            stream.sets.forget(&ids);
+        }
         lock(&inner.staging).clear();
         drop(freed);
         inner.poll_once();

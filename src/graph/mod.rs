@@ -6,6 +6,7 @@ pub mod kernel;
 pub mod node;
 pub mod op;
 pub mod order;
+pub mod recording;
 pub mod svg;
 
 pub use node::{Context, GradCell, Meta, Node, Traits, Value, Var, here, no_grad, with_location};

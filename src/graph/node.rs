@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::graph::doubt::Doubt;
 use crate::graph::kernel::Kernel;
 use crate::graph::op::Op;
+use crate::graph::recording::{self, Slot};
 use crate::shape::Shape;
 
 /// Shape and element type.
@@ -118,12 +119,30 @@ pub struct GradCell {
 
 impl GradCell {
     /// Puts another gradient in the place of the present one. A gradient counts as held by the user.
-    pub fn replace(&self, grad: Option<Var>) {
-        self.update(|_| grad);
+    pub fn replace(self: &Arc<Self>, grad: Option<Var>) {
+        recording::write(self);
+        self.exchange(|_| grad);
     }
 
     /// [`GradCell::replace`] by what `f` makes of the present gradient; no other thread changes it meanwhile.
-    pub fn update(&self, f: impl FnOnce(Option<&Var>) -> Option<Var>) {
+    pub fn update(self: &Arc<Self>, f: impl FnOnce(Option<&Var>) -> Option<Var>) {
+        if recording::active() {
+            self.get();
+            recording::write(self);
+        }
+        self.exchange(f);
+    }
+
+    /// The gradient.
+    pub fn get(self: &Arc<Self>) -> Option<Var> {
+        let grad = lock(&self.grad).clone();
+        if recording::active() {
+            recording::read(self, grad.as_ref());
+        }
+        grad
+    }
+
+    fn exchange(&self, f: impl FnOnce(Option<&Var>) -> Option<Var>) {
         let mut cell = lock(&self.grad);
         let new = f(cell.as_ref());
         if let Some(new) = &new {
@@ -135,6 +154,18 @@ impl GradCell {
         if let Some(old) = old {
             old.0.remove_handle();
         }
+    }
+}
+
+impl Slot for GradCell {
+    fn value(&self) -> Option<Var> {
+        lock(&self.grad).clone()
+    }
+    fn is_there(&self) -> bool {
+        lock(&self.grad).is_some()
+    }
+    fn bind(&self, value: Option<Var>) {
+        self.exchange(|_| value);
     }
 }
 
@@ -276,6 +307,11 @@ pub struct Var(pub Arc<Node>);
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
+/// An id between those of all nodes so far and those of all nodes to come.
+pub(super) fn next_id() -> u64 {
+    NEXT_ID.fetch_add(1, Ordering::Relaxed)
+}
+
 thread_local! {
     static GRAD_DISABLED: Cell<u32> = const { Cell::new(0) };
     static LOCATION: Cell<Option<&'static Location<'static>>> = const { Cell::new(None) };
@@ -372,6 +408,43 @@ impl Var {
         Var::insert(parts, context)
     }
 
+    /// A value as a flush left it, without what it was computed from.
+    pub fn computed(
+        meta: Meta,
+        value: Value,
+        doubt: Doubt,
+        at: &'static Location<'static>,
+        context: &Arc<Context>,
+    ) -> Var {
+        let var = with_location(at, || Var::data(meta, value, context));
+        if !doubt.is_empty() {
+            var.0.set_doubt(doubt);
+        }
+        var
+    }
+
+    /// The same op without its inputs, for plans that outlive their graph.
+    pub fn skeleton(&self) -> Var {
+        let node = &self.0;
+        let parts = Parts {
+            op: node.op.clone(),
+            meta: node.meta.clone(),
+            at: node.at,
+            tracked: false,
+            grad_cell: None,
+            inputs: SmallVec::new(),
+            value: None,
+            error: None,
+        };
+        Var::make(parts, &node.context)
+    }
+
+    /// Whether the value was there from the start: uploaded, or left by a captured step.
+    pub fn is_data(&self) -> bool {
+        let op: &dyn Any = &*self.0.op;
+        op.is::<Data>()
+    }
+
     /// A leaf: a new name for `self`, at which backward stops and puts the gradient into `cell`.
     #[track_caller]
     pub fn leaf(&self, cell: Arc<GradCell>) -> Var {
@@ -400,6 +473,10 @@ impl Var {
 
     /// Where the input of an alias or a leaf has been computed, takes over its value and lets the input go.
     pub fn settle(&self) {
+        // A captured step must see where its values come from.
+        if recording::active() {
+            return;
+        }
         let op: &dyn Any = &*self.0.op;
         if op.is::<Alias>() {
             let found = self.0.with_inputs(|inputs| inputs.first().and_then(|v| Some((v.0.value()?, v.0.doubt()))));
@@ -430,7 +507,16 @@ impl Var {
     }
 
     fn insert(parts: Parts, context: &Arc<Context>) -> Var {
-        let node = Arc::new(Node {
+        let var = Var::make(parts, context);
+        if var.0.error.is_none() && !var.0.op.is_source() {
+            context.unflushed.fetch_add(1, Ordering::Relaxed);
+            crate::trace::recording(context.lane);
+        }
+        var
+    }
+
+    fn make(parts: Parts, context: &Arc<Context>) -> Var {
+        Var(Arc::new(Node {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             op: parts.op,
             meta: parts.meta,
@@ -445,17 +531,12 @@ impl Var {
             differentiated: AtomicBool::new(false),
             doubt: Mutex::default(),
             hooks: Mutex::default(),
-        });
-        if node.error.is_none() && !node.op.is_source() {
-            context.unflushed.fetch_add(1, Ordering::Relaxed);
-            crate::trace::recording(context.lane);
-        }
-        Var(node)
+        }))
     }
 
     /// Registers the node with its device as held by a user, so that a flush of everything computes it.
     pub fn register(&self) {
-        if self.0.error.is_none() && !self.0.has_value() {
+        if self.0.error.is_none() && !self.0.has_value() && !recording::hold(&self.0) {
             lock(&self.0.context.pending).push(Arc::downgrade(&self.0));
         }
     }

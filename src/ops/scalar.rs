@@ -7,6 +7,7 @@ use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::kernel::Kernel;
+use crate::graph::recording::Live;
 use crate::graph::{Context, Meta, Op, Var};
 use crate::shape::Shape;
 
@@ -15,6 +16,8 @@ pub struct Scalar {
     /// The value; integers and booleans are exact in f64.
     pub value: f64,
     dtype: DType,
+    /// Where replays of a captured step find theirs.
+    live: Option<Live>,
 }
 
 impl Op for Scalar {
@@ -42,7 +45,19 @@ impl Var {
     /// A scalar (shape `[]`) on the device of `context`. Elementwise ops take it beside operands of any shape.
     #[track_caller]
     pub fn scalar(value: f64, dtype: DType, context: &Arc<Context>) -> Var {
-        Var::apply_in(Arc::new(Scalar { value, dtype }), &[], context)
+        Var::live_scalar(value, dtype, None, context)
+    }
+
+    /// [`Var::scalar`] of a number that differs from run to run of a captured step.
+    #[track_caller]
+    pub fn live_scalar(value: f64, dtype: DType, live: Option<Live>, context: &Arc<Context>) -> Var {
+        Var::apply_in(Arc::new(Scalar { value, dtype, live }), &[], context)
+    }
+
+    /// Where replays find the value of this scalar.
+    pub fn live(&self) -> Option<Live> {
+        let op: &dyn Any = &*self.0.op;
+        op.downcast_ref::<Scalar>().and_then(|scalar| scalar.live.clone())
     }
 
     /// A scalar of this value's type on its device.
@@ -55,5 +70,15 @@ impl Var {
     pub fn scalar_value(&self) -> Option<f64> {
         let op: &dyn Any = &*self.0.op;
         op.downcast_ref::<Scalar>().map(|scalar| scalar.value)
+    }
+}
+
+/// How a number travels as a kernel parameter of `dtype`.
+pub fn bits(value: f64, dtype: DType) -> u32 {
+    match dtype {
+        DType::F16 | DType::F32 | DType::F64 => (value as f32).to_bits(),
+        DType::I32 => value as i32 as u32,
+        DType::U32 => value as u32,
+        DType::Bool => u32::from(value != 0.0),
     }
 }

@@ -1,9 +1,12 @@
 //! Adam and AdamW.
 
 use std::panic::Location;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 
-use crate::error::Result;
-use crate::optim::{Optimizer, run, update_all, zeros_state};
+use crate::error::{Error, Result};
+use crate::graph::recording;
+use crate::optim::{Optimizer, Rate, fill_states, run, update_all, zeros_state};
 use crate::tensor::Tensor;
 
 /// Adam (Kingma & Ba 2015, arXiv 1412.6980): `m ← β₁·m + (1−β₁)·g`, `v ← β₂·v + (1−β₂)·g²`,
@@ -23,7 +26,7 @@ use crate::tensor::Tensor;
 /// ```
 pub struct Adam {
     parameters: Vec<Tensor>,
-    lr: f32,
+    rate: Rate,
     betas: (f32, f32),
     eps: f32,
     weight_decay: f32,
@@ -35,14 +38,22 @@ pub struct Adam {
 struct Moments {
     first: Tensor,
     second: Tensor,
-    steps: i32,
+    steps: Arc<AtomicI32>,
 }
 
 impl Adam {
     /// Adam with β = (0.9, 0.999), ε = 1e-8 and no weight decay.
     pub fn new(parameters: Vec<Tensor>, lr: f32) -> Adam {
         let state = parameters.iter().map(|_| None).collect();
-        Adam { parameters, lr, betas: (0.9, 0.999), eps: 1e-8, weight_decay: 0.0, decoupled: false, state }
+        Adam {
+            parameters,
+            rate: Rate::new(lr),
+            betas: (0.9, 0.999),
+            eps: 1e-8,
+            weight_decay: 0.0,
+            decoupled: false,
+            state,
+        }
     }
 
     /// Decay rates of the first and second moment.
@@ -68,40 +79,58 @@ impl Adam {
         if self.decoupled { "AdamW" } else { "Adam" }
     }
 
-    /// The new value and moments of parameter `i`.
-    fn update(&self, i: usize, grad: Tensor) -> Result<(Tensor, Moments)> {
+    /// The learning rate's handle, to set it while a captured step owns the optimizer.
+    pub fn rate(&self) -> Rate {
+        self.rate.clone()
+    }
+
+    /// The new value of parameter `i`, and its new moments.
+    fn update(&self, i: usize, grad: Tensor) -> Result<(Tensor, [Tensor; 2])> {
         let p = &self.parameters[i];
         let (b1, b2) = self.betas;
-        let (old_first, old_second, steps) = match &self.state[i] {
-            Some(Moments { first, second, steps }) => (first.clone(), second.clone(), steps + 1),
-            None => (zeros_state(p)?, zeros_state(p)?, 1),
+        let Some(old) = &self.state[i] else { return Err(Error::argument(self.name(), "moments are missing")) };
+        // Numbers that differ from step to step are functions, which captured steps call again.
+        let rate = |f: fn(f32, f64) -> f32, beta: f32| {
+            let (rate, steps) = (self.rate.clone(), old.steps.clone());
+            // In f64: 1 − β₂ᵗ loses half its digits in f32 at the first steps.
+            let bias = move || 1.0 - f64::from(beta).powi(steps.load(Ordering::Relaxed) + 1);
+            recording::number(move || f(rate.get(), bias()))
         };
         let mut base = p.clone();
         let mut g = grad;
         if self.weight_decay != 0.0 {
             if self.decoupled {
-                base = p * (1.0 - self.lr * self.weight_decay);
+                let (rate, decay) = (self.rate.clone(), self.weight_decay);
+                base = p.mul(recording::number(move || 1.0 - rate.get() * decay));
             } else {
                 g = &g + p * self.weight_decay;
             }
         }
-        let first = old_first * b1 + &g * (1.0 - b1);
-        let second = old_second * b2 + (&g * &g) * (1.0 - b2);
-        // In f64: 1 − β₂ᵗ loses half its digits in f32 at the first steps.
-        let bias1 = (1.0 - f64::from(b1).powi(steps)) as f32;
-        let bias2 = (1.0 - f64::from(b2).powi(steps)) as f32;
-        let denominator = second.sqrt() * (1.0 / bias2.sqrt()) + self.eps;
-        let value = base - (&first / denominator) * (self.lr / bias1);
-        Ok((value, Moments { first, second, steps }))
+        let first = &old.first * b1 + &g * (1.0 - b1);
+        let second = &old.second * b2 + (&g * &g) * (1.0 - b2);
+        let denominator = second.sqrt().mul(rate(|_, bias2| 1.0 / (bias2 as f32).sqrt(), b2)) + self.eps;
+        let value = base - (&first / denominator).mul(rate(|lr, bias1| lr / bias1 as f32, b1));
+        Ok((value, [first, second]))
     }
 }
 
 impl Optimizer for Adam {
     #[track_caller]
     fn step(&mut self) -> Result<()> {
+        fill_states(&self.parameters, &mut self.state, |p| {
+            Ok(Moments { first: zeros_state(p)?, second: zeros_state(p)?, steps: Arc::default() })
+        })?;
         let moments = update_all(self.name(), &self.parameters, Location::caller(), |i, grad| self.update(i, grad))?;
-        for (i, moments) in moments {
-            self.state[i] = Some(moments);
+        for (i, [first, second]) in moments {
+            let Some(state) = &self.state[i] else { continue };
+            state.first.advance(&first);
+            state.second.advance(&second);
+            let steps = state.steps.clone();
+            let count = move || {
+                steps.fetch_add(1, Ordering::Relaxed);
+            };
+            count();
+            recording::tick(count);
         }
         run(&self.parameters)
     }
@@ -111,11 +140,12 @@ impl Optimizer for Adam {
     }
 
     fn lr(&self) -> f32 {
-        self.lr
+        self.rate.get()
     }
 
+    #[track_caller]
     fn set_lr(&mut self, lr: f32) {
-        self.lr = lr;
+        self.rate.set(lr);
     }
 }
 
@@ -151,6 +181,11 @@ impl AdamW {
         AdamW(self.0.eps(eps))
     }
 
+    /// The learning rate's handle, to set it while a captured step owns the optimizer.
+    pub fn rate(&self) -> Rate {
+        self.0.rate()
+    }
+
     /// Shrinks parameters by `lr` times this a step.
     pub fn weight_decay(self, weight_decay: f32) -> AdamW {
         AdamW(self.0.weight_decay(weight_decay))
@@ -171,6 +206,7 @@ impl Optimizer for AdamW {
         self.0.lr()
     }
 
+    #[track_caller]
     fn set_lr(&mut self, lr: f32) {
         self.0.set_lr(lr);
     }

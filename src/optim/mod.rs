@@ -2,9 +2,11 @@
 //! forward and backward pass.
 
 mod adam;
+mod rate;
 mod sgd;
 
 pub use adam::{Adam, AdamW};
+pub use rate::Rate;
 pub use sgd::Sgd;
 
 use std::panic::Location;
@@ -12,6 +14,7 @@ use std::panic::Location;
 use crate::backend::Device;
 use crate::error::{Error, Result};
 use crate::graph::no_grad;
+use crate::graph::recording::suspended;
 use crate::tensor::Tensor;
 
 /// What all optimizers offer.
@@ -36,7 +39,9 @@ pub trait Optimizer {
     /// Learning rate.
     fn lr(&self) -> f32;
 
-    /// Sets the learning rate. It travels as a kernel parameter, so nothing is compiled anew.
+    /// Sets the learning rate. It travels as a kernel parameter, so nothing is compiled anew. Not inside a captured step, which
+    /// would do it once; there the rate is set between the runs, through its handle ([`Rate`]).
+    #[track_caller]
     fn set_lr(&mut self, lr: f32);
 }
 
@@ -64,6 +69,7 @@ macro_rules! inherent {
             }
 
             /// [`Optimizer::set_lr`].
+            #[track_caller]
             pub fn set_lr(&mut self, lr: f32) {
                 Optimizer::set_lr(self, lr);
             }
@@ -136,9 +142,22 @@ fn run(parameters: &[Tensor]) -> Result<()> {
     Ok(())
 }
 
-/// A state tensor of zeros, in memory of its own, so that the first step has the structure of all others.
+/// Gives every parameter with a gradient the state that it lacks.
+fn fill_states<S>(parameters: &[Tensor], states: &mut [Option<S>], make: impl Fn(&Tensor) -> Result<S>) -> Result<()> {
+    for (parameter, state) in parameters.iter().zip(states) {
+        if state.is_none() && parameter.check().is_ok() && parameter.grad().is_some() {
+            *state = Some(make(parameter)?);
+        }
+    }
+    Ok(())
+}
+
+/// A state tensor of zeros, in memory of its own, so that the first step has the structure of all others. Optimizers keep it as
+/// one variable and [`Tensor::advance`] it each step, so that captured steps know it again.
 fn zeros_state(parameter: &Tensor) -> Result<Tensor> {
-    let zeros = no_grad(|| parameter.zeros_like());
-    zeros.realize()?;
-    Ok(zeros)
+    suspended(|| {
+        let zeros = no_grad(|| parameter.zeros_like());
+        zeros.realize()?;
+        Ok(zeros)
+    })
 }

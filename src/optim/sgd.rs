@@ -2,8 +2,8 @@
 
 use std::panic::Location;
 
-use crate::error::Result;
-use crate::optim::{Optimizer, run, update_all, zeros_state};
+use crate::error::{Error, Result};
+use crate::optim::{Optimizer, Rate, fill_states, run, update_all, zeros_state};
 use crate::tensor::Tensor;
 
 /// Stochastic gradient descent with momentum (Sutskever et al. 2013, in PyTorch's form):
@@ -20,7 +20,7 @@ use crate::tensor::Tensor;
 /// ```
 pub struct Sgd {
     parameters: Vec<Tensor>,
-    lr: f32,
+    rate: Rate,
     momentum: f32,
     nesterov: bool,
     weight_decay: f32,
@@ -31,7 +31,8 @@ impl Sgd {
     /// Plain gradient descent on `parameters` (leaves made with `requires_grad`).
     pub fn new(parameters: Vec<Tensor>, lr: f32) -> Sgd {
         let velocity = vec![None; parameters.len()];
-        Sgd { parameters, lr, momentum: 0.0, nesterov: false, weight_decay: 0.0, velocity }
+        let rate = Rate::new(lr);
+        Sgd { parameters, rate, momentum: 0.0, nesterov: false, weight_decay: 0.0, velocity }
     }
 
     /// Keeps a running sum of gradients that fades by this factor a step.
@@ -52,6 +53,11 @@ impl Sgd {
         self
     }
 
+    /// The learning rate's handle, to set it while a captured step owns the optimizer.
+    pub fn rate(&self) -> Rate {
+        self.rate.clone()
+    }
+
     /// The new value and velocity of parameter `i`.
     fn update(&self, i: usize, grad: Tensor) -> Result<(Tensor, Option<Tensor>)> {
         let p = &self.parameters[i];
@@ -62,15 +68,12 @@ impl Sgd {
         }
         if self.momentum != 0.0 {
             // From a velocity of zero the first step gives v = g, as in PyTorch.
-            let old = match &self.velocity[i] {
-                Some(velocity) => velocity.clone(),
-                None => zeros_state(p)?,
-            };
+            let Some(old) = &self.velocity[i] else { return Err(Error::argument("Sgd", "a velocity is missing")) };
             let v = old * self.momentum + &g;
             g = if self.nesterov { &g + &v * self.momentum } else { v.clone() };
             velocity = Some(v);
         }
-        let value = p - g * self.lr;
+        let value = p - g.mul(self.rate.number());
         Ok((value, velocity))
     }
 }
@@ -78,9 +81,14 @@ impl Sgd {
 impl Optimizer for Sgd {
     #[track_caller]
     fn step(&mut self) -> Result<()> {
+        if self.momentum != 0.0 {
+            fill_states(&self.parameters, &mut self.velocity, zeros_state)?;
+        }
         let velocities = update_all("Sgd", &self.parameters, Location::caller(), |i, grad| self.update(i, grad))?;
-        for (i, velocity) in velocities {
-            self.velocity[i] = velocity;
+        for (i, new) in velocities {
+            if let (Some(velocity), Some(new)) = (&self.velocity[i], new) {
+                velocity.advance(&new);
+            }
         }
         run(&self.parameters)
     }
@@ -90,10 +98,11 @@ impl Optimizer for Sgd {
     }
 
     fn lr(&self) -> f32 {
-        self.lr
+        self.rate.get()
     }
 
+    #[track_caller]
     fn set_lr(&mut self, lr: f32) {
-        self.lr = lr;
+        self.rate.set(lr);
     }
 }

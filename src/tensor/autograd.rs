@@ -1,13 +1,12 @@
 //! Gradients of tensors: leaves, `backward`, and functions that give gradients as values.
 
 use std::panic::Location;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use crate::differentiate;
 use crate::error::{Error, Result};
-use crate::graph::node::lock;
-use crate::graph::{GradCell, Var, no_grad, with_location};
-use crate::tensor::{Held, Tensor};
+use crate::graph::{GradCell, Var, no_grad, recording, with_location};
+use crate::tensor::Tensor;
 
 impl Tensor {
     /// Makes a leaf: a tensor outside any graph that [`Tensor::backward`] gives a gradient. The value is computed now.
@@ -99,7 +98,7 @@ impl Tensor {
 
     /// The accumulated gradient of a leaf; `None` before the first [`Tensor::backward`] and on other tensors.
     pub fn grad(&self) -> Option<Tensor> {
-        let grad = lock(&self.inner.cell.as_ref()?.grad).clone()?;
+        let grad = self.inner.cell.as_ref()?.get()?;
         Some(Tensor::from_var(grad, self.device()))
     }
 
@@ -166,24 +165,23 @@ impl Tensor {
         }
         let detached = with_location(at, || no_grad(|| value.node().detach()));
         let new = match &self.inner.cell {
-            Some(cell) => with_location(at, || detached.leaf(cell.clone())),
+            Some(cell) => with_location(at, || self.inner.leaf(&detached, cell)),
             None => detached,
         };
-        if self.inner.cell.is_some() {
-            // Hooks belong to the variable, not to one of its values.
-            self.node().0.hooks().into_iter().for_each(|hook| new.0.add_hook(hook));
-        }
         self.rebind(new);
         self.device().flush_if_long();
         Ok(())
     }
 
     fn rebind(&self, var: Var) {
-        let mut value = self.inner.value.write().unwrap_or_else(PoisonError::into_inner);
-        let old = std::mem::replace(&mut *value, Held::new(var));
-        // The old graph may hold users' closures, whose destructors may read this tensor: not under the lock.
-        drop(value);
-        drop(old);
+        recording::write(&self.inner);
+        self.inner.rebind(var);
+    }
+
+    /// Binds this tensor, which no gradient flows through, to the node of `value` itself: for the state of optimizers, which
+    /// must stay one variable for captured steps.
+    pub(crate) fn advance(&self, value: &Tensor) {
+        self.rebind(value.node());
     }
 
     /// Calls `f` with the gradient of this tensor when it is complete, during [`Tensor::backward`]; where `f` returns a tensor,

@@ -4,6 +4,7 @@ use std::panic::Location;
 
 use crate::dtype::DType;
 use crate::error::Result;
+use crate::graph::recording::Number;
 use crate::graph::{Var, with_location};
 use crate::ops::elementwise::ElementwiseOp;
 use crate::tensor::Tensor;
@@ -30,6 +31,12 @@ impl Operand for Tensor {
 impl Operand for f32 {
     fn beside(&self, like: &Var) -> Var {
         Var::scalar(f64::from(*self), DType::F32, &like.0.context)
+    }
+}
+
+impl Operand for Number {
+    fn beside(&self, like: &Var) -> Var {
+        Var::live_scalar(f64::from(self.value), DType::F32, self.live.clone(), &like.0.context)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod attention;
 pub mod autograd;
+pub mod capture;
 mod compare;
 mod conv;
 mod create;
@@ -33,6 +34,7 @@ use crate::array::{Array, ArrayElement};
 use crate::backend::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::graph::recording::{self, Slot};
 use crate::graph::{GradCell, Meta, Var, with_location};
 use crate::shape::Shape;
 
@@ -64,6 +66,48 @@ struct Inner {
     device: Device,
     /// Set on leaves that want a gradient; survives assignments.
     cell: Option<Arc<GradCell>>,
+}
+
+impl Inner {
+    fn present(&self) -> Var {
+        self.value.read().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    fn rebind(&self, var: Var) {
+        let mut value = self.value.write().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut *value, Held::new(var));
+        // The old graph may hold users' closures, whose destructors may read this tensor: not under the lock.
+        drop(value);
+        drop(old);
+    }
+
+    /// The leaf that stands for `value` once this variable is bound to it.
+    fn leaf(&self, value: &Var, cell: &Arc<GradCell>) -> Var {
+        let leaf = value.leaf(cell.clone());
+        // Hooks belong to the variable, not to one of its values.
+        self.present().0.hooks().into_iter().for_each(|hook| leaf.0.add_hook(hook));
+        leaf
+    }
+}
+
+impl Slot for Inner {
+    fn value(&self) -> Option<Var> {
+        Some(self.present())
+    }
+
+    fn is_there(&self) -> bool {
+        true
+    }
+
+    fn bind(&self, value: Option<Var>) {
+        let Some(value) = value else { return };
+        let new = match &self.cell {
+            Some(cell) => with_location(value.0.at, || self.leaf(&value, cell)),
+            None => value,
+        };
+        new.settle();
+        self.rebind(new);
+    }
 }
 
 /// A node that counts as held by a user.
@@ -101,7 +145,11 @@ impl Tensor {
 
     /// The node in the graph: what custom ops compute with.
     pub fn node(&self) -> Var {
-        self.inner.value.read().unwrap_or_else(PoisonError::into_inner).0.clone()
+        let var = self.inner.present();
+        if recording::active() {
+            recording::read(&self.inner, Some(&var));
+        }
+        var
     }
 
     /// Makes a tensor of what `f` builds from this one's node, attributed to `at`.
@@ -195,7 +243,7 @@ impl Tensor {
     /// # Errors
     /// The first error among the ops that led here.
     pub fn check(&self) -> Result<()> {
-        self.node().check()
+        self.inner.present().check()
     }
 
     /// Computes the value now, without reading it back.
@@ -284,6 +332,7 @@ impl Tensor {
 
     fn expect_type(&self, asked: DType, op: &str, at: &'static Location<'static>) -> Result<()> {
         self.check()?;
+        recording::forbid_reading(op, Some(at))?;
         if asked == self.dtype() {
             return Ok(());
         }

@@ -1,6 +1,7 @@
 //! The engine as a whole, on a GPU adapter: fusion, steady loops, graphs, threads, errors, environment variables,
 //! determinism and memory.
 
+mod capture;
 mod determinism;
 mod environment;
 mod errors;
@@ -9,6 +10,8 @@ mod graph;
 mod indices;
 mod inside;
 mod memory;
+mod refusals;
+mod replay;
 mod steady;
 mod threads;
 

@@ -54,7 +54,9 @@ impl Var {
                 // As a number beside f16 tensors it keeps its f32 value; what is computed with it is rounded.
                 let cast =
                     Array::full(&crate::shape::Shape::scalar(), self.dtype().register(), value).cast(dtype.register());
-                Var::scalar(cast.to_f64()[0], dtype, &self.0.context)
+                // Numbers that live from step to step are floats beside floats, which are f32 in registers either way.
+                let live = self.live().filter(|_| self.dtype().is_float() && dtype.is_float());
+                Var::live_scalar(cast.to_f64()[0], dtype, live, &self.0.context)
             }
             None => Var::apply(Cast(dtype), &[self]),
         }

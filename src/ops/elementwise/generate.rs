@@ -7,6 +7,7 @@ use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::kernel::{Elementwise, Kernel, WgslFn};
+use crate::graph::recording;
 use crate::graph::{Context, Meta, Op, Var};
 use crate::shape::Shape;
 
@@ -95,6 +96,11 @@ impl Var {
     #[track_caller]
     fn generate(op: Generate, scalars: &[(f64, DType)], context: &Arc<Context>) -> Var {
         let scalars: Vec<Var> = scalars.iter().map(|&(v, t)| Var::scalar(v, t, context)).collect();
+        Var::generate_from(op, &scalars, context)
+    }
+
+    #[track_caller]
+    fn generate_from(op: Generate, scalars: &[Var], context: &Arc<Context>) -> Var {
         Var::apply_in(Arc::new(op), &scalars.iter().collect::<Vec<_>>(), context)
     }
 
@@ -107,9 +113,11 @@ impl Var {
         context: &Arc<Context>,
         value: fn(u32, &[f64]) -> f64,
     ) -> Var {
-        let mut all = scalars.to_vec();
-        all.extend([(f64::from(key.0), DType::U32), (f64::from(key.1), DType::U32)]);
-        Var::generate(Generate { file: &RANDOM, function, output, value }, &all, context)
+        let [first, second] = recording::drawn(key).map_or([None, None], |live| live.map(Some));
+        let word = |word: u32, live| Var::live_scalar(f64::from(word), DType::U32, live, context);
+        let mut all: Vec<Var> = scalars.iter().map(|&(v, t)| Var::scalar(v, t, context)).collect();
+        all.extend([word(key.0, first), word(key.1, second)]);
+        Var::generate_from(Generate { file: &RANDOM, function, output, value }, &all, context)
     }
 
     /// Uniform f32 numbers in `[low, high)` for the key (seed, stream).

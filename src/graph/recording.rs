@@ -1,0 +1,277 @@
+//! What a step that is being captured does besides computing.
+//!
+//! While the closure of a captured step runs for the first time, its thread notes which variables (tensors that may be
+//! assigned, gradients) it reads before it writes them and which it writes, and what it does on the host that every step does
+//! anew: drawing keys of random numbers, counting steps, looking up the learning rate. A replay of the step repeats exactly
+//! that. Flushes wait until the closure is done, since the whole step becomes one plan.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::panic::Location;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use crate::error::Error;
+use crate::graph::node::{Context, Node, Var, next_id};
+
+/// A variable: something that stays while its value changes from step to step.
+pub trait Slot: Send + Sync {
+    /// The present value; `None` for a gradient that is not there.
+    fn value(&self) -> Option<Var>;
+    /// Whether there is one.
+    fn is_there(&self) -> bool;
+    /// Takes a new value, which comes without a graph.
+    fn bind(&self, value: Option<Var>);
+}
+
+/// A host function that every run of the step calls.
+pub type Tick = Arc<dyn Fn() + Send + Sync>;
+
+/// A number that may differ from run to run of a captured step. A flush reads the number that its node was made with; only
+/// replays look here.
+#[derive(Clone, Default)]
+pub struct Live(Arc<AtomicU64>);
+
+impl Live {
+    fn new(value: f64) -> Live {
+        Live(Arc::new(AtomicU64::new(value.to_bits())))
+    }
+    fn set(&self, value: f64) {
+        self.0.store(value.to_bits(), Ordering::Relaxed);
+    }
+    /// The number of the present run.
+    pub fn get(&self) -> f64 {
+        f64::from_bits(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// A number for one op, as the host knows it now.
+#[derive(Clone)]
+pub struct Number {
+    /// The number.
+    pub value: f32,
+    /// Where replays find theirs.
+    pub live: Option<Live>,
+}
+
+/// A variable that the step reads before it writes it.
+pub struct Read {
+    /// The variable, as long as somebody holds it.
+    pub slot: Weak<dyn Slot>,
+    /// What it held at the first read.
+    pub found: Option<Var>,
+}
+
+/// Computes values that were pending before the step.
+type Settle = Arc<dyn Fn(&Var) + Send + Sync>;
+
+/// What was noted.
+pub struct Recording {
+    context: Arc<Context>,
+    settle: Settle,
+    /// Nodes with lower ids were there before.
+    start: u64,
+    known: HashSet<usize>,
+    written: HashSet<usize>,
+    /// Variables read before they were written, in order.
+    pub reads: Vec<Read>,
+    /// Variables written.
+    pub writes: Vec<Weak<dyn Slot>>,
+    /// What each run does on the host, in order.
+    pub ticks: Vec<Tick>,
+    /// The first thing that cannot be replayed.
+    pub refused: Option<Error>,
+    drawn: Vec<((u32, u32), [Live; 2])>,
+    held: Vec<Weak<Node>>,
+}
+
+impl Recording {
+    /// Whether the node was there before the step.
+    pub fn predates(&self, var: &Var) -> bool {
+        var.0.id < self.start
+    }
+
+    /// Hands nodes that users still hold over to the device, whose next flush computes them.
+    pub fn release(&self) {
+        for node in self.held.iter().filter_map(Weak::upgrade).filter(|node| node.is_held()) {
+            Var(node).register();
+        }
+    }
+}
+
+thread_local! {
+    static ACTIVE: Cell<bool> = const { Cell::new(false) };
+    static CURRENT: RefCell<Option<Recording>> = const { RefCell::new(None) };
+}
+
+/// Sets [`ACTIVE`] until it is dropped.
+struct Switch(bool);
+
+impl Switch {
+    fn to(active: bool) -> Switch {
+        Switch(ACTIVE.with(|a| a.replace(active)))
+    }
+}
+
+impl Drop for Switch {
+    fn drop(&mut self) {
+        ACTIVE.with(|a| a.set(self.0));
+    }
+}
+
+/// Whether this thread is capturing a step.
+#[inline]
+pub fn active() -> bool {
+    ACTIVE.with(Cell::get)
+}
+
+/// Whether this thread is capturing a step on the device of `context`.
+pub fn active_on(context: &Arc<Context>) -> bool {
+    active() && with(|r| Arc::ptr_eq(&r.context, context)).unwrap_or(false)
+}
+
+fn with<R>(f: impl FnOnce(&mut Recording) -> R) -> Option<R> {
+    if active() { CURRENT.with(|c| c.borrow_mut().as_mut().map(f)) } else { None }
+}
+
+/// Runs `f` and notes what it does. `settle` computes a value that was pending before.
+pub fn record<R>(context: &Arc<Context>, settle: Settle, f: impl FnOnce() -> R) -> (R, Recording) {
+    /// Takes the notes away also where `f` panics.
+    struct Clear;
+    impl Drop for Clear {
+        fn drop(&mut self) {
+            // Dropped outside the borrow: destructors may make tensors.
+            drop(CURRENT.with(|c| c.borrow_mut().take()));
+        }
+    }
+    let recording = || Recording {
+        context: context.clone(),
+        settle: settle.clone(),
+        start: next_id(),
+        known: HashSet::new(),
+        written: HashSet::new(),
+        reads: Vec::new(),
+        writes: Vec::new(),
+        ticks: Vec::new(),
+        refused: None,
+        drawn: Vec::new(),
+        held: Vec::new(),
+    };
+    CURRENT.with(|c| *c.borrow_mut() = Some(recording()));
+    let _clear = Clear;
+    let result = {
+        let _on = Switch::to(true);
+        f()
+    };
+    let recorded = CURRENT.with(|c| c.borrow_mut().take());
+    // `f` cannot take the notes away, since capturing does not nest.
+    (result, recorded.unwrap_or_else(recording))
+}
+
+/// Runs `f` as if nothing were captured: for what happens once and is no part of the step, such as an optimizer's state at its
+/// first use.
+pub fn suspended<R>(f: impl FnOnce() -> R) -> R {
+    let _off = Switch::to(false);
+    f()
+}
+
+fn address(slot: &Arc<impl Slot + ?Sized>) -> usize {
+    Arc::as_ptr(slot).cast::<()>() as usize
+}
+
+/// Notes that the step reads a variable that holds `found`.
+pub fn read<S: Slot + 'static>(slot: &Arc<S>, found: Option<&Var>) {
+    let settle = with(|r| {
+        let ours = found.is_none_or(|v| Arc::ptr_eq(&v.0.context, &r.context) && v.0.error.is_none());
+        // What the step itself has made is no input of it.
+        let inside = found.is_some_and(|v| !r.predates(v) && !v.0.has_value());
+        if !ours || inside || !r.known.insert(address(slot)) {
+            return None;
+        }
+        let weak: Weak<S> = Arc::downgrade(slot);
+        r.reads.push(Read { slot: weak, found: found.cloned() });
+        found.filter(|v| !v.0.has_value()).map(|v| (r.settle.clone(), v.clone()))
+    });
+    if let Some((settle, var)) = settle.flatten() {
+        suspended(|| settle(&var));
+    }
+}
+
+/// Notes that the step writes a variable.
+pub fn write<S: Slot + 'static>(slot: &Arc<S>) {
+    with(|r| {
+        r.known.insert(address(slot));
+        if r.written.insert(address(slot)) {
+            let weak: Weak<S> = Arc::downgrade(slot);
+            r.writes.push(weak);
+        }
+    });
+}
+
+/// Keeps a node that a user holds away from the device's list; [`Recording::release`] hands it over. False where nothing is
+/// captured.
+pub(super) fn hold(node: &Arc<Node>) -> bool {
+    with(|r| Arc::ptr_eq(&r.context, &node.context).then(|| r.held.push(Arc::downgrade(node)))).flatten().is_some()
+}
+
+/// Makes every run of the step call `f`, in the order of these calls. The step that is being captured has done it already.
+pub fn tick(f: impl Fn() + Send + Sync + 'static) {
+    with(|r| r.ticks.push(Arc::new(f)));
+}
+
+/// A number that every run of the step computes anew.
+pub fn number(f: impl Fn() -> f32 + Send + Sync + 'static) -> Number {
+    let value = f();
+    let live = active().then(|| {
+        let live = Live::new(f64::from(value));
+        let cell = live.clone();
+        tick(move || cell.set(f64::from(f())));
+        live
+    });
+    Number { value, live }
+}
+
+/// Notes that a key of random numbers was drawn; `again` draws the next one.
+pub fn draw(context: &Arc<Context>, key: (u32, u32), again: impl Fn() -> (u32, u32) + Send + Sync + 'static) {
+    if !active_on(context) {
+        return;
+    }
+    let live = [key.0, key.1].map(|word| Live::new(f64::from(word)));
+    let cells = live.clone();
+    tick(move || {
+        let key = again();
+        cells[0].set(f64::from(key.0));
+        cells[1].set(f64::from(key.1));
+    });
+    with(|r| r.drawn.push((key, live)));
+}
+
+/// Where replays find the words of a key that the step has drawn.
+pub fn drawn(key: (u32, u32)) -> Option<[Live; 2]> {
+    with(|r| r.drawn.iter().rev().find(|(k, _)| *k == key).map(|(_, live)| live.clone())).flatten()
+}
+
+/// Whether this thread is capturing a step and the node was there before.
+pub fn predates(var: &Var) -> bool {
+    with(|r| r.predates(var)).unwrap_or(false)
+}
+
+/// Makes the capture fail with `error`.
+pub fn refuse(error: Error) {
+    with(|r| r.refused.get_or_insert(error).clone());
+}
+
+/// An error where a step is being captured: `op` reads a value, which is not computed yet and would be the same at every run.
+pub fn forbid_reading(op: &str, at: Option<&'static Location<'static>>) -> crate::error::Result<()> {
+    if !active() {
+        return Ok(());
+    }
+    let detail = "a captured step cannot read values while it runs: return the tensor and read it after the run";
+    let error = Error::unsupported(op, detail);
+    let error = match at {
+        Some(at) => error.or_at(at),
+        None => error,
+    };
+    refuse(error.clone());
+    Err(error)
+}

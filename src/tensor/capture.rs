@@ -1,0 +1,444 @@
+//! Captured steps: a closure over tensors that is recorded once and replayed after that.
+
+use std::collections::{HashMap, HashSet};
+use std::panic::Location;
+use std::sync::{Arc, Mutex};
+
+use crate::backend::program::{Base, Computed, Made, Program};
+use crate::backend::{Device, readable};
+use crate::error::{Error, Result};
+use crate::graph::node::lock;
+use crate::graph::recording::{self, Recording, Slot, Tick};
+use crate::graph::{Meta, Var, with_location};
+use crate::tensor::Tensor;
+
+/// Variants that are kept; the one unused for longest goes first.
+const VARIANTS: usize = 64;
+
+/// What the closure of [`capture`] may return: tensors, or a `Result` of them, so that `?` works inside.
+pub trait Outputs {
+    /// The tensors.
+    ///
+    /// # Errors
+    /// The closure's own error.
+    fn into_outputs(self) -> Result<Vec<Tensor>>;
+}
+
+impl Outputs for Vec<Tensor> {
+    fn into_outputs(self) -> Result<Vec<Tensor>> {
+        Ok(self)
+    }
+}
+
+impl<O: Outputs> Outputs for Result<O> {
+    fn into_outputs(self) -> Result<Vec<Tensor>> {
+        self?.into_outputs()
+    }
+}
+
+/// Captures a step: `f` is called once, at the first [`Captured::run`]; what it computed is planned as a whole, and later runs
+/// repeat the plan without calling `f`, without building a graph, and without planning. `f` may contain `backward`, an
+/// optimizer's `step`, `zero_grad`, `assign` and random numbers.
+///
+/// ```
+/// use wgrad::{Device, Tensor, optim::Adam};
+/// let device = Device::default();
+/// let w = Tensor::ones([3, 1], &device).requires_grad();
+/// let mut optimizer = Adam::new(vec![w.clone()], 0.1);
+/// let weights = w.clone();
+/// let step = wgrad::capture(&device, move |x: &[Tensor]| {
+///     let loss = (x[0].matmul(&weights) - &x[1]).square().mean();
+///     optimizer.zero_grad();
+///     loss.backward()?;
+///     optimizer.step()?;
+///     Ok(vec![loss])
+/// })?;
+/// let (x, y) = (Tensor::randn([8, 3], &device), Tensor::zeros([8, 1], &device));
+/// let first = step.run(&[x.clone(), y.clone()])?[0].item::<f32>()?;
+/// for _ in 0..20 {
+///     step.run(&[x.clone(), y.clone()])?;
+/// }
+/// let last = step.run(&[x, y])?[0].item::<f32>()?;
+/// assert!(last < first);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
+/// A run gives bit for bit what calling `f` would give, under these rules:
+///
+/// - *Variables are followed.* A tensor handle or gradient that `f` reads is read anew at each run, so that assignments from
+///   outside are seen; one that `f` assigns (parameters, an optimizer's state, running statistics, gradients) is rebound by
+///   each run.
+///   This is about [`Tensor::assign`] and what is built on it; `total = &total + &loss` makes another tensor, and is an error.
+/// - *Host code runs once.* Numbers, shapes, branches and tensors made with `from_slice` inside `f` are constants from the
+///   first run on. What changes from run to run goes in as an input, or as a tensor that is assigned from outside. Random numbers
+///   go on with the device's stream, optimizers count their steps, and the learning rate is followed through
+///   [`optim::Rate`](crate::optim::Rate).
+/// - *Inputs and outputs are values.* Gradients flow inside the step, not into its inputs or out of its outputs. Graphs made outside count
+///   as constants.
+/// - Inputs of another shape or type, and gradients that are there where there were none, make another variant: `f` is called
+///   once for each ([`Captured::variants`], [`Captured::strict`]).
+///
+/// # Errors
+/// Where this is called inside a captured step.
+#[track_caller]
+pub fn capture<'f, F, O>(device: &Device, mut f: F) -> Result<Captured<'f>>
+where
+    F: FnMut(&[Tensor]) -> O + Send + 'f,
+    O: Outputs,
+{
+    refuse_nesting(Location::caller())?;
+    let f = Box::new(move |inputs: &[Tensor]| f(inputs).into_outputs());
+    let state = State { f, variants: Vec::new(), clock: 0 };
+    Ok(Captured { device: device.clone(), strict: false, state: Mutex::new(state) })
+}
+
+fn refuse_nesting(at: &'static Location<'static>) -> Result<()> {
+    if !recording::active() {
+        return Ok(());
+    }
+    let error = Error::unsupported("capture", "captured steps do not nest").or_at(at);
+    recording::refuse(error.clone());
+    Err(error)
+}
+
+/// A step that was recorded and is replayed; see [`capture`].
+pub struct Captured<'f> {
+    device: Device,
+    strict: bool,
+    state: Mutex<State<'f>>,
+}
+
+type Step<'f> = Box<dyn FnMut(&[Tensor]) -> Result<Vec<Tensor>> + Send + 'f>;
+
+struct State<'f> {
+    f: Step<'f>,
+    variants: Vec<Variant>,
+    clock: u64,
+}
+
+/// The step for inputs of certain shapes and types.
+struct Variant {
+    inputs: Vec<Meta>,
+    reads: Vec<Read>,
+    /// What the program starts from.
+    leaves: Vec<Origin>,
+    program: Program,
+    ticks: Vec<Tick>,
+    outputs: Vec<Outcome>,
+    /// Variables that the step writes; a gradient may be taken away.
+    writes: Vec<(Arc<dyn Slot>, Option<Outcome>)>,
+    used: u64,
+}
+
+/// A variable that the step reads before it writes it.
+struct Read {
+    slot: Arc<dyn Slot>,
+    /// Whether there was a value: a gradient may be missing.
+    there: bool,
+    /// Whether the value goes into the program or into its results.
+    needed: bool,
+}
+
+/// A value that the step leaves behind, and where its base comes from if the program does not compute it.
+type Outcome = (Made, Option<Origin>);
+
+/// Where a value that was there before the step comes from.
+#[derive(Clone)]
+enum Origin {
+    Input(usize),
+    /// Position in [`Variant::reads`].
+    Read(usize),
+    Constant(Computed),
+}
+
+impl std::fmt::Debug for Captured<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Captured({:?}, {} variants)", self.device, self.variants())
+    }
+}
+
+impl Captured<'_> {
+    /// Makes runs an error that would need another variant than the first: a shape that changes by mistake is found, instead
+    /// of being planned anew.
+    pub fn strict(mut self) -> Self {
+        self.strict = true;
+        self
+    }
+
+    /// How many variants were recorded and are kept, of at most 64.
+    pub fn variants(&self) -> usize {
+        lock(&self.state).variants.len()
+    }
+
+    /// Where it runs.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Runs the step. The results are new tensors, outside any graph.
+    ///
+    /// # Errors
+    /// The error that an input carries; [`Error::DeviceMismatch`] for an input on another device; [`Error::Autograd`] for one
+    /// that a gradient would flow to. At the first run the closure's own error, and [`Error::Unsupported`] with the line where it
+    /// does what cannot be captured, such as reading a value; what it did before stays done. [`Error::Argument`] where
+    /// [`Captured::strict`] forbids another variant.
+    #[track_caller]
+    pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+        let at = Location::caller();
+        refuse_nesting(at)?;
+        let vars = self.check(inputs, at)?;
+        let mut state = lock(&self.state);
+        state.clock += 1;
+        let clock = state.clock;
+        let fits = |variant: &&mut Variant| variant.fits(&vars);
+        if let Some(variant) = state.variants.iter_mut().find(fits) {
+            variant.used = clock;
+            return variant.replay(&self.device, &vars);
+        }
+        if let (true, Some(first)) = (self.strict, state.variants.first()) {
+            return Err(strict_error(first, &vars).or_at(at));
+        }
+        let (mut variant, outputs) = with_location(at, || self.record(&mut state.f, &vars))?;
+        variant.used = clock;
+        if state.variants.len() >= VARIANTS
+            && let Some(oldest) = (0..state.variants.len()).min_by_key(|&i| state.variants[i].used)
+        {
+            state.variants.swap_remove(oldest);
+        }
+        state.variants.push(variant);
+        Ok(outputs)
+    }
+
+    /// The nodes of the inputs, computed.
+    fn check(&self, inputs: &[Tensor], at: &'static Location<'static>) -> Result<Vec<Var>> {
+        let mut vars = Vec::with_capacity(inputs.len());
+        for (i, input) in inputs.iter().enumerate() {
+            let var = input.node();
+            var.check()?;
+            if !input.device().same(&self.device) {
+                let devices = vec![self.device.info().name.clone(), input.device().info().name.clone()];
+                return Err(Error::DeviceMismatch { op: "run".into(), devices, at: at.into() });
+            }
+            if var.0.tracked {
+                let detail = format!(
+                    "no gradient flows out of a captured step into its input {i}: pass input.detach(), or read the tensor \
+                     inside the closure"
+                );
+                return Err(Error::Autograd { op: "run".into(), detail, at: at.into() });
+            }
+            vars.push(var);
+        }
+        settle(&self.device, &vars)?;
+        Ok(vars)
+    }
+
+    /// Calls the closure, plans what it did, and runs it for the first time.
+    fn record(&self, f: &mut Step<'_>, vars: &[Var]) -> Result<(Variant, Vec<Tensor>)> {
+        let device = &self.device;
+        device.flush_pending()?;
+        // Nodes of their own, which no other tensor has.
+        let own = |var: &Var| -> Result<Var> {
+            let Computed { value, doubt } = Computed::of(var)?;
+            Ok(Var::computed(var.meta().clone(), value, doubt, var.0.at, device.context()))
+        };
+        let inputs: Vec<Var> = vars.iter().map(own).collect::<Result<_>>()?;
+        let handles: Vec<Tensor> = inputs.iter().map(|v| Tensor::from_var(v.clone(), device)).collect();
+        let on = device.clone();
+        let before = move |var: &Var| {
+            // An error shows again when the step is run.
+            let _ = settle(&on, std::slice::from_ref(var));
+        };
+        let (result, mut recording) = recording::record(device.context(), Arc::new(before), || f(&handles));
+        let variant = match recording.refused.take() {
+            Some(error) => Err(error),
+            None => result.and_then(|outputs| self.compile(&inputs, &handles, &outputs, &mut recording)),
+        };
+        let outcome = variant.and_then(|(mut variant, start)| {
+            let outputs = variant.execute(device, vars, &start)?;
+            Ok((variant, outputs))
+        });
+        recording.release();
+        outcome
+    }
+
+    /// Plans what was recorded. The variant, and what its first run starts from.
+    fn compile(
+        &self,
+        inputs: &[Var],
+        handles: &[Tensor],
+        outputs: &[Tensor],
+        recording: &mut Recording,
+    ) -> Result<(Variant, Vec<Option<Computed>>)> {
+        let device = &self.device;
+        let mut results = Vec::new();
+        for output in outputs {
+            if !output.device().same(device) {
+                let devices = vec![device.info().name.clone(), output.device().info().name.clone()];
+                return Err(Error::DeviceMismatch {
+                    op: "capture".into(),
+                    devices,
+                    at: output.inner.present().0.at.into(),
+                });
+            }
+            results.push(output.inner.present());
+        }
+        let reads: Vec<_> = recording.reads.iter().filter_map(|r| Some((r.slot.upgrade()?, &r.found))).collect();
+        // A handle from before that is gone now was replaced by the closure, which replays could not repeat.
+        let followed: HashSet<u64> = reads.iter().filter_map(|(_, found)| Some(found.as_ref()?.0.id)).collect();
+        let lost = recording
+            .reads
+            .iter()
+            .filter_map(|r| r.found.as_ref())
+            .find(|found| recording.predates(found) && !followed.contains(&found.0.id));
+        if let Some(lost) = lost {
+            let detail = "the closure replaced a tensor that it holds (with `=`, `+=` or the like), which happens once: write \
+                          new values with assign";
+            return Err(Error::unsupported("capture", detail).or_at(lost.0.at));
+        }
+        let same = |a: &Arc<dyn Slot>, b: &Arc<dyn Slot>| std::ptr::addr_eq(Arc::as_ptr(a), Arc::as_ptr(b));
+        let (mut stored, mut held) = (Vec::new(), results.clone());
+        let mut writes: Vec<(Arc<dyn Slot>, bool)> = Vec::new();
+        for slot in recording.writes.iter().filter_map(|w| w.upgrade()) {
+            if handles.iter().any(|h| std::ptr::addr_eq(Arc::as_ptr(&h.inner), Arc::as_ptr(&slot))) {
+                return Err(
+                    Error::unsupported("capture", "a captured step cannot assign to its inputs").or_at(location())
+                );
+            }
+            let value = slot.value();
+            if let Some(var) = &value {
+                if reads.iter().any(|(read, _)| same(read, &slot)) {
+                    stored.push(readable(var));
+                } else {
+                    held.push(var.clone());
+                }
+                results.push(var.clone());
+            }
+            writes.push((slot, value.is_some()));
+        }
+        results.iter().try_for_each(Var::check)?;
+        if let Some(foreign) = results.iter().find(|v| !Arc::ptr_eq(&v.0.context, device.context())) {
+            let devices = vec![device.info().name.clone(), foreign.0.context.device.clone()];
+            return Err(Error::DeviceMismatch { op: "capture".into(), devices, at: foreign.0.at.into() });
+        }
+        let (program, leaves, made) = device.compile(&stored, &held, &results)?;
+        // Where a node with a value comes from, by its id.
+        let mut origin: HashMap<u64, Origin> = HashMap::new();
+        for (i, (_, found)) in reads.iter().enumerate() {
+            if let Some(var) = found {
+                origin.entry(var.0.id).or_insert(Origin::Read(i));
+            }
+        }
+        origin.extend(inputs.iter().enumerate().map(|(i, var)| (var.0.id, Origin::Input(i))));
+        let from = |var: &Var| match origin.get(&var.0.id) {
+            Some(origin) => Ok(origin.clone()),
+            None if recording.predates(var) || var.is_data() => Ok(Origin::Constant(Computed::of(var)?)),
+            None => {
+                let detail = "another thread computed a value of the step while it was being captured";
+                Err(Error::unsupported("capture", detail).or_at(var.0.at))
+            }
+        };
+        let leaves = leaves.iter().map(from).collect::<Result<Vec<_>>>()?;
+        let based = |made: Made| {
+            let given = if let Base::Given(var) = &made.base { Some(from(var)?) } else { None };
+            Ok((made, given))
+        };
+        let made = made.into_iter().map(based).collect::<Result<Vec<_>>>()?;
+        let mut needed = vec![false; reads.len()];
+        for origin in leaves.iter().chain(made.iter().filter_map(|(_, given)| given.as_ref())) {
+            if let Origin::Read(r) = origin {
+                needed[*r] = true;
+            }
+        }
+        let mut start = Vec::with_capacity(reads.len());
+        let mut variables = Vec::with_capacity(reads.len());
+        for ((slot, found), needed) in reads.iter().zip(needed) {
+            start.push(found.as_ref().filter(|_| needed).map(Computed::of).transpose()?);
+            variables.push(Read { slot: slot.clone(), there: found.is_some(), needed });
+        }
+        let mut made = made.into_iter();
+        let outputs = made.by_ref().take(outputs.len()).collect();
+        let writes = writes.into_iter().map(|(slot, some)| (slot, if some { made.next() } else { None })).collect();
+        let ticks = std::mem::take(&mut recording.ticks);
+        let inputs = inputs.iter().map(|v| v.meta().clone()).collect();
+        let variant = Variant { inputs, reads: variables, leaves, program, ticks, outputs, writes, used: 0 };
+        Ok((variant, start))
+    }
+}
+
+/// The line of the run.
+fn location() -> &'static Location<'static> {
+    crate::graph::here()
+}
+
+fn strict_error(first: &Variant, vars: &[Var]) -> Error {
+    let list = |metas: &mut dyn Iterator<Item = &Meta>| -> String {
+        metas.map(|m| format!("{} {}", m.dtype, m.shape)).collect::<Vec<_>>().join(", ")
+    };
+    let captured = list(&mut first.inputs.iter());
+    let given = list(&mut vars.iter().map(Var::meta));
+    let detail = if captured == given {
+        "gradients that the step adds to were there at one run and not at the other, and the step is strict".to_owned()
+    } else {
+        format!("the step was captured for inputs ({captured}), not ({given}), and is strict")
+    };
+    Error::argument("run", detail)
+}
+
+/// Computes what is still pending.
+fn settle(device: &Device, vars: &[Var]) -> Result<()> {
+    vars.iter().filter(|v| !v.0.has_value()).for_each(Var::settle);
+    let pending: Vec<Var> = vars.iter().filter(|v| !v.0.has_value()).cloned().collect();
+    if pending.is_empty() { Ok(()) } else { device.flush(&pending) }
+}
+
+impl Variant {
+    /// Whether the step, as it was recorded, is the one for these inputs.
+    fn fits(&self, inputs: &[Var]) -> bool {
+        self.inputs.len() == inputs.len()
+            && self.inputs.iter().zip(inputs).all(|(meta, var)| meta == var.meta())
+            && self.reads.iter().all(|read| read.slot.is_there() == read.there)
+    }
+
+    /// Repeats what the step did.
+    fn replay(&mut self, device: &Device, inputs: &[Var]) -> Result<Vec<Tensor>> {
+        let mut reads = Vec::with_capacity(self.reads.len());
+        for read in &self.reads {
+            reads.push(if read.needed { Some(read.slot.value().ok_or_else(missing)?) } else { None });
+        }
+        if reads.iter().flatten().any(|var| !var.0.has_value()) {
+            let vars: Vec<Var> = reads.iter().flatten().cloned().collect();
+            vars.iter().try_for_each(Var::check)?;
+            settle(device, &vars)?;
+        }
+        let reads = reads.iter().map(|var| var.as_ref().map(Computed::of).transpose()).collect::<Result<Vec<_>>>()?;
+        self.ticks.iter().for_each(|tick| tick());
+        self.execute(device, inputs, &reads)
+    }
+
+    /// Runs the program on inputs and on what the variables held before, and binds the variables that it writes.
+    fn execute(&mut self, device: &Device, inputs: &[Var], reads: &[Option<Computed>]) -> Result<Vec<Tensor>> {
+        let given = |origin: &Origin| match origin {
+            Origin::Input(i) => Computed::of(&inputs[*i]),
+            Origin::Read(r) => reads[*r].clone().ok_or_else(missing),
+            Origin::Constant(computed) => Ok(computed.clone()),
+        };
+        let leaves = self.leaves.iter().map(given).collect::<Result<Vec<_>>>()?;
+        let values = device.replay(&mut self.program, &leaves)?;
+        let program = &self.program;
+        let make = |(made, origin): &Outcome| -> Result<Var> {
+            let base = origin.as_ref().map(given).transpose()?;
+            device.materialise(program, made, &values, base.as_ref())
+        };
+        let outputs = self.outputs.iter().map(make).collect::<Result<Vec<_>>>()?;
+        let written = self.writes.iter().map(|(_, made)| made.as_ref().map(make).transpose());
+        let written = written.collect::<Result<Vec<_>>>()?;
+        for ((slot, _), value) in self.writes.iter().zip(written) {
+            slot.bind(value);
+        }
+        Ok(outputs.into_iter().map(|var| Tensor::from_var(var, device)).collect())
+    }
+}
+
+fn missing() -> Error {
+    Error::argument("run", "a gradient that the step reads is gone")
+}
