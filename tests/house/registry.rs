@@ -29,10 +29,14 @@ fn public_functions(text: &str) -> BTreeSet<String> {
 
 /// Methods of tensors that are no ops: handles, reading, gradients, pictures.
 const OTHERS: &[&str] = &[
+    "capture",
     "explain",
     "plan",
     "plan_dot",
     "plan_svg",
+    "run",
+    "strict",
+    "variants",
     "apply",
     "apply_op",
     "assign",
