@@ -124,7 +124,7 @@ impl Device {
                 if crate::env::get().validate {
                     refresh(&mut program.snap, &program.live);
                 }
-                gpu.replay(compiled, &mut program.snap, leaves)
+                gpu.replay(compiled, &program.snap, leaves)
             }
             (Backend::Cpu(cpu), Kind::Cpu) => {
                 refresh(&mut program.snap, &program.live);
