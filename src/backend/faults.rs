@@ -64,6 +64,15 @@ pub struct Opened {
     pub reports: Vec<Report>,
 }
 
+/// How the check at position `node` reports; `reports` follow the order of `tagged`.
+///
+/// # Errors
+/// Where no number was given to it.
+pub fn report_of(node: usize, tagged: &[usize], reports: &[Report]) -> Result<Report> {
+    let found = tagged.binary_search(&node).ok().and_then(|at| reports.get(at));
+    found.copied().ok_or_else(|| Error::argument("flush", "a check without a number"))
+}
+
 /// The faults of a device.
 #[derive(Default)]
 pub struct Faults {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::array::Array;
 use crate::backend::explain::{self, Explanation};
-use crate::backend::faults::{Faults, Opened};
+use crate::backend::faults::{Faults, Opened, report_of};
 use crate::backend::validate;
 use crate::caps::Caps;
 use crate::dtype::DType;
@@ -236,10 +236,7 @@ impl GpuBackend {
             }
         }
         let Opened { mut doubts, reports } = self.open(snap, &prepared.tagged, faults)?;
-        let report = |node: &usize| {
-            let at = prepared.tagged.binary_search(node);
-            at.map(|at| reports[at]).map_err(|_| Error::argument("flush", "a check without a number"))
-        };
+        let report = |node: &usize| report_of(*node, &prepared.tagged, &reports);
         let mut params = prepared.params.clone();
         let mut dispatches = Vec::with_capacity(prepared.plan.steps.len());
         for (s, step) in prepared.plan.steps.iter().enumerate() {

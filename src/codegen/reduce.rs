@@ -17,7 +17,7 @@ use crate::codegen::{Bound, Call, Calls, ParamSource, calls as codegen_calls, el
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::kernel::{Combine, Reduce};
-use crate::schedule::group::{Body, Group, Leaf, What};
+use crate::schedule::group::{Body, Core, Group, Leaf, What};
 use crate::schedule::snapshot::{Snapshot, Source};
 
 /// Loop turns of one invocation; some drivers end loops silently after 65,535.
@@ -33,6 +33,16 @@ pub struct Parts<'a> {
     pub reduce: &'a Reduce,
     pub body: &'a Body,
     pub value: usize,
+}
+
+impl<'a> Parts<'a> {
+    /// The reduction that a kernel is built around, where it is one.
+    pub fn of(core: &'a Core) -> Option<Parts<'a>> {
+        match core {
+            Core::Reduce { node, reduce, body, value } => Some(Parts { node: *node, reduce, body, value: *value }),
+            _ => None,
+        }
+    }
 }
 
 /// What one stage combines.

@@ -10,29 +10,21 @@ use crate::schedule::snapshot::Snapshot;
 /// Invocations in a workgroup of a group's kernel, where the kernel is one body that works by its linear invocation index: only
 /// such kernels can stand side by side, and only those of one size.
 pub fn workgroup_of(group: &Group, snap: &Snapshot, caps: &Caps) -> Option<u32> {
-    match &group.core {
-        Core::Elementwise => elementwise::is_bound_whole(group, snap, caps).then(|| workgroup_size(caps)),
-        Core::Reduce { node, reduce, body, value } => {
-            let parts = reduce::Parts { node: *node, reduce, body, value: *value };
-            reduce::is_one_stage(group, snap, caps, &parts).then(|| workgroup_size(caps).min(64))
-        }
-        Core::Routine { .. } | Core::Wide(_) => None,
+    if let Some(parts) = reduce::Parts::of(&group.core) {
+        return reduce::is_one_stage(group, snap, caps, &parts).then(|| workgroup_size(caps).min(64));
     }
+    let whole = matches!(group.core, Core::Elementwise) && elementwise::is_bound_whole(group, snap, caps);
+    whole.then(|| workgroup_size(caps))
 }
 
 pub fn generate(parts: &[Group], snap: &Snapshot, caps: &Caps) -> Result<Calls> {
     let mut writer = Writer::default();
     let mut segments = Vec::with_capacity(parts.len());
     for group in parts {
-        let segment = match &group.core {
-            Core::Elementwise => elementwise::segment(&mut writer, group, caps, None)?,
-            Core::Reduce { node, reduce, body, value } => {
-                let parts = reduce::Parts { node: *node, reduce, body, value: *value };
-                reduce::segment(&mut writer, group, snap, caps, &parts)?
-            }
-            Core::Routine { .. } | Core::Wide(_) => {
-                return Err(Error::argument("plan", "a routine stands in a wide kernel"));
-            }
+        let segment = match (&group.core, reduce::Parts::of(&group.core)) {
+            (Core::Elementwise, _) => elementwise::segment(&mut writer, group, caps, None)?,
+            (_, Some(reduction)) => reduce::segment(&mut writer, group, snap, caps, &reduction)?,
+            _ => return Err(Error::argument("plan", "a routine stands in a wide kernel")),
         };
         segments.push((segment, writer.take_body()));
     }

@@ -11,7 +11,7 @@ use crate::caps::Caps;
 use crate::error::{Error, Result};
 use crate::graph::kernel::{Kernel, Operand, Routine, Stage, Word};
 use crate::graph::{Meta, Op, Var, Vjp, no_grad};
-use crate::ops::routine::{self, Lanes, poisoned};
+use crate::ops::routine::{self, Lanes, expect_float, poisoned};
 use crate::shape::Shape;
 
 /// Longest row of the kernels: one invocation walks it up to four times, within the 65,535 turns after which some
@@ -128,7 +128,7 @@ impl Op for Normalize {
     }
 
     fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
-        expect_float(self.name, inputs[0])?;
+        expect_float(self.name, inputs[0].dtype)?;
         if self.rows.start > self.rows.end || self.rows.end > inputs[0].shape.rank() {
             let detail = format!("dims {:?} do not lie in shape {}", self.rows, inputs[0].shape);
             return Err(Error::argument(self.name, detail));
@@ -239,17 +239,10 @@ impl Routine for NormalizeBackward {
     }
 }
 
-fn expect_float(op: &str, input: &Meta) -> Result<()> {
-    match input.dtype.is_float() {
-        true => Ok(()),
-        false => Err(Error::dtype(op, "takes floats", &[input.dtype])),
-    }
-}
-
 /// Checks that `scale` or `shift` of an op over `x` has `shape`.
 fn expect_shape(op: &str, what: &str, part: Option<&Var>, shape: &[usize], x: &Var) -> Result<()> {
     let Some(part) = part else { return Ok(()) };
-    expect_float(op, part.meta())?;
+    expect_float(op, part.dtype())?;
     match part.shape()[..] == *shape {
         true => Ok(()),
         false => {
@@ -261,7 +254,7 @@ fn expect_shape(op: &str, what: &str, part: Option<&Var>, shape: &[usize], x: &V
 
 /// The rank of an input `[N, C, …]`, checked.
 fn expect_channels(op: &str, x: &Var) -> Result<()> {
-    expect_float(op, x.meta())?;
+    expect_float(op, x.dtype())?;
     match x.shape().rank() >= 2 {
         true => Ok(()),
         false => Err(Error::shape(op, "takes [N, C] or [N, C, …]", &[x.shape()])),
@@ -346,7 +339,7 @@ impl Var {
         let name = if statistic == Statistic::Layer { "layer_norm" } else { "rms_norm" };
         let rank = self.shape().rank();
         let checked = || {
-            expect_float(name, self.meta())?;
+            expect_float(name, self.dtype())?;
             if count == 0 || count > rank {
                 let detail = format!("cannot normalise over the last {count} dims of shape {}", self.shape());
                 return Err(Error::argument(name, detail));

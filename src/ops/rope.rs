@@ -8,7 +8,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::kernel::{Kernel, Operand, Routine, Stage};
 use crate::graph::{Meta, Op, Var, Vjp};
-use crate::ops::routine::{self, WORKGROUP, poisoned};
+use crate::ops::routine::{self, WORKGROUP, expect_float, poisoned};
 use crate::shape::Shape;
 
 /// Positions that 32-bit phases reach exactly.
@@ -119,9 +119,7 @@ impl Var {
         if rank < 2 || !shape[rank - 1].is_multiple_of(2) {
             return Err(Error::shape("rope", "takes [.., positions, d] with an even d", &[shape]));
         }
-        if !self.dtype().is_float() {
-            return Err(Error::dtype("rope", "takes floats", &[self.dtype()]));
-        }
+        expect_float("rope", self.dtype())?;
         if shape[rank - 2] > MAX_POSITIONS {
             let detail = format!("{} positions; at most {MAX_POSITIONS} at once", shape[rank - 2]);
             return Err(Error::unsupported("rope", detail));

@@ -76,6 +76,14 @@ pub fn check_dim(op: &str, shape: &Shape, dim: usize) -> Result<()> {
     }
 }
 
+/// Checks that an operand is of floats.
+///
+/// # Errors
+/// [`Error::DType`] that names its type.
+pub fn expect_float(op: &str, dtype: DType) -> Result<()> {
+    if dtype.is_float() { Ok(()) } else { Err(Error::dtype(op, "takes floats", &[dtype])) }
+}
+
 impl Var {
     /// A value that carries `error`, on this value's device, attributed to the caller's line.
     #[track_caller]

@@ -4,10 +4,10 @@ use std::hash::Hasher;
 
 use crate::array::Array;
 use crate::caps::Caps;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::kernel::{Kernel, Operand, Routine, Stage};
 use crate::graph::{Meta, Op, Var, Vjp};
-use crate::ops::routine::{self, LONG_ROW, around, check_dim, lanes_texts, largest};
+use crate::ops::routine::{self, LONG_ROW, around, check_dim, expect_float, lanes_texts, largest};
 
 /// Softmax (`log` unset) or log-softmax along `dim`.
 #[derive(Clone, Copy)]
@@ -19,13 +19,6 @@ struct Softmax {
 /// The gradient of [`Softmax`] from its output and the upstream gradient.
 #[derive(Clone, Copy)]
 struct SoftmaxBackward(Softmax);
-
-fn expect_float(op: &str, input: &Meta) -> Result<()> {
-    match input.dtype.is_float() {
-        true => Ok(()),
-        false => Err(Error::dtype(op, "takes floats", &[input.dtype])),
-    }
-}
 
 /// Rows of `shape` along `dim` in f64, each handed to `f` with its elements; `f` returns the new row.
 fn map_rows(inputs: &[&Array], output: &Meta, dim: usize, f: impl Fn(&[Vec<f64>]) -> Vec<f64>) -> Array {
@@ -50,7 +43,7 @@ impl Op for Softmax {
     }
 
     fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
-        expect_float(self.name(), inputs[0])?;
+        expect_float(self.name(), inputs[0].dtype)?;
         check_dim(self.name(), &inputs[0].shape, self.dim)?;
         Ok(inputs[0].clone())
     }

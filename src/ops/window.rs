@@ -9,7 +9,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::kernel::{Access, Kernel, Operand, Read, Routine, Slot, Stage, Word, Write};
 use crate::graph::{Meta, Op, Var, Vjp};
-use crate::ops::routine::{self, WORKGROUP};
+use crate::ops::routine::{self, WORKGROUP, expect_float};
 use crate::shape::Shape;
 
 /// Taps of a window that one stage walks through; some software adapters end loops after 65,535 turns.
@@ -251,9 +251,7 @@ impl Op for WindowSum {
 
     fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
         let Meta { shape, dtype } = inputs[0];
-        if !dtype.is_float() {
-            return Err(Error::dtype(self.name, "takes floats", &[*dtype]));
-        }
+        expect_float(self.name, *dtype)?;
         self.geometry.check(self.name)?;
         Ok(Meta::new(self.geometry.resize(self.name, shape, self.transposed)?, *dtype))
     }
@@ -354,9 +352,7 @@ impl Routine for WindowSum {
 /// Sizes of the spatial dims of `[N, C, *spatial]` or `[C, *spatial]`, checked: floats, and no dim but N of size 0.
 pub(super) fn spatial(op: &str, x: &Var, dims: usize) -> Result<[usize; 3]> {
     let shape = x.shape();
-    if !x.dtype().is_float() {
-        return Err(Error::dtype(op, "takes floats", &[x.dtype()]));
-    }
+    expect_float(op, x.dtype())?;
     let batch = shape.rank().checked_sub(dims + 1).filter(|&batch| batch <= 1);
     match batch {
         Some(batch) if !shape[batch..].contains(&0) => Ok(three(&shape[batch + 1..], 1)),

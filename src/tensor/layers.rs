@@ -4,6 +4,7 @@ use std::panic::Location;
 
 use crate::error::Error;
 use crate::graph::Var;
+use crate::ops::routine::expect_float;
 use crate::tensor::Tensor;
 
 impl Tensor {
@@ -41,9 +42,7 @@ impl Tensor {
             if dims > v.shape().rank() {
                 return Err(Error::shape(op, "needs [batch, channels, …]", &[v.shape()]));
             }
-            if !v.dtype().is_float() {
-                return Err(Error::dtype(op, "takes floats", &[v.dtype()]));
-            }
+            expect_float(op, v.dtype())?;
             if !training || p == 0.0 {
                 return Ok(v.clone());
             }

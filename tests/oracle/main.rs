@@ -98,14 +98,10 @@ fn every_op_agrees_with_pytorch() {
     assert!(!by_op.is_empty(), "WGRAD_ORACLE names no op that has cases");
 }
 
-/// Every op of the fixtures is known here, or is in the one list of those that are not.
+/// Every op of the fixtures is known here.
 #[test]
 fn no_op_is_left_out_unnoticed() {
     let stored: BTreeSet<String> = fixtures::load().into_iter().map(|case| case.op).collect();
     let unknown: Vec<&String> = stored.iter().filter(|op| ops::find(op).is_none()).collect();
-    let listed: BTreeSet<&str> = ops::NOT_YET.iter().copied().collect();
-    let unlisted: Vec<_> = unknown.iter().filter(|op| !listed.contains(op.as_str())).collect();
-    assert!(unlisted.is_empty(), "fixtures of ops that tests/oracle/ops does not know: {unlisted:?}");
-    let stale: Vec<_> = listed.iter().filter(|op| !unknown.iter().any(|u| u == *op)).collect();
-    assert!(stale.is_empty(), "known by now, or without fixtures; take them off NOT_YET: {stale:?}");
+    assert!(unknown.is_empty(), "fixtures of ops that tests/oracle/ops does not know: {unknown:?}");
 }

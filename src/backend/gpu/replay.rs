@@ -5,7 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::{GpuBackend, State, scalar_bits};
-use crate::backend::faults::Opened;
+use crate::backend::faults::{Opened, report_of};
 use crate::backend::program::Computed;
 use crate::backend::validate;
 use crate::dtype::DType;
@@ -168,10 +168,7 @@ impl GpuBackend {
             var.0.set_doubt(leaf.doubt.clone());
         }
         let Opened { doubts, reports } = self.open(snap, &step.tagged, &mut state.faults)?;
-        let report = |node: &usize| {
-            let at = step.tagged.binary_search(node);
-            at.map(|at| reports[at]).map_err(|_| Error::argument("capture", "a check without a number"))
-        };
+        let report = |node: &usize| report_of(*node, &step.tagged, &reports);
         for (at, node) in &step.tags {
             step.params[*at..at + 4].copy_from_slice(&report(node)?.tag.to_ne_bytes());
         }

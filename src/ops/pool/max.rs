@@ -9,7 +9,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::kernel::{Access, Kernel, Operand, Read, Routine, Slot, Stage, Write};
 use crate::graph::{Meta, Op, Var, Vjp, no_grad};
-use crate::ops::routine;
+use crate::ops::routine::{self, expect_float};
 use crate::ops::window::{Geometry, Kind, sum_stages, sum_texts, window_texts};
 
 /// The largest element of each window, or its place in the plane (u32).
@@ -47,9 +47,7 @@ impl Op for Largest {
 
     fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
         let Meta { shape, dtype } = inputs[0];
-        if !dtype.is_float() {
-            return Err(Error::dtype(self.name, "takes floats", &[*dtype]));
-        }
+        expect_float(self.name, *dtype)?;
         let shape = self.geometry.resize(self.name, shape, false)?;
         Ok(Meta::new(shape, if self.index { DType::U32 } else { *dtype }))
     }

@@ -18,9 +18,6 @@ use crate::attributes::Attributes;
 /// Calls an op on the inputs of a case. The device is for ops without inputs.
 pub type Run = fn(&[Tensor], &Attributes, &Device) -> Vec<Tensor>;
 
-/// THE ONE LIST of ops that have fixtures but no call here yet. A test fails where an op is in both.
-pub const NOT_YET: &[&str] = &[];
-
 /// The call of the op of this name.
 pub fn find(op: &str) -> Option<Run> {
     let tables = [
