@@ -340,6 +340,30 @@ impl Device {
         }
     }
 
+    /// Bounds the memory that one flush, and one run of a step captured from now on, needs at once, as
+    /// [`PlanSummary::peak_bytes`] counts it: what it reads, what it leaves behind, and what lives in between. Values that wait
+    /// long for their next reader, as those for the backward pass do, are then computed again where that saves memory. The bits
+    /// of the results stay the same. `None` lifts the bound.
+    ///
+    /// A flush that cannot keep to it is an [`Error::OverBudget`] that says what would be enough. On the CPU reference, which
+    /// keeps no values that it does not need, this changes nothing.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::gpu().unwrap_or(Device::cpu());
+    /// device.set_memory_budget(Some(64 << 20));
+    /// let x = Tensor::randn([64, 64], &device);
+    /// assert!(x.matmul(&x).relu().sum().item::<f32>()?.is_finite());
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    pub fn set_memory_budget(&self, bytes: Option<u64>) {
+        match &self.inner.backend {
+            Backend::Gpu(gpu) => gpu.set_budget(bytes),
+            Backend::Null(null) => null.set_budget(bytes),
+            Backend::Cpu(_) => {}
+        }
+    }
+
     /// Gives unused device memory back to the system.
     pub fn trim(&self) {
         if let Backend::Gpu(gpu) = &self.inner.backend {
@@ -420,16 +444,16 @@ impl Device {
         }
     }
 
-    /// What computing `targets` would take: nothing is run.
-    pub(crate) fn plan(&self, targets: &[Var]) -> Result<Planned> {
+    /// What computing `targets` would take, within a budget of bytes if there is one: nothing is run.
+    pub(crate) fn plan(&self, targets: &[Var], budget: Option<u64>) -> Result<Planned> {
         targets.iter().try_for_each(Var::check)?;
         let planned = |snap: Snapshot, plan: Plan| {
             let summary = plan.summary(&snap);
             Planned { snap, clusters: plan.clusters, summary }
         };
         match &self.inner.backend {
-            Backend::Gpu(gpu) => gpu.plan(targets).map(|(snap, plan)| planned(snap, plan)),
-            Backend::Null(null) => null.plan(targets).map(|(snap, plan)| planned(snap, plan)),
+            Backend::Gpu(gpu) => gpu.plan(targets, budget).map(|(snap, plan)| planned(snap, plan)),
+            Backend::Null(null) => null.plan(targets, budget).map(|(snap, plan)| planned(snap, plan)),
             Backend::Cpu(cpu) => {
                 let snap = cpu.snapshot(targets);
                 let (clusters, summary) = cpu::outline(&snap);

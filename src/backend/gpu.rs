@@ -1,8 +1,10 @@
 //! Runs plans on a GPU.
 
 mod replay;
+mod workspace;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,11 +20,11 @@ use crate::gpu::{Binding, Buffer, BufferId, BufferSlice, Dispatch, Gpu, KernelSo
 use crate::graph::node::lock;
 use crate::graph::{Value, Var};
 use crate::ops::scalar::bits;
-use crate::schedule::memory::Place;
 use crate::schedule::{BufferRef, ParamSource, Plan, Snapshot, Step};
 use crate::trace;
 
 pub use replay::GpuProgram;
+use workspace::Workspace;
 
 /// Plans that are kept; the one unused for longest goes first.
 const PLANS: usize = 256;
@@ -33,6 +35,8 @@ pub struct GpuBackend {
     /// What kernels are chosen by: the adapter's capabilities, or others in tests.
     caps: Caps,
     fuse: bool,
+    /// Bytes that a flush may need at once; no bound where it is `u64::MAX`.
+    budget: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -41,7 +45,7 @@ struct State {
     plans: HashMap<u128, Prepared>,
     clock: u64,
     /// Buffers that all plans share for values that do not outlive a flush. One queue runs all flushes in order.
-    workspace: HashMap<Place, Buffer>,
+    workspace: Workspace,
     faults: Faults,
 }
 
@@ -68,12 +72,26 @@ struct Last {
 
 impl GpuBackend {
     pub fn new(gpu: Gpu, caps: Caps, fuse: bool) -> GpuBackend {
-        GpuBackend { gpu, caps, fuse, state: Mutex::default() }
+        GpuBackend { gpu, caps, fuse, budget: AtomicU64::new(u64::MAX), state: Mutex::default() }
     }
 
     /// What kernels are chosen by.
     pub fn caps(&self) -> &Caps {
         &self.caps
+    }
+
+    /// Sets the bytes that a flush may need at once.
+    pub fn set_budget(&self, budget: Option<u64>) {
+        self.budget.store(budget.unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    fn budget(&self) -> Option<u64> {
+        Some(self.budget.load(Ordering::Relaxed)).filter(|&bytes| bytes != u64::MAX)
+    }
+
+    /// What plans depend on beside the graph.
+    fn settings(&self, budget: Option<u64>) -> u64 {
+        budget.map_or(0, |bytes| bytes.wrapping_mul(2).wrapping_add(2)) ^ u64::from(self.fuse)
     }
 
     /// Whether kernels can be timed. A browser cannot wait for the times.
@@ -96,7 +114,8 @@ impl GpuBackend {
     fn flush_with(&self, targets: &[Var], also: &[Var], explanation: Option<&mut Explanation>) -> Result<()> {
         let mut state = lock(&self.state);
         let start = trace::now();
-        let snap = Snapshot::new(targets, also, u64::from(self.fuse));
+        let budget = self.budget();
+        let mut snap = Snapshot::new(targets, also, self.settings(budget));
         if snap.nodes.is_empty() {
             return Ok(());
         }
@@ -111,7 +130,7 @@ impl GpuBackend {
         if reused {
             drop(planning);
         } else {
-            let plan = Plan::new(&snap, &self.caps, self.fuse)?;
+            let plan = Plan::new(&mut snap, &self.caps, self.fuse, budget)?;
             drop(planning);
             let compile_start = trace::now();
             let _span = trace::span(lane, "compile");
@@ -159,10 +178,11 @@ impl GpuBackend {
     }
 
     /// Plans what `targets` need, without running or remembering anything.
-    pub fn plan(&self, targets: &[Var]) -> Result<(Snapshot, Plan)> {
+    pub fn plan(&self, targets: &[Var], budget: Option<u64>) -> Result<(Snapshot, Plan)> {
         let _no_flush_meanwhile = lock(&self.state);
-        let snap = Snapshot::new(targets, &[], u64::from(self.fuse));
-        let plan = Plan::new(&snap, &self.caps, self.fuse)?;
+        let budget = budget.or(self.budget());
+        let mut snap = Snapshot::new(targets, &[], self.settings(budget));
+        let plan = Plan::new(&mut snap, &self.caps, self.fuse, budget)?;
         Ok((snap, plan))
     }
 
@@ -223,18 +243,14 @@ impl GpuBackend {
         &self,
         snap: &Snapshot,
         prepared: &mut Prepared,
-        workspace: &mut HashMap<Place, Buffer>,
+        workspace: &mut Workspace,
         faults: &mut Faults,
         profile: bool,
     ) -> Result<Vec<Option<Timing>>> {
         let encoding = trace::span(self.gpu.lane(), "encode");
         let leaves = snap.leaves.iter().map(buffer_of).collect::<Result<Vec<_>>>()?;
         let outputs = self.output_buffers(prepared, &leaves)?;
-        for place in &prepared.plan.places {
-            if !workspace.contains_key(place) {
-                workspace.insert(*place, self.gpu.alloc(place.bytes)?);
-            }
-        }
+        workspace.reserve(&self.gpu, &prepared.plan.places)?;
         let Opened { mut doubts, reports } = self.open(snap, &prepared.tagged, faults)?;
         let report = |node: &usize| report_of(*node, &prepared.tagged, &reports);
         let mut params = prepared.params.clone();
@@ -258,7 +274,7 @@ impl GpuBackend {
                     let buffer = match buffer {
                         BufferRef::Leaf(l) => &leaves[*l],
                         BufferRef::Output(o) => &outputs[*o],
-                        BufferRef::Place(p) => &workspace[&prepared.plan.places[*p]],
+                        BufferRef::Place(p) => workspace.get(*p),
                     };
                     match step.windows.get(i).copied().flatten() {
                         Some((offset, size)) => BufferSlice { buffer: buffer.clone(), offset, size },

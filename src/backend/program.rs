@@ -92,7 +92,7 @@ impl Device {
         }
         let (kind, outputs) = match self.backend() {
             Backend::Gpu(gpu) => {
-                let (program, outputs) = gpu.compile(&snap)?;
+                let (program, outputs) = gpu.compile(&mut snap)?;
                 (Kind::Gpu(Box::new(program)), outputs)
             }
             Backend::Cpu(_) => {
@@ -100,7 +100,7 @@ impl Device {
                 (Kind::Cpu, (0..snap.nodes.len()).filter(kept).collect())
             }
             Backend::Null(null) => {
-                let plan = Plan::new(&snap, &null.caps, null.fuse)?;
+                let plan = Plan::new(&mut snap, &null.caps, null.fuse, null.budget())?;
                 (Kind::Null, plan.outputs.iter().map(|(i, _)| *i).collect())
             }
         };

@@ -16,7 +16,6 @@ use crate::graph::doubt::Doubt;
 use crate::graph::node::lock;
 use crate::graph::recording::Live;
 use crate::ops::scalar::bits;
-use crate::schedule::memory::Place;
 use crate::schedule::{BufferRef, ParamSource, Plan, Snapshot};
 
 /// Buffers that are kept for one result: that of the last run is read while the next is written, and one may be held by the
@@ -35,7 +34,8 @@ pub struct GpuProgram {
     slots: Vec<(usize, usize)>,
     /// Positions of the nodes whose kernels check indices.
     tagged: Vec<usize>,
-    places: Vec<Place>,
+    /// Bytes of the places in the workspace.
+    places: Vec<u64>,
     outputs: Vec<Ring>,
 }
 
@@ -48,8 +48,9 @@ struct Ring {
 
 impl GpuBackend {
     /// Plans a step; beside the program the positions of the nodes whose values it leaves behind.
-    pub fn compile(&self, snap: &Snapshot) -> Result<(GpuProgram, Vec<usize>)> {
-        let prepared = self.prepare(snap, Plan::new(snap, &self.caps, self.fuse)?)?;
+    pub fn compile(&self, snap: &mut Snapshot) -> Result<(GpuProgram, Vec<usize>)> {
+        let plan = Plan::new(snap, &self.caps, self.fuse, self.budget())?;
+        let prepared = self.prepare(snap, plan)?;
         self.gpu.count_plan(false);
         let plan = &prepared.plan;
         let (leaves, outputs) = (snap.leaves.len(), plan.outputs.len());
@@ -92,7 +93,7 @@ impl GpuBackend {
         let places = plan.places.clone();
         let of_leaves = snap.leaves.iter().map(|leaf| leaf.meta().bytes());
         let of_outputs = plan.outputs.iter().map(|(_, bytes)| *bytes);
-        let needs = of_leaves.chain(of_outputs).chain(places.iter().map(|place| place.bytes)).collect();
+        let needs = of_leaves.chain(of_outputs).chain(places.iter().copied()).collect();
         let program = self.gpu.program(calls, needs, params.len())?;
         let ring = |&(node, bytes): &(usize, u64)| Ring { node, bytes, buffers: SmallVec::new() };
         let positions = plan.outputs.iter().map(|(i, _)| *i).collect();
@@ -130,13 +131,8 @@ impl GpuBackend {
             let buffer = self.next_of(ring)?;
             table.push(buffer);
         }
-        for place in &step.places {
-            let buffer = match state.workspace.get(place) {
-                Some(buffer) => buffer,
-                None => state.workspace.entry(*place).or_insert(self.gpu.alloc(place.bytes)?),
-            };
-            table.push(buffer.clone());
-        }
+        state.workspace.reserve(&self.gpu, &step.places)?;
+        table.extend((0..step.places.len()).map(|place| state.workspace.get(place).clone()));
         for (at, dtype, live) in &step.live {
             step.params[*at..at + 4].copy_from_slice(&bits(live.get(), *dtype).to_ne_bytes());
         }

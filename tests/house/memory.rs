@@ -1,0 +1,62 @@
+//! What a step of known models takes, without any device: dispatches, memory against the lower bound, memory within a budget.
+
+use wgrad::{Device, Error, PlanSummary};
+
+use crate::graphs::adapters;
+use crate::models::{self, Gpt, Step};
+
+/// The plan of a steady step.
+fn steady(device: &Device, step: &mut Step) -> PlanSummary {
+    (0..2).for_each(|_| drop(step().unwrap()));
+    let before = device.planned().len();
+    let _ = step().unwrap();
+    let mut plans = device.planned().split_off(before);
+    assert_eq!(plans.len(), 1, "a step is one flush");
+    plans.remove(0)
+}
+
+#[test]
+fn workspaces_stay_near_the_lower_bound() {
+    for (adapter, caps) in adapters() {
+        let device = Device::null(caps, true);
+        for (name, make) in models::LIST {
+            let plan = steady(&device, &mut make(&device));
+            let ratio = plan.workspace as f64 / plan.lower_bound as f64;
+            println!(
+                "{name}, {adapter}: {} dispatches, peak {}, workspace {}, {ratio:.4} of the lower bound",
+                plan.dispatches, plan.peak_bytes, plan.workspace
+            );
+            assert!(plan.workspace >= plan.lower_bound && ratio <= 1.05, "{name}, {adapter}: {plan}");
+            assert_eq!(plan.peak_bytes, plan.workspace + plan.outputs + plan.leaves);
+        }
+    }
+}
+
+#[test]
+fn a_gpt_fits_within_less_memory() {
+    for (adapter, caps) in adapters() {
+        let device = Device::null(caps, true);
+        let sizes = Gpt { batch: 32, ..Gpt::small(2) };
+        let free = steady(&device, &mut models::gpt(sizes, &device));
+        let budget = free.peak_bytes * 6 / 10;
+        device.set_memory_budget(Some(budget));
+        let tight = steady(&device, &mut models::gpt(sizes, &device));
+        println!(
+            "{adapter}: peak {} of {}, {} values computed again, {} dispatches instead of {}",
+            tight.peak_bytes, free.peak_bytes, tight.recomputed, tight.dispatches, free.dispatches
+        );
+        assert!(tight.peak_bytes <= budget && tight.recomputed > 0 && free.recomputed == 0);
+        device.set_memory_budget(None);
+        let mut step = models::gpt(sizes, &device);
+        // The optimizer makes its state.
+        let _ = step().unwrap();
+        device.set_memory_budget(Some(1));
+        match step() {
+            Err(Error::OverBudget { budget: 1, least, .. }) => {
+                println!("{adapter}: the least is {least}");
+                assert!(least <= budget, "{least} for {budget}");
+            }
+            other => panic!("a GPT fits within a byte: {other:?}"),
+        }
+    }
+}
