@@ -1,10 +1,9 @@
 //! Adam and AdamW.
 
 use std::panic::Location;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
 
 use crate::error::{Error, Result};
+use crate::graph::number::{Count, Formula};
 use crate::graph::recording;
 use crate::optim::{Optimizer, Rate, fill_states, run, update_all, zeros_state};
 use crate::tensor::Tensor;
@@ -38,7 +37,7 @@ pub struct Adam {
 struct Moments {
     first: Tensor,
     second: Tensor,
-    steps: Arc<AtomicI32>,
+    steps: Count,
 }
 
 impl Adam {
@@ -89,27 +88,21 @@ impl Adam {
         let p = &self.parameters[i];
         let (b1, b2) = self.betas;
         let Some(old) = &self.state[i] else { return Err(Error::argument(self.name(), "moments are missing")) };
-        // Numbers that differ from step to step are functions, which captured steps call again.
-        let rate = |f: fn(f32, f64) -> f32, beta: f32| {
-            let (rate, steps) = (self.rate.clone(), old.steps.clone());
-            // In f64: 1 − β₂ᵗ loses half its digits in f32 at the first steps.
-            let bias = move || 1.0 - f64::from(beta).powi(steps.load(Ordering::Relaxed) + 1);
-            recording::number(move || f(rate.get(), bias()))
-        };
+        // In f64: 1 − β₂ᵗ loses half its digits in f32 at the first steps.
+        let bias = |beta: f32| 1.0 - Formula::from(beta).powi(old.steps.formula() + 1.0);
         let mut base = p.clone();
         let mut g = grad;
         if self.weight_decay != 0.0 {
             if self.decoupled {
-                let (rate, decay) = (self.rate.clone(), self.weight_decay);
-                base = p.mul(recording::number(move || 1.0 - rate.get() * decay));
+                base = p.mul(recording::follow(1.0 - self.rate.formula() * self.weight_decay));
             } else {
                 g = &g + p * self.weight_decay;
             }
         }
         let first = &old.first * b1 + &g * (1.0 - b1);
         let second = &old.second * b2 + (&g * &g) * (1.0 - b2);
-        let denominator = second.sqrt().mul(rate(|_, bias2| 1.0 / (bias2 as f32).sqrt(), b2)) + self.eps;
-        let value = base - (&first / denominator).mul(rate(|lr, bias1| lr / bias1 as f32, b1));
+        let denominator = second.sqrt().mul(recording::follow(1.0 / bias(b2).sqrt())) + self.eps;
+        let value = base - (&first / denominator).mul(recording::follow(self.rate.formula() / bias(b1)));
         Ok((value, [first, second]))
     }
 }
@@ -118,19 +111,14 @@ impl Optimizer for Adam {
     #[track_caller]
     fn step(&mut self) -> Result<()> {
         fill_states(&self.parameters, &mut self.state, |p| {
-            Ok(Moments { first: zeros_state(p)?, second: zeros_state(p)?, steps: Arc::default() })
+            Ok(Moments { first: zeros_state(p)?, second: zeros_state(p)?, steps: Count::default() })
         })?;
         let moments = update_all(self.name(), &self.parameters, Location::caller(), |i, grad| self.update(i, grad))?;
         for (i, [first, second]) in moments {
             let Some(state) = &self.state[i] else { continue };
             state.first.advance(&first);
             state.second.advance(&second);
-            let steps = state.steps.clone();
-            let count = move || {
-                steps.fetch_add(1, Ordering::Relaxed);
-            };
-            count();
-            recording::tick(count);
+            state.steps.advance();
         }
         run(&self.parameters)
     }

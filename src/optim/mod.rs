@@ -2,11 +2,10 @@
 //! forward and backward pass.
 
 mod adam;
-mod rate;
 mod sgd;
 
+pub use crate::graph::number::Rate;
 pub use adam::{Adam, AdamW};
-pub use rate::Rate;
 pub use sgd::Sgd;
 
 use std::panic::Location;
