@@ -119,7 +119,6 @@ impl Count {
     }
 
     /// Goes on from another count.
-    #[allow(dead_code)]
     pub fn set(&self, count: i32) {
         self.0.store(count, Ordering::Relaxed);
     }
