@@ -66,11 +66,21 @@ struct Fuser<'a> {
 ///
 /// # Errors
 /// Where one op alone needs more buffers than the budget.
-pub fn groups(snap: &Snapshot, budget: usize, fuse: bool) -> Result<(Vec<Group>, Vec<bool>)> {
+pub fn groups(snap: &Snapshot, budget: usize, fuse: bool) -> Result<Fused> {
     let mut fuser = Fuser::new(snap, budget, fuse);
     fuser.decide()?;
     let groups = fuser.build()?;
-    Ok((groups, fuser.keep))
+    Ok(Fused { groups, keep: fuser.keep, stored: fuser.stored })
+}
+
+/// What [`groups`] decided.
+pub struct Fused {
+    /// The kernels, in execution order.
+    pub groups: Vec<Group>,
+    /// Which nodes' values outlive the flush.
+    pub keep: Vec<bool>,
+    /// Which nodes are computed once, not by each of their readers.
+    pub stored: Vec<bool>,
 }
 
 /// The layout of a row-major array of `shape` seen through `path`; `None` where strides cannot express it.

@@ -41,6 +41,15 @@ impl Assignment {
     }
 }
 
+/// How long [`assign`] looks for better orders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Search {
+    /// A few orders, for plans that are only compared.
+    Quick,
+    /// Many, where the few do not come near the lower bound.
+    Thorough,
+}
+
 /// Pairs of values that no buffer may hold together: a kernel reads the one and writes the other, and a buffer is either read or
 /// written by a kernel.
 pub type Conflicts = HashSet<(usize, usize)>;
@@ -51,7 +60,7 @@ pub type Conflicts = HashSet<(usize, usize)>;
 /// that are alive when most is (greedy by breadth); both from Pisarchyk & Lee 2020, arXiv 2001.03288. A value takes the gap
 /// of an old buffer that it fills best, else makes the buffer longer that grows least by it, else gets a buffer of its own.
 /// Which order is better depends on the graph, so several are tried until one comes near the lower bound.
-pub fn assign(values: &[Lifetime], conflicts: &Conflicts, largest: u64) -> Assignment {
+pub fn assign(values: &[Lifetime], conflicts: &Conflicts, largest: u64, search: Search) -> Assignment {
     if values.len() > MANY {
         return scan(values);
     }
@@ -76,7 +85,7 @@ pub fn assign(values: &[Lifetime], conflicts: &Conflicts, largest: u64) -> Assig
         (state >> 33) as usize % bound
     };
     for _ in 0..SEARCH / (n * n).max(1) {
-        if best.bytes() <= near {
+        if best.bytes() <= near || search == Search::Quick {
             break;
         }
         let later = 1 + below(n.saturating_sub(1).max(1));
@@ -264,11 +273,11 @@ mod tests {
             (0..values.len()).flat_map(pairs).filter(|&(i, j)| touch(&values[i], &values[j])).collect();
         let orders = [by_size(&values), by_breadth(&values), by_area(&values)];
         let greedy = orders.iter().map(|order| greedy(&values, &conflicts, u64::MAX / 4, order));
-        for assignment in greedy.chain([scan(&values), assign(&values, &conflicts, 4 << 20)]) {
+        for assignment in greedy.chain([scan(&values), assign(&values, &conflicts, 4 << 20, Search::Thorough)]) {
             check(&values, &conflicts, &assignment);
         }
         let bound = lower_bound(&values);
-        let bytes = assign(&values, &Conflicts::new(), u64::MAX / 4).bytes();
+        let bytes = assign(&values, &Conflicts::new(), u64::MAX / 4, Search::Quick).bytes();
         assert!((bound..bound * 11 / 10).contains(&bytes), "{bytes} for {bound}");
     }
 
@@ -277,12 +286,12 @@ mod tests {
     fn values_of_other_sizes_share_a_buffer() {
         let life = |bytes, first, last| Lifetime { bytes, first, last };
         let values = [life(1000, 0, 1), life(512, 2, 3), life(480, 3, 4)];
-        let assignment = assign(&values, &Conflicts::new(), 1 << 20);
+        let assignment = assign(&values, &Conflicts::new(), 1 << 20, Search::Quick);
         assert_eq!((assignment.buffers.len(), assignment.bytes()), (1, 1008));
         check(&values, &Conflicts::new(), &assignment);
         // Where a kernel reads the one and writes the other they do not.
         let conflicts = Conflicts::from([(1, 2)]);
-        let assignment = assign(&values, &conflicts, 1 << 20);
+        let assignment = assign(&values, &conflicts, 1 << 20, Search::Quick);
         assert_eq!((assignment.buffers.len(), assignment.bytes()), (2, 1008 + 480));
         check(&values, &conflicts, &assignment);
     }

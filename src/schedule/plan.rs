@@ -7,9 +7,9 @@ use crate::caps::{Caps, GRAIN, size_class};
 use crate::codegen::{self, Bound, KernelText};
 use crate::error::{Error, Result};
 use crate::layout::Layout;
-use crate::schedule::fuse;
+use crate::schedule::fuse::{self, Fused};
 use crate::schedule::group::Group;
-use crate::schedule::memory::{self, Lifetime};
+use crate::schedule::memory::{self, Lifetime, Search};
 use crate::schedule::reason::{EndReason, StoreReason};
 use crate::schedule::snapshot::{Snapshot, Source};
 use crate::schedule::{recompute, wide};
@@ -123,13 +123,15 @@ pub(super) struct Built {
     pub lives: Vec<(usize, Lifetime)>,
     /// Bytes of the workspace in use at each step.
     pub alive: Vec<u64>,
+    /// Which nodes are computed once, not by each of their readers.
+    pub stored: Vec<bool>,
     /// Nodes whose values are left behind.
     pub outputs: HashSet<usize>,
     pub groups: Vec<Timed>,
 }
 
 impl Built {
-    /// Whether a kernel leaves the node's value in memory.
+    /// The nodes whose values kernels leave in memory.
     pub fn stores(&self) -> HashSet<usize> {
         self.groups.iter().flat_map(|group| &group.writes).copied().collect()
     }
@@ -167,7 +169,7 @@ impl Plan {
         if fuse {
             snap.share(caps);
         }
-        let built = Plan::build(snap, caps, fuse)?;
+        let built = Plan::build(snap, caps, fuse, Search::Thorough)?;
         match budget {
             Some(budget) if built.plan.fixed_bytes(snap) + built.plan.workspace > budget => {
                 recompute::fit(snap, caps, fuse, budget, built)
@@ -177,10 +179,10 @@ impl Plan {
     }
 
     /// Plans a snapshot as it is.
-    pub(super) fn build(snap: &Snapshot, caps: &Caps, fuse: bool) -> Result<Built> {
+    pub(super) fn build(snap: &Snapshot, caps: &Caps, fuse: bool, search: Search) -> Result<Built> {
         // Eight storage buffers are what every WebGPU device binds; one of them may be the index-fault buffer.
         let budget = caps.max_storage_buffers.min(8) as usize - 1;
-        let (mut groups, keep) = fuse::groups(snap, budget, fuse)?;
+        let Fused { mut groups, keep, stored } = fuse::groups(snap, budget, fuse)?;
         if fuse {
             groups = wide::widen(groups, snap, caps);
         }
@@ -248,7 +250,7 @@ impl Plan {
             .collect();
         let lifetimes: Vec<Lifetime> = transient.iter().map(|&v| values[v].1).collect();
         let rank: HashMap<Key, usize> = transient.iter().enumerate().map(|(t, &v)| (values[v].0, t)).collect();
-        let assigned = memory::assign(&lifetimes, &conflicts(&steps, &bounds, &rank), caps.max_buffer);
+        let assigned = memory::assign(&lifetimes, &conflicts(&steps, &bounds, &rank), caps.max_buffer, search);
         for (step, own) in steps.iter_mut().zip(&bounds) {
             step.buffers = own
                 .iter()
@@ -280,7 +282,7 @@ impl Plan {
         let lives: Vec<(usize, Lifetime)> = lives.collect();
         let alive = memory::alive(&lifetimes);
         let kept = outputs.iter().map(|(i, _)| *i).collect();
-        let merged = snap.same.iter().flatten().count();
+        let merged = (0..snap.nodes.len()).filter(|&i| snap.twin(i).is_some() && snap.again(i).is_none()).count();
         let plan = Plan {
             steps,
             outputs,
@@ -291,7 +293,7 @@ impl Plan {
             recomputed: 0,
             clusters,
         };
-        Ok(Built { plan, lives, alive, outputs: kept, groups: timed })
+        Ok(Built { plan, lives, alive, stored, outputs: kept, groups: timed })
     }
 
     /// Bytes that are needed whatever the order: what the run reads and leaves behind, as allocated.

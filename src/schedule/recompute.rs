@@ -7,18 +7,20 @@
 //! checkpointing (Chen et al. 2016, arXiv 1604.06174), choosing by benefit against cost as in Kirisame et al. 2021,
 //! arXiv 2006.09616.
 //!
-//! A copied op runs on the same inputs (random numbers have their counter as an input), so the bits of all results stay.
+//! A copied op runs on the same inputs (random numbers have their counter as an input), and what is stored and what is computed by
+//! its readers stays as it was, so kernels keep their form and results their bits.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::caps::Caps;
 use crate::error::{Error, Result};
 use crate::graph::kernel::Kernel;
+use crate::schedule::memory::Search;
 use crate::schedule::plan::{Built, Plan};
 use crate::schedule::snapshot::{Keep, Snapshot, Source};
 
 /// Plans looked at before giving up.
-const TRIES: usize = 1024;
+const TRIES: usize = 512;
 /// Candidates that are tried at one peak.
 const CANDIDATES: usize = 12;
 /// Ops that are copied for one value.
@@ -26,33 +28,30 @@ const COPIES: usize = 64;
 
 /// A plan of `snap` that needs at most `budget` bytes at once, where `first` needs more.
 ///
+/// The peak is lowered little by little, whatever the budget, until the plan fits. So what one budget reaches every larger one
+/// does too, and the least that an error tells of is reached indeed.
+///
 /// # Errors
 /// [`Error::OverBudget`] with the least that was reached, where no plan is found.
 pub fn fit(snap: &Snapshot, caps: &Caps, fuse: bool, budget: u64, first: Built) -> Result<Plan> {
     let fixed = first.plan.fixed_bytes(snap);
-    let mut best = State { snap: snap.with_origins(), built: first };
-    let mut least = best.built.plan.workspace;
-    let mut target = budget.saturating_sub(fixed);
+    let mut state = State { snap: snap.with_origins(&first.stored), built: first };
+    let mut least = u64::MAX;
     let mut tries = 0;
-    while best.built.plan.workspace + fixed > budget {
-        if best.built.alive.iter().all(|&bytes| bytes <= target) {
-            // Only gaps between values are in the way.
-            target = target / 64 * 63;
-            if target == 0 {
-                break;
-            }
-            continue;
+    loop {
+        let needed = state.built.plan.workspace + fixed;
+        if needed <= budget {
+            let mut plan = state.built.plan;
+            plan.rename(&state.snap.origin);
+            return Ok(plan);
         }
-        let Some(next) = best.improve(caps, fuse, target, &mut tries)? else { break };
-        best = next;
-        least = least.min(best.built.plan.workspace);
+        least = least.min(needed);
+        let top = state.built.alive.iter().copied().max().unwrap_or(0);
+        match state.improve(caps, fuse, top.saturating_sub((top / 64).max(1)), &mut tries)? {
+            Some(next) => state = next,
+            None => return Err(Error::OverBudget { budget, least, at: Default::default() }),
+        }
     }
-    if best.built.plan.workspace + fixed > budget {
-        return Err(Error::OverBudget { budget, least: least + fixed, at: Default::default() });
-    }
-    let mut plan = best.built.plan;
-    plan.rename(&best.snap.origin);
-    Ok(plan)
 }
 
 /// A snapshot with copies of ops, and its plan.
@@ -82,7 +81,7 @@ impl State {
         let mut peaks: Vec<usize> =
             (0..self.built.alive.len()).filter(|&step| self.built.alive[step] > target).collect();
         peaks.sort_by_key(|&step| (std::cmp::Reverse(self.built.alive[step]), step));
-        // Where nothing helps at the highest point, something may at another one.
+        // Where nothing helps at the highest step, something may at another one.
         peaks.dedup_by_key(|step| self.built.alive[*step]);
         for peak in peaks {
             let mut scored: Vec<(u64, Candidate, Vec<usize>)> = self
@@ -102,7 +101,7 @@ impl State {
                     return Ok(None);
                 }
                 let snap = self.with_copies(&candidate, &copies);
-                let built = Plan::build(&snap, caps, fuse)?;
+                let built = Plan::build(&snap, caps, fuse, Search::Quick)?;
                 let next = State { snap, built };
                 if next.overshoot(target) < now {
                     return Ok(Some(next));
@@ -216,11 +215,11 @@ impl State {
 
 impl Snapshot {
     /// The snapshot, ready to take copies.
-    fn with_origins(&self) -> Snapshot {
+    fn with_origins(&self, stored: &[bool]) -> Snapshot {
         let n = self.nodes.len();
         let same = if self.same.is_empty() { vec![None; n] } else { self.same.clone() };
         let needed = if self.needed.is_empty() { vec![true; n] } else { self.needed.clone() };
-        Snapshot { origin: (0..n).collect(), copied: vec![None; n], same, needed, ..self.clone() }
+        Snapshot { origin: (0..n).collect(), copied: vec![None; n], decided: stored.to_vec(), same, needed, ..self.clone() }
     }
 
     /// Appends node `i` of another snapshot, whose positions are mapped by `place`; its new position.
@@ -234,6 +233,7 @@ impl Snapshot {
         self.keep.push(from.keep[i]);
         self.same.push(from.same[i].map(&place));
         self.origin.push(from.origin[i]);
+        self.decided.push(from.decided[i]);
         self.copied.push(None);
         self.nodes.len() - 1
     }

@@ -40,6 +40,8 @@ pub struct Snapshot {
     /// for copies where the first of those made together stands. Else empty.
     pub origin: Vec<usize>,
     pub copied: Vec<Option<usize>>,
+    /// With copies: which nodes are computed once, not by each of their readers, as decided without copies.
+    pub decided: Vec<bool>,
 }
 
 /// Why a node's value may outlive the flush.

@@ -159,25 +159,30 @@ impl Layer {
     }
 }
 
-/// A GPT with learned positions and AdamW.
-pub fn gpt(sizes: Gpt, device: &Device) -> Step {
+/// What computes a GPT's logits, `[batch * block, vocabulary]`, and its parameters.
+pub fn gpt_logits(sizes: Gpt, device: &Device) -> (Vec<Tensor>, Box<dyn Fn() -> Tensor>) {
     let Gpt { layers, batch, block, width, heads, vocabulary } = sizes;
     let tokens = classes(batch * block, vocabulary, device).reshape([batch, block]);
-    let targets = classes(batch * block + 1, vocabulary, device).slice(0, 1..batch * block + 1).contiguous();
-    targets.realize().unwrap();
     let (embedding, positions) = (weight([vocabulary, width], device), weight([block, width], device));
     let layers: Vec<Layer> = (0..layers).map(|_| Layer::new(width, device)).collect();
     let (scale, shift) = (constant(1.0, width, device), constant(0.0, width, device));
     let head = weight([vocabulary, width], device);
     let mut parameters = vec![embedding.clone(), positions.clone(), scale.clone(), shift.clone(), head.clone()];
     parameters.extend(layers.iter().flat_map(Layer::parameters));
-    let mut optimizer = AdamW::new(parameters, 1e-3);
-    Box::new(move || {
+    let logits = move || {
         let x = Tensor::embedding(&embedding, &tokens) + &positions;
         let x = layers.iter().fold(x, |x, layer| layer.forward(&x, heads));
-        let logits = x.layer_norm(&scale, &shift, 1e-5).linear(&head, None);
-        train(&mut optimizer, loss::cross_entropy(&logits.reshape([batch * block, vocabulary]), &targets))
-    })
+        x.layer_norm(&scale, &shift, 1e-5).linear(&head, None).reshape([batch * block, vocabulary])
+    };
+    (parameters, Box::new(logits))
+}
+
+/// A GPT with learned positions and AdamW.
+pub fn gpt(sizes: Gpt, device: &Device) -> Step {
+    let (parameters, logits) = gpt_logits(sizes, device);
+    let targets = classes(sizes.batch * sizes.block, sizes.vocabulary, device);
+    let mut optimizer = AdamW::new(parameters, 1e-3);
+    Box::new(move || train(&mut optimizer, loss::cross_entropy(&logits(), &targets)))
 }
 
 /// All of them by name.

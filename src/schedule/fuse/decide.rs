@@ -18,6 +18,11 @@ const RECOMPUTE_BUFFERS: usize = 2;
 impl Fuser<'_> {
     /// Decides for every node whether it is stored.
     pub(super) fn decide(&mut self) -> Result<()> {
+        if !self.snap.decided.is_empty() {
+            // A copy has no value that anybody keeps, so what was stored for that may be a view now.
+            let is_value = |i: usize| !matches!(self.role[i], Role::Scalar | Role::View) && self.snap.is_needed(i);
+            self.stored = (0..self.role.len()).map(|i| self.snap.decided[i] && is_value(i)).collect();
+        }
         // Storing a value changes what its earlier readers load, so this goes on until nothing changes. The stored values
         // only ever grow in number, so it ends.
         loop {
@@ -32,7 +37,8 @@ impl Fuser<'_> {
             let awaited = |j: usize| self.snap.keep[j].awaits_backward;
             let dear = matches!(self.role[i], Role::Reduce(_) | Role::Routine(_));
             let read_by_awaited = dear && self.consumers[i].iter().any(|&c| awaited(c));
-            self.keep[i] |= self.stored[i] && (awaited(i) || read_by_awaited);
+            let copied = self.snap.again(i).is_some();
+            self.keep[i] |= self.stored[i] && !copied && (awaited(i) || read_by_awaited);
         }
         Ok(())
     }
@@ -53,8 +59,17 @@ impl Fuser<'_> {
                 }
                 Role::Elementwise(_) | Role::Copy(..) | Role::Fill(_) => {
                     self.fit(i, self.budget - 1)?;
-                    if let Some(reason) = self.must_store(i) {
-                        self.mark(i, reason);
+                    let reason = self.must_store(i);
+                    match self.snap.decided.get(i) {
+                        // What was computed by its readers before ops were copied still is: kernels keep their form, and
+                        // results their bits.
+                        Some(false) => {}
+                        Some(true) => self.mark(i, reason.unwrap_or(StoreReason::Shared)),
+                        None => {
+                            if let Some(reason) = reason {
+                                self.mark(i, reason);
+                            }
+                        }
                     }
                 }
             }
