@@ -238,10 +238,13 @@ pub fn alive(values: &[Lifetime]) -> Vec<u64> {
         change[value.last + 1] -= room(value.bytes) as i64;
     }
     let mut sum = 0i64;
-    change.iter().map(|step| {
-        sum += step;
-        sum as u64
-    }).collect()
+    change
+        .iter()
+        .map(|step| {
+            sum += step;
+            sum as u64
+        })
+        .collect()
 }
 
 /// The largest sum of bytes alive at one step: no assignment needs less.

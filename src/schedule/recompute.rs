@@ -219,7 +219,14 @@ impl Snapshot {
         let n = self.nodes.len();
         let same = if self.same.is_empty() { vec![None; n] } else { self.same.clone() };
         let needed = if self.needed.is_empty() { vec![true; n] } else { self.needed.clone() };
-        Snapshot { origin: (0..n).collect(), copied: vec![None; n], decided: stored.to_vec(), same, needed, ..self.clone() }
+        Snapshot {
+            origin: (0..n).collect(),
+            copied: vec![None; n],
+            decided: stored.to_vec(),
+            same,
+            needed,
+            ..self.clone()
+        }
     }
 
     /// Appends node `i` of another snapshot, whose positions are mapped by `place`; its new position.

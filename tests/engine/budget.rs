@@ -33,7 +33,9 @@ fn a_budget_that_is_too_small_says_what_would_do() {
     let x = Tensor::rand([256, 256], &device);
     x.realize().unwrap();
     let y = x.matmul(&x).tanh().matmul(&x).sum();
-    let Err(Error::OverBudget { budget: 1000, least, .. }) = y.fit_within(1000) else { panic!("fits within 1000 bytes") };
+    let Err(Error::OverBudget { budget: 1000, least, .. }) = y.fit_within(1000) else {
+        panic!("fits within 1000 bytes")
+    };
     assert!(least >= 256 * 256 * 4 && least <= y.plan().unwrap().peak_bytes, "{least}");
     device.set_memory_budget(Some(1000));
     let error = y.realize().unwrap_err().to_string();
