@@ -61,17 +61,11 @@ pub fn stages(problem: &Problem, caps: &Caps, force: Option<Family>) -> Result<V
 
 /// The family that suits an adapter.
 fn choose(caps: &Caps) -> Family {
-    match (caps.software, lanes(caps)) {
+    match (caps.software, caps.lanes()) {
         (false, _) => Family::Tiled,
         (true, Some(_)) => Family::CpuSubgroup,
         (true, None) => Family::CpuPlain,
     }
-}
-
-/// The subgroup size, where it is fixed and one that the subgroup kernel can work with.
-fn lanes(caps: &Caps) -> Option<u32> {
-    let (min, max) = caps.subgroup?;
-    (min == max && min.is_power_of_two() && (4..=64).contains(&min)).then_some(min)
 }
 
 fn zero(elements: u32) -> Stage {
@@ -230,7 +224,7 @@ impl<'a> Planner<'a> {
         let access = if vec4 { Access::RawVec4 } else { Access::Raw };
         self.stages.push(Stage {
             name: "matmul_sum",
-            source: text!("sum"),
+            source: if vec4 { text!("partial_sum_quads", "sum") } else { text!("partial_sums", "sum") },
             reads: vec![Read { name: "partial", slot: Slot::Scratch(PARTIAL), access }],
             writes: vec![output(vec4)],
             consts: vec![("WORKGROUP", WORKGROUP)],
@@ -317,7 +311,7 @@ impl<'a> Planner<'a> {
 
     fn cpu(mut self) -> Result<Vec<Stage>> {
         let (m, n, k, matrices) = (self.problem.m, self.problem.n, self.problem.k, self.problem.matrices());
-        let subgroup = match (self.family, lanes(self.caps)) {
+        let subgroup = match (self.family, self.caps.lanes()) {
             (Family::CpuSubgroup, Some(lanes)) if m > 1 => Some(lanes),
             _ => None,
         };
