@@ -26,6 +26,7 @@ macro_rules! text {
             include_str!(concat!("../../../shaders/sums/", $begin, ".wgsl")),
             include_str!(concat!("../../../shaders/sums/", $finish, ".wgsl")),
             include_str!("../../../shaders/conv/window.wgsl"),
+            include_str!("../../../shaders/conv/chunks.wgsl"),
             include_str!(concat!("../../../shaders/conv/", $kernel, ".wgsl"))
         )
     };
