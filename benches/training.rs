@@ -11,7 +11,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::models::{self, Step};
+use common::models::{self, Build, Step};
 use common::{Bench, Group, show};
 use wgrad::{Device, Result};
 
@@ -58,7 +58,7 @@ fn main() {
     }
     for (device, suffix) in devices {
         device.seed(1);
-        let steps: [(&str, fn(&Device) -> Result<Step>); 4] = [
+        let steps: [(&str, Build); 4] = [
             ("two-layer net 1000-100-10, batch 64, SGD", models::two_layer_net),
             ("MLP 784-512-512-10, batch 128, Adam", models::mlp),
             ("CNN, 64 pictures of 28 × 28, SGD", models::cnn),

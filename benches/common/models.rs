@@ -7,6 +7,9 @@ use wgrad::{Conv, Device, Result, Tensor};
 /// A training step, and the state that it changes.
 pub type Step = Box<dyn FnMut() -> Result<()>>;
 
+/// Makes a model and its data on a device.
+pub type Build = fn(&Device) -> Result<Step>;
+
 /// A weight `[outputs, inputs]` and a bias, uniform within 1/√inputs.
 fn linear(inputs: usize, outputs: usize, device: &Device) -> (Tensor, Tensor) {
     let bound = 1.0 / (inputs as f32).sqrt();
