@@ -10,7 +10,6 @@ use wgrad_peers::serve::{Engine, Job, Result, serve};
 struct Meganeura;
 
 /// A graph that is being made, and the values of its inputs and parameters.
-#[derive(Default)]
 struct Model {
     graph: Graph,
     inputs: Vec<(String, Vec<f32>)>,
@@ -19,6 +18,10 @@ struct Model {
 }
 
 impl Model {
+    fn new() -> Model {
+        Model { graph: Graph::new(), inputs: Vec::new(), indices: Vec::new(), parameters: Vec::new() }
+    }
+
     fn input(&mut self, name: &str, shape: &[usize], values: &[f32]) -> NodeId {
         self.inputs.push((name.into(), values.to_vec()));
         self.graph.input(name, shape)
@@ -76,14 +79,14 @@ fn forward(model: Model, output: NodeId, n: usize, error: impl Fn(&[f32]) -> f64
 }
 
 fn matmul(n: usize) -> Job {
-    let (operands, mut m) = (inputs::matrices(n), Model::default());
+    let (operands, mut m) = (inputs::matrices(n), Model::new());
     let (a, b) = (m.input("a", &[n, n], &operands[0]), m.input("b", &[n, n], &operands[1]));
     let c = m.graph.matmul(a, b);
     forward(m, c, n * n, |got| expect::matmul(n, &operands, got))
 }
 
 fn elementwise() -> Job {
-    let (operands, mut m) = (inputs::chain(), Model::default());
+    let (operands, mut m) = (inputs::chain(), Model::new());
     let nodes: Vec<NodeId> =
         ["x", "a", "b", "c"].iter().zip(&operands).map(|(name, v)| m.input(name, &[LARGE], v)).collect();
     let y = m.graph.mul(nodes[0], nodes[1]);
@@ -95,21 +98,21 @@ fn elementwise() -> Job {
 }
 
 fn sum() -> Job {
-    let (values, mut m) = (inputs::summands(), Model::default());
+    let (values, mut m) = (inputs::summands(), Model::new());
     let x = m.input("x", &[LARGE], &values);
     let y = m.graph.sum_all(x);
     forward(m, y, 1, |got| expect::sum(&values, got[0]))
 }
 
 fn softmax() -> Job {
-    let (values, mut m) = (inputs::softmax_rows(), Model::default());
+    let (values, mut m) = (inputs::softmax_rows(), Model::new());
     let x = m.input("x", &ROWS, &values);
     let y = m.graph.softmax(x);
     forward(m, y, values.len(), |got| expect::softmax(&values, got))
 }
 
 fn layer_norm() -> Job {
-    let (operands, mut m) = (inputs::layer_norm(), Model::default());
+    let (operands, mut m) = (inputs::layer_norm(), Model::new());
     let x = m.parameter("x", &ROWS, &operands.0);
     let y = m.norm("norm", x, &operands.1);
     let dy = m.input("dy", &ROWS, &operands.2);
@@ -131,7 +134,7 @@ fn layer_norm() -> Job {
 }
 
 fn two_layer() -> Job {
-    let (data, mut m) = (TwoLayer::new(), Model::default());
+    let (data, mut m) = (TwoLayer::new(), Model::new());
     let ([inputs, hidden, outputs], batch) = (TwoLayer::SIZES, TwoLayer::BATCH);
     let x = m.input("x", &[batch, inputs], &data.x);
     let negated: Vec<f32> = data.y.iter().map(|y| -y).collect();
@@ -178,7 +181,7 @@ fn train(workload: &str, mut session: Session) -> Job {
 }
 
 fn mlp() -> Session {
-    let (data, mut m) = (Mlp::new(), Model::default());
+    let (data, mut m) = (Mlp::new(), Model::new());
     let x = m.input("x", &[Mlp::BATCH, Mlp::INPUTS], &data.x);
     let y = m.input("y", &[Mlp::BATCH, Mlp::CLASSES], &one_hot(&data.y, Mlp::CLASSES));
     let h = m.linear("fc1", x, &data.layers[0]);
@@ -193,7 +196,7 @@ fn mlp() -> Session {
 }
 
 fn cnn() -> Session {
-    let (data, mut m) = (Cnn::new(), Model::default());
+    let (data, mut m) = (Cnn::new(), Model::new());
     let x = m.input("x", &[data.x.len()], &data.x);
     let y = m.input("y", &[Cnn::BATCH, Cnn::CLASSES], &one_hot(&data.y, Cnn::CLASSES));
     let (batch, mut h) = (Cnn::BATCH as u32, x);
@@ -216,7 +219,7 @@ fn cnn() -> Session {
 
 /// Attention takes one sequence, `[length, heads · width]`. With rows ordered by time first, a reshape makes heads of the batch.
 fn gpt() -> Session {
-    let (data, mut m) = (Gpt::new(), Model::default());
+    let (data, mut m) = (Gpt::new(), Model::new());
     let (n, t, d, rows) = (Gpt::BATCH, Gpt::LENGTH, Gpt::WIDTH, Gpt::TOKENS);
     let by_time = |values: &[u32]| -> Vec<u32> { (0..rows).map(|r| values[r % n * t + r / n]).collect() };
     let tokens = m.indices("tokens", by_time(&data.tokens));
@@ -255,7 +258,7 @@ fn gpt() -> Session {
 }
 
 fn tiny(fused: bool) -> Job {
-    let (values, mut m) = (inputs::tiny(), Model::default());
+    let (values, mut m) = (inputs::tiny(), Model::new());
     let n = values.len();
     let mut y = m.input("x", &[n], &values);
     let (factor, summand) = (m.graph.constant(vec![TINY.0; n], &[n]), m.graph.constant(vec![TINY.1; n], &[n]));
@@ -270,7 +273,7 @@ fn tiny(fused: bool) -> Job {
 
 impl Engine for Meganeura {
     fn device(&self) -> String {
-        let mut m = Model::default();
+        let mut m = Model::new();
         let x = m.input("x", &[1], &[1.0]);
         let y = m.graph.relu(x);
         m.session(y, Mode::Inference).device_information().device_name.clone()
