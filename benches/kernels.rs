@@ -51,7 +51,7 @@ fn rows(group: &mut Group, device: &Device) {
     // Forward reads x and writes y; backward reads x and dy and writes dx.
     measure(group, device, "layer norm [4096, 1024], forward and backward", Work::Bytes(5.0 * bytes), || {
         let y = leaf.layer_norm(&weight, &bias, 1e-5);
-        let dx = autograd::grad(&[(&y * &dy).sum()], &[&leaf], false)?;
+        let dx = autograd::grad(&[&(&y * &dy).sum()], &[&leaf], false)?;
         Ok([vec![y], dx].concat())
     });
 }
@@ -63,7 +63,7 @@ fn attention(group: &mut Group, device: &Device) {
     let flops = 7.0 * 2.0 * (8 * 4 * 128 * 128 * 32) as f64 / 2.0;
     measure(group, device, "causal attention [8, 4, 128, 32], forward and backward", Work::Flops(flops), || {
         let y = q.scaled_dot_product_attention(&k, &v, None, true);
-        autograd::grad(&[y.square().sum()], &[&q, &k, &v], false)
+        autograd::grad(&[&y.square().sum()], &[&q, &k, &v], false)
     });
 }
 
@@ -76,7 +76,7 @@ fn convolution(group: &mut Group, device: &Device) {
     measure(group, device, &case("forward"), Work::Flops(flops), || Ok(vec![conv()]));
     for (part, leaf) in [("gradient of the input", &x), ("gradient of the weight", &w)] {
         measure(group, device, &case(part), Work::Flops(flops), || {
-            autograd::grad(&[(conv() * &dy).sum()], &[leaf], false)
+            autograd::grad(&[&(conv() * &dy).sum()], &[leaf], false)
         });
     }
 }
@@ -89,7 +89,7 @@ fn indexing(group: &mut Group, device: &Device) {
     // The gradient of the whole table is written.
     let bytes = 4.0 * (table.numel() + dy.numel()) as f64;
     measure(group, device, "embedding backward, 1,024 tokens of 50,000, 64 wide", Work::Bytes(bytes), || {
-        autograd::grad(&[(Tensor::embedding(&table, &tokens) * &dy).sum()], &[&table], false)
+        autograd::grad(&[&(Tensor::embedding(&table, &tokens) * &dy).sum()], &[&table], false)
     });
 }
 
