@@ -84,7 +84,7 @@ pub fn assign(values: &[Lifetime], conflicts: &Conflicts, largest: u64, search: 
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % bound
     };
-    for _ in 0..SEARCH / (n * n).max(1) {
+    for _ in 0..(SEARCH / (n * n).max(1)).min(ROUNDS) {
         if best.bytes() <= near || search == Search::Quick {
             break;
         }
@@ -102,6 +102,8 @@ pub fn assign(values: &[Lifetime], conflicts: &Conflicts, largest: u64, search: 
 
 /// Pairs of values that the search looks at, at most.
 const SEARCH: usize = 6_000_000;
+/// Orders that it looks at, at most.
+const ROUNDS: usize = 600;
 
 /// Values above which the quadratic search gives way to one scan in time.
 const MANY: usize = 2048;
