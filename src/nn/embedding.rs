@@ -35,8 +35,8 @@ impl Embedding {
         Embedding { weight: Tensor::randn([count, size], device).requires_grad(), padding_idx: None }
     }
 
-    /// A table whose vector at `padding_idx` begins at 0 and gets no gradient, so that it stays so. The table carries an error
-    /// where it is out of range.
+    /// A table whose vector at `padding_idx` begins at 0 and gets no gradient, so that it stays so. The table carries an
+    /// error where it is out of range.
     ///
     /// ```
     /// use wgrad::nn::{Embedding, Module};
