@@ -132,7 +132,7 @@ impl MultiheadAttention {
         let mut scores = q.matmul(&k.transpose(-1, -2)) * scale;
         let hide = |scores: &Tensor, see: &Tensor| scores.masked_fill(&see.logical_not(), f32::NEG_INFINITY);
         match mask {
-            Some(mask) if mask.dtype().is_float() => scores = scores + mask,
+            Some(mask) if mask.dtype().is_float() => scores = &scores + mask,
             Some(mask) => scores = hide(&scores, mask),
             None => {}
         }

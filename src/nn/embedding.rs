@@ -77,7 +77,7 @@ impl Module for Embedding {
         let found = Tensor::embedding(&self.weight, index);
         match self.padding_idx.and_then(|p| i32::try_from(p).ok()) {
             // The same value, which counts as a constant.
-            Some(padding) if found.check().is_ok() => index.eq(padding).unsqueeze(-1).where_(&found.detach(), &found),
+            Some(padding) if found.check().is_ok() => index.eq(padding).unsqueeze(-1).where_(found.detach(), &found),
             _ => found,
         }
     }
