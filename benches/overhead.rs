@@ -1,6 +1,8 @@
-//! What one tiny op costs: 1,000 ops on 16 elements, each of which needs the one before. And what the host does for a training
-//! step of a small network: when its structure is new, when its plan is known, when the step is captured, and beside that what wgpu
-//! takes to record and submit as many dispatches.
+//! What one tiny op costs: 1,000 ops on 16 elements, each of which needs the one before. What the host does for a training step of
+//! a small network: when its structure is new, when its plan is known, when the step is captured, and beside that what wgpu takes
+//! to record and submit as many dispatches. And the whole step's time op by op, dynamic and captured, with its dispatches.
+//!
+//! What is compared takes turns, sample by sample, and medians count, so that whatever else the machine does meets all alike.
 //!
 //! ```text
 //! cargo bench --bench overhead
@@ -11,6 +13,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{Bench, Group};
+use wgrad::nn::loss;
 use wgrad::optim::{Adam, Optimizer, Sgd};
 use wgrad::{Device, Result, Tensor, capture};
 
@@ -42,9 +45,10 @@ fn measure(group: &mut Group, case: &str, device: &Device, realize: bool) {
     }
 }
 
-/// Steps that are timed one by one. The fastest tenth counts: the rest has waited for other threads to give up the core, those of
-/// a software adapter among them, which wake up at the submission.
-const STEPS: usize = 1000;
+/// Rounds in which each way is timed once.
+const ROUNDS: usize = 600;
+/// Rounds before that, for kernels and plans.
+const WARM_UP: usize = 40;
 
 /// A network 32-32-32-10 and its optimizer.
 struct Mlp {
@@ -82,26 +86,52 @@ fn batch(n: usize, device: &Device) -> Result<[Tensor; 2]> {
     Ok(batch)
 }
 
-/// The time until the calls of one step return, with the device idle at their start.
-fn host(device: &Device, mut step: impl FnMut(usize) -> Result<()>) -> Result<Duration> {
-    let mut times = Vec::with_capacity(STEPS);
-    for i in 0..STEPS + 20 {
+/// A way to do a step: returns its time.
+type Way<'a> = Box<dyn FnMut(usize) -> Result<Duration> + 'a>;
+
+/// A step whose time is that until its calls return, with the device idle at their start.
+fn host<'a>(device: &'a Device, mut step: impl FnMut(usize) -> Result<()> + 'a) -> Way<'a> {
+    Box::new(move |i| {
         let start = Instant::now();
         step(i)?;
         let time = start.elapsed();
         device.sync()?;
-        if i >= 20 {
-            times.push(time);
+        Ok(time)
+    })
+}
+
+/// A step whose time is that until the device is done.
+fn wall<'a>(device: &'a Device, mut step: impl FnMut(usize) -> Result<()> + 'a) -> Way<'a> {
+    Box::new(move |i| {
+        let start = Instant::now();
+        step(i)?;
+        device.sync()?;
+        Ok(start.elapsed())
+    })
+}
+
+/// The median time of each way; they take turns.
+fn medians(ways: &mut [Way<'_>], rounds: usize) -> Result<Vec<Duration>> {
+    let mut times = vec![Vec::with_capacity(rounds); ways.len()];
+    for i in 0..WARM_UP + rounds {
+        for (way, times) in ways.iter_mut().zip(&mut times) {
+            let time = way(i)?;
+            if i >= WARM_UP {
+                times.push(time);
+            }
         }
     }
-    times.sort();
-    Ok(times[times.len() / 10])
+    let median = |mut times: Vec<Duration>| {
+        times.sort();
+        times[times.len() / 2]
+    };
+    Ok(times.into_iter().map(median).collect())
 }
 
 /// As many dispatches as a step has, recorded and submitted with wgpu alone, with all pipelines and bind groups made before. Each
 /// has another pipeline and bind group, parameters at an offset, and five buffers, of which it reads one that the dispatch before
 /// has written, as the kernels of a step do.
-fn bare(dispatches: usize) -> Option<Duration> {
+fn bare(dispatches: usize) -> Option<Way<'static>> {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
     let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default())).ok()?;
     let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default())).ok()?;
@@ -158,7 +188,7 @@ fn bare(dispatches: usize) -> Option<Duration> {
         (pipeline, group)
     };
     let made: Vec<_> = (0..dispatches).map(make).collect();
-    let run = || {
+    Some(Box::new(move |_| {
         let start = Instant::now();
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         {
@@ -171,39 +201,103 @@ fn bare(dispatches: usize) -> Option<Duration> {
         }
         queue.submit([encoder.finish()]);
         let time = start.elapsed();
-        let waited = device.poll(wgpu::PollType::wait_indefinitely());
-        waited.map(|_| time).ok()
-    };
-    let mut times = (0..STEPS + 20).map(|_| run()).skip(20).collect::<Option<Vec<_>>>()?;
-    times.sort();
-    Some(times[times.len() / 10])
+        if let Err(error) = device.poll(wgpu::PollType::wait_indefinitely()) {
+            panic!("bare wgpu: {error}");
+        }
+        Ok(time)
+    }))
 }
 
-/// The host's share of a training step, on a device of its own: wgpu's calls get dearer with the number of buffers that exist.
+/// The host's share of a training step. What is planned anew has a device of its own: wgpu's calls get dearer with the number of
+/// buffers that exist, and it takes many.
 fn steps(group: &mut Group, shared: &Device, name: &str, adam: bool) -> Result<()> {
-    let device = if shared.is_cpu() { shared.clone() } else { Device::gpu_with_fusion(true)? };
-    let device = &device;
-    let x = batch(16, device)?;
-    let mut mlp = Mlp::new(device, adam);
-    let reused = host(device, |_| mlp.step(&x).map(drop))?;
+    let open = || if shared.is_cpu() { Ok(shared.clone()) } else { Device::gpu_with_fusion(true) };
+    let (device, other) = (open()?, open()?);
+    let x = batch(16, &device)?;
+    let mut mlp = Mlp::new(&device, adam);
+    (0..3).try_for_each(|_| mlp.step(&x).map(drop))?;
     let before = device.stats().dispatches;
     mlp.step(&x)?;
     let dispatches = device.stats().dispatches - before;
-    let step = capture(device, move |x: &[Tensor]| mlp.step(x))?;
-    let replayed = host(device, |_| step.run(&x).map(drop))?;
+    let mut own = Mlp::new(&device, adam);
+    let step = capture(&device, move |x: &[Tensor]| own.step(x))?;
     // 300 batch sizes are more structures than there are plans kept, so each step is planned anew; kernels are known by then.
-    let sizes = (0..300).map(|i| batch(16 + 4 * i, device)).collect::<Result<Vec<_>>>()?;
-    let mut mlp = Mlp::new(device, adam);
-    sizes.iter().try_for_each(|x| mlp.step(x).map(drop))?;
-    let anew = host(device, |i| mlp.step(&sizes[i % sizes.len()]).map(drop))?;
-    let ratio = |time: Duration| format!("{:.1} × cheaper than planned anew", anew.as_secs_f64() / time.as_secs_f64());
-    group.row(&format!("{name}: planned anew"), anew, format!("host, {dispatches} dispatches"));
-    group.row(&format!("{name}: plan reused"), reused, ratio(reused));
-    group.row(&format!("{name}: captured"), replayed, ratio(replayed));
-    if let Some(bare) = bare(dispatches as usize).filter(|_| !device.is_cpu()) {
-        let figure = format!("a captured step takes {:.2} × this", replayed.as_secs_f64() / bare.as_secs_f64());
-        group.row(&format!("{name}: {dispatches} dispatches of bare wgpu"), bare, figure);
+    let sizes = (0..300).map(|i| batch(16 + 4 * i, &other)).collect::<Result<Vec<_>>>()?;
+    let mut fresh = Mlp::new(&other, adam);
+    sizes.iter().try_for_each(|x| fresh.step(x).map(drop))?;
+    let mut ways = vec![
+        host(&other, |i| fresh.step(&sizes[i % sizes.len()]).map(drop)),
+        host(&device, |_| mlp.step(&x).map(drop)),
+        host(&device, |_| step.run(&x).map(drop)),
+    ];
+    ways.extend(bare(dispatches as usize).filter(|_| !device.is_cpu()));
+    let times = medians(&mut ways, ROUNDS)?;
+    let ratio = |a: Duration, b: Duration| a.as_secs_f64() / b.as_secs_f64();
+    let cheaper = |time: Duration| format!("{:.1} × cheaper than planned anew", ratio(times[0], time));
+    group.row(&format!("{name}: planned anew"), times[0], format!("host, {dispatches} dispatches"));
+    group.row(&format!("{name}: plan reused"), times[1], cheaper(times[1]));
+    group.row(&format!("{name}: captured"), times[2], cheaper(times[2]));
+    if let Some(bare) = times.get(3) {
+        let figure = format!("a captured step takes {:.2} × this", ratio(times[2], *bare));
+        group.row(&format!("{name}: {dispatches} dispatches of bare wgpu"), *bare, figure);
     }
+    Ok(())
+}
+
+/// A network `sizes` with biases and ReLUs, `batch` rows, cross-entropy: its step's whole time in four ways.
+fn whole(group: &mut Group, shared: &Device, name: &str, batch: usize, sizes: &[usize], adam: bool) -> Result<()> {
+    if shared.is_cpu() {
+        return Ok(());
+    }
+    let devices: Vec<Device> = [false, true, true].map(Device::gpu_with_fusion).into_iter().collect::<Result<_>>()?;
+    let step = |device: &Device| -> Result<_> {
+        let weight = |a: usize, b: usize| (Tensor::randn([a, b], device) * (1.0 / a as f32).sqrt()).requires_grad();
+        let mut layers = Vec::new();
+        for pair in sizes.windows(2) {
+            layers.push((weight(pair[0], pair[1]), Tensor::zeros([pair[1]], device).requires_grad()));
+        }
+        let parameters: Vec<Tensor> = layers.iter().flat_map(|(w, b)| [w.clone(), b.clone()]).collect();
+        let mut optimizer: Box<dyn Optimizer + Send> = match adam {
+            true => Box::new(Adam::new(parameters, 1e-3)),
+            false => Box::new(Sgd::new(parameters, 1e-3)),
+        };
+        let inputs = [
+            Tensor::rand([batch, sizes[0]], device),
+            Tensor::randint([batch], 0, sizes[sizes.len() - 1] as i32, device),
+        ];
+        device.sync()?;
+        let f = move |x: &[Tensor]| -> Result<Vec<Tensor>> {
+            let mut h = x[0].clone();
+            for (i, (w, b)) in layers.iter().enumerate() {
+                h = if i == 0 { h } else { h.relu() }.matmul(w) + b;
+            }
+            let loss = loss::cross_entropy(&h, &x[1]);
+            optimizer.zero_grad();
+            loss.backward()?;
+            optimizer.step()?;
+            Ok(vec![loss])
+        };
+        Ok((f, inputs))
+    };
+    devices[0].set_eager(true);
+    let (mut eager, x0) = step(&devices[0])?;
+    let (mut dynamic, x1) = step(&devices[1])?;
+    let (recorded, x2) = step(&devices[2])?;
+    let captured = capture(&devices[2], recorded)?;
+    (0..3).try_for_each(|_| captured.run(&x2).map(drop))?;
+    let before = devices[2].stats().dispatches;
+    captured.run(&x2)?;
+    let dispatches = devices[2].stats().dispatches - before;
+    let mut ways = vec![
+        wall(&devices[0], |_| eager(&x0).map(drop)),
+        wall(&devices[1], |_| dynamic(&x1).map(drop)),
+        wall(&devices[2], |_| captured.run(&x2).map(drop)),
+    ];
+    let times = medians(&mut ways, ROUNDS / 6)?;
+    let faster = |time: Duration| format!("{:.2} × faster", times[0].as_secs_f64() / time.as_secs_f64());
+    group.row(&format!("{name}: op by op"), times[0], "wall".into());
+    group.row(&format!("{name}: dynamic"), times[1], faster(times[1]));
+    group.row(&format!("{name}: captured"), times[2], format!("{}, {dispatches} dispatches", faster(times[2])));
     Ok(())
 }
 
@@ -221,6 +315,16 @@ fn main() {
     let mut group = bench.group("host time of a step, MLP 32-32-32-10");
     for (name, adam) in [("SGD", false), ("Adam", true)] {
         if let Err(error) = steps(&mut group, &device, name, adam) {
+            panic!("{name}: {error}");
+        }
+    }
+    drop(group);
+    let mut group = bench.group("whole step, op by op and captured");
+    for (name, batch, sizes, adam) in [
+        ("MLP 784-128-10, batch 60, SGD", 60, &[784, 128, 10][..], false),
+        ("MLP 784-512-512-10, batch 128, Adam", 128, &[784, 512, 512, 10], true),
+    ] {
+        if let Err(error) = whole(&mut group, &device, name, batch, sizes, adam) {
             panic!("{name}: {error}");
         }
     }

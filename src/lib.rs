@@ -35,7 +35,7 @@
 //! | adapters, seeds, statistics | [`Device`] |
 //! | gradients | [`Tensor::backward`], [`autograd`], [`no_grad`] |
 //! | optimizers | [`optim`] |
-//! | steps that are recorded once and replayed | [`capture`] |
+//! | steps that are recorded once and replayed, also from a file | [`capture`], [`load_captured`] |
 //! | layers and models | [`nn`] |
 //! | losses | [`nn::loss`] |
 //! | options of pooling and resizing | [`Pool`], [`AvgPool`], [`Interpolate`] |
@@ -60,7 +60,6 @@ mod differentiate;
 pub mod dtype;
 pub mod env;
 pub mod error;
-#[allow(dead_code)]
 mod file;
 #[doc(hidden)]
 pub mod gpu;
@@ -87,7 +86,7 @@ pub use ops::pool::{AvgPool, Pool};
 pub use schedule::{EndReason, PlanSummary, StoreReason};
 pub use shape::Shape;
 pub use tensor::Tensor;
-pub use tensor::capture::{Captured, capture};
+pub use tensor::capture::{Captured, Variable, capture, load_captured};
 
 /// Compiles and runs the examples of the README.
 #[cfg(doctest)]

@@ -102,7 +102,6 @@ impl Rate {
     }
 
     /// Which rate this is: the same for clones.
-    #[allow(dead_code)]
     pub(crate) fn id(&self) -> usize {
         Arc::as_ptr(&self.0) as usize
     }
@@ -112,16 +111,16 @@ impl Rate {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Count(Arc<AtomicI32>);
 
+impl From<i32> for Count {
+    fn from(count: i32) -> Count {
+        Count(Arc::new(AtomicI32::new(count)))
+    }
+}
+
 impl Count {
     /// The present count.
     pub fn get(&self) -> i32 {
         self.0.load(Ordering::Relaxed)
-    }
-
-    /// Goes on from another count.
-    #[allow(dead_code)]
-    pub fn set(&self, count: i32) {
-        self.0.store(count, Ordering::Relaxed);
     }
 
     /// Counts one more step, in every run of a captured step.
@@ -140,7 +139,6 @@ impl Count {
     }
 
     /// Which count this is: the same for clones.
-    #[allow(dead_code)]
     pub fn id(&self) -> usize {
         Arc::as_ptr(&self.0) as usize
     }
@@ -261,7 +259,7 @@ mod tests {
         let bias = 1.0 - Formula::from(0.5f64).powi(count.formula() + 1.0);
         let formula = rate.formula() / bias.clone().sqrt() * 2.0;
         assert_eq!(bias.value(), 0.5);
-        count.set(1);
+        count.increment();
         rate.set(3.0);
         assert_eq!((bias.value(), formula.value()), (0.75, 3.0 / 0.75f64.sqrt() * 2.0));
         assert_eq!(bias.to_string(), "(1 - (0.5 ^ (count + 1)))");

@@ -12,6 +12,8 @@ mod inside;
 mod memory;
 mod refusals;
 mod replay;
+mod saved;
+mod soak;
 mod steady;
 mod threads;
 
