@@ -123,6 +123,11 @@ impl Count {
         self.0.load(Ordering::Relaxed)
     }
 
+    /// Goes on from another count.
+    pub fn set(&self, count: i32) {
+        self.0.store(count, Ordering::Relaxed);
+    }
+
     /// Counts one more step, in every run of a captured step.
     pub fn advance(&self) {
         self.increment();
