@@ -128,47 +128,58 @@ fn medians(ways: &mut [Way<'_>], rounds: usize) -> Result<Vec<Duration>> {
     Ok(times.into_iter().map(median).collect())
 }
 
+/// What a kernel binds: buffers that it reads and that it writes.
+type Bound = (usize, usize);
+
 /// As many dispatches as a step has, recorded and submitted with wgpu alone, with all pipelines and bind groups made before. Each
-/// has another pipeline and bind group, parameters at an offset, and five buffers, of which it reads one that the dispatch before
-/// has written, as the kernels of a step do.
-fn bare(dispatches: usize) -> Option<Way<'static>> {
+/// has another pipeline and bind group, parameters at an offset, and as many buffers as `bound` says, of which it reads what the
+/// dispatches before have written, as the kernels of a step do.
+fn bare(bound: &[Bound]) -> Option<Way<'static>> {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
     let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default())).ok()?;
-    let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default())).ok()?;
-    let reads = 4;
-    let mut text = "@group(0) @binding(0) var<uniform> n: vec4u;\n".to_owned();
-    for i in 1..=reads {
-        text += &format!("@group(0) @binding({i}) var<storage, read> a{i}: array<u32>;\n");
-    }
-    text += &format!("@group(0) @binding({}) var<storage, read_write> b: array<u32>;\n", reads + 1);
-    text += "@compute @workgroup_size(64) fn main(@builtin(global_invocation_id) i: vec3u) {
-        if i.x < n.x { b[i.x] = a1[i.x] + a2[i.x] + a3[i.x] + a4[i.x]; }
-    }";
-    let source = wgpu::ShaderSource::Wgsl(text.into());
-    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label: None, source });
-    let entry = |binding: u32, ty: wgpu::BufferBindingType| wgpu::BindGroupLayoutEntry {
-        binding,
-        visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: binding == 0, min_binding_size: None },
-        count: None,
-    };
-    let storage = |read_only| wgpu::BufferBindingType::Storage { read_only };
-    let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform)];
-    entries.extend((1..=reads).map(|i| entry(i, storage(true))));
-    entries.push(entry(reads + 1, storage(false)));
-    let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries });
-    let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-        label: None,
-        bind_group_layouts: &[Some(&layout)],
-        immediate_size: 0,
-    });
+    let descriptor = wgpu::DeviceDescriptor { required_limits: adapter.limits(), ..Default::default() };
+    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).ok()?;
     let buffer = |usage| {
         device.create_buffer(&wgpu::BufferDescriptor { label: None, size: 65536, usage, mapped_at_creation: false })
     };
     let uniform = buffer(wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST);
-    let buffers: Vec<wgpu::Buffer> =
-        (0..dispatches + reads as usize).map(|_| buffer(wgpu::BufferUsages::STORAGE)).collect();
-    let make = |i: usize| {
+    let most = bound.iter().map(|(reads, _)| *reads).max()?;
+    let mut written: Vec<wgpu::Buffer> = (0..most).map(|_| buffer(wgpu::BufferUsages::STORAGE)).collect();
+    let mut made = Vec::new();
+    for &(reads, writes) in bound {
+        let mut text = "@group(0) @binding(0) var<uniform> n: vec4u;
+"
+        .to_owned();
+        for i in 0..reads + writes {
+            let access = if i < reads { "read" } else { "read_write" };
+            text += &format!(
+                "@group(0) @binding({}) var<storage, {access}> a{i}: array<u32>;
+",
+                i + 1
+            );
+        }
+        let sum = (0..reads).map(|i| format!("a{i}[i.x]")).chain(["n.y".to_owned()]).collect::<Vec<_>>().join(" + ");
+        let stores: String = (reads..reads + writes).map(|i| format!("a{i}[i.x] = {sum} + {i}u; ")).collect();
+        text += "@compute @workgroup_size(64) fn main(@builtin(global_invocation_id) i: vec3u) { if i.x < n.x { ";
+        text += &format!("{stores}}} }}");
+        let source = wgpu::ShaderSource::Wgsl(text.into());
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label: None, source });
+        let entry = |binding: usize, ty: wgpu::BufferBindingType| wgpu::BindGroupLayoutEntry {
+            binding: binding as u32,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: binding == 0, min_binding_size: None },
+            count: None,
+        };
+        let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform)];
+        let storage = |i: usize| entry(i + 1, wgpu::BufferBindingType::Storage { read_only: i < reads });
+        entries.extend((0..reads + writes).map(storage));
+        let layout =
+            device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries });
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: None,
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: None,
             layout: Some(&pipeline_layout),
@@ -177,17 +188,18 @@ fn bare(dispatches: usize) -> Option<Way<'static>> {
             compilation_options: wgpu::PipelineCompilationOptions::default(),
             cache: None,
         });
+        let first = written.len() - reads;
+        written.extend((0..writes).map(|_| buffer(wgpu::BufferUsages::STORAGE)));
         let params = wgpu::BufferBinding { buffer: &uniform, offset: 0, size: std::num::NonZeroU64::new(16) };
         let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(params) }];
-        let bound = buffers[i..=i + reads as usize].iter().enumerate();
+        let storage = written[first..].iter().enumerate();
         entries.extend(
-            bound.map(|(k, b)| wgpu::BindGroupEntry { binding: k as u32 + 1, resource: b.as_entire_binding() }),
+            storage.map(|(k, b)| wgpu::BindGroupEntry { binding: k as u32 + 1, resource: b.as_entire_binding() }),
         );
         let group =
             device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout: &layout, entries: &entries });
-        (pipeline, group)
-    };
-    let made: Vec<_> = (0..dispatches).map(make).collect();
+        made.push((pipeline, group));
+    }
     Some(Box::new(move |_| {
         let start = Instant::now();
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
@@ -206,6 +218,15 @@ fn bare(dispatches: usize) -> Option<Way<'static>> {
         }
         Ok(time)
     }))
+}
+
+/// What the kernels of a step bind, by their text.
+fn bound(kernels: &[wgrad::KernelReport]) -> Vec<Bound> {
+    let count = |text: &str, what: &str| text.matches(what).count();
+    let one = |kernel: &wgrad::KernelReport| {
+        (count(&kernel.wgsl, "var<storage, read>"), count(&kernel.wgsl, "var<storage, read_write>"))
+    };
+    kernels.iter().map(one).collect()
 }
 
 /// The host's share of a training step. What is planned anew has a device of its own: wgpu's calls get dearer with the number of
@@ -230,16 +251,21 @@ fn steps(group: &mut Group, shared: &Device, name: &str, adam: bool) -> Result<(
         host(&device, |_| mlp.step(&x).map(drop)),
         host(&device, |_| step.run(&x).map(drop)),
     ];
-    ways.extend(bare(dispatches as usize).filter(|_| !device.is_cpu()));
+    let kernels = bound(&step.explain(&x)?.1.kernels);
+    // Once with the step's own numbers of buffers, once with five a dispatch.
+    if !device.is_cpu() {
+        ways.extend(bare(&kernels).into_iter().chain(bare(&vec![(4, 1); kernels.len()])));
+    }
     let times = medians(&mut ways, ROUNDS)?;
     let ratio = |a: Duration, b: Duration| a.as_secs_f64() / b.as_secs_f64();
     let cheaper = |time: Duration| format!("{:.1} × cheaper than planned anew", ratio(times[0], time));
     group.row(&format!("{name}: planned anew"), times[0], format!("host, {dispatches} dispatches"));
     group.row(&format!("{name}: plan reused"), times[1], cheaper(times[1]));
     group.row(&format!("{name}: captured"), times[2], cheaper(times[2]));
-    if let Some(bare) = times.get(3) {
+    let buffers: usize = kernels.iter().map(|(reads, writes)| reads + writes).sum();
+    for (bare, buffers) in times[3..].iter().zip([buffers, 5 * kernels.len()]) {
         let figure = format!("a captured step takes {:.2} × this", ratio(times[2], *bare));
-        group.row(&format!("{name}: {dispatches} dispatches of bare wgpu"), *bare, figure);
+        group.row(&format!("{name}: {dispatches} dispatches of bare wgpu, {buffers} buffers"), *bare, figure);
     }
     Ok(())
 }
