@@ -81,8 +81,8 @@ fn run(args: &Args) -> Result {
         let look = || -> wgrad::Result<_> {
             device.sync()?;
             let (stats, memory) = (device.stats(), device.memory());
-            let fixed = (stats.kernels_compiled, stats.plans_built, memory.allocations, memory.in_use);
-            Ok((fixed, stats.bind_groups, resident()))
+            let fixed = (stats.kernels_compiled, stats.plans_built, memory.allocations);
+            Ok((fixed, memory.in_use, stats.bind_groups, resident()))
         };
         let (start, mut warm, mut last) = (Instant::now(), None, f32::NAN);
         for i in 0..steps {
@@ -92,7 +92,7 @@ fn run(args: &Args) -> Result {
             }
             if (i + 1) % (steps / 5).max(1) == 0 {
                 last = loss.item::<f32>()?;
-                let ((kernels, plans, allocations, in_use), groups, held) = look()?;
+                let ((kernels, plans, allocations), in_use, groups, held) = look()?;
                 rows.push([
                     way.to_owned(),
                     (i + 1).to_string(),
@@ -108,7 +108,8 @@ fn run(args: &Args) -> Result {
         }
         let (warm, end) = (warm.ok_or("too few steps")?, look()?);
         ensure(warm.0 == end.0, format!("{way}: something grew: {:?} became {:?}", warm.0, end.0))?;
-        if let (Some(before), Some(after)) = (warm.2, end.2) {
+        ensure(end.1 <= warm.1, format!("{way}: tensors took {} bytes and now take {}", warm.1, end.1))?;
+        if let (Some(before), Some(after)) = (warm.3, end.3) {
             let grown = after.saturating_sub(before);
             ensure(grown < 16 << 20, format!("{way}: the process grew by {grown} bytes"))?;
         }

@@ -39,13 +39,16 @@ pub struct Recipe {
     pub lower_bound: u64,
 }
 
+/// A buffer that a kernel binds: position, and offset and size of the part where not all is bound.
+pub type Bound = (usize, Option<(u64, u64)>);
+
 /// One kernel run.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Dispatch {
     /// Position in [`Recipe::kernels`].
     pub kernel: usize,
-    /// Buffers in the order of the kernel's bindings: position, and the part that is bound where not all is.
-    pub operands: Vec<(usize, Option<(u64, u64)>)>,
+    /// Buffers in the order of the kernel's bindings.
+    pub operands: Vec<Bound>,
     pub params: Vec<Param>,
     pub workgroups: u64,
     /// Bytes that it touches at least.
@@ -191,9 +194,8 @@ impl Recipe {
     pub fn is_sound(&self) -> bool {
         let buffers = self.leaves.len() + self.outputs.len() + self.places.len();
         // What a step starts from is others' and is not written to.
-        let operand = |((buffer, _), writable): (&(usize, Option<(u64, u64)>), &bool)| {
-            *buffer < buffers && (!writable || *buffer >= self.leaves.len())
-        };
+        let operand =
+            |(operand, writable): (&Bound, &bool)| operand.0 < buffers && (!writable || operand.0 >= self.leaves.len());
         let call = |call: &Dispatch| {
             let param = |param: &Param| match param {
                 Param::Const(_) => true,
@@ -239,16 +241,17 @@ impl Recipe {
         let total = |bytes: &[u64]| bytes.iter().copied().map(size).fold(0, u64::saturating_add);
         let workspace = self.places.iter().map(|(bytes, _)| *bytes).fold(0, u64::saturating_add);
         let (outputs, leaves) = (total(&self.outputs), total(&self.leaves));
-        let mut summary = PlanSummary::default();
-        summary.kernels = self.calls.iter().map(|call| self.kernels[call.kernel].name.clone()).collect();
-        summary.shaders = self.calls.iter().map(|call| self.kernels[call.kernel].wgsl.clone()).collect();
-        summary.dispatches = self.calls.len();
-        summary.workspace = workspace;
-        summary.lower_bound = self.lower_bound;
-        summary.outputs = outputs;
-        summary.leaves = leaves;
-        summary.peak_bytes = outputs.saturating_add(leaves).saturating_add(workspace);
-        summary
+        let kernel = |call: &Dispatch| &self.kernels[call.kernel];
+        PlanSummary {
+            kernels: self.calls.iter().map(|call| kernel(call).name.clone()).collect(),
+            shaders: self.calls.iter().map(|call| kernel(call).wgsl.clone()).collect(),
+            dispatches: self.calls.len(),
+            workspace,
+            lower_bound: self.lower_bound,
+            outputs,
+            leaves,
+            peak_bytes: outputs.saturating_add(leaves).saturating_add(workspace),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use super::{GpuBackend, State};
 use crate::backend::explain::{self, Explanation};
 use crate::backend::faults::Opened;
 use crate::backend::program::Computed;
-use crate::backend::recipe::{Form, Param, Recipe};
+use crate::backend::recipe::{Bound, Form, Param, Recipe};
 use crate::backend::validate;
 use crate::env;
 use crate::error::{Error, Result};
@@ -108,7 +108,7 @@ impl GpuBackend {
                 params.extend_from_slice(&bits.to_ne_bytes());
             }
             params.resize(params.len().next_multiple_of(16), 0);
-            let operand = |&(buffer, window): &(usize, Option<(u64, u64)>)| Operand { buffer, window };
+            let operand = |&(buffer, window): &Bound| Operand { buffer, window };
             calls.push(Call {
                 pipeline: pipelines[call.kernel].clone(),
                 operands: call.operands.iter().map(operand).collect(),
