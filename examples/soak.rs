@@ -30,6 +30,9 @@ struct Args {
 
 const SIZES: [usize; 8] = [7, 12, 16, 25, 32, 33, 48, 64];
 
+/// One step.
+type Call = Box<dyn FnMut(&[Tensor]) -> wgrad::Result<Tensor>>;
+
 /// Bytes of memory that the process holds, where the system tells.
 fn resident() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/statm").ok()?;
@@ -72,7 +75,7 @@ fn run(args: &Args) -> Result {
         let way = if captured { "captured" } else { "dynamic" };
         let mut net = Net::new(&device, args.run.seed);
         let parameters = net.parameters.clone();
-        let mut call: Box<dyn FnMut(&[Tensor]) -> wgrad::Result<Tensor>> = if captured {
+        let mut call: Call = if captured {
             let step = capture(&device, move |x: &[Tensor]| net.step(x))?;
             Box::new(move |x| Ok(step.run(x)?.remove(0)))
         } else {

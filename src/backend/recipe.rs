@@ -242,6 +242,8 @@ impl Recipe {
         let workspace = self.places.iter().map(|(bytes, _)| *bytes).fold(0, u64::saturating_add);
         let (outputs, leaves) = (total(&self.outputs), total(&self.leaves));
         let kernel = |call: &Dispatch| &self.kernels[call.kernel];
+        // What else a summary says is of graphs.
+        #[allow(clippy::needless_update)]
         PlanSummary {
             kernels: self.calls.iter().map(|call| kernel(call).name.clone()).collect(),
             shaders: self.calls.iter().map(|call| kernel(call).wgsl.clone()).collect(),
@@ -251,6 +253,7 @@ impl Recipe {
             outputs,
             leaves,
             peak_bytes: outputs.saturating_add(leaves).saturating_add(workspace),
+            ..PlanSummary::default()
         }
     }
 }
