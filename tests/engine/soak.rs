@@ -20,6 +20,8 @@ fn training(device: &Device) -> (Net, impl FnMut(&[Tensor]) -> Result<Vec<Tensor
     (net, step)
 }
 
+type Call = Box<dyn FnMut(&[Tensor]) -> Vec<Tensor>>;
+
 /// 1,200 steps of each kind over eight batch sizes: nothing grows, and both ways end with the same bits.
 #[test]
 fn eight_batch_sizes_settle_and_agree() {
@@ -38,7 +40,7 @@ fn eight_batch_sizes_settle_and_agree() {
         let (net, mut f) = training(&device);
         device.seed(17);
         let mut losses = Vec::new();
-        let mut run: Box<dyn FnMut(&[Tensor]) -> Vec<Tensor>> = if captured {
+        let mut run: Call = if captured {
             let step = capture(&device, f).unwrap();
             Box::new(move |x| step.run(x).unwrap())
         } else {
