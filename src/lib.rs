@@ -34,7 +34,8 @@
 //! | tensors: creation, elementwise ops, reductions, movement, `matmul`, reading | [`Tensor`] |
 //! | adapters, seeds, statistics | [`Device`] |
 //! | gradients | [`Tensor::backward`], [`autograd`], [`no_grad`] |
-//! | optimizers | [`optim`] |
+//! | optimizers, learning rates | [`optim`], [`optim::lr`] |
+//! | mixed precision | [`amp`] |
 //! | steps that are recorded once and replayed | [`capture`] |
 //! | layers and models | [`nn`] |
 //! | losses | [`nn::loss`] |
@@ -50,6 +51,7 @@
 
 #![warn(missing_docs)]
 
+pub mod amp;
 pub mod array;
 pub mod autograd;
 mod backend;
