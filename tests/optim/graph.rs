@@ -1,7 +1,7 @@
 //! Checkpoints, and the search for the op that made a NaN or an infinity.
 
 use wgrad::caps::Caps;
-use wgrad::optim::{Optimizer, Sgd};
+use wgrad::optim::Sgd;
 use wgrad::{Device, Error, Result, Tensor, autograd, capture};
 
 use crate::{bits, devices};
@@ -175,7 +175,7 @@ fn the_first_op_that_made_a_nan_or_an_infinity_is_named() {
         // A NaN among the data.
         let given = Tensor::from_slice(&[1f32, f32::NAN], [2], &device);
         found(
-            autograd::detect_anomaly(&device, || (&given * 2.0).item::<f32>()),
+            autograd::detect_anomaly(&device, || (&given * 2.0).sum().item::<f32>()),
             &["data: 1 of the 2 values given are NaN"],
         );
         // The gradient.

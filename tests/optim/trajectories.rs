@@ -2,7 +2,7 @@
 
 use safetensors::SafeTensors;
 use wgrad::optim::{
-    Adadelta, Adagrad, Adam, AdamW, Adamax, Lbfgs, Lion, Muon, MuonScale, NAdam, Optimizer, ParamGroup, RmsProp, Sgd,
+    Adadelta, Adagrad, Adam, AdamW, Adamax, Lbfgs, Lion, Muon, MuonScale, NAdam, ParamGroup, RmsProp, Sgd,
     clip_grad_norm,
 };
 use wgrad::{DType, Device, Result, Tensor, capture, no_grad};
@@ -217,10 +217,12 @@ fn lbfgs_is_pytorchs() {
         {
             let got = lbfgs(wolfe, dtype, device, false);
             for step in 0..4 {
-                let error = difference(&got[step * n..(step + 1) * n], &expected[step * n..(step + 1) * n]);
+                let (a, b) = (&got[step * n..(step + 1) * n], &expected[step * n..(step + 1) * n]);
+                // The search ends close to 0, where in f32 rounding decides the last digits: there the distance is absolute.
+                let scale = if wolfe { b.iter().map(|v| v * v).sum::<f64>().sqrt().min(1.0) } else { 1.0 };
+                let error = difference(a, b) * scale;
                 println!("{name} {dtype} step {step}: {error:.1e}");
-                // In f32 the line search ends in rounding once it is close.
-                let bound = if wolfe && dtype == DType::F32 { 1e-3 } else { bound };
+                let bound = if wolfe && dtype == DType::F32 { 3e-4 } else { bound };
                 assert!(error < bound, "{name} {dtype}, step {step}: {error:e}");
             }
             // Saved and loaded before every step it goes the same way, to the bit.
