@@ -172,7 +172,7 @@ impl GradScaler {
             let larger = scale * self.growth_factor;
             let larger = larger.is_finite().where_(&larger, scale);
             let good = grows.where_(&larger, scale);
-            let tracker = finite.logical_and(&grows.logical_not()).where_(&next, &next.zeros_like());
+            let tracker = finite.logical_and(grows.logical_not()).where_(&next, next.zeros_like());
             (finite.where_(&good, &(scale * self.backoff_factor)), tracker)
         });
         self.scale.advance(&scale);
