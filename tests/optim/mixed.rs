@@ -118,6 +118,8 @@ fn expected_scales(finite: &[bool], interval: u32) -> Vec<f32> {
     finite.iter().map(&mut step).collect()
 }
 
+type Step = Box<dyn FnMut(&[Tensor]) -> Result<Vec<Tensor>>>;
+
 #[test]
 fn overflowing_steps_change_nothing_and_halve_the_scale() {
     let finite = [true, true, false, true, true, true, false, false, true, true, true, true];
@@ -130,7 +132,7 @@ fn overflowing_steps_change_nothing_and_halve_the_scale() {
             for make in makes {
                 let (p, q) = (parameters(&device), parameters(&device));
                 let (mut scaled, mut plain) = (make(p.clone()), make(q.clone()));
-                let scale = {
+                let mut run = {
                     let mut scaler = GradScaler::new(&device).init_scale(256.0).growth_interval(3);
                     let own = p.clone();
                     let mut f = move |x: &[Tensor]| -> Result<Vec<Tensor>> {
@@ -143,15 +145,14 @@ fn overflowing_steps_change_nothing_and_halve_the_scale() {
                         scaler.update()?;
                         Ok(vec![scaler.get_scale(), norm])
                     };
-                    let run: Box<dyn FnMut(&[Tensor]) -> Result<Vec<Tensor>>> = if captured {
+                    let either: Step = if captured {
                         let step = capture(&device, f).unwrap();
                         Box::new(move |x| step.run(x))
                     } else {
                         Box::new(move |x| f(x))
                     };
-                    run
+                    either
                 };
-                let mut run = scale;
                 for (i, good) in finite.iter().enumerate() {
                     let x = Tensor::from_slice(&[if *good { 1.0 / (1.0 + i as f32) } else { 1e30 }], (), &device);
                     let before: Vec<_> = p.iter().map(bits).collect();
