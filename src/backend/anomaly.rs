@@ -1,12 +1,14 @@
 //! Flushes that look at every value: see [`detect_anomaly`](crate::autograd::detect_anomaly).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+
+use smallvec::SmallVec;
 
 use crate::array::Array;
 use crate::backend::Device;
 use crate::error::{Error, Result};
 use crate::graph::kernel::Kernel;
-use crate::graph::{Var, anomaly};
+use crate::graph::{Meta, Var, anomaly};
 
 /// What a value holds besides finite numbers.
 #[derive(Clone, Copy, Default)]
@@ -30,22 +32,24 @@ impl Device {
     /// Computes the pending nodes below `targets` one by one, in the order of their making, and notes the first that made a NaN of
     /// none, or an infinity of finite numbers.
     pub(super) fn search_anomaly(&self, targets: &[&Var]) -> Result<()> {
-        let mut pending: HashMap<u64, Var> = HashMap::new();
+        // With their inputs, which a node lets go once it is computed, as it may be beside another.
+        let mut pending: BTreeMap<u64, (Var, SmallVec<[Var; 2]>)> = BTreeMap::new();
         let mut stack: Vec<Var> = targets.iter().map(|v| (*v).clone()).collect();
         while let Some(var) = stack.pop() {
-            if !var.0.has_value() && pending.insert(var.0.id, var.clone()).is_none() {
-                stack.extend(var.0.inputs());
+            let inputs = var.0.inputs();
+            if !var.0.has_value() && !pending.contains_key(&var.0.id) {
+                stack.extend(inputs.iter().cloned());
+                pending.insert(var.0.id, (var, inputs));
             }
         }
-        let mut order: Vec<Var> = pending.into_values().collect();
-        order.sort_unstable_by_key(|var| var.0.id);
         let mut known: HashMap<u64, Special> = HashMap::new();
-        for var in order {
+        for (var, inputs) in pending.into_values() {
             if anomaly::is_found() {
                 break;
             }
-            let inputs = var.0.inputs();
-            if var.0.op.is_source() || matches!(var.0.kernel(), Kernel::View(_)) {
+            let metas: SmallVec<[&Meta; 4]> = inputs.iter().map(Var::meta).collect();
+            let moves = || matches!(var.0.op.kernel(&metas, var.meta()), Kernel::View(_));
+            if var.0.op.is_source() || (!inputs.is_empty() && moves()) {
                 continue;
             }
             let mut before = Special::default();

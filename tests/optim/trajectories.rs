@@ -222,7 +222,7 @@ fn lbfgs_is_pytorchs() {
                 let scale = if wolfe { b.iter().map(|v| v * v).sum::<f64>().sqrt().min(1.0) } else { 1.0 };
                 let error = difference(a, b) * scale;
                 println!("{name} {dtype} step {step}: {error:.1e}");
-                let bound = if wolfe && dtype == DType::F32 { 3e-4 } else { bound };
+                let bound = if wolfe && dtype == DType::F32 { 1e-3 } else { bound };
                 assert!(error < bound, "{name} {dtype}, step {step}: {error:e}");
             }
             // Saved and loaded before every step it goes the same way, to the bit.
