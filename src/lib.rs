@@ -34,8 +34,9 @@
 //! | tensors: creation, elementwise ops, reductions, movement, `matmul`, reading | [`Tensor`] |
 //! | adapters, seeds, statistics | [`Device`] |
 //! | gradients | [`Tensor::backward`], [`autograd`], [`no_grad`] |
-//! | optimizers | [`optim`] |
-//! | steps that are recorded once and replayed | [`capture`] |
+//! | optimizers, learning rates | [`optim`], [`optim::lr`] |
+//! | mixed precision | [`amp`] |
+//! | steps that are recorded once and replayed, also from a file | [`capture`], [`load_captured`] |
 //! | layers and models | [`nn`] |
 //! | losses | [`nn::loss`] |
 //! | options of pooling and resizing | [`Pool`], [`AvgPool`], [`Interpolate`] |
@@ -50,6 +51,7 @@
 
 #![warn(missing_docs)]
 
+pub mod amp;
 pub mod array;
 pub mod autograd;
 mod backend;
@@ -60,7 +62,6 @@ mod differentiate;
 pub mod dtype;
 pub mod env;
 pub mod error;
-#[allow(dead_code)]
 mod file;
 #[doc(hidden)]
 pub mod gpu;
@@ -87,9 +88,23 @@ pub use ops::pool::{AvgPool, Pool};
 pub use schedule::{EndReason, PlanSummary, StoreReason};
 pub use shape::Shape;
 pub use tensor::Tensor;
-pub use tensor::capture::{Captured, capture};
+pub use tensor::capture::{Captured, Variable, capture, load_captured};
 
-/// Compiles and runs the examples of the README.
+/// Compiles and runs the examples of the README and of the guides.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+mod guides {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/getting-started.md")]
+    struct GettingStarted;
+    #[doc = include_str!("../docs/coming-from-pytorch.md")]
+    struct ComingFromPyTorch;
+    #[doc = include_str!("../docs/concepts.md")]
+    struct Concepts;
+    #[doc = include_str!("../docs/custom-ops.md")]
+    struct CustomOps;
+    #[doc = include_str!("../docs/performance.md")]
+    struct Performance;
+    #[doc = include_str!("../docs/troubleshooting.md")]
+    struct Troubleshooting;
+}

@@ -1,7 +1,7 @@
 //! The device handle.
 
 use std::panic::Location;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::array::Array;
@@ -17,7 +17,7 @@ use crate::gpu::{AdapterInfo, Gpu, Memory, Select, Stats};
 use crate::graph::kernel::Kernel;
 use crate::graph::node::lock;
 use crate::graph::recording::Tick;
-use crate::graph::{Context, Traits, Value, Var, recording};
+use crate::graph::{Context, Traits, Value, Var, anomaly, order, recording};
 use crate::layout::View;
 use crate::schedule::{Cluster, Plan, PlanSummary, Snapshot};
 
@@ -51,6 +51,8 @@ struct Inner {
     stream: AtomicU64,
     /// Serialises flushes that start from the list of pending nodes.
     flushing: Mutex<()>,
+    /// Whether each op is submitted on its own.
+    eager: AtomicBool,
 }
 
 /// A plan that was only looked at.
@@ -92,6 +94,7 @@ impl Device {
             seed: AtomicU64::new(0),
             stream: AtomicU64::new(0),
             flushing: Mutex::default(),
+            eager: AtomicBool::new(false),
         };
         Device { inner: Arc::new(inner) }
     }
@@ -261,6 +264,25 @@ impl Device {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^= z >> 31;
         (z as u32, (z >> 32) as u32)
+    }
+
+    /// Seed and position of the random numbers.
+    pub(crate) fn random_state(&self) -> (u64, u64) {
+        (self.inner.seed.load(Ordering::Relaxed), self.inner.stream.load(Ordering::Relaxed))
+    }
+
+    /// Goes on with the random numbers from there.
+    pub(crate) fn set_random_state(&self, seed: u64, stream: u64) {
+        self.inner.seed.store(seed, Ordering::Relaxed);
+        self.inner.stream.store(stream, Ordering::Relaxed);
+    }
+
+    /// What kernels are chosen by; `None` where there are none to choose.
+    pub(crate) fn caps(&self) -> Option<&Caps> {
+        match &self.inner.backend {
+            Backend::Gpu(gpu) => Some(gpu.caps()),
+            Backend::Cpu(_) | Backend::Null(_) => None,
+        }
     }
 
     /// Runs everything that is pending and waits for it.
@@ -436,7 +458,65 @@ impl Device {
         }
     }
 
+    /// Switches the reuse of plans on or off, on at first: without it every flush is planned anew, whatever was seen before. For
+    /// measurements of what it saves; kernels stay compiled either way, and results have the same bits.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// device.set_plan_reuse(false);
+    /// let before = device.stats().plans_reused;
+    /// for _ in 0..3 {
+    ///     Tensor::ones([4], &device).exp().realize()?;
+    /// }
+    /// assert_eq!(device.stats().plans_reused, before);
+    /// device.set_plan_reuse(true);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    pub fn set_plan_reuse(&self, on: bool) {
+        if let Backend::Gpu(gpu) = &self.inner.backend {
+            gpu.set_plan_reuse(on);
+        }
+    }
+
+    /// Switches eager execution on or off, off at first: with it a flush runs each op on its own, one kernel and one submission
+    /// an op, and keeps every value until the flush is done, as engines do that run ops when they are called. For measurements of
+    /// what recording saves.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let x = Tensor::ones([4], &device).contiguous();
+    /// x.realize()?;
+    /// device.set_eager(true);
+    /// let before = device.stats().submits;
+    /// let y = (&x + 1.0).sqrt().exp();
+    /// y.realize()?;
+    /// device.set_eager(false);
+    /// assert!(device.is_cpu() || device.stats().submits - before == 3);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    pub fn set_eager(&self, on: bool) {
+        self.inner.eager.store(on, Ordering::Relaxed);
+    }
+
     fn run(&self, targets: &[Var], also: &[Var]) -> Result<()> {
+        if anomaly::active() && !matches!(self.inner.backend, Backend::Null(_)) {
+            self.search_anomaly(&targets.iter().chain(also).collect::<Vec<_>>())?;
+        }
+        self.compute(targets, also)
+    }
+
+    pub(super) fn compute(&self, targets: &[Var], also: &[Var]) -> Result<()> {
+        if let (true, Backend::Gpu(gpu)) = (self.inner.eager.load(Ordering::Relaxed), &self.inner.backend) {
+            let roots: Vec<Var> = targets.iter().chain(also).cloned().collect();
+            for var in order::reachable(&roots, |var| var.0.has_value()) {
+                // Views and numbers are no work of their own.
+                if !matches!(var.0.kernel(), Kernel::View(_) | Kernel::Scalar(_)) {
+                    gpu.flush(std::slice::from_ref(&var), &[])?;
+                }
+            }
+        }
         match &self.inner.backend {
             Backend::Gpu(gpu) => gpu.flush(targets, also),
             Backend::Cpu(cpu) => cpu.flush(targets, also),
@@ -478,10 +558,19 @@ impl Device {
         recording::forbid_reading("read", None)?;
         let base = readable(var);
         self.flush(std::slice::from_ref(&base))?;
+        self.fetch_as(&base, var).await
+    }
+
+    /// Reads a value that is computed.
+    pub(super) async fn fetch(&self, var: &Var) -> Result<Array> {
+        self.fetch_as(var, var).await
+    }
+
+    async fn fetch_as(&self, base: &Var, var: &Var) -> Result<Array> {
         match &self.inner.backend {
-            Backend::Gpu(gpu) => Ok(from_bytes(&gpu.read(&base).await?, var.meta())),
+            Backend::Gpu(gpu) => Ok(from_bytes(&gpu.read(base).await?, var.meta())),
             Backend::Cpu(_) => {
-                let array = cpu::host_array(&base)?;
+                let array = cpu::host_array(base)?;
                 Ok(array.strided(&crate::layout::Layout::contiguous(var.shape().clone())))
             }
             Backend::Null(_) => Err(Error::unsupported("read", "the null device computes nothing")),

@@ -4,15 +4,16 @@ mod replay;
 mod workspace;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::array::Array;
 use crate::backend::explain::{self, Explanation};
-use crate::backend::faults::{Faults, Opened, report_of};
+use crate::backend::faults::{Faults, Opened, Report, report_of};
 use crate::backend::validate;
 use crate::caps::Caps;
+use crate::codegen::KernelText;
 use crate::dtype::DType;
 use crate::env;
 use crate::error::{Error, Result};
@@ -20,10 +21,10 @@ use crate::gpu::{Binding, Buffer, BufferId, BufferSlice, Dispatch, Gpu, KernelSo
 use crate::graph::node::lock;
 use crate::graph::{Value, Var};
 use crate::ops::scalar::bits;
-use crate::schedule::{BufferRef, ParamSource, Plan, Snapshot, Step};
+use crate::schedule::{BufferRef, ParamSource, Plan, Snapshot};
 use crate::trace;
 
-pub use replay::GpuProgram;
+pub use replay::{GpuProgram, Graph};
 use workspace::Workspace;
 
 /// Plans that are kept; the one unused for longest goes first.
@@ -37,6 +38,7 @@ pub struct GpuBackend {
     fuse: bool,
     /// Bytes that a flush may need at once; no bound where it is `u64::MAX`.
     budget: AtomicU64,
+    reuse: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -72,7 +74,19 @@ struct Last {
 
 impl GpuBackend {
     pub fn new(gpu: Gpu, caps: Caps, fuse: bool) -> GpuBackend {
-        GpuBackend { gpu, caps, fuse, budget: AtomicU64::new(u64::MAX), state: Mutex::default() }
+        GpuBackend {
+            gpu,
+            caps,
+            fuse,
+            budget: AtomicU64::new(u64::MAX),
+            reuse: AtomicBool::new(true),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Whether plans of structures seen before are used again.
+    pub fn set_plan_reuse(&self, on: bool) {
+        self.reuse.store(on, Ordering::Relaxed);
     }
 
     /// What kernels are chosen by.
@@ -125,7 +139,7 @@ impl GpuBackend {
         let planning = trace::span_since(lane, "plan", start);
         let state = &mut *state;
         state.clock += 1;
-        let reused = state.plans.contains_key(&snap.hash);
+        let reused = self.reuse.load(Ordering::Relaxed) && state.plans.contains_key(&snap.hash);
         let mut compiling = Duration::ZERO;
         if reused {
             drop(planning);
@@ -186,8 +200,8 @@ impl GpuBackend {
         Ok((snap, plan))
     }
 
-    /// Compiles a plan's kernels.
-    fn prepare(&self, snap: &Snapshot, plan: Plan) -> Result<Prepared> {
+    /// Tells the log of a new plan.
+    fn log_plan(&self, snap: &Snapshot, plan: &Plan) {
         let debug = env::get().debug;
         if debug >= 1 {
             log::info!(
@@ -202,7 +216,12 @@ impl GpuBackend {
         if debug >= 3 {
             plan.clusters.iter().for_each(|cluster| log::info!("  {}", explain::cluster_line(snap, cluster)));
         }
-        let pipelines = plan.steps.iter().map(|step| self.pipeline(step)).collect::<Result<Vec<_>>>()?;
+    }
+
+    /// Compiles a plan's kernels.
+    fn prepare(&self, snap: &Snapshot, plan: Plan) -> Result<Prepared> {
+        self.log_plan(snap, &plan);
+        let pipelines = plan.steps.iter().map(|step| self.pipeline(&step.kernel, true)).collect::<Result<Vec<_>>>()?;
         let align = self.gpu.params_align() as usize;
         let mut params = Vec::new();
         let mut starts = Vec::with_capacity(plan.steps.len());
@@ -223,12 +242,11 @@ impl GpuBackend {
         Ok(Prepared { plan, pipelines, params, starts, tagged, used: 0, last: Last::default() })
     }
 
-    fn pipeline(&self, step: &Step) -> Result<Arc<Pipeline>> {
-        let kernel = &step.kernel;
+    fn pipeline(&self, kernel: &KernelText, trusted: bool) -> Result<Arc<Pipeline>> {
         if env::get().debug >= 4 {
             log::info!("{}:\n{}", kernel.name, kernel.wgsl);
         }
-        self.gpu.pipeline(kernel.key, || KernelSource {
+        self.gpu.pipeline(kernel.key, trusted, || KernelSource {
             name: kernel.name.clone(),
             wgsl: kernel.wgsl.clone(),
             bindings: kernel.writable.iter().map(|&w| if w { Binding::ReadWrite } else { Binding::Read }).collect(),
@@ -316,20 +334,34 @@ impl GpuBackend {
 
     /// Numbers and slots for the checks of a flush.
     fn open(&self, snap: &Snapshot, tagged: &[usize], faults: &mut Faults) -> Result<Opened> {
-        // Browsers cannot wait here, so there checks share a number where slots run out.
+        self.make_room(tagged.len(), faults)?;
+        let opened = faults.open(snap, tagged);
+        self.clear_stale(&opened.reports, faults)?;
+        Ok(opened)
+    }
+
+    /// Waits until so many checks get slots of their own. Browsers cannot wait here, so there checks share a number where slots
+    /// run out.
+    fn make_room(&self, checks: usize, faults: &mut Faults) -> Result<()> {
         #[cfg(not(target_arch = "wasm32"))]
-        if !faults.has_room(tagged.len()) {
+        if !faults.has_room(checks) {
             let asked = faults.ask();
             let found = pollster::block_on(self.gpu.wait(asked.slots.clone()))?;
             faults.settle(&asked, &found);
         }
-        let opened = faults.open(snap, tagged);
-        let stale = faults.stale(&opened.reports);
+        #[cfg(target_arch = "wasm32")]
+        let _ = (checks, faults);
+        Ok(())
+    }
+
+    /// Clears slots that hold an old fault.
+    fn clear_stale(&self, reports: &[Report], faults: &mut Faults) -> Result<()> {
+        let stale = faults.stale(reports);
         if !stale.is_empty() {
             self.gpu.clear_faults(&stale)?;
             faults.cleared(&stale);
         }
-        Ok(opened)
+        Ok(())
     }
 
     /// Buffers for the values that outlive the flush, where possible those that the loop used before in their place.

@@ -2,19 +2,22 @@
 //!
 //! A [`Device`] is a GPU adapter, the CPU reference, or the null device that only plans (for tests of the planner).
 
+mod anomaly;
 mod cpu;
 mod device;
 mod explain;
-mod faults;
+pub mod faults;
 mod gpu;
 mod null;
 pub mod program;
+pub mod recipe;
 mod validate;
 
 pub use crate::gpu::{Memory, Stats};
 pub(crate) use device::readable;
 pub use device::{Device, DeviceInfo};
 pub use explain::{Explanation, KernelReport, StoredValue};
+pub(crate) use validate::from_bytes;
 
 use crate::graph::Var;
 use crate::shape::Shape;

@@ -15,6 +15,8 @@ mod memory;
 mod models;
 mod refusals;
 mod replay;
+mod saved;
+mod soak;
 mod steady;
 mod threads;
 

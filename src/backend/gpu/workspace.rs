@@ -3,13 +3,13 @@
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu};
 
-/// The workspace of a device. One queue runs all flushes in order, so all plans share it: the largest
-/// place of each is the first buffer here, and so on. The buffers stay the same until a plan needs larger or more ones.
+/// The workspace of a device. One queue runs all flushes in order, so all plans share it: the first buffer here serves the first
+/// place of each plan, its largest, and so on. The buffers stay the same until a plan needs larger or more ones.
 #[derive(Default)]
 pub struct Workspace(Vec<Buffer>);
 
 impl Workspace {
-    /// Sees to it that there is a buffer for each of `places`, which are sorted by size.
+    /// Sees to it that there is a buffer for each of `places`, which plans sort by size, so that they share well.
     ///
     /// # Errors
     /// As [`Gpu::alloc`].
