@@ -1,3 +1,60 @@
-//! What networks are built from.
+//! What networks are built from: layers with PyTorch's parameter names, shapes and initial values, and losses.
+//!
+//! A layer is a plain struct with public fields. A model is a struct of layers: [`module!`](crate::module) names its parts,
+//! [`Module::forward`] says how they are put together, and [`Parameters`] gives everything else.
+//!
+//! ```
+//! use wgrad::nn::{Dropout, Linear, Module, Parameters, loss};
+//! use wgrad::optim::Adam;
+//! use wgrad::{Device, Tensor};
+//!
+//! struct Mlp {
+//!     fc1: Linear,
+//!     dropout: Dropout,
+//!     fc2: Linear,
+//! }
+//! wgrad::module!(Mlp { fc1, dropout, fc2 });
+//!
+//! impl Module for Mlp {
+//!     fn forward(&self, x: &Tensor) -> Tensor {
+//!         let hidden = self.dropout.forward(&self.fc1.forward(x).relu());
+//!         self.fc2.forward(&hidden)
+//!     }
+//! }
+//!
+//! let device = Device::default();
+//! let model = Mlp {
+//!     fc1: Linear::new(64, 32, &device),
+//!     dropout: Dropout::new(0.2),
+//!     fc2: Linear::new(32, 10, &device),
+//! };
+//! let mut optimizer = Adam::new(model.parameters(), 1e-3);
+//! let (x, y) = (Tensor::randn([16, 64], &device), Tensor::randint([16], 0, 10, &device));
+//! loss::cross_entropy(&model.forward(&x), &y).backward()?;
+//! optimizer.step()?;
+//! model.eval(); // dropout lets everything through from here on
+//! assert_eq!(model.forward(&x).shape(), [16, 10]);
+//! let names: Vec<String> = model.named_parameters().into_iter().map(|(name, _)| name).collect();
+//! assert_eq!(names, ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"]);
+//! # Ok::<(), wgrad::Error>(())
+//! ```
 
+mod activation;
+mod conv;
+mod dropout;
+pub mod init;
+mod linear;
 pub mod loss;
+mod module;
+mod norm;
+mod sequential;
+mod state;
+
+pub use activation::*;
+pub use conv::Conv2d;
+pub use dropout::Dropout;
+pub use linear::Linear;
+pub use module::{Member, Members, Mode, Module, Parameters};
+pub use norm::{BatchNorm1d, BatchNorm2d};
+pub use sequential::{Flatten, Lambda, Sequential};
+pub use state::{StateDict, Unmatched};

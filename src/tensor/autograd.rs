@@ -2,6 +2,7 @@
 
 use std::panic::Location;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::differentiate;
 use crate::error::{Error, Result};
@@ -35,9 +36,47 @@ impl Tensor {
         Tensor::with_cell(leaf, self.device(), Some(cell))
     }
 
-    /// Whether this is a leaf that gets a gradient.
+    /// Whether this was made with [`Tensor::requires_grad`]: a leaf that gets a gradient, unless it is frozen.
     pub fn is_leaf_with_grad(&self) -> bool {
         self.inner.cell.is_some()
+    }
+
+    /// Freezes this leaf (`false`), or thaws it (`true`). A frozen leaf counts as a constant: no gradient is computed for it, the
+    /// one it had is gone, and optimizers pass it over. Graphs that read it before stay as they were.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let (w, b) = (Tensor::ones([2], &device).requires_grad(), Tensor::ones([2], &device).requires_grad());
+    /// w.requires_grad_(false)?;
+    /// (&w * &b).sum().backward()?;
+    /// assert!(w.is_frozen() && w.grad().is_none() && b.grad().is_some());
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Autograd`] for a tensor that was not made with [`Tensor::requires_grad`]; the error that this one carries.
+    #[track_caller]
+    pub fn requires_grad_(&self, on: bool) -> Result<()> {
+        let at = Location::caller();
+        self.check()?;
+        if self.inner.cell.is_none() {
+            let detail = "the tensor was not made with requires_grad, which is what makes a leaf".to_string();
+            return Err(Error::Autograd { op: "requires_grad_".into(), detail, at: at.into() });
+        }
+        if self.inner.frozen.swap(!on, Ordering::Relaxed) == on {
+            let value = with_location(at, || no_grad(|| self.node().detach()));
+            self.zero_grad();
+            let new = with_location(at, || self.inner.bound(value));
+            new.settle();
+            self.rebind(new);
+        }
+        Ok(())
+    }
+
+    /// Whether this is a leaf that gets no gradient for the time being.
+    pub fn is_frozen(&self) -> bool {
+        self.inner.frozen.load(Ordering::Relaxed)
     }
 
     /// The same value outside the graph: no gradient flows through it.
@@ -164,11 +203,7 @@ impl Tensor {
             return Err(Error::DeviceMismatch { op: "assign".into(), devices, at: at.into() });
         }
         let detached = with_location(at, || no_grad(|| value.node().detach()));
-        let new = match &self.inner.cell {
-            Some(cell) => with_location(at, || self.inner.leaf(&detached, cell)),
-            None => detached,
-        };
-        self.rebind(new);
+        self.rebind(self.inner.bound(detached));
         self.device().flush_if_long();
         Ok(())
     }

@@ -26,6 +26,7 @@ mod rearrange;
 mod reduce;
 
 use std::panic::Location;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use ndarray::ArrayD;
@@ -66,6 +67,8 @@ struct Inner {
     device: Device,
     /// Set on leaves that want a gradient; survives assignments.
     cell: Option<Arc<GradCell>>,
+    /// A leaf that gets no gradient for the time being.
+    frozen: AtomicBool,
 }
 
 impl Inner {
@@ -81,12 +84,16 @@ impl Inner {
         drop(old);
     }
 
-    /// The leaf that stands for `value` once this variable is bound to it.
-    fn leaf(&self, value: &Var, cell: &Arc<GradCell>) -> Var {
-        let leaf = value.leaf(cell.clone());
+    /// What this variable is bound to where it takes on `value`, which has no graph: a leaf, where it wants gradients.
+    fn bound(&self, value: Var) -> Var {
+        let Some(cell) = &self.cell else { return value };
+        let new = match self.frozen.load(Ordering::Relaxed) {
+            true => value,
+            false => with_location(value.0.at, || value.leaf(cell.clone())),
+        };
         // Hooks belong to the variable, not to one of its values.
-        self.present().0.hooks().into_iter().for_each(|hook| leaf.0.add_hook(hook));
-        leaf
+        self.present().0.hooks().into_iter().for_each(|hook| new.0.add_hook(hook));
+        new
     }
 }
 
@@ -101,10 +108,7 @@ impl Slot for Inner {
 
     fn bind(&self, value: Option<Var>) {
         let Some(value) = value else { return };
-        let new = match &self.cell {
-            Some(cell) => with_location(value.0.at, || self.leaf(&value, cell)),
-            None => value,
-        };
+        let new = self.bound(value);
         new.settle();
         self.rebind(new);
     }
@@ -137,7 +141,13 @@ impl Tensor {
     fn with_cell(var: Var, device: &Device, cell: Option<Arc<GradCell>>) -> Tensor {
         let meta = var.meta().clone();
         let tensor = Tensor {
-            inner: Arc::new(Inner { value: RwLock::new(Held::new(var)), meta, device: device.clone(), cell }),
+            inner: Arc::new(Inner {
+                value: RwLock::new(Held::new(var)),
+                meta,
+                device: device.clone(),
+                cell,
+                frozen: AtomicBool::new(false),
+            }),
         };
         device.flush_if_long();
         tensor
@@ -178,6 +188,23 @@ impl Tensor {
         });
         let second = second.map_or_else(|| first.clone(), |v| Tensor::from_var(v, self.device()));
         (first, second)
+    }
+
+    /// Whether both are handles of one variable, so that an assignment to one is seen through the other: clones are, equal
+    /// values are not.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let w = Tensor::ones([2], &Device::default()).requires_grad();
+    /// assert!(w.is_same(&w.clone()) && !w.is_same(&w.detach()));
+    /// ```
+    pub fn is_same(&self, other: &Tensor) -> bool {
+        self.variable() == other.variable()
+    }
+
+    /// A number that handles of one variable share and no others have, as long as they live.
+    pub(crate) fn variable(&self) -> usize {
+        Arc::as_ptr(&self.inner) as usize
     }
 
     /// Size along each dim.

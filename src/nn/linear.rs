@@ -1,0 +1,55 @@
+//! Linear maps.
+
+use crate::backend::Device;
+use crate::nn::init;
+use crate::nn::{Members, Module, Parameters};
+use crate::tensor::Tensor;
+
+/// `y = x Wᵀ + b` over the last dim: `[…, inputs]` to `[…, outputs]`.
+///
+/// `weight` is `[outputs, inputs]`, `bias` `[outputs]`; both begin uniform in `±1/√inputs`.
+///
+/// ```
+/// use wgrad::nn::{Linear, Module};
+/// use wgrad::{Device, Tensor};
+/// let device = Device::default();
+/// let layer = Linear::new(20, 30, &device);
+/// assert_eq!(layer.forward(&Tensor::randn([128, 20], &device)).shape(), [128, 30]);
+/// assert!(layer.forward(&Tensor::randn([128, 21], &device)).check().is_err());
+/// ```
+#[derive(Clone, Debug)]
+pub struct Linear {
+    /// `[outputs, inputs]`.
+    pub weight: Tensor,
+    /// `[outputs]`, if any.
+    pub bias: Option<Tensor>,
+}
+
+impl Linear {
+    /// A layer with a bias.
+    #[track_caller]
+    pub fn new(inputs: usize, outputs: usize, device: &Device) -> Linear {
+        let weight = init::by_fan(&[outputs, inputs], inputs, device);
+        let bias = init::by_fan(&[outputs], inputs, device);
+        Linear { weight, bias: Some(bias) }
+    }
+
+    /// The same without a bias.
+    pub fn without_bias(self) -> Linear {
+        Linear { bias: None, ..self }
+    }
+}
+
+impl Parameters for Linear {
+    fn members(&self, members: &mut Members) {
+        members.add("weight", &self.weight);
+        members.add("bias", &self.bias);
+    }
+}
+
+impl Module for Linear {
+    #[track_caller]
+    fn forward(&self, x: &Tensor) -> Tensor {
+        x.linear(&self.weight, self.bias.as_ref())
+    }
+}

@@ -1,0 +1,301 @@
+//! What all layers and models have in common: named parameters and buffers, and a mode.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::error::Result;
+use crate::nn::state::{self, StateDict, Unmatched};
+use crate::tensor::Tensor;
+
+/// A layer or model that maps one tensor to one tensor. What takes other arguments (a recurrent layer with its state, attention
+/// with keys and a mask) has a method of its own for them; [`Parameters`] needs no [`Module::forward`].
+pub trait Module: Parameters {
+    /// The output. Bad input makes a tensor that carries an error.
+    #[track_caller]
+    fn forward(&self, x: &Tensor) -> Tensor;
+}
+
+/// A thing with named parameters and buffers: a layer, a model. [`module!`](crate::module) implements it for a struct.
+///
+/// Methods take `&self`: parameters are handles, so a model can be lent to a captured step and be saved or switched to evaluation
+/// beside it.
+pub trait Parameters: Send + Sync {
+    /// Names the parts, in order: tensors and other things with parameters.
+    ///
+    /// ```
+    /// use wgrad::nn::{Linear, Members, Parameters};
+    /// use wgrad::{Device, Tensor};
+    /// struct Scaled {
+    ///     layers: Vec<Linear>,
+    ///     scale: Tensor, // made with requires_grad: a parameter; else it would be a buffer
+    /// }
+    /// impl Parameters for Scaled {
+    ///     fn members(&self, members: &mut Members) {
+    ///         members.add("layers", &self.layers);
+    ///         members.add("scale", &self.scale);
+    ///     }
+    /// }
+    /// let device = Device::default();
+    /// let layers = vec![Linear::new(2, 3, &device)];
+    /// let model = Scaled { layers, scale: Tensor::ones([3], &device).requires_grad() };
+    /// let names: Vec<String> = model.state_dict().into_keys().collect();
+    /// assert_eq!(names, ["layers.0.bias", "layers.0.weight", "scale"]);
+    /// ```
+    fn members(&self, members: &mut Members);
+
+    /// What gradients are computed for, with its names, each tensor once (under its first name, where it has several).
+    fn named_parameters(&self) -> Vec<(String, Tensor)> {
+        distinct(Members::of(self).tensors, Tensor::is_leaf_with_grad)
+    }
+
+    /// Tensors that belong to the state without having a gradient (running statistics), with their names.
+    fn named_buffers(&self) -> Vec<(String, Tensor)> {
+        distinct(Members::of(self).tensors, |t| !t.is_leaf_with_grad())
+    }
+
+    /// The parameters, for an optimizer.
+    fn parameters(&self) -> Vec<Tensor> {
+        self.named_parameters().into_iter().map(|(_, tensor)| tensor).collect()
+    }
+
+    /// Switches to training (`true`, as layers are made) or evaluation: dropout and batch norm behave differently. A captured
+    /// step keeps the mode it was recorded in.
+    fn train(&self, on: bool) {
+        Members::of(self).modes.iter().for_each(|mode| mode.set(on));
+    }
+
+    /// Switches to evaluation: [`Parameters::train`] with `false`.
+    fn eval(&self) {
+        self.train(false);
+    }
+
+    /// Forgets the gradients of all parameters.
+    fn zero_grad(&self) {
+        self.parameters().iter().for_each(Tensor::zero_grad);
+    }
+
+    /// Freezes all parameters (`false`), or thaws them (`true`): a frozen one gets no gradient, and optimizers pass it over.
+    ///
+    /// ```
+    /// use wgrad::nn::{Linear, Module, Parameters, Sequential};
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let (body, head) = (Linear::new(4, 3, &device), Linear::new(3, 2, &device));
+    /// body.requires_grad_(false);
+    /// head.forward(&body.forward(&Tensor::ones([1, 4], &device))).sum().backward()?;
+    /// assert!(body.weight.grad().is_none() && head.weight.grad().is_some());
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    fn requires_grad_(&self, on: bool) {
+        for parameter in self.parameters() {
+            // All are leaves; one that carries an error shows it when it is read.
+            let _ = parameter.requires_grad_(on);
+        }
+    }
+
+    /// The values of all parameters and buffers by name, as they are now: what is trained later does not change them.
+    ///
+    /// ```
+    /// use wgrad::nn::{BatchNorm2d, Parameters};
+    /// use wgrad::Device;
+    /// let names: Vec<String> = BatchNorm2d::new(3, &Device::default()).state_dict().into_keys().collect();
+    /// assert_eq!(names, ["bias", "num_batches_tracked", "running_mean", "running_var", "weight"]);
+    /// ```
+    #[track_caller]
+    fn state_dict(&self) -> StateDict {
+        Members::of(self).tensors.into_iter().map(|(name, tensor)| (name, tensor.detach())).collect()
+    }
+
+    /// Sets all parameters and buffers to the values of the same names. Tensors on other devices are moved.
+    ///
+    /// ```
+    /// use wgrad::nn::{Linear, Parameters};
+    /// use wgrad::Device;
+    /// let (from, to) = (Linear::new(4, 3, &Device::default()), Linear::new(4, 3, &Device::cpu()));
+    /// to.load_state_dict(&from.state_dict())?;
+    /// assert_eq!(from.weight.to_vec::<f32>()?, to.weight.to_vec::<f32>()?);
+    ///
+    /// let mut renamed = from.state_dict();
+    /// let weight = renamed.remove("weight").unwrap();
+    /// renamed.insert("weights".into(), weight);
+    /// let error = to.load_state_dict(&renamed).unwrap_err().to_string();
+    /// assert!(error.contains("missing: weight [3, 4] (is it \"weights\"?)"), "{error}");
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Argument`](crate::Error::Argument), which lists all names that are missing or not known and all tensors of another
+    /// shape or type; the error that a tensor carries. Then nothing has changed.
+    #[track_caller]
+    fn load_state_dict(&self, values: &StateDict) -> Result<()> {
+        state::load(Members::of(self).tensors, values, true).map(drop)
+    }
+
+    /// [`Parameters::load_state_dict`] of the names that both sides have; returns those that only one has.
+    ///
+    /// # Errors
+    /// As [`Parameters::load_state_dict`], for shapes and types.
+    #[track_caller]
+    fn load_matching(&self, values: &StateDict) -> Result<Unmatched> {
+        state::load(Members::of(self).tensors, values, false)
+    }
+}
+
+/// The tensors for which `wanted` holds, without repetitions of one variable.
+fn distinct(tensors: Vec<(String, Tensor)>, wanted: impl Fn(&Tensor) -> bool) -> Vec<(String, Tensor)> {
+    let mut seen = std::collections::HashSet::new();
+    tensors.into_iter().filter(|(_, tensor)| wanted(tensor) && seen.insert(tensor.variable())).collect()
+}
+
+/// What a part of a model can be: a tensor, a thing with [`Parameters`], a [`Mode`], or an `Option`, `Vec` or array of these.
+/// The entries of lists are named by their numbers. A tensor made with `requires_grad` is a parameter, any other a buffer.
+pub trait Member {
+    /// Adds itself under the name that has been reached.
+    fn join(&self, members: &mut Members);
+}
+
+/// The parts that a [`Parameters::members`] names.
+#[derive(Default)]
+pub struct Members {
+    name: String,
+    tensors: Vec<(String, Tensor)>,
+    modes: Vec<Mode>,
+}
+
+impl Members {
+    fn of(module: &(impl Parameters + ?Sized)) -> Members {
+        let mut members = Members::default();
+        module.members(&mut members);
+        members
+    }
+
+    /// Adds a part: its tensors are called `name`, or `name.` and their own names.
+    pub fn add<M: Member + ?Sized>(&mut self, name: &str, member: &M) {
+        let length = self.name.len();
+        if length > 0 {
+            self.name.push('.');
+        }
+        self.name.push_str(name.strip_prefix("r#").unwrap_or(name));
+        member.join(self);
+        self.name.truncate(length);
+    }
+}
+
+impl<M: Parameters> Member for M {
+    fn join(&self, members: &mut Members) {
+        self.members(members);
+    }
+}
+
+impl Member for Tensor {
+    fn join(&self, members: &mut Members) {
+        members.tensors.push((members.name.clone(), self.clone()));
+    }
+}
+
+impl Member for Mode {
+    fn join(&self, members: &mut Members) {
+        members.modes.push(self.clone());
+    }
+}
+
+impl<M: Member> Member for Option<M> {
+    fn join(&self, members: &mut Members) {
+        if let Some(member) = self {
+            member.join(members);
+        }
+    }
+}
+
+impl<M: Member> Member for [M] {
+    fn join(&self, members: &mut Members) {
+        for (i, member) in self.iter().enumerate() {
+            members.add(&i.to_string(), member);
+        }
+    }
+}
+
+impl<M: Member> Member for Vec<M> {
+    fn join(&self, members: &mut Members) {
+        self.as_slice().join(members);
+    }
+}
+
+impl<M: Member, const N: usize> Member for [M; N] {
+    fn join(&self, members: &mut Members) {
+        self.as_slice().join(members);
+    }
+}
+
+macro_rules! pointers {
+    ($($pointer:ident),*) => {$(
+        impl<M: Parameters + ?Sized> Parameters for $pointer<M> {
+            fn members(&self, members: &mut Members) {
+                (**self).members(members);
+            }
+        }
+
+        impl<M: Module + ?Sized> Module for $pointer<M> {
+            fn forward(&self, x: &Tensor) -> Tensor {
+                (**self).forward(x)
+            }
+        }
+    )*};
+}
+pointers!(Box, Arc);
+
+/// Whether a layer trains or evaluates; clones share it. A layer that behaves differently in training has one among its members.
+#[derive(Clone, Debug)]
+pub struct Mode(Arc<AtomicBool>);
+
+impl Mode {
+    /// Training, as layers begin.
+    pub fn new() -> Mode {
+        Mode(Arc::new(AtomicBool::new(true)))
+    }
+
+    /// Whether it is training.
+    pub fn training(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Sets training (`true`) or evaluation.
+    pub fn set(&self, training: bool) {
+        self.0.store(training, Ordering::Relaxed);
+    }
+}
+
+impl Default for Mode {
+    fn default() -> Mode {
+        Mode::new()
+    }
+}
+
+/// Implements [`nn::Parameters`](crate::nn::Parameters) for a struct: its fields that have parameters or buffers, or behave
+/// differently in training. Names in a [`StateDict`](crate::nn::StateDict) are those of the fields, or given with `as`.
+///
+/// ```
+/// use wgrad::nn::{Embedding, Linear, Parameters};
+/// use wgrad::Device;
+/// struct Model {
+///     tokens: Embedding,
+///     head: Linear,
+/// }
+/// wgrad::module!(Model { tokens as "transformer.wte", head });
+/// let device = Device::default();
+/// let model = Model { tokens: Embedding::new(10, 4, &device), head: Linear::new(4, 10, &device) };
+/// assert_eq!(model.named_parameters()[0].0, "transformer.wte.weight");
+/// ```
+#[macro_export]
+macro_rules! module {
+    ($type:ty { $($field:ident $(as $name:literal)?),* $(,)? }) => {
+        impl $crate::nn::Parameters for $type {
+            fn members(&self, members: &mut $crate::nn::Members) {
+                $(members.add($crate::module!(@name $field $($name)?), &self.$field);)*
+            }
+        }
+    };
+    (@name $field:ident) => { stringify!($field) };
+    (@name $field:ident $name:literal) => { $name };
+}

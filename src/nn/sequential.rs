@@ -1,0 +1,139 @@
+//! Layers one after another, and what stands between them.
+
+use crate::nn::{Members, Module, Parameters};
+use crate::tensor::Tensor;
+
+/// Layers that run one after another. Their parameters are named by number (`0.weight`), or by name where they were added with
+/// one.
+///
+/// ```
+/// use wgrad::nn::{Conv2d, Flatten, Lambda, Linear, Module, Parameters, Relu, Sequential};
+/// use wgrad::{Device, Tensor};
+/// let device = Device::default();
+/// let model = Sequential::new()
+///     .add(Conv2d::new(1, 8, 3, &device).padding(1))
+///     .add(Relu)
+///     .add(Lambda::new(|x| x.max_pool2d(2, 2, 0)))
+///     .add(Flatten::default())
+///     .add_named("head", Linear::new(8 * 4 * 4, 10, &device));
+/// assert_eq!(model.forward(&Tensor::randn([2, 1, 8, 8], &device)).shape(), [2, 10]);
+/// let names: Vec<String> = model.named_parameters().into_iter().map(|(name, _)| name).collect();
+/// assert_eq!(names, ["0.weight", "0.bias", "head.weight", "head.bias"]);
+/// ```
+#[derive(Default)]
+pub struct Sequential {
+    layers: Vec<(String, Box<dyn Module>)>,
+}
+
+impl Sequential {
+    /// No layers: the output is the input.
+    pub fn new() -> Sequential {
+        Sequential::default()
+    }
+
+    /// Adds a layer at the end, named by its number.
+    #[allow(clippy::should_implement_trait)]
+    pub fn add(self, layer: impl Module + 'static) -> Sequential {
+        let name = self.layers.len().to_string();
+        self.add_named(&name, layer)
+    }
+
+    /// Adds a layer at the end under a name.
+    pub fn add_named(mut self, name: &str, layer: impl Module + 'static) -> Sequential {
+        self.layers.push((name.into(), Box::new(layer)));
+        self
+    }
+
+    /// How many layers there are.
+    pub fn len(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.layers.is_empty()
+    }
+
+    /// The layers in order.
+    pub fn iter(&self) -> impl Iterator<Item = &dyn Module> {
+        self.layers.iter().map(|(_, layer)| &**layer)
+    }
+}
+
+impl Parameters for Sequential {
+    fn members(&self, members: &mut Members) {
+        for (name, layer) in &self.layers {
+            members.add(name, layer);
+        }
+    }
+}
+
+impl Module for Sequential {
+    #[track_caller]
+    fn forward(&self, x: &Tensor) -> Tensor {
+        self.iter().fold(x.clone(), |x, layer| layer.forward(&x))
+    }
+}
+
+/// The dims from `from` to `to` as one; all but the first by default, as between convolutions and linear layers.
+///
+/// ```
+/// use wgrad::nn::{Flatten, Module};
+/// use wgrad::{Device, Tensor};
+/// let x = Tensor::zeros([2, 3, 4, 5], &Device::default());
+/// assert_eq!(Flatten::default().forward(&x).shape(), [2, 60]);
+/// assert_eq!(Flatten { from: -2, to: -1 }.forward(&x).shape(), [2, 3, 20]);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Flatten {
+    /// The first of the dims.
+    pub from: isize,
+    /// The last of them.
+    pub to: isize,
+}
+
+impl Default for Flatten {
+    fn default() -> Flatten {
+        Flatten { from: 1, to: -1 }
+    }
+}
+
+impl Parameters for Flatten {
+    fn members(&self, _members: &mut Members) {}
+}
+
+impl Module for Flatten {
+    #[track_caller]
+    fn forward(&self, x: &Tensor) -> Tensor {
+        x.flatten(self.from, self.to)
+    }
+}
+
+/// A function as a layer.
+///
+/// ```
+/// use wgrad::nn::{Lambda, Module};
+/// use wgrad::{Device, Tensor};
+/// let halve = Lambda::new(|x| x * 0.5);
+/// assert_eq!(halve.forward(&Tensor::ones([2], &Device::default())).to_vec::<f32>()?, [0.5, 0.5]);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Lambda<F>(F);
+
+impl<F: Fn(&Tensor) -> Tensor + Send + Sync> Lambda<F> {
+    /// A layer that calls `f`.
+    pub fn new(f: F) -> Lambda<F> {
+        Lambda(f)
+    }
+}
+
+impl<F: Fn(&Tensor) -> Tensor + Send + Sync> Parameters for Lambda<F> {
+    fn members(&self, _members: &mut Members) {}
+}
+
+impl<F: Fn(&Tensor) -> Tensor + Send + Sync> Module for Lambda<F> {
+    fn forward(&self, x: &Tensor) -> Tensor {
+        (self.0)(x)
+    }
+}

@@ -1,0 +1,14 @@
+//! Layers and models, on a GPU adapter and on the CPU reference.
+
+mod module;
+
+use std::sync::OnceLock;
+
+use wgrad::Device;
+
+/// The devices that tests share: a GPU adapter, without which they fail, and the CPU reference.
+fn devices() -> [&'static Device; 2] {
+    static SHARED: OnceLock<[Device; 2]> = OnceLock::new();
+    let [gpu, cpu] = SHARED.get_or_init(|| [Device::gpu().unwrap_or_else(|error| panic!("{error}")), Device::cpu()]);
+    [gpu, cpu]
+}
