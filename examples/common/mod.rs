@@ -1,9 +1,7 @@
-//! What the examples share: command-line flags, the choice of a device, tables, JSON, a hash of the weights, and plots.
+//! What the examples share: command-line flags, the choice of a device, tables, JSON, and a hash of the weights.
 
 // Every example compiles this module for itself and uses its own part of it.
 #![allow(dead_code)]
-
-pub mod plot;
 
 use std::error::Error;
 use std::fs;
@@ -116,6 +114,11 @@ pub fn write(path: &Path, text: &str) -> Result {
     fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))?;
     println!("wrote {}", path.display());
     Ok(())
+}
+
+/// Says which pictures were drawn.
+pub fn drew([png, svg]: [PathBuf; 2]) {
+    println!("wrote {} and {}", png.display(), svg.display());
 }
 
 /// Prints rows under a header, the first column to the left and the others to the right.

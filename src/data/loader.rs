@@ -45,11 +45,6 @@ impl Batches {
         Batches { seed: Some(seed), ..self }
     }
 
-    /// Numbers that tell these batches from others: samples, batch size, seed (`None` in order), whether the last one is dropped.
-    pub(crate) fn parts(&self) -> (usize, usize, Option<u64>, bool) {
-        (self.len, self.batch_size, self.seed, self.drop_last)
-    }
-
     /// Number of batches in an epoch.
     pub fn per_epoch(&self) -> usize {
         if self.drop_last { self.len / self.batch_size } else { self.len.div_ceil(self.batch_size) }

@@ -1,12 +1,8 @@
 //! Adam and AdamW.
 
-use std::panic::Location;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
-
-use crate::error::{Error, Result};
-use crate::graph::recording;
-use crate::optim::{Optimizer, Rate, fill_states, run, update_all, zeros_state};
+use crate::error::Result;
+use crate::optim::ParamGroup;
+use crate::optim::driver::{Driver, Rule, Slot, Update, in_domain};
 use crate::tensor::Tensor;
 
 /// Adam (Kingma & Ba 2015, arXiv 1412.6980): `m ← β₁·m + (1−β₁)·g`, `v ← β₂·v + (1−β₂)·g²`,
@@ -25,128 +21,7 @@ use crate::tensor::Tensor;
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 pub struct Adam {
-    parameters: Vec<Tensor>,
-    rate: Rate,
-    betas: (f32, f32),
-    eps: f32,
-    weight_decay: f32,
-    decoupled: bool,
-    state: Vec<Option<Moments>>,
-}
-
-/// Running moments of one parameter's gradient.
-struct Moments {
-    first: Tensor,
-    second: Tensor,
-    steps: Arc<AtomicI32>,
-}
-
-impl Adam {
-    /// Adam with β = (0.9, 0.999), ε = 1e-8 and no weight decay.
-    pub fn new(parameters: Vec<Tensor>, lr: f32) -> Adam {
-        let state = parameters.iter().map(|_| None).collect();
-        Adam {
-            parameters,
-            rate: Rate::new(lr),
-            betas: (0.9, 0.999),
-            eps: 1e-8,
-            weight_decay: 0.0,
-            decoupled: false,
-            state,
-        }
-    }
-
-    /// Decay rates of the first and second moment.
-    pub fn betas(mut self, betas: (f32, f32)) -> Adam {
-        self.betas = betas;
-        self
-    }
-
-    /// Added to the denominator.
-    pub fn eps(mut self, eps: f32) -> Adam {
-        self.eps = eps;
-        self
-    }
-
-    /// Adds this much of the parameter to its gradient (L2 regularisation).
-    pub fn weight_decay(mut self, weight_decay: f32) -> Adam {
-        self.weight_decay = weight_decay;
-        self
-    }
-
-    /// What errors call it.
-    fn name(&self) -> &'static str {
-        if self.decoupled { "AdamW" } else { "Adam" }
-    }
-
-    /// The learning rate's handle, to set it while a captured step owns the optimizer.
-    pub fn rate(&self) -> Rate {
-        self.rate.clone()
-    }
-
-    /// The new value of parameter `i`, and its new moments.
-    fn update(&self, i: usize, grad: Tensor) -> Result<(Tensor, [Tensor; 2])> {
-        let p = &self.parameters[i];
-        let (b1, b2) = self.betas;
-        let Some(old) = &self.state[i] else { return Err(Error::argument(self.name(), "moments are missing")) };
-        // Numbers that differ from step to step are functions, which captured steps call again.
-        let rate = |f: fn(f32, f64) -> f32, beta: f32| {
-            let (rate, steps) = (self.rate.clone(), old.steps.clone());
-            // In f64: 1 − β₂ᵗ loses half its digits in f32 at the first steps.
-            let bias = move || 1.0 - f64::from(beta).powi(steps.load(Ordering::Relaxed) + 1);
-            recording::number(move || f(rate.get(), bias()))
-        };
-        let mut base = p.clone();
-        let mut g = grad;
-        if self.weight_decay != 0.0 {
-            if self.decoupled {
-                let (rate, decay) = (self.rate.clone(), self.weight_decay);
-                base = p.mul(recording::number(move || 1.0 - rate.get() * decay));
-            } else {
-                g = &g + p * self.weight_decay;
-            }
-        }
-        let first = &old.first * b1 + &g * (1.0 - b1);
-        let second = &old.second * b2 + (&g * &g) * (1.0 - b2);
-        let denominator = second.sqrt().mul(rate(|_, bias2| 1.0 / (bias2 as f32).sqrt(), b2)) + self.eps;
-        let value = base - (&first / denominator).mul(rate(|lr, bias1| lr / bias1 as f32, b1));
-        Ok((value, [first, second]))
-    }
-}
-
-impl Optimizer for Adam {
-    #[track_caller]
-    fn step(&mut self) -> Result<()> {
-        fill_states(&self.parameters, &mut self.state, |p| {
-            Ok(Moments { first: zeros_state(p)?, second: zeros_state(p)?, steps: Arc::default() })
-        })?;
-        let moments = update_all(self.name(), &self.parameters, Location::caller(), |i, grad| self.update(i, grad))?;
-        for (i, [first, second]) in moments {
-            let Some(state) = &self.state[i] else { continue };
-            state.first.advance(&first);
-            state.second.advance(&second);
-            let steps = state.steps.clone();
-            let count = move || {
-                steps.fetch_add(1, Ordering::Relaxed);
-            };
-            count();
-            recording::tick(count);
-        }
-        run(&self.parameters)
-    }
-
-    fn parameters(&self) -> &[Tensor] {
-        &self.parameters
-    }
-
-    fn lr(&self) -> f32 {
-        self.rate.get()
-    }
-
-    #[track_caller]
-    fn set_lr(&mut self, lr: f32) {
-        self.rate.set(lr);
-    }
+    driver: Driver<Moments>,
 }
 
 /// Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv 1711.05101): parameters shrink by `lr · weight_decay` a
@@ -161,53 +36,122 @@ impl Optimizer for Adam {
 /// assert_eq!(w.to_vec::<f32>()?, [0.99, 0.99]);
 /// # Ok::<(), wgrad::Error>(())
 /// ```
-pub struct AdamW(Adam);
+pub struct AdamW {
+    driver: Driver<Moments>,
+}
+
+struct Moments {
+    betas: (f32, f32),
+    eps: f32,
+    weight_decay: f32,
+    decoupled: bool,
+    amsgrad: bool,
+}
+
+impl Moments {
+    fn new(weight_decay: f32, decoupled: bool) -> Moments {
+        Moments { betas: (0.9, 0.999), eps: 1e-8, weight_decay, decoupled, amsgrad: false }
+    }
+}
+
+super::optimizer!(Adam, Moments::new(0.0, false));
+super::optimizer!(AdamW, Moments::new(0.01, true));
+
+impl Adam {
+    /// Adam with β = (0.9, 0.999), ε = 1e-8 and no weight decay.
+    pub fn new(parameters: Vec<Tensor>, lr: f32) -> Adam {
+        Adam::with_groups(vec![ParamGroup::new(parameters)], lr)
+    }
+
+    /// Adds this much of the parameter to its gradient (L2 regularisation).
+    pub fn weight_decay(mut self, weight_decay: f32) -> Adam {
+        self.driver.rule.weight_decay = weight_decay;
+        self
+    }
+}
 
 impl AdamW {
     /// AdamW with β = (0.9, 0.999), ε = 1e-8 and a weight decay of 0.01.
     pub fn new(parameters: Vec<Tensor>, lr: f32) -> AdamW {
-        let mut adam = Adam::new(parameters, lr).weight_decay(0.01);
-        adam.decoupled = true;
-        AdamW(adam)
-    }
-
-    /// Decay rates of the first and second moment.
-    pub fn betas(self, betas: (f32, f32)) -> AdamW {
-        AdamW(self.0.betas(betas))
-    }
-
-    /// Added to the denominator.
-    pub fn eps(self, eps: f32) -> AdamW {
-        AdamW(self.0.eps(eps))
-    }
-
-    /// The learning rate's handle, to set it while a captured step owns the optimizer.
-    pub fn rate(&self) -> Rate {
-        self.0.rate()
+        AdamW::with_groups(vec![ParamGroup::new(parameters)], lr)
     }
 
     /// Shrinks parameters by `lr` times this a step.
-    pub fn weight_decay(self, weight_decay: f32) -> AdamW {
-        AdamW(self.0.weight_decay(weight_decay))
+    pub fn weight_decay(mut self, weight_decay: f32) -> AdamW {
+        self.driver.rule.weight_decay = weight_decay;
+        self
     }
 }
 
-impl Optimizer for AdamW {
-    #[track_caller]
-    fn step(&mut self) -> Result<()> {
-        Optimizer::step(&mut self.0)
+macro_rules! moments {
+    ($($name:ident),*) => {$(
+        impl $name {
+            /// Decay rates of the first and second moment.
+            pub fn betas(mut self, betas: (f32, f32)) -> $name {
+                self.driver.rule.betas = betas;
+                self
+            }
+
+            /// Added to the denominator.
+            pub fn eps(mut self, eps: f32) -> $name {
+                self.driver.rule.eps = eps;
+                self
+            }
+
+            /// Divides by the largest second moment so far (Reddi et al. 2018, "On the Convergence of Adam and Beyond").
+            pub fn amsgrad(mut self, amsgrad: bool) -> $name {
+                self.driver.rule.amsgrad = amsgrad;
+                self
+            }
+        }
+    )*};
+}
+moments!(Adam, AdamW);
+
+/// Decay rates lie in 0..1.
+pub(super) fn valid_betas(op: &str, betas: (f32, f32)) -> Result<()> {
+    in_domain(op, "beta1", betas.0, |b| (0.0..1.0).contains(&b))?;
+    in_domain(op, "beta2", betas.1, |b| (0.0..1.0).contains(&b))
+}
+
+impl Rule for Moments {
+    fn name(&self) -> &'static str {
+        if self.decoupled { "AdamW" } else { "Adam" }
     }
 
-    fn parameters(&self) -> &[Tensor] {
-        self.0.parameters()
+    fn validate(&self) -> Result<()> {
+        valid_betas(self.name(), self.betas)?;
+        in_domain(self.name(), "eps", self.eps, |e| e >= 0.0)
     }
 
-    fn lr(&self) -> f32 {
-        self.0.lr()
+    fn slots(&self) -> Vec<Slot> {
+        let mut slots = vec![Slot::zero("exp_avg"), Slot::zero("exp_avg_sq")];
+        if self.amsgrad {
+            slots.push(Slot::zero("max_exp_avg_sq"));
+        }
+        slots
     }
 
-    #[track_caller]
-    fn set_lr(&mut self, lr: f32) {
-        self.0.set_lr(lr);
+    fn counts(&self) -> bool {
+        true
+    }
+
+    fn weight_decay(&self) -> f32 {
+        self.weight_decay
+    }
+
+    fn update(&self, cx: &Update) -> (Tensor, Vec<Tensor>) {
+        let (b1, b2) = self.betas;
+        let (base, g) = if self.decoupled { (cx.shrunk(), cx.g.clone()) } else { (cx.p.clone(), cx.decayed()) };
+        let first = cx.state(0) * b1 + &g * (1.0 - b1);
+        let second = cx.state(1) * b2 + (&g * &g) * (1.0 - b2);
+        let largest = self.amsgrad.then(|| cx.state(2).maximum(&second));
+        let spread = largest.as_ref().unwrap_or(&second);
+        let (beta1, beta2) = (f64::from(b1), f64::from(b2));
+        let root = spread.sqrt().mul(cx.number(move |_, t| 1.0 / (1.0 - beta2.powi(t)).sqrt()));
+        let value = base - (&first / (root + self.eps)).mul(cx.number(move |lr, t| lr / (1.0 - beta1.powi(t))));
+        let mut states = vec![first, second];
+        states.extend(largest);
+        (value, states)
     }
 }

@@ -2,19 +2,22 @@
 //! forward and backward pass.
 
 mod adam;
+mod driver;
+mod group;
 mod rate;
+mod rmsprop;
 mod sgd;
+mod state;
 
 pub use adam::{Adam, AdamW};
+pub use group::ParamGroup;
 pub use rate::Rate;
+pub use rmsprop::RmsProp;
 pub use sgd::Sgd;
 
-use std::panic::Location;
+use std::collections::BTreeMap;
 
-use crate::backend::Device;
-use crate::error::{Error, Result};
-use crate::graph::no_grad;
-use crate::graph::recording::suspended;
+use crate::error::Result;
 use crate::tensor::Tensor;
 
 /// What all optimizers offer.
@@ -22,13 +25,14 @@ pub trait Optimizer {
     /// Updates every parameter that has a gradient, and runs all pending work.
     ///
     /// # Errors
-    /// The error that a gradient or a parameter carries, or that a parameter was not made with `requires_grad`; then no
-    /// parameter changes. An error of the run itself (an index out of range, no memory left, a lost device) leaves parameters
-    /// bound to values that could not be computed; reading them returns the error.
+    /// The error that a gradient or a parameter carries, that a parameter was not made with `requires_grad` or is given twice,
+    /// or that a hyperparameter is out of its domain; then no parameter changes. An error of the run itself (an index out of range,
+    /// no memory left, a lost device) leaves parameters bound to values that could not be computed; reading them returns
+    /// the error.
     #[track_caller]
     fn step(&mut self) -> Result<()>;
 
-    /// The parameters.
+    /// The parameters, those of the first group first.
     fn parameters(&self) -> &[Tensor];
 
     /// Forgets the gradients of all parameters.
@@ -36,128 +40,153 @@ pub trait Optimizer {
         self.parameters().iter().for_each(Tensor::zero_grad);
     }
 
-    /// Learning rate.
+    /// Learning rate of the first group.
     fn lr(&self) -> f32;
 
-    /// Sets the learning rate. It travels as a kernel parameter, so nothing is compiled anew. Not inside a captured step, which
-    /// would do it once; there the rate is set between the runs, through its handle ([`Rate`]).
+    /// Sets the learning rate of all groups. It travels as a kernel parameter, so nothing is compiled anew. Not inside a captured
+    /// step, which would do it once; there the rate is set between the runs, through its handle ([`Rate`]).
     #[track_caller]
     fn set_lr(&mut self, lr: f32);
+
+    /// The handles of the groups' learning rates.
+    fn rates(&self) -> Vec<Rate>;
+
+    /// Everything that a later step depends on besides parameters and hyperparameters: `group.G.lr` for each group, and for the
+    /// parameter at each position `state.I.NAME` with PyTorch's names, and `state.I.step` (i32) where steps are counted.
+    /// Parameters that had no gradient yet have no state.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::{Adam, Optimizer}};
+    /// let w = Tensor::ones([2], &Device::default()).requires_grad();
+    /// let mut optimizer = Adam::new(vec![w.clone()], 0.1);
+    /// w.sum().backward()?;
+    /// optimizer.step()?;
+    /// let saved = optimizer.state_dict();
+    /// let names: Vec<&str> = saved.keys().map(String::as_str).collect();
+    /// assert_eq!(names, ["group.0.lr", "state.0.exp_avg", "state.0.exp_avg_sq", "state.0.step"]);
+    ///
+    /// let mut other = Adam::new(vec![w.clone()], 0.5);
+    /// other.load_state_dict(&saved)?; // goes on where the first one stopped
+    /// assert_eq!(other.lr(), 0.1);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    fn state_dict(&self) -> BTreeMap<String, Tensor>;
+
+    /// Takes over what [`Optimizer::state_dict`] of an optimizer of the same kind with the same groups has returned: a run that is
+    /// saved and loaded goes on bit for bit like one that was not interrupted. Tensors of other devices are moved.
+    ///
+    /// # Errors
+    /// One [`Error::Argument`](crate::Error::Argument) that names the entries that are missing, unexpected, or of another shape or
+    /// type; then nothing has changed.
+    #[track_caller]
+    fn load_state_dict(&mut self, entries: &BTreeMap<String, Tensor>) -> Result<()>;
 }
 
-/// The methods of [`Optimizer`] without its import.
-macro_rules! inherent {
-    ($($name:ident),*) => {$(
+/// What every optimizer that is a rule behind a driver has: constructor with groups, [`Optimizer`], and its methods without its
+/// import.
+macro_rules! optimizer {
+    ($name:ident, $rule:expr) => {
         impl $name {
-            /// [`Optimizer::step`].
+            /// With groups of parameters, which may have a learning rate and a weight decay of their own.
+            pub fn with_groups(groups: Vec<$crate::optim::ParamGroup>, lr: f32) -> $name {
+                $name { driver: $crate::optim::driver::Driver::new($rule, groups, lr) }
+            }
+
+            /// Adds a group of parameters.
+            pub fn add_param_group(&mut self, group: $crate::optim::ParamGroup) {
+                self.driver.add(group);
+            }
+
+            /// The handle of the first group's learning rate, to set it while a captured step owns the optimizer.
+            pub fn rate(&self) -> $crate::optim::Rate {
+                self.driver.rate()
+            }
+        }
+
+        impl $crate::optim::Optimizer for $name {
+            #[track_caller]
+            fn step(&mut self) -> $crate::error::Result<()> {
+                self.driver.step(std::panic::Location::caller())
+            }
+
+            fn parameters(&self) -> &[$crate::tensor::Tensor] {
+                self.driver.parameters()
+            }
+
+            fn lr(&self) -> f32 {
+                self.driver.rate().get()
+            }
+
+            #[track_caller]
+            fn set_lr(&mut self, lr: f32) {
+                self.driver.set_lr(lr);
+            }
+
+            fn rates(&self) -> Vec<$crate::optim::Rate> {
+                self.driver.rates()
+            }
+
+            fn state_dict(&self) -> std::collections::BTreeMap<String, $crate::tensor::Tensor> {
+                self.driver.state_dict()
+            }
+
+            #[track_caller]
+            fn load_state_dict(
+                &mut self,
+                entries: &std::collections::BTreeMap<String, $crate::tensor::Tensor>,
+            ) -> $crate::error::Result<()> {
+                self.driver.load_state_dict(entries, std::panic::Location::caller())
+            }
+        }
+
+        impl $name {
+            /// [`Optimizer::step`](crate::optim::Optimizer::step).
             ///
             /// # Errors
-            /// As [`Optimizer::step`].
+            /// As [`Optimizer::step`](crate::optim::Optimizer::step).
             #[track_caller]
-            pub fn step(&mut self) -> Result<()> {
-                Optimizer::step(self)
+            pub fn step(&mut self) -> $crate::error::Result<()> {
+                $crate::optim::Optimizer::step(self)
             }
 
-            /// [`Optimizer::zero_grad`].
+            /// [`Optimizer::zero_grad`](crate::optim::Optimizer::zero_grad).
             pub fn zero_grad(&self) {
-                Optimizer::zero_grad(self);
+                $crate::optim::Optimizer::zero_grad(self);
             }
 
-            /// [`Optimizer::lr`].
+            /// [`Optimizer::lr`](crate::optim::Optimizer::lr).
             pub fn lr(&self) -> f32 {
-                Optimizer::lr(self)
+                $crate::optim::Optimizer::lr(self)
             }
 
-            /// [`Optimizer::set_lr`].
+            /// [`Optimizer::set_lr`](crate::optim::Optimizer::set_lr).
             #[track_caller]
             pub fn set_lr(&mut self, lr: f32) {
-                Optimizer::set_lr(self, lr);
+                $crate::optim::Optimizer::set_lr(self, lr);
+            }
+
+            /// [`Optimizer::rates`](crate::optim::Optimizer::rates).
+            pub fn rates(&self) -> Vec<$crate::optim::Rate> {
+                $crate::optim::Optimizer::rates(self)
+            }
+
+            /// [`Optimizer::state_dict`](crate::optim::Optimizer::state_dict).
+            pub fn state_dict(&self) -> std::collections::BTreeMap<String, $crate::tensor::Tensor> {
+                $crate::optim::Optimizer::state_dict(self)
+            }
+
+            /// [`Optimizer::load_state_dict`](crate::optim::Optimizer::load_state_dict).
+            ///
+            /// # Errors
+            /// As [`Optimizer::load_state_dict`](crate::optim::Optimizer::load_state_dict).
+            #[track_caller]
+            pub fn load_state_dict(
+                &mut self,
+                entries: &std::collections::BTreeMap<String, $crate::tensor::Tensor>,
+            ) -> $crate::error::Result<()> {
+                $crate::optim::Optimizer::load_state_dict(self, entries)
             }
         }
-    )*};
+    };
 }
-inherent!(Sgd, Adam, AdamW);
-
-/// Gradients of the parameters that have one, with their positions.
-///
-/// # Errors
-/// The first error that a gradient or a parameter carries.
-fn gradients(op: &str, parameters: &[Tensor], at: &'static Location<'static>) -> Result<Vec<(usize, Tensor)>> {
-    let mut out = Vec::with_capacity(parameters.len());
-    for (i, parameter) in parameters.iter().enumerate() {
-        parameter.check()?;
-        if !parameter.is_leaf_with_grad() {
-            let detail = format!("parameter {i} of shape {:?} was not made with requires_grad", parameter.shape());
-            return Err(Error::argument(op, detail).or_at(at));
-        }
-        if let Some(grad) = parameter.grad() {
-            grad.check()?;
-            if grad.shape() != parameter.shape() || grad.dtype() != parameter.dtype() {
-                let detail = format!(
-                    "parameter {i} is {} {:?}, but its gradient is {} {:?}",
-                    parameter.dtype(),
-                    parameter.shape(),
-                    grad.dtype(),
-                    grad.shape()
-                );
-                return Err(Error::argument(op, detail).or_at(at));
-            }
-            out.push((i, grad));
-        }
-    }
-    Ok(out)
-}
-
-/// Binds every parameter that has a gradient to what `update` makes of position and gradient, and returns the states that it
-/// gives beside the values. All updates are made before the first parameter changes, so that an error leaves all as they were.
-///
-/// # Errors
-/// As [`gradients`]; the errors of `update`, and those that the new values carry.
-fn update_all<S>(
-    op: &str,
-    parameters: &[Tensor],
-    at: &'static Location<'static>,
-    update: impl Fn(usize, Tensor) -> Result<(Tensor, S)>,
-) -> Result<Vec<(usize, S)>> {
-    no_grad(|| {
-        let mut updates = Vec::with_capacity(parameters.len());
-        for (i, grad) in gradients(op, parameters, at)? {
-            let (value, state) = update(i, grad)?;
-            value.check()?;
-            updates.push((i, value, state));
-        }
-        updates.into_iter().map(|(i, value, state)| parameters[i].try_assign(&value).map(|()| (i, state))).collect()
-    })
-}
-
-/// Runs everything that is pending on the parameters' devices.
-fn run(parameters: &[Tensor]) -> Result<()> {
-    let mut done: Vec<&Device> = Vec::new();
-    for device in parameters.iter().map(Tensor::device) {
-        if !done.iter().any(|d| d.same(device)) {
-            device.flush_pending()?;
-            done.push(device);
-        }
-    }
-    Ok(())
-}
-
-/// Gives every parameter with a gradient the state that it lacks.
-fn fill_states<S>(parameters: &[Tensor], states: &mut [Option<S>], make: impl Fn(&Tensor) -> Result<S>) -> Result<()> {
-    for (parameter, state) in parameters.iter().zip(states) {
-        if state.is_none() && parameter.check().is_ok() && parameter.grad().is_some() {
-            *state = Some(make(parameter)?);
-        }
-    }
-    Ok(())
-}
-
-/// A state tensor of zeros, in memory of its own, so that the first step has the structure of all others. Optimizers keep it as
-/// one variable and [`Tensor::advance`] it each step, so that captured steps know it again.
-fn zeros_state(parameter: &Tensor) -> Result<Tensor> {
-    suspended(|| {
-        let zeros = no_grad(|| parameter.zeros_like());
-        zeros.realize()?;
-        Ok(zeros)
-    })
-}
+use optimizer;

@@ -1,13 +1,12 @@
 //! Stochastic gradient descent.
 
-use std::panic::Location;
-
 use crate::error::{Error, Result};
-use crate::optim::{Optimizer, Rate, fill_states, run, update_all, zeros_state};
+use crate::optim::ParamGroup;
+use crate::optim::driver::{Driver, Rule, Slot, Update, in_domain};
 use crate::tensor::Tensor;
 
 /// Stochastic gradient descent with momentum (Sutskever et al. 2013, in PyTorch's form):
-/// `g ← g + λ·p`, `v ← μ·v + g`, `p ← p − lr·v` (with Nesterov `p ← p − lr·(g + μ·v)`).
+/// `g ← g + λ·p`, `v ← μ·v + (1−τ)·g` (the first time `v ← g`), `p ← p − lr·v` (with Nesterov `p ← p − lr·(g + μ·v)`).
 ///
 /// ```
 /// use wgrad::{Device, Tensor, optim::Sgd};
@@ -19,90 +18,94 @@ use crate::tensor::Tensor;
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 pub struct Sgd {
-    parameters: Vec<Tensor>,
-    rate: Rate,
+    driver: Driver<Descent>,
+}
+
+#[derive(Default)]
+struct Descent {
     momentum: f32,
+    dampening: f32,
     nesterov: bool,
     weight_decay: f32,
-    velocity: Vec<Option<Tensor>>,
 }
+
+super::optimizer!(Sgd, Descent::default());
 
 impl Sgd {
     /// Plain gradient descent on `parameters` (leaves made with `requires_grad`).
     pub fn new(parameters: Vec<Tensor>, lr: f32) -> Sgd {
-        let velocity = vec![None; parameters.len()];
-        let rate = Rate::new(lr);
-        Sgd { parameters, rate, momentum: 0.0, nesterov: false, weight_decay: 0.0, velocity }
+        Sgd::with_groups(vec![ParamGroup::new(parameters)], lr)
     }
 
     /// Keeps a running sum of gradients that fades by this factor a step.
     pub fn momentum(mut self, momentum: f32) -> Sgd {
-        self.momentum = momentum;
+        self.driver.rule.momentum = momentum;
+        self
+    }
+
+    /// Takes this share off each gradient but the first before it is added to the running sum.
+    pub fn dampening(mut self, dampening: f32) -> Sgd {
+        self.driver.rule.dampening = dampening;
         self
     }
 
     /// Looks ahead along the velocity (Nesterov's momentum).
     pub fn nesterov(mut self, nesterov: bool) -> Sgd {
-        self.nesterov = nesterov;
+        self.driver.rule.nesterov = nesterov;
         self
     }
 
     /// Adds this much of the parameter to its gradient (L2 regularisation).
     pub fn weight_decay(mut self, weight_decay: f32) -> Sgd {
-        self.weight_decay = weight_decay;
+        self.driver.rule.weight_decay = weight_decay;
         self
-    }
-
-    /// The learning rate's handle, to set it while a captured step owns the optimizer.
-    pub fn rate(&self) -> Rate {
-        self.rate.clone()
-    }
-
-    /// The new value and velocity of parameter `i`.
-    fn update(&self, i: usize, grad: Tensor) -> Result<(Tensor, Option<Tensor>)> {
-        let p = &self.parameters[i];
-        let mut g = grad;
-        let mut velocity = None;
-        if self.weight_decay != 0.0 {
-            g = &g + p * self.weight_decay;
-        }
-        if self.momentum != 0.0 {
-            // From a velocity of zero the first step gives v = g, as in PyTorch.
-            let Some(old) = &self.velocity[i] else { return Err(Error::argument("Sgd", "a velocity is missing")) };
-            let v = old * self.momentum + &g;
-            g = if self.nesterov { &g + &v * self.momentum } else { v.clone() };
-            velocity = Some(v);
-        }
-        let value = p - g.mul(self.rate.number());
-        Ok((value, velocity))
     }
 }
 
-impl Optimizer for Sgd {
-    #[track_caller]
-    fn step(&mut self) -> Result<()> {
-        if self.momentum != 0.0 {
-            fill_states(&self.parameters, &mut self.velocity, zeros_state)?;
+impl Rule for Descent {
+    fn name(&self) -> &'static str {
+        "Sgd"
+    }
+
+    fn validate(&self) -> Result<()> {
+        in_domain("Sgd", "momentum", self.momentum, |m| m >= 0.0)?;
+        if self.nesterov && (self.momentum == 0.0 || self.dampening != 0.0) {
+            let detail = format!(
+                "Nesterov's momentum needs a momentum and no dampening, not momentum = {} and dampening = {}",
+                self.momentum, self.dampening
+            );
+            return Err(Error::argument("Sgd", detail));
         }
-        let velocities = update_all("Sgd", &self.parameters, Location::caller(), |i, grad| self.update(i, grad))?;
-        for (i, new) in velocities {
-            if let (Some(velocity), Some(new)) = (&self.velocity[i], new) {
-                velocity.advance(&new);
-            }
+        in_domain("Sgd", "dampening", self.dampening, f32::is_finite)
+    }
+
+    fn slots(&self) -> Vec<Slot> {
+        if self.momentum == 0.0 { Vec::new() } else { vec![Slot::zero("momentum_buffer")] }
+    }
+
+    fn counts(&self) -> bool {
+        // The first step takes the whole gradient.
+        self.momentum != 0.0 && self.dampening != 0.0
+    }
+
+    fn weight_decay(&self) -> f32 {
+        self.weight_decay
+    }
+
+    fn update(&self, cx: &Update) -> (Tensor, Vec<Tensor>) {
+        let g = cx.decayed();
+        if self.momentum == 0.0 {
+            return (cx.p - g.mul(cx.lr()), Vec::new());
         }
-        run(&self.parameters)
-    }
-
-    fn parameters(&self) -> &[Tensor] {
-        &self.parameters
-    }
-
-    fn lr(&self) -> f32 {
-        self.rate.get()
-    }
-
-    #[track_caller]
-    fn set_lr(&mut self, lr: f32) {
-        self.rate.set(lr);
+        // From a velocity of zero the first step gives v = g, as in PyTorch.
+        let v = cx.state(0) * self.momentum;
+        let v = if self.dampening == 0.0 {
+            v + &g
+        } else {
+            let rest = 1.0 - f64::from(self.dampening);
+            v + g.mul(cx.number(move |_, t| if t == 1 { 1.0 } else { rest }))
+        };
+        let along = if self.nesterov { &g + &v * self.momentum } else { v.clone() };
+        (cx.p - along.mul(cx.lr()), vec![v])
     }
 }

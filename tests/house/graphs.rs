@@ -5,7 +5,7 @@ use wgrad::caps::Caps;
 use wgrad::graph::kernel::{Kernel, Operand, Routine, Stage};
 use wgrad::graph::{Meta, Op, Var};
 use wgrad::ops::matmul::plan::{self, Family, Problem};
-use wgrad::optim::{Adam, AdamW, Optimizer, Sgd};
+use wgrad::optim::{Adam, AdamW, Optimizer, RmsProp, Sgd};
 use wgrad::{Conv, DType, Device, Error, Tensor};
 
 /// The kinds of adapters that kernels are chosen by.
@@ -426,8 +426,9 @@ fn training(d: &Device) {
         Box::new(Sgd::new(mlp_parameters(d), 0.1).momentum(0.9).nesterov(true).weight_decay(1e-4)),
         Box::new(Adam::new(mlp_parameters(d), 0.1).weight_decay(1e-4)),
         Box::new(AdamW::new(mlp_parameters(d), 0.1)),
+        Box::new(RmsProp::new(mlp_parameters(d), 0.1).momentum(0.9).centered(true)),
     ];
-    for (n, optimizer) in [32, 31, 8, 1].into_iter().zip(&mut optimizers) {
+    for (n, optimizer) in [32, 31, 8, 1, 2].into_iter().zip(&mut optimizers) {
         let (x, y) = (data([n, 64], d), data([n, 10], d));
         mlp_step(&mut **optimizer, &x, &y);
         mlp_step(&mut **optimizer, &x, &y);
