@@ -219,11 +219,6 @@ impl Tensor {
         self.rebind(value.node());
     }
 
-    /// What tells this variable from others: equal for clones of one handle.
-    pub(crate) fn variable(&self) -> usize {
-        Arc::as_ptr(&self.inner).addr()
-    }
-
     /// Calls `f` with the gradient of this tensor when it is complete, during [`Tensor::backward`]; where `f` returns a tensor,
     /// that takes the gradient's place.
     ///

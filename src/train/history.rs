@@ -198,12 +198,13 @@ impl History {
     #[cfg(feature = "train")]
     pub fn draw(&self, path: impl AsRef<Path>, panels: &[(&str, &[&str])]) -> Result<[std::path::PathBuf; 2]> {
         use crate::train::plot::{Panel, curves};
-        let panel = |(title, names): &(&str, &[&str])| {
-            let lines = names.iter().map(|name| (*name, self.series(name)));
-            Panel { title, x: "step", y: "", lines: lines.filter(|(_, points)| !points.is_empty()).collect() }
-        };
-        let panels: Vec<Panel> = panels.iter().map(panel).collect();
-        curves(path, &panels)
+        let mut all = Vec::with_capacity(panels.len());
+        for &(title, names) in panels {
+            let lines = names.iter().map(|&name| (name, self.series(name)));
+            let lines = lines.filter(|(_, points)| !points.is_empty()).collect();
+            all.push(Panel { title, x: "step", y: "", lines });
+        }
+        curves(path, &all)
     }
 }
 

@@ -34,7 +34,7 @@ impl Mean {
                 let detail = format!("metric {name:?} has shape {:?}, not one element", value.shape());
                 return Err(Error::argument("metrics", detail));
             }
-            let value = no_grad(|| value.detach().to_dtype(DType::F32).reshape([]));
+            let value = no_grad(|| value.detach().to_dtype(DType::F32).reshape([0usize; 0]));
             if fresh {
                 // Starts as data, so that the first step has the structure of all others and uses their plan.
                 self.sums.push((name.clone(), Tensor::from_slice(&[0f32], (), value.device())));
@@ -46,11 +46,6 @@ impl Mean {
         }
         self.steps += 1;
         Ok(())
-    }
-
-    /// Steps since the last [`Mean::take`].
-    pub fn steps(&self) -> u64 {
-        self.steps
     }
 
     /// Reads the means, in one go, and begins anew.
