@@ -25,7 +25,7 @@ use serde_json::json;
 use wgrad::data::{Batches, Digits};
 use wgrad::nn::loss;
 use wgrad::optim::Adam;
-use wgrad::train::plot::{self, Panel, Picture};
+use wgrad::train::plot::{self, Panel};
 use wgrad::{Device, Tensor, no_grad};
 
 /// Train a small network to read handwritten digits
@@ -162,7 +162,7 @@ fn run(args: &Args) -> Result {
     let speed = images_timed / timed.iter().map(|e| e.seconds).sum::<f64>();
 
     draw_history(&out, &history)?;
-    draw_wrong(&out, &test, &wrong, &read)?;
+    common::draw_wrong(&out.join("wrongly_read"), &test, &read)?;
     let last = history.last().ok_or("no epoch was run")?;
     println!();
     common::table(
@@ -227,26 +227,5 @@ fn draw_history(out: &Path, history: &[Epoch]) -> Result {
     let accuracy = vec![("training", line(|e| 100.0 * e.train_accuracy)), ("test", line(|e| 100.0 * e.test_accuracy))];
     let accuracy = Panel { title: "Accuracy", x: "epoch", y: "%", lines: accuracy };
     common::drew(plot::curves(out.join("learning_curve"), &[loss, accuracy])?);
-    Ok(())
-}
-
-fn draw_wrong(out: &Path, test: &Digits, wrong: &[usize], read: &[u32]) -> Result {
-    const MOST: usize = 40;
-    let pictures: Vec<Picture> = wrong
-        .iter()
-        .take(MOST)
-        .map(|&i| Picture {
-            pixels: test.image(i).to_vec(),
-            width: 8,
-            caption: format!("{}, read as {}", test.labels[i], read[i]),
-        })
-        .collect();
-    let columns = (pictures.len() as f64).sqrt().ceil().min(8.0) as usize;
-    let title = match wrong.len() {
-        0 => "All test digits are read rightly".to_string(),
-        n if n > MOST => format!("The first {MOST} of {n} wrongly read digits"),
-        n => format!("{n} of {} read wrongly", test.len()),
-    };
-    common::drew(plot::grid(out.join("wrongly_read"), &title, &pictures, columns)?);
     Ok(())
 }

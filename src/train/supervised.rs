@@ -109,6 +109,13 @@ impl<M: Parameters + 'static, O: Optimizer + Send + 'static> Supervised<M, O> {
         &self.model
     }
 
+    /// The model, taken out; `None` where something else still holds it.
+    pub fn into_model(self) -> Option<M> {
+        let Supervised { model, step, .. } = self;
+        drop(step);
+        Arc::into_inner(model)
+    }
+
     /// The loader.
     pub fn loader(&self) -> &DataLoader {
         &self.loader
