@@ -79,14 +79,16 @@ fn run(args: &Args) -> Result {
     let test = Digits::test();
     let (images, _) = test.tensors(&device);
     let batch_size = args.train.batch_size.unwrap_or(64).clamp(1, train.shape()[0]);
-    let loader = DataLoader::new(TensorDataset::new(vec![train])?, batch_size, &device).shuffle(args.run.seed).drop_last(true);
+    let loader =
+        DataLoader::new(TensorDataset::new(vec![train])?, batch_size, &device).shuffle(args.run.seed).drop_last(true);
     let per_epoch = loader.per_epoch() as u64;
     let steps = per_epoch * epochs as u64;
 
     let model = Autoencoder::new(args.code, &device);
     let optimizer = Adam::new(model.parameters(), peak);
     let shown = images.clone();
-    let error = |model: &Autoencoder, images: &Tensor| loss::mse(&model.decode(&model.encode(images)).sigmoid(), images);
+    let error =
+        |model: &Autoencoder, images: &Tensor| loss::mse(&model.decode(&model.encode(images)).sigmoid(), images);
     let mut task = Supervised::new(model, optimizer, loader, &device, |model: &Autoencoder, batch| {
         let logits = model.decode(&model.encode(&batch[0]));
         let loss = loss::bce_with_logits(&logits, &batch[0]);
@@ -107,11 +109,13 @@ fn run(args: &Args) -> Result {
     let made = no_grad(|| model.decode(&codes)).sigmoid().to_vec::<f32>()?;
     let pixels = |values: &[f32], i: usize| values[i * Digits::PIXELS..(i + 1) * Digits::PIXELS].to_vec();
     // The first test images of each digit, two rows of ten, each above its reconstruction.
-    let pick = |nth: usize| (0..10).filter_map(move |digit| (0..360).filter(|&i| Digits::test().labels[i] == digit).nth(nth));
+    let pick =
+        |nth: usize| (0..10).filter_map(move |digit| (0..360).filter(|&i| Digits::test().labels[i] == digit).nth(nth));
     let mut pictures = Vec::new();
     for nth in 0..2 {
         let row: Vec<usize> = pick(nth).collect();
-        let picture = |values: &[f32], i: usize, caption: String| Picture { pixels: pixels(values, i), width: 8, caption };
+        let picture =
+            |values: &[f32], i: usize, caption: String| Picture { pixels: pixels(values, i), width: 8, caption };
         pictures.extend(row.iter().map(|&i| picture(&test.images, i, format!("a {}", test.labels[i]))));
         pictures.extend(row.iter().map(|&i| picture(&made, i, "made of it".into())));
     }
@@ -127,7 +131,13 @@ fn run(args: &Args) -> Result {
         let between = code(from) * (way.full_like(1.0) - &way) + code(to) * &way;
         let drawn = no_grad(|| model.decode(&between)).sigmoid().to_vec::<f32>()?;
         for i in 0..8 {
-            let caption = if i == 0 { from.to_string() } else if i == 7 { to.to_string() } else { String::new() };
+            let caption = if i == 0 {
+                from.to_string()
+            } else if i == 7 {
+                to.to_string()
+            } else {
+                String::new()
+            };
             pictures.push(Picture { pixels: pixels(&drawn, i), width: 8, caption });
         }
     }
@@ -162,5 +172,8 @@ fn run(args: &Args) -> Result {
         "device": common::device_json(&device),
     }))?;
     let least = if args.run.quick { 0.2 } else { 0.7 };
-    ensure(explained > least, format!("less than {:.0} % of the pixels' variance is explained: something is broken", 100.0 * least))
+    ensure(
+        explained > least,
+        format!("less than {:.0} % of the pixels' variance is explained: something is broken", 100.0 * least),
+    )
 }

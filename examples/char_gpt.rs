@@ -161,7 +161,8 @@ fn run(args: &Args) -> Result {
     let quick = args.run.quick;
     let (steps, batch_size) = (args.steps.unwrap_or(if quick { 60 } else { 1500 }), args.batch_size.unwrap_or(16));
     let context = args.context.unwrap_or(if quick { 32 } else { 64 });
-    let (layers, width) = (args.layers.unwrap_or(if quick { 1 } else { 2 }), args.width.unwrap_or(if quick { 32 } else { 64 }));
+    let (layers, width) =
+        (args.layers.unwrap_or(if quick { 1 } else { 2 }), args.width.unwrap_or(if quick { 32 } else { 64 }));
     ensure(steps > 0 && args.heads > 0 && width.is_multiple_of(args.heads), "--width must be a multiple of --heads")?;
 
     let corpus = match &args.text {
@@ -187,11 +188,12 @@ fn run(args: &Args) -> Result {
     let held_out = held_out.batch(&starts, &device)?;
 
     let peak = args.lr;
-    let mut task = Supervised::new(model, optimizer, loader, &device, |model, batch| {
-        vec![("loss".into(), loss_of(model, batch))]
-    })
-    .schedule(move |step| peak * warm_up_and_cosine(step, steps))
-    .evaluate(move |model, _| Ok(vec![("held out".into(), f64::from(loss_of(model, &held_out).item::<f32>()?))]));
+    let mut task =
+        Supervised::new(model, optimizer, loader, &device, |model, batch| vec![("loss".into(), loss_of(model, batch))])
+            .schedule(move |step| peak * warm_up_and_cosine(step, steps))
+            .evaluate(move |model, _| {
+                Ok(vec![("held out".into(), f64::from(loss_of(model, &held_out).item::<f32>()?))])
+            });
 
     let outcome = Trainer::new(steps, &device)
         .folder(&out)
@@ -206,7 +208,9 @@ fn run(args: &Args) -> Result {
     }
 
     let model = task.model();
-    common::drew(outcome.history.draw(out.join("loss"), &[("Cross-entropy of the next character", &["loss", "held out"])])?);
+    common::drew(
+        outcome.history.draw(out.join("loss"), &[("Cross-entropy of the next character", &["loss", "held out"])])?,
+    );
     io::save_safetensors(out.join("model.safetensors"), &model.state_dict())?;
     let text = sample(model, corpus.vocabulary(), context, &args.prompt, args.sample, args.run.seed, &device)?;
     println!("\n{text}\n");

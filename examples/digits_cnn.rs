@@ -81,7 +81,10 @@ fn run(args: &Args) -> Result {
     let shown = test_images.clone();
     let mut task = Supervised::new(model, optimizer, loader, &device, |model, batch| {
         let scores = model.forward(&batch[0]);
-        vec![("loss".into(), loss::cross_entropy(&scores, &batch[1])), ("accuracy".into(), common::hits(&scores, &batch[1]))]
+        vec![
+            ("loss".into(), loss::cross_entropy(&scores, &batch[1])),
+            ("accuracy".into(), common::hits(&scores, &batch[1])),
+        ]
     })
     .schedule(move |step| peak * common::one_cycle(step as f32 / steps as f32))
     .evaluate(move |model, _| {
@@ -94,7 +97,8 @@ fn run(args: &Args) -> Result {
     let outcome = trainer.run(&mut task)?;
 
     let history = &outcome.history;
-    let panels: [(&str, &[&str]); 2] = [("Cross-entropy", &["loss", "test loss"]), ("Accuracy", &["accuracy", "test accuracy"])];
+    let panels: [(&str, &[&str]); 2] =
+        [("Cross-entropy", &["loss", "test loss"]), ("Accuracy", &["accuracy", "test accuracy"])];
     common::drew(history.draw(out.join("learning_curve"), &panels)?);
     let model = task.model();
     model.eval();

@@ -80,17 +80,26 @@ fn run(args: &Args) -> Result {
             folder
         }
         None => {
-            return Err("--data names the folder with MNIST's four IDX files; README.md, \"Data\", says where people get them \
+            return Err(
+                "--data names the folder with MNIST's four IDX files; README.md, \"Data\", says where people get them \
                         (--quick does without)"
-                .into());
+                    .into(),
+            );
         }
     };
     let (train, test) = (Mnist::train(&folder)?, Mnist::test(&folder)?);
     let (height, width) = (train.height, train.width);
     ensure((test.height, test.width) == (height, width), "training and test images have different sizes")?;
-    ensure(height >= 4 && width >= 4 && !train.labels.is_empty() && !test.labels.is_empty(), "there are too few pixels or images")?;
+    ensure(
+        height >= 4 && width >= 4 && !train.labels.is_empty() && !test.labels.is_empty(),
+        "there are too few pixels or images",
+    )?;
     let classes = 1 + usize::from(train.labels.iter().chain(&test.labels).copied().max().unwrap_or(0));
-    println!("{} training and {} test images of {height} × {width}, {classes} classes", train.labels.len(), test.labels.len());
+    println!(
+        "{} training and {} test images of {height} × {width}, {classes} classes",
+        train.labels.len(),
+        test.labels.len()
+    );
 
     let epochs = args.train.epochs.unwrap_or(2);
     let peak = args.train.lr.unwrap_or(3e-3);
@@ -106,11 +115,15 @@ fn run(args: &Args) -> Result {
     let shown = test.clone();
     let mut task = Supervised::new(model, optimizer, loader, &device, |model, batch| {
         let scores = model.forward(&batch[0]);
-        vec![("loss".into(), loss::cross_entropy(&scores, &batch[1])), ("accuracy".into(), common::hits(&scores, &batch[1]))]
+        vec![
+            ("loss".into(), loss::cross_entropy(&scores, &batch[1])),
+            ("accuracy".into(), common::hits(&scores, &batch[1])),
+        ]
     })
     .schedule(move |step| peak * common::one_cycle(step as f32 / steps as f32))
     .evaluate(move |model, _| {
-        let wrong = read(model, &shown)?.iter().zip(&shown.labels).filter(|(read, label)| **read != u32::from(**label)).count();
+        let wrong =
+            read(model, &shown)?.iter().zip(&shown.labels).filter(|(read, label)| **read != u32::from(**label)).count();
         Ok(vec![("test accuracy".into(), 1.0 - wrong as f64 / shown.labels.len() as f64)])
     });
     let trainer = Trainer::new(steps, &device).folder(&out).report_every((steps / 40).max(5)).evaluate_every(per_epoch);

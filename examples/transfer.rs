@@ -136,7 +136,8 @@ fn run(args: &Args) -> Result {
     let (_, scratch) = fit(Net::new(Digits::CLASSES, &device), &few, &test, steps, 1e-2, args.run.seed, &device)?;
     println!("from nothing: {:.2} %", percent(&scratch));
 
-    let series = |history: &History| history.series("test accuracy").iter().map(|&(step, a)| (step, 100.0 * a)).collect();
+    let series =
+        |history: &History| history.series("test accuracy").iter().map(|&(step, a)| (step, 100.0 * a)).collect();
     let title = format!("Test accuracy, {} images of each digit", args.images);
     let lines = vec![("fine-tuned", series(&tuned)), ("from nothing", series(&scratch))];
     common::drew(plot::curves(out.join("accuracy"), &[Panel { title: &title, x: "step", y: "%", lines }])?);

@@ -62,6 +62,8 @@ mod differentiate;
 pub mod dtype;
 pub mod env;
 pub mod error;
+#[allow(dead_code)]
+mod file;
 #[doc(hidden)]
 pub mod gpu;
 pub mod graph;

@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{AdapterInfo, Gpu, Memory, Select, Stats};
 use crate::graph::kernel::Kernel;
 use crate::graph::node::lock;
+use crate::graph::recording::Tick;
 use crate::graph::{Context, Traits, Value, Var, recording};
 use crate::layout::View;
 use crate::schedule::{Cluster, Plan, PlanSummary, Snapshot};
@@ -269,23 +270,22 @@ impl Device {
     pub fn set_rng_state(&self, state: RngState) {
         self.inner.seed.store(state.seed, Ordering::Relaxed);
         self.inner.stream.store(state.drawn, Ordering::Relaxed);
-        if recording::active() {
+        if recording::active_on(self.context()) && state.drawn == 0 {
+            recording::tick(Tick::Seed(state.seed));
+        } else if recording::active() {
             let device = self.clone();
-            recording::tick(move || device.set_rng_state(state));
+            recording::tick(Tick::Opaque(Arc::new(move || device.set_rng_state(state))));
         }
     }
 
     /// The key of the next random tensor.
     pub(crate) fn next_key(&self) -> (u32, u32) {
         let key = self.advance_key();
-        if recording::active() {
-            let device = self.clone();
-            recording::draw(self.context(), key, move || device.advance_key());
-        }
+        recording::draw(self.context(), key);
         key
     }
 
-    fn advance_key(&self) -> (u32, u32) {
+    pub(crate) fn advance_key(&self) -> (u32, u32) {
         let stream = self.inner.stream.fetch_add(1, Ordering::Relaxed);
         // SplitMix64 spreads seed and stream over both words (Steele, Lea & Flood 2014).
         let mut z = self.inner.seed.load(Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(stream);

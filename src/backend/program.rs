@@ -13,7 +13,8 @@ use crate::error::{Error, Result};
 use crate::graph::doubt::Doubt;
 use crate::graph::kernel::Kernel;
 use crate::graph::node::lock;
-use crate::graph::recording::Live;
+use crate::graph::number::Live;
+use crate::graph::recording::Tick;
 use crate::graph::{Meta, Op, Value, Var, with_location};
 use crate::layout::View;
 use crate::schedule::{Plan, Snapshot};
@@ -112,6 +113,21 @@ impl Device {
         snap.nodes = snap.nodes.iter().map(Var::skeleton).collect();
         let live = snap.nodes.iter().enumerate().filter_map(|(i, v)| Some((i, v.live()?))).collect();
         Ok((Program { snap, outputs, live, kind }, leaves, made))
+    }
+
+    /// Does on the host what every run of a captured step does.
+    pub(crate) fn tick(&self, tick: &Tick) {
+        match tick {
+            Tick::Seed(seed) => self.seed(*seed),
+            Tick::Draw([first, second]) => {
+                let key = self.advance_key();
+                first.set(f64::from(key.0));
+                second.set(f64::from(key.1));
+            }
+            Tick::Count(count) => count.increment(),
+            Tick::Number(live, formula) => live.set(f64::from(formula.value() as f32)),
+            Tick::Opaque(f) => f(),
+        }
     }
 
     /// Runs a program on the values that it starts from.

@@ -101,9 +101,10 @@ impl Csv {
 
     /// The fields of a column, with the lines they are in.
     fn column(&self, name: &str) -> Result<impl Iterator<Item = (usize, &str)>> {
-        let at = self.columns.iter().position(|c| c == name).ok_or_else(|| {
-            failed(&self.path, format!("has no column {name:?}, only {}", self.columns.join(", ")))
-        })?;
+        let at =
+            self.columns.iter().position(|c| c == name).ok_or_else(|| {
+                failed(&self.path, format!("has no column {name:?}, only {}", self.columns.join(", ")))
+            })?;
         let fields = self.cells.iter().skip(at).step_by(self.columns.len());
         Ok(self.lines.iter().copied().zip(fields.map(String::as_str)))
     }
@@ -116,9 +117,10 @@ impl Csv {
         let mut values = vec![0.0; self.len() * columns.len()];
         for (c, name) in columns.iter().enumerate() {
             for (row, (line, field)) in self.column(name)?.enumerate() {
-                values[row * columns.len() + c] = field.trim().parse().map_err(|_| {
-                    failed(&self.path, format!("line {line}, column {name:?}: {field:?} is no number"))
-                })?;
+                values[row * columns.len() + c] = field
+                    .trim()
+                    .parse()
+                    .map_err(|_| failed(&self.path, format!("line {line}, column {name:?}: {field:?} is no number")))?;
             }
         }
         Ok(values)
@@ -141,7 +143,12 @@ impl Csv {
     ///
     /// # Errors
     /// As [`Csv::numbers`] and [`Csv::classes`].
-    pub fn classification(&self, inputs: &[&str], target: &str, device: &Device) -> Result<(TensorDataset, Vec<String>)> {
+    pub fn classification(
+        &self,
+        inputs: &[&str],
+        target: &str,
+        device: &Device,
+    ) -> Result<(TensorDataset, Vec<String>)> {
         let (classes, names) = self.classes(target)?;
         let x = Tensor::from_slice(&self.numbers(inputs)?, [self.len(), inputs.len()], device);
         Ok((TensorDataset::new(vec![x, Tensor::from_slice(&classes, [self.len()], device)])?, names))
@@ -234,7 +241,9 @@ mod tests {
         assert!(says("a\n\"x").contains("line 2: a quote does not end"));
         assert!(says("a\n\"x\"y").contains("line 2: 'y' follows a quoted field"));
         let table = Csv::parse("a,b\n1,2\n3,x\n", b',').unwrap();
-        assert!(table.numbers(&["a", "b"]).unwrap_err().to_string().contains("line 3, column \"b\": \"x\" is no number"));
+        assert!(
+            table.numbers(&["a", "b"]).unwrap_err().to_string().contains("line 3, column \"b\": \"x\" is no number")
+        );
         assert!(table.numbers(&["c"]).unwrap_err().to_string().contains("no column \"c\", only a, b"));
         assert!(Csv::load("/").unwrap_err().to_string().contains("is a folder"));
     }

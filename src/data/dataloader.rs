@@ -298,7 +298,9 @@ mod tests {
     #[test]
     fn a_position_of_other_batches_is_refused() {
         let position = loader(0).position();
-        for mut other in [loader(0).drop_last(true), loader(0).shuffle(4), DataLoader::new(Digits::test(), 51, &Device::cpu())] {
+        for mut other in
+            [loader(0).drop_last(true), loader(0).shuffle(4), DataLoader::new(Digits::test(), 51, &Device::cpu())]
+        {
             assert!(other.restore(position).unwrap_err().to_string().contains("other batches"));
         }
     }

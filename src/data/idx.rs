@@ -1,6 +1,5 @@
 //! IDX, the format of MNIST's files: a magic with element type and rank, the dims, the elements; big-endian, often gzipped.
 
-use std::io::Write;
 use std::path::Path;
 
 use crate::error::Result;

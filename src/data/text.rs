@@ -1,6 +1,5 @@
 //! Text as characters.
 
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 

@@ -4,6 +4,7 @@ pub mod dot;
 pub mod doubt;
 pub mod kernel;
 pub mod node;
+pub mod number;
 pub mod op;
 pub mod order;
 pub mod recording;

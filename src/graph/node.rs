@@ -167,6 +167,12 @@ impl Slot for GradCell {
     fn bind(&self, value: Option<Var>) {
         self.exchange(|_| value);
     }
+    fn gradient(&self) -> Option<usize> {
+        Some(std::ptr::from_ref(self) as usize)
+    }
+    fn is_gradient(&self) -> bool {
+        true
+    }
 }
 
 /// A value in the graph, computed or not.

@@ -8,11 +8,11 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::panic::Location;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use crate::error::Error;
 use crate::graph::node::{Context, Node, Var, next_id};
+use crate::graph::number::{Count, Formula, Live, Number};
 
 /// A variable: something that stays while its value changes from step to step.
 pub trait Slot: Send + Sync {
@@ -22,36 +22,27 @@ pub trait Slot: Send + Sync {
     fn is_there(&self) -> bool;
     /// Takes a new value, which comes without a graph.
     fn bind(&self, value: Option<Var>);
-}
-
-/// A host function that every run of the step calls.
-pub type Tick = Arc<dyn Fn() + Send + Sync>;
-
-/// A number that may differ from run to run of a captured step. A flush reads the number that its node was made with; only
-/// replays look here.
-#[derive(Clone, Default)]
-pub struct Live(Arc<AtomicU64>);
-
-impl Live {
-    fn new(value: f64) -> Live {
-        Live(Arc::new(AtomicU64::new(value.to_bits())))
-    }
-    fn set(&self, value: f64) {
-        self.0.store(value.to_bits(), Ordering::Relaxed);
-    }
-    /// The number of the present run.
-    pub fn get(&self) -> f64 {
-        f64::from_bits(self.0.load(Ordering::Relaxed))
+    /// The gradient that this is, or that belongs to this: the same for a variable and its gradient.
+    fn gradient(&self) -> Option<usize>;
+    /// Whether this is a gradient.
+    fn is_gradient(&self) -> bool {
+        false
     }
 }
 
-/// A number for one op, as the host knows it now.
+/// Something on the host that every run of the step does.
 #[derive(Clone)]
-pub struct Number {
-    /// The number.
-    pub value: f32,
-    /// Where replays find theirs.
-    pub live: Option<Live>,
+pub(crate) enum Tick {
+    /// The device's random numbers start anew from a seed.
+    Seed(u64),
+    /// A key of random numbers is drawn.
+    Draw([Live; 2]),
+    /// A step is counted.
+    Count(Count),
+    /// A number is computed.
+    Number(Live, Formula),
+    /// Host code; it cannot be written to a file.
+    Opaque(Arc<dyn Fn() + Send + Sync>),
 }
 
 /// A variable that the step reads before it writes it.
@@ -78,7 +69,7 @@ pub struct Recording {
     /// Variables written.
     pub writes: Vec<Weak<dyn Slot>>,
     /// What each run does on the host, in order.
-    pub ticks: Vec<Tick>,
+    pub(crate) ticks: Vec<Tick>,
     /// The first thing that cannot be replayed.
     pub refused: Option<Error>,
     drawn: Vec<((u32, u32), [Live; 2])>,
@@ -214,35 +205,29 @@ pub(super) fn hold(node: &Arc<Node>) -> bool {
     with(|r| Arc::ptr_eq(&r.context, &node.context).then(|| r.held.push(Arc::downgrade(node)))).flatten().is_some()
 }
 
-/// Makes every run of the step call `f`, in the order of these calls. The step that is being captured has done it already.
-pub fn tick(f: impl Fn() + Send + Sync + 'static) {
-    with(|r| r.ticks.push(Arc::new(f)));
+/// Makes every run of the step do this too, in the order of these calls. The step that is being captured has done it already.
+pub(crate) fn tick(tick: Tick) {
+    with(|r| r.ticks.push(tick));
 }
 
 /// A number that every run of the step computes anew.
-pub fn number(f: impl Fn() -> f32 + Send + Sync + 'static) -> Number {
-    let value = f();
+pub(crate) fn follow(formula: Formula) -> Number {
+    let value = formula.value();
     let live = active().then(|| {
-        let live = Live::new(f64::from(value));
-        let cell = live.clone();
-        tick(move || cell.set(f64::from(f())));
+        let live = Live::new(f64::from(value as f32));
+        tick(Tick::Number(live.clone(), formula));
         live
     });
-    Number { value, live }
+    Number { value: value as f32, live }
 }
 
-/// Notes that a key of random numbers was drawn; `again` draws the next one.
-pub fn draw(context: &Arc<Context>, key: (u32, u32), again: impl Fn() -> (u32, u32) + Send + Sync + 'static) {
+/// Notes that a key of random numbers was drawn; every run of the step draws the next one.
+pub fn draw(context: &Arc<Context>, key: (u32, u32)) {
     if !active_on(context) {
         return;
     }
     let live = [key.0, key.1].map(|word| Live::new(f64::from(word)));
-    let cells = live.clone();
-    tick(move || {
-        let key = again();
-        cells[0].set(f64::from(key.0));
-        cells[1].set(f64::from(key.1));
-    });
+    tick(Tick::Draw(live.clone()));
     with(|r| r.drawn.push((key, live)));
 }
 

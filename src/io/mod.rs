@@ -4,7 +4,6 @@
 //! What is read is not trusted: sizes in headers are held against the file's length before anything is allocated, and damage is
 //! an [`Error::Io`] that names file and reason.
 
-mod atomic;
 mod element;
 mod npy;
 mod npz;
@@ -12,8 +11,7 @@ pub(crate) mod safetensors;
 pub(crate) mod source;
 mod zip;
 
-pub use atomic::write_atomically;
-pub(crate) use atomic::{create_folder, is_temporary};
+pub(crate) use crate::file::failed;
 pub use npz::{load_npy, load_npz, save_npy, save_npz};
 pub use safetensors::{
     load_safetensors, load_safetensors_with_metadata, save_safetensors, save_safetensors_with_metadata,
@@ -24,12 +22,30 @@ use std::path::Path;
 
 use crate::Device;
 use crate::array::Array;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::file;
 use crate::tensor::Tensor;
 
-/// An error about a file.
-pub(crate) fn failed(path: &Path, detail: impl std::fmt::Display) -> Error {
-    Error::Io { path: path.display().to_string(), detail: detail.to_string() }
+/// Writes a file so that, whatever happens, `path` holds either what it held before or all that `write` writes: into a
+/// temporary file beside it, which is synced to the disk and then takes the name.
+///
+/// ```
+/// # let folder = std::env::temp_dir().join(format!("wgrad-atomic-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder).unwrap();
+/// let path = folder.join("answer.txt");
+/// wgrad::io::write_atomically(&path, |file| file.write_all(b"42"))?;
+/// assert_eq!(std::fs::read_to_string(&path).unwrap(), "42");
+/// # std::fs::remove_dir_all(&folder).unwrap();
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Io`](crate::Error::Io) with the path and the system's message, or that of `write`; the temporary file is removed.
+pub fn write_atomically(
+    path: impl AsRef<Path>,
+    write: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>,
+) -> Result<()> {
+    file::write_atomically(path.as_ref(), write)
 }
 
 /// The values of tensors in host memory.
@@ -39,6 +55,7 @@ fn to_host(tensors: &BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Array>
 
 /// Arrays as tensors on `device`.
 pub(crate) fn to_device(arrays: BTreeMap<String, Array>, device: &Device) -> Result<BTreeMap<String, Tensor>> {
-    let tensor = |(name, array)| Ok((name, Tensor::from_var(device.upload(element::for_device(array, device))?, device)));
+    let tensor =
+        |(name, array)| Ok((name, Tensor::from_var(device.upload(element::for_device(array, device))?, device)));
     arrays.into_iter().map(tensor).collect()
 }

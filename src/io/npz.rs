@@ -1,7 +1,6 @@
 //! numpy's files: npy with one array, npz with several by name.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 
 use crate::Device;

@@ -1,7 +1,6 @@
 //! The safetensors format: eight bytes with the length of a JSON header, the header, the data.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors};
@@ -12,7 +11,7 @@ use crate::array::Array;
 use crate::error::Result;
 use crate::io::element::{Element, checked_shape, decode, encode};
 use crate::io::source::Source;
-use crate::io::{atomic, failed, to_device, to_host};
+use crate::io::{failed, to_device, to_host, write_atomically};
 use crate::tensor::Tensor;
 
 /// The key of the header that is no tensor.
@@ -121,11 +120,7 @@ fn element_of(dtype: Dtype) -> Option<Element> {
 ///
 /// # Errors
 /// As [`save_safetensors`].
-pub(crate) fn write(
-    path: &Path,
-    arrays: &BTreeMap<String, Array>,
-    metadata: &BTreeMap<String, String>,
-) -> Result<()> {
+pub(crate) fn write(path: &Path, arrays: &BTreeMap<String, Array>, metadata: &BTreeMap<String, String>) -> Result<()> {
     if arrays.contains_key(METADATA) {
         return Err(failed(path, format!("no tensor can be called {METADATA}: the format uses the name itself")));
     }
@@ -147,9 +142,12 @@ pub(crate) fn write(
     let mut header = Value::Object(header).to_string();
     header.push_str(&" ".repeat(header.len().next_multiple_of(8) - header.len()));
     if header.len() as u64 > LONGEST_HEADER {
-        return Err(failed(path, format!("the header would have {} bytes, at most {LONGEST_HEADER} can be", header.len())));
+        return Err(failed(
+            path,
+            format!("the header would have {} bytes, at most {LONGEST_HEADER} can be", header.len()),
+        ));
     }
-    atomic::write_atomically(path, |file| {
+    write_atomically(path, |file| {
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(header.as_bytes())?;
         order.iter().try_for_each(|(_, array)| file.write_all(&encode(array)))
@@ -175,7 +173,9 @@ pub(crate) fn read(path: &Path) -> Result<Contents> {
     let (_, header) = parsed.map_err(|e| source.failed(format!("is no sound safetensors file: {e}")))?;
     let data = source.len() - 8 - len;
     if header.data_len() as u64 != data {
-        return Err(source.failed(format!("holds {data} bytes of data, but its header describes {}", header.data_len())));
+        return Err(
+            source.failed(format!("holds {data} bytes of data, but its header describes {}", header.data_len()))
+        );
     }
     let mut arrays = BTreeMap::new();
     for (name, info) in header.tensors() {
@@ -184,8 +184,7 @@ pub(crate) fn read(path: &Path) -> Result<Contents> {
         let (start, end) = info.data_offsets;
         let size = (end - start) as u64;
         let dims: Vec<u64> = info.shape.iter().map(|&d| d as u64).collect();
-        let shape =
-            checked_shape(&dims, element, size).map_err(|e| source.failed(format!("tensor {name:?}: {e}")))?;
+        let shape = checked_shape(&dims, element, size).map_err(|e| source.failed(format!("tensor {name:?}: {e}")))?;
         let bytes = source.bytes(8 + len + start as u64, size, "a tensor")?;
         let array = decode(element, &shape, &bytes, false);
         arrays.insert(name.clone(), array.map_err(|e| source.failed(format!("tensor {name:?}: {e}")))?);

@@ -124,7 +124,9 @@ impl Source {
         let read = GzDecoder::new(&bytes[..]).take(limit + 1).read_to_end(&mut out);
         read.map_err(|e| failed(&self.path, format!("gzip: {e}")))?;
         if out.len() as u64 > limit {
-            return Err(self.failed(format!("expands to more than {limit} bytes, which a file of {} should not", self.len)));
+            return Err(
+                self.failed(format!("expands to more than {limit} bytes, which a file of {} should not", self.len))
+            );
         }
         Ok(out)
     }

@@ -2,7 +2,6 @@
 //! file's, and stored entries written. (PKWARE's APPNOTE 6.3.10, sections 4.3 and 4.5.3.)
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 
 use crate::error::Result;
@@ -109,9 +108,9 @@ fn central_directory(source: &mut Source) -> Result<(Vec<u8>, u64)> {
     let tail_at = source.len() - tail_len;
     let tail = source.bytes(tail_at, tail_len, "the zip directory's end")?;
     // The record is the last one whose comment ends with the file.
-    let end = (0..=tail.len().saturating_sub(END_LEN as usize)).rev().find(|&at| {
-        tail[at..].starts_with(&END) && Record(&tail[at..]).u16(20) == (tail.len() - at) as u64 - END_LEN
-    });
+    let end = (0..=tail.len().saturating_sub(END_LEN as usize))
+        .rev()
+        .find(|&at| tail[at..].starts_with(&END) && Record(&tail[at..]).u16(20) == (tail.len() - at) as u64 - END_LEN);
     let Some(end) = end.filter(|_| tail_len >= END_LEN) else {
         return Err(source.failed("is no zip file, or is cut off: the end of its directory is missing"));
     };

@@ -7,7 +7,7 @@ use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::kernel::Kernel;
-use crate::graph::recording::Live;
+use crate::graph::number::Live;
 use crate::graph::{Context, Meta, Op, Var};
 use crate::shape::Shape;
 

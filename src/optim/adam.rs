@@ -1,6 +1,7 @@
 //! Adam and AdamW.
 
 use crate::error::Result;
+use crate::graph::recording;
 use crate::optim::ParamGroup;
 use crate::optim::driver::{Driver, Rule, Slot, Update, in_domain};
 use crate::tensor::Tensor;
@@ -147,9 +148,8 @@ impl Rule for Moments {
         let second = cx.state(1) * b2 + (&g * &g) * (1.0 - b2);
         let largest = self.amsgrad.then(|| cx.state(2).maximum(&second));
         let spread = largest.as_ref().unwrap_or(&second);
-        let (beta1, beta2) = (f64::from(b1), f64::from(b2));
-        let root = spread.sqrt().mul(cx.number(move |_, t| 1.0 / (1.0 - beta2.powi(t)).sqrt()));
-        let value = base - (&first / (root + self.eps)).mul(cx.number(move |lr, t| lr / (1.0 - beta1.powi(t))));
+        let root = spread.sqrt().mul(recording::follow(1.0 / cx.bias(b2).sqrt()));
+        let value = base - (&first / (root + self.eps)).mul(recording::follow(cx.rate() / cx.bias(b1)));
         let mut states = vec![first, second];
         states.extend(largest);
         (value, states)

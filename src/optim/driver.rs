@@ -2,13 +2,12 @@
 
 use std::collections::HashSet;
 use std::panic::Location;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
 
 use crate::backend::Device;
 use crate::error::{Error, Result};
 use crate::graph::no_grad;
-use crate::graph::recording::{self, Number, suspended};
+use crate::graph::number::{Count, Formula, Number};
+use crate::graph::recording::{self, suspended};
 use crate::optim::Rate;
 use crate::optim::group::{Group, ParamGroup};
 use crate::optim::state::{self, Entries, Loader};
@@ -88,8 +87,8 @@ impl Update<'_> {
 
     /// The parameter with a decoupled weight decay: `p · (1 − lr · weight_decay)`.
     pub fn shrunk(&self) -> Tensor {
-        let decay = f64::from(self.weight_decay);
-        if decay == 0.0 { self.p.clone() } else { self.p.mul(self.number(move |lr, _| 1.0 - lr * decay)) }
+        let decay = self.weight_decay;
+        if decay == 0.0 { self.p.clone() } else { self.p.mul(recording::follow(1.0 - self.rate() * decay)) }
     }
 
     /// The learning rate as an operand.
@@ -97,18 +96,26 @@ impl Update<'_> {
         self.rate.number()
     }
 
-    /// A number that depends on the learning rate and the number of this step (from 1). Captured steps compute it at each run.
-    /// In f64: `1 − βᵗ` loses half its digits in f32 at the first steps.
-    pub fn number(&self, f: impl Fn(f64, i32) -> f64 + Send + Sync + 'static) -> Number {
-        let (rate, steps) = (self.rate.clone(), self.state.steps.clone());
-        recording::number(move || f(f64::from(rate.get()), steps.load(Ordering::Relaxed).saturating_add(1)) as f32)
+    /// The learning rate as a part of numbers.
+    pub fn rate(&self) -> Formula {
+        self.rate.formula()
+    }
+
+    /// The number of this step, from 1.
+    pub fn count(&self) -> Formula {
+        self.state.steps.formula() + 1.0
+    }
+
+    /// `1 − βᵗ`, in f64: in f32 it loses half its digits at the first steps.
+    pub fn bias(&self, beta: f32) -> Formula {
+        1.0 - Formula::from(beta).powi(self.count())
     }
 }
 
 /// The state of one parameter.
 struct State {
     tensors: Vec<Tensor>,
-    steps: Arc<AtomicI32>,
+    steps: Count,
 }
 
 impl State {
@@ -122,7 +129,7 @@ impl State {
                 Ok(start)
             })
         };
-        Ok(State { tensors: slots.iter().map(make).collect::<Result<_>>()?, steps: Arc::default() })
+        Ok(State { tensors: slots.iter().map(make).collect::<Result<_>>()?, steps: Count::default() })
     }
 }
 
@@ -239,12 +246,7 @@ impl<R: Rule> Driver<R> {
             let Some(state) = &self.states[i] else { continue };
             state.tensors.iter().zip(&states).for_each(|(variable, new)| variable.advance(new));
             if self.rule.counts() {
-                let steps = state.steps.clone();
-                let count = move || {
-                    steps.fetch_add(1, Ordering::Relaxed);
-                };
-                count();
-                recording::tick(count);
+                state.steps.advance();
             }
         }
         run(&self.parameters)
@@ -288,7 +290,7 @@ impl<R: Rule> Driver<R> {
                 entries.insert(format!("state.{i}.{}", slot.name), state::value(tensor));
             }
             if self.rule.counts() {
-                entries.insert(format!("state.{i}.step"), state::number(state.steps.load(Ordering::Relaxed), device));
+                entries.insert(format!("state.{i}.step"), state::number(state.steps.get(), device));
             }
         }
         entries
@@ -324,7 +326,7 @@ impl<R: Rule> Driver<R> {
                     // Variables stay what they are; a state that is not in the dictionary begins anew.
                     Some(old) if new.is_none() => {
                         old.tensors.iter().zip(&fresh.tensors).for_each(|(old, fresh)| old.advance(fresh));
-                        old.steps.store(0, Ordering::Relaxed);
+                        old.steps.set(0);
                     }
                     Some(_) => {}
                 }
@@ -333,7 +335,7 @@ impl<R: Rule> Driver<R> {
         for (state, new) in self.states.iter().zip(found) {
             let (Some(state), Some((tensors, steps))) = (state, new) else { continue };
             state.tensors.iter().zip(tensors.iter().flatten()).for_each(|(variable, new)| variable.advance(new));
-            state.steps.store(steps.unwrap_or(0), Ordering::Relaxed);
+            state.steps.set(steps.unwrap_or(0));
         }
         for (group, rate) in self.groups.iter().zip(rates.into_iter().flatten()) {
             group.rate.set(rate);

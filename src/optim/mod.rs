@@ -4,18 +4,17 @@
 mod adam;
 mod driver;
 mod group;
-mod rate;
 mod rmsprop;
 mod sgd;
 mod state;
 
+pub use crate::graph::number::Rate;
 pub use adam::{Adam, AdamW};
 pub use group::ParamGroup;
-pub use rate::Rate;
 pub use rmsprop::RmsProp;
 pub use sgd::Sgd;
 
-use std::collections::BTreeMap;
+use crate::nn::StateDict;
 
 use crate::error::Result;
 use crate::tensor::Tensor;
@@ -70,7 +69,7 @@ pub trait Optimizer {
     /// assert_eq!(other.lr(), 0.1);
     /// # Ok::<(), wgrad::Error>(())
     /// ```
-    fn state_dict(&self) -> BTreeMap<String, Tensor>;
+    fn state_dict(&self) -> StateDict;
 
     /// Takes over what [`Optimizer::state_dict`] of an optimizer of the same kind with the same groups has returned: a run that is
     /// saved and loaded goes on bit for bit like one that was not interrupted. Tensors of other devices are moved.
@@ -79,7 +78,7 @@ pub trait Optimizer {
     /// One [`Error::Argument`](crate::Error::Argument) that names the entries that are missing, unexpected, or of another shape or
     /// type; then nothing has changed.
     #[track_caller]
-    fn load_state_dict(&mut self, entries: &BTreeMap<String, Tensor>) -> Result<()>;
+    fn load_state_dict(&mut self, entries: &StateDict) -> Result<()>;
 }
 
 /// What every optimizer that is a rule behind a driver has: constructor with groups, [`Optimizer`], and its methods without its
@@ -126,15 +125,12 @@ macro_rules! optimizer {
                 self.driver.rates()
             }
 
-            fn state_dict(&self) -> std::collections::BTreeMap<String, $crate::tensor::Tensor> {
+            fn state_dict(&self) -> $crate::nn::StateDict {
                 self.driver.state_dict()
             }
 
             #[track_caller]
-            fn load_state_dict(
-                &mut self,
-                entries: &std::collections::BTreeMap<String, $crate::tensor::Tensor>,
-            ) -> $crate::error::Result<()> {
+            fn load_state_dict(&mut self, entries: &$crate::nn::StateDict) -> $crate::error::Result<()> {
                 self.driver.load_state_dict(entries, std::panic::Location::caller())
             }
         }
@@ -171,7 +167,7 @@ macro_rules! optimizer {
             }
 
             /// [`Optimizer::state_dict`](crate::optim::Optimizer::state_dict).
-            pub fn state_dict(&self) -> std::collections::BTreeMap<String, $crate::tensor::Tensor> {
+            pub fn state_dict(&self) -> $crate::nn::StateDict {
                 $crate::optim::Optimizer::state_dict(self)
             }
 
@@ -180,10 +176,7 @@ macro_rules! optimizer {
             /// # Errors
             /// As [`Optimizer::load_state_dict`](crate::optim::Optimizer::load_state_dict).
             #[track_caller]
-            pub fn load_state_dict(
-                &mut self,
-                entries: &std::collections::BTreeMap<String, $crate::tensor::Tensor>,
-            ) -> $crate::error::Result<()> {
+            pub fn load_state_dict(&mut self, entries: &$crate::nn::StateDict) -> $crate::error::Result<()> {
                 $crate::optim::Optimizer::load_state_dict(self, entries)
             }
         }

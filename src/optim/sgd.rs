@@ -1,6 +1,8 @@
 //! Stochastic gradient descent.
 
 use crate::error::{Error, Result};
+use crate::graph::number::Formula;
+use crate::graph::recording;
 use crate::optim::ParamGroup;
 use crate::optim::driver::{Driver, Rule, Slot, Update, in_domain};
 use crate::tensor::Tensor;
@@ -102,8 +104,9 @@ impl Rule for Descent {
         let v = if self.dampening == 0.0 {
             v + &g
         } else {
-            let rest = 1.0 - f64::from(self.dampening);
-            v + g.mul(cx.number(move |_, t| if t == 1 { 1.0 } else { rest }))
+            // 1 at the first step, 1 − τ at all others: 0⁰ is 1.
+            let first = Formula::from(0.0f64).powi(cx.count() - 1.0);
+            v + g.mul(recording::follow(1.0 - (1.0 - first) * self.dampening))
         };
         let along = if self.nesterov { &g + &v * self.momentum } else { v.clone() };
         (cx.p - along.mul(cx.lr()), vec![v])

@@ -411,7 +411,7 @@ impl Variant {
             settle(device, &vars)?;
         }
         let reads = reads.iter().map(|var| var.as_ref().map(Computed::of).transpose()).collect::<Result<Vec<_>>>()?;
-        self.ticks.iter().for_each(|tick| tick());
+        self.ticks.iter().for_each(|tick| device.tick(tick));
         self.execute(device, inputs, &reads)
     }
 

@@ -4,7 +4,7 @@ use std::panic::Location;
 
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::graph::recording::Number;
+use crate::graph::number::Number;
 use crate::graph::{Var, with_location};
 use crate::ops::elementwise::ElementwiseOp;
 use crate::tensor::Tensor;

@@ -9,7 +9,8 @@ use std::str::FromStr;
 use crate::array::Array;
 use crate::data::{DataLoader, Position};
 use crate::error::{Error, Result};
-use crate::io::{self, create_folder, failed, is_temporary, safetensors};
+use crate::file::{create_folder, failed};
+use crate::io::{self, safetensors};
 use crate::nn::{Parameters, StateDict};
 use crate::optim::Optimizer;
 use crate::{Device, RngState};
@@ -299,7 +300,7 @@ impl Checkpoints {
         create_folder(&folder)?;
         let checkpoints = Checkpoints { folder, keep: 3 };
         for name in checkpoints.names()? {
-            if is_temporary(&name) && name.starts_with(".step-") {
+            if name.starts_with("step-") && name.ends_with(".tmp") {
                 checkpoints.remove(&name)?;
             }
         }

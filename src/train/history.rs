@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -210,7 +209,11 @@ impl History {
 
 /// A field of CSV.
 fn quoted(field: &str) -> String {
-    if field.contains([',', '"', '\n', '\r']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field.to_owned() }
+    if field.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field.to_owned()
+    }
 }
 
 /// A log of a history that grows line by line, so that it can be watched.
@@ -234,6 +237,7 @@ impl Log {
             *self = Log::create(&self.path, history)?;
             return Ok(());
         }
+        use std::io::Write as _;
         let line = history.line(row) + "\n";
         let appended = std::fs::OpenOptions::new().append(true).open(&self.path);
         appended.and_then(|mut file| file.write_all(line.as_bytes())).map_err(|e: std::io::Error| failed(&self.path, e))

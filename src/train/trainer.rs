@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::Device;
 use crate::error::{Error, Result};
-use crate::io::create_folder;
+use crate::file::create_folder;
 use crate::train::history::Log;
 use crate::train::metrics::Mean;
 use crate::train::progress::{Progress, Standing};
@@ -38,7 +38,10 @@ pub trait Task {
     /// # Errors
     /// What keeps it from being saved.
     fn save(&self, _checkpoint: &mut Checkpoint) -> Result<()> {
-        Err(Error::unsupported("Trainer", "this task cannot be saved: implement Task::save and Task::load for a type of its own"))
+        Err(Error::unsupported(
+            "Trainer",
+            "this task cannot be saved: implement Task::save and Task::load for a type of its own",
+        ))
     }
 
     /// Takes over what [`Task::save`] has saved.
@@ -46,7 +49,10 @@ pub trait Task {
     /// # Errors
     /// Where the checkpoint does not fit.
     fn load(&mut self, _checkpoint: &Checkpoint) -> Result<()> {
-        Err(Error::unsupported("Trainer", "this task cannot be loaded: implement Task::save and Task::load for a type of its own"))
+        Err(Error::unsupported(
+            "Trainer",
+            "this task cannot be loaded: implement Task::save and Task::load for a type of its own",
+        ))
     }
 }
 
@@ -182,7 +188,8 @@ impl Trainer {
             Some(checkpoints) if self.resume => self.load(checkpoints, task, &mut state)?,
             _ => None,
         };
-        let log = self.folder.as_ref().map(|folder| Log::create(&folder.join("log.csv"), &state.history)).transpose()?;
+        let log =
+            self.folder.as_ref().map(|folder| Log::create(&folder.join("log.csv"), &state.history)).transpose()?;
         let progress = Progress::new(self.steps, state.step, self.quiet);
         if let Some(step) = resumed {
             progress.say(&format!("resumed from the checkpoint of step {step}"));

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// `gpu` stands beside the others: it imports floor 0 only, and floor 4 is the first to import it.
 fn floor(module: &str) -> Option<u32> {
     Some(match module {
-        "error" | "env" | "dtype" | "shape" | "layout" | "caps" | "array" | "trace" => 0,
+        "error" | "env" | "file" | "dtype" | "shape" | "layout" | "caps" | "array" | "trace" => 0,
         "graph" => 1,
         "ops" => 2,
         "differentiate" | "schedule" | "codegen" => 3,
@@ -22,7 +22,9 @@ fn floor(module: &str) -> Option<u32> {
 /// The module that a name at the crate's root comes from: re-exports, and macros that `#[macro_export]` puts there.
 fn home(name: &str) -> &str {
     match name {
-        "Device" | "DeviceInfo" | "Memory" | "Stats" | "Explanation" | "KernelReport" | "StoredValue" | "RngState" => "backend",
+        "Device" | "DeviceInfo" | "Memory" | "Stats" | "Explanation" | "KernelReport" | "StoredValue" | "RngState" => {
+            "backend"
+        }
         "DType" => "dtype",
         "Error" | "Result" => "error",
         "no_grad" => "graph",

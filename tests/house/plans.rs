@@ -173,9 +173,8 @@ fn updates_of_all_parameters_are_one_kernel_where_it_binds_enough_buffers() {
             let wide = name.ends_with("64 buffers");
             let kernels = match kind {
                 // Nine and eleven buffers a parameter are more than the eight that a kernel of its own may bind.
-                "Adam with amsgrad" | "RmsProp, all" if wide => 2,
                 "Adam with amsgrad" => 3,
-                "RmsProp, all" => 4,
+                "RmsProp, all" => 4 - usize::from(wide),
                 // Three buffers a parameter without momentum, five and seven with the state of the others.
                 "Sgd" => 1,
                 _ => 1 + usize::from(!wide),

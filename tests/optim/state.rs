@@ -8,6 +8,7 @@ use wgrad::{Device, Error, Result, Tensor, capture};
 use crate::{bits, devices, optimizers, parameters, set_gradients};
 
 type Entries = BTreeMap<String, Tensor>;
+type Spoil = Box<dyn Fn(&mut Entries)>;
 
 /// Through the host, as a file would take it.
 fn copied(entries: &Entries, device: &Device) -> Entries {
@@ -101,7 +102,7 @@ fn what_does_not_fit_is_one_error_and_changes_nothing() {
     set_gradients(&p, 1);
     optimizer.step().unwrap();
     let before = optimizer.state_dict();
-    let cases: Vec<(&str, Box<dyn Fn(&mut Entries)>)> = vec![
+    let cases: Vec<(&str, Spoil)> = vec![
         ("state.1.exp_avg is missing", Box::new(|e| drop(e.remove("state.1.exp_avg")))),
         ("group.0.lr is missing", Box::new(|e| drop(e.remove("group.0.lr")))),
         ("state.7.step is unexpected", Box::new(|e| drop(e.insert("state.7.step".into(), e["state.0.step"].clone())))),

@@ -14,7 +14,7 @@ use crate::gpu::{Buffer, Call, Operand, Program};
 use crate::graph::Value;
 use crate::graph::doubt::Doubt;
 use crate::graph::node::lock;
-use crate::graph::recording::Live;
+use crate::graph::number::Live;
 use crate::ops::scalar::bits;
 use crate::schedule::memory::Place;
 use crate::schedule::{BufferRef, ParamSource, Plan, Snapshot};
