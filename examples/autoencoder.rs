@@ -145,7 +145,7 @@ fn run(args: &Args) -> Result {
 
     let last = history.last("test squared error").unwrap_or(f64::NAN);
     // What one gets by always drawing the mean image.
-    let plain = images.var_dims(&[0], 0, false).mean().item::<f32>()?;
+    let plain = images.var_dims(&[0], 0.0, false).mean().item::<f32>()?;
     let explained = 1.0 - last / f64::from(plain);
     let weights = model.parameters();
     let hash = format!("{:016x}", common::weights_hash(&weights.iter().collect::<Vec<_>>())?);

@@ -139,7 +139,8 @@ fn random_bytes_are_survived() {
 fn changed_files_are_survived() {
     let (folder, seeds) = (Folder::new(), seeds());
     let cases = (0..seeds.len(), prop::collection::vec(edit(), 1..4));
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig { cases: 1500, ..ProptestConfig::default() });
+    let mut runner =
+        proptest::test_runner::TestRunner::new(ProptestConfig { cases: 1500, ..ProptestConfig::default() });
     let outcome = runner.run(&cases, |(seed, edits)| {
         let mut bytes = seeds[seed].clone();
         edits.iter().for_each(|edit| apply(&mut bytes, edit));
