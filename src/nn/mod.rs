@@ -40,21 +40,31 @@
 //! ```
 
 mod activation;
+mod attention;
 mod conv;
 mod dropout;
+mod embedding;
 pub mod init;
 mod linear;
 pub mod loss;
 mod module;
 mod norm;
+mod pool;
+mod recurrent;
 mod sequential;
 mod state;
+mod transformer;
 
 pub use activation::*;
-pub use conv::Conv2d;
+pub use attention::MultiheadAttention;
+pub use conv::{Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d};
 pub use dropout::Dropout;
+pub use embedding::Embedding;
 pub use linear::Linear;
 pub use module::{Member, Members, Mode, Module, Parameters};
-pub use norm::{BatchNorm1d, BatchNorm2d};
+pub use norm::{BatchNorm1d, BatchNorm2d, GroupNorm, InstanceNorm, LayerNorm, RmsNorm};
+pub use pool::*;
+pub use recurrent::{Direction, Gru, Lstm, Recurrent, Rnn};
 pub use sequential::{Flatten, Lambda, Sequential};
 pub use state::{StateDict, Unmatched};
+pub use transformer::{Activation, TransformerEncoderLayer};

@@ -6,6 +6,7 @@ use crate::backend::Device;
 use crate::error::Error;
 use crate::graph::no_grad;
 use crate::nn::{Members, Mode, Module, Parameters};
+use crate::shape::Shape;
 use crate::tensor::Tensor;
 
 /// What batch norm keeps and does, whatever the input's dims.
@@ -128,8 +129,242 @@ batch_norm! {
     /// let device = Device::default();
     /// let y = BatchNorm2d::new(3, &device).forward(&(Tensor::randn([4, 3, 5, 5], &device) * 7.0 + 2.0));
     /// assert!(y.mean().item::<f32>()?.abs() < 1e-4);
-    /// assert!((y.var(0).item::<f32>()? - 1.0).abs() < 1e-2);
+    /// assert!((y.var(0.0).item::<f32>()? - 1.0).abs() < 1e-2);
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     BatchNorm2d 4 => "[N, C, H, W]";
+}
+
+/// Layer norm over the last dims (Ba, Kiros & Hinton 2016); see [`Tensor::layer_norm`].
+///
+/// ```
+/// use wgrad::nn::{LayerNorm, Module};
+/// use wgrad::{Device, Tensor};
+/// let device = Device::default();
+/// let x = Tensor::randn([4, 5, 10], &device) * 3.0 + 1.0;
+/// let y = LayerNorm::new(10, &device).forward(&x);
+/// assert!(y.mean_dims(&[-1], false).abs().max().item::<f32>()? < 1e-5);
+/// assert_eq!(LayerNorm::new([5, 10], &device).weight.unwrap().shape(), [5, 10]);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct LayerNorm {
+    /// Of the shape that is normalised over, begins at 1; none without an affine map.
+    pub weight: Option<Tensor>,
+    /// Of the shape that is normalised over, begins at 0; none without an affine map.
+    pub bias: Option<Tensor>,
+    /// How many dims are normalised over, from the last.
+    pub dims: usize,
+    /// Added to variances.
+    pub eps: f32,
+}
+
+impl LayerNorm {
+    /// Over the last dims, which have this shape, with ε = 1e-5.
+    #[track_caller]
+    pub fn new(shape: impl Into<Shape>, device: &Device) -> LayerNorm {
+        let shape = shape.into();
+        LayerNorm {
+            dims: shape.rank(),
+            weight: Some(Tensor::ones(shape.clone(), device).requires_grad()),
+            bias: Some(Tensor::zeros(shape, device).requires_grad()),
+            eps: 1e-5,
+        }
+    }
+
+    /// Sets what is added to variances.
+    pub fn eps(self, eps: f32) -> LayerNorm {
+        LayerNorm { eps, ..self }
+    }
+
+    /// The same without a bias.
+    pub fn without_bias(self) -> LayerNorm {
+        LayerNorm { bias: None, ..self }
+    }
+
+    /// The same without weight and bias; only the number of dims counts then.
+    pub fn without_affine(self) -> LayerNorm {
+        LayerNorm { weight: None, bias: None, ..self }
+    }
+}
+
+impl Parameters for LayerNorm {
+    fn members(&self, members: &mut Members) {
+        members.add("weight", &self.weight);
+        members.add("bias", &self.bias);
+    }
+}
+
+impl Module for LayerNorm {
+    #[track_caller]
+    fn forward(&self, x: &Tensor) -> Tensor {
+        x.layer_norm_dims(self.dims, self.weight.as_ref(), self.bias.as_ref(), self.eps)
+    }
+}
+
+/// RMS norm over the last dim (Zhang & Sennrich 2019); see [`Tensor::rms_norm`].
+///
+/// ```
+/// use wgrad::nn::{Module, RmsNorm};
+/// use wgrad::{Device, Tensor};
+/// let device = Device::default();
+/// let y = RmsNorm::new(8, &device).forward(&Tensor::randn([4, 8], &device));
+/// assert!((y.square().mean().item::<f32>()? - 1.0).abs() < 1e-4);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct RmsNorm {
+    /// `[size]`, begins at 1.
+    pub weight: Tensor,
+    /// Added to mean squares.
+    pub eps: f32,
+}
+
+impl RmsNorm {
+    /// Over a last dim of this size, with the spacing of floats at 1, 1.19e-7, as ε.
+    #[track_caller]
+    pub fn new(size: usize, device: &Device) -> RmsNorm {
+        RmsNorm { weight: Tensor::ones([size], device).requires_grad(), eps: f32::EPSILON }
+    }
+
+    /// Sets what is added to mean squares.
+    pub fn eps(self, eps: f32) -> RmsNorm {
+        RmsNorm { eps, ..self }
+    }
+}
+
+impl Parameters for RmsNorm {
+    fn members(&self, members: &mut Members) {
+        members.add("weight", &self.weight);
+    }
+}
+
+impl Module for RmsNorm {
+    #[track_caller]
+    fn forward(&self, x: &Tensor) -> Tensor {
+        x.rms_norm(&self.weight, self.eps)
+    }
+}
+
+/// Group norm of `[N, C, …]` (Wu & He 2018); see [`Tensor::group_norm`].
+///
+/// ```
+/// use wgrad::nn::{GroupNorm, Module};
+/// use wgrad::{Device, Tensor};
+/// let device = Device::default();
+/// let x = Tensor::randn([2, 6, 4, 4], &device);
+/// assert_eq!(GroupNorm::new(3, 6, &device).forward(&x).shape(), x.shape());
+/// assert!(GroupNorm::new(4, 6, &device).forward(&x).check().is_err());
+/// ```
+#[derive(Clone, Debug)]
+pub struct GroupNorm {
+    /// `[channels]`, begins at 1; none without an affine map.
+    pub weight: Option<Tensor>,
+    /// `[channels]`, begins at 0; none without an affine map.
+    pub bias: Option<Tensor>,
+    /// Groups of channels that are normalised together.
+    pub groups: usize,
+    /// Added to variances.
+    pub eps: f32,
+}
+
+impl GroupNorm {
+    /// So many channels in so many groups, with ε = 1e-5.
+    #[track_caller]
+    pub fn new(groups: usize, channels: usize, device: &Device) -> GroupNorm {
+        GroupNorm {
+            weight: Some(Tensor::ones([channels], device).requires_grad()),
+            bias: Some(Tensor::zeros([channels], device).requires_grad()),
+            groups,
+            eps: 1e-5,
+        }
+    }
+
+    /// Sets what is added to variances.
+    pub fn eps(self, eps: f32) -> GroupNorm {
+        GroupNorm { eps, ..self }
+    }
+
+    /// The same without weight and bias.
+    pub fn without_affine(self) -> GroupNorm {
+        GroupNorm { weight: None, bias: None, ..self }
+    }
+}
+
+impl Parameters for GroupNorm {
+    fn members(&self, members: &mut Members) {
+        members.add("weight", &self.weight);
+        members.add("bias", &self.bias);
+    }
+}
+
+impl Module for GroupNorm {
+    #[track_caller]
+    fn forward(&self, x: &Tensor) -> Tensor {
+        x.group_norm(self.groups, self.weight.as_ref(), self.bias.as_ref(), self.eps)
+    }
+}
+
+/// Instance norm of `[N, C, …]` (Ulyanov, Vedaldi & Lempitsky 2016), without an affine map unless asked for; see
+/// [`Tensor::instance_norm`]. PyTorch's `InstanceNorm1d` to `3d`.
+///
+/// ```
+/// use wgrad::nn::{InstanceNorm, Module, Parameters};
+/// use wgrad::{Device, Tensor};
+/// let device = Device::default();
+/// let y = InstanceNorm::new().forward(&Tensor::randn([2, 3, 4, 4], &device));
+/// assert!(y.select(0, 1).select(0, 2).mean().item::<f32>()?.abs() < 1e-5);
+/// assert_eq!(InstanceNorm::with_affine(3, &device).parameters().len(), 2);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct InstanceNorm {
+    /// `[channels]`, begins at 1; none without an affine map.
+    pub weight: Option<Tensor>,
+    /// `[channels]`, begins at 0; none without an affine map.
+    pub bias: Option<Tensor>,
+    /// Added to variances.
+    pub eps: f32,
+}
+
+impl InstanceNorm {
+    /// For any number of channels, with ε = 1e-5.
+    pub fn new() -> InstanceNorm {
+        InstanceNorm { weight: None, bias: None, eps: 1e-5 }
+    }
+
+    /// With a weight and a bias for each of so many channels.
+    #[track_caller]
+    pub fn with_affine(channels: usize, device: &Device) -> InstanceNorm {
+        InstanceNorm {
+            weight: Some(Tensor::ones([channels], device).requires_grad()),
+            bias: Some(Tensor::zeros([channels], device).requires_grad()),
+            ..InstanceNorm::new()
+        }
+    }
+
+    /// Sets what is added to variances.
+    pub fn eps(self, eps: f32) -> InstanceNorm {
+        InstanceNorm { eps, ..self }
+    }
+}
+
+impl Default for InstanceNorm {
+    fn default() -> InstanceNorm {
+        InstanceNorm::new()
+    }
+}
+
+impl Parameters for InstanceNorm {
+    fn members(&self, members: &mut Members) {
+        members.add("weight", &self.weight);
+        members.add("bias", &self.bias);
+    }
+}
+
+impl Module for InstanceNorm {
+    #[track_caller]
+    fn forward(&self, x: &Tensor) -> Tensor {
+        x.instance_norm(self.weight.as_ref(), self.bias.as_ref(), self.eps)
+    }
 }

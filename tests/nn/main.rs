@@ -1,5 +1,7 @@
 //! Layers and models, on a GPU adapter and on the CPU reference.
 
+mod init;
+mod layers;
 mod module;
 
 use std::sync::OnceLock;

@@ -1,0 +1,352 @@
+//! Recurrent layers, batch first.
+//!
+//! One product maps the inputs of all steps up front; a step is then one product with the state, and one elementwise kernel for
+//! all gates.
+
+use std::panic::Location;
+
+use crate::backend::Device;
+use crate::error::{Error, Result};
+use crate::nn::{Members, Mode, Parameters, init};
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+
+/// Options of recurrent layers; the default is one layer in one direction, with biases, without dropout.
+///
+/// ```
+/// use wgrad::nn::Recurrent;
+/// let options = Recurrent { layers: 2, bidirectional: true, ..Recurrent::default() };
+/// assert!(options.bias && options.dropout == 0.0);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Recurrent {
+    /// Layers on top of each other.
+    pub layers: usize,
+    /// Whether each layer also runs from the end to the start; both results are put side by side.
+    pub bidirectional: bool,
+    /// Whether there are biases.
+    pub bias: bool,
+    /// Probability with which, in training, an output of a layer becomes 0 on its way to the next.
+    pub dropout: f32,
+}
+
+impl Default for Recurrent {
+    fn default() -> Recurrent {
+        Recurrent { layers: 1, bidirectional: false, bias: true, dropout: 0.0 }
+    }
+}
+
+impl Recurrent {
+    fn directions(&self) -> usize {
+        1 + usize::from(self.bidirectional)
+    }
+}
+
+/// The parameters of one direction of one layer. With `g` gates: 1 for [`Rnn`], 3 for [`Gru`], 4 for [`Lstm`].
+#[derive(Clone, Debug)]
+pub struct Direction {
+    /// `[g · hidden, inputs]`.
+    pub weight_ih: Tensor,
+    /// `[g · hidden, hidden]`.
+    pub weight_hh: Tensor,
+    /// `[g · hidden]`, if any.
+    pub bias_ih: Option<Tensor>,
+    /// `[g · hidden]`, if any.
+    pub bias_hh: Option<Tensor>,
+}
+
+/// What the three kinds share: parameters, and the way of a sequence through layers and directions.
+#[derive(Clone, Debug)]
+struct Core {
+    name: &'static str,
+    inputs: usize,
+    hidden: usize,
+    options: Recurrent,
+    /// By layer, then direction.
+    parts: Vec<Direction>,
+    mode: Mode,
+}
+
+impl Core {
+    #[track_caller]
+    fn new(
+        name: &'static str,
+        gates: usize,
+        inputs: usize,
+        hidden: usize,
+        options: Recurrent,
+        device: &Device,
+    ) -> Core {
+        let rows = gates * hidden;
+        let mut parts = Vec::new();
+        for layer in 0..options.layers {
+            for _ in 0..options.directions() {
+                let width = if layer == 0 { inputs } else { hidden * options.directions() };
+                let draw = |shape: &[usize]| init::by_fan(shape, hidden, device);
+                parts.push(Direction {
+                    weight_ih: draw(&[rows, width]),
+                    weight_hh: draw(&[rows, hidden]),
+                    bias_ih: options.bias.then(|| draw(&[rows])),
+                    bias_hh: options.bias.then(|| draw(&[rows])),
+                });
+            }
+        }
+        Core { name, inputs, hidden, options, parts, mode: Mode::new() }
+    }
+
+    fn check(&self, x: &Tensor, states: &[&Tensor]) -> Result<()> {
+        x.check()?;
+        let shape = || Shape::from(x.shape());
+        let &[batch, steps, width] = x.shape() else {
+            let detail = format!("expects [batch, steps, {}]", self.inputs);
+            return Err(Error::shape(self.name, detail, &[&shape()]));
+        };
+        if width != self.inputs || steps == 0 {
+            let detail = format!("expects [batch, steps, {}] with at least one step", self.inputs);
+            return Err(Error::shape(self.name, detail, &[&shape()]));
+        }
+        if self.parts.is_empty() {
+            return Err(Error::argument(self.name, "there are no layers"));
+        }
+        let expected = [self.parts.len(), batch, self.hidden];
+        for state in states {
+            state.check()?;
+            if state.shape() != expected {
+                let detail = format!("the state must be {expected:?} (layers × directions, batch, hidden)");
+                return Err(Error::shape(self.name, detail, &[&shape(), &state.shape().into()]));
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the sequence `[batch, steps, inputs]` through all layers. `run` takes one direction's parameters, the inputs of the layer,
+    /// the states `[batch, hidden]` that it begins with, and the order of steps; it returns the outputs by step, and the last states.
+    #[track_caller]
+    fn run(
+        &self,
+        x: &Tensor,
+        states: &[&Tensor],
+        kinds: usize,
+        run: impl Fn(&Direction, &Tensor, Vec<Tensor>, &[usize]) -> (Vec<Tensor>, Vec<Tensor>),
+    ) -> (Tensor, Vec<Tensor>) {
+        if let Err(error) = self.check(x, states) {
+            let failed = x.build(Location::caller(), |_| Err(error));
+            return (failed.clone(), vec![failed; kinds]);
+        }
+        let (batch, steps) = (x.shape()[0], x.shape()[1]);
+        let forwards: Vec<usize> = (0..steps).collect();
+        let backwards: Vec<usize> = (0..steps).rev().collect();
+        let mut last: Vec<Vec<Tensor>> = vec![Vec::new(); kinds];
+        let mut sequence = x.clone();
+        for (layer, directions) in self.parts.chunks(self.options.directions()).enumerate() {
+            if layer > 0 && self.options.dropout > 0.0 {
+                sequence = sequence.dropout(self.options.dropout, self.mode.training());
+            }
+            let mut outputs = Vec::new();
+            for (d, part) in directions.iter().enumerate() {
+                let place = (layer * self.options.directions() + d) as isize;
+                let zeros = || Tensor::zeros([batch, self.hidden], x.device()).to_dtype(x.dtype());
+                let start = match states.is_empty() {
+                    true => (0..kinds).map(|_| zeros()).collect(),
+                    false => states.iter().map(|state| state.select(0, place)).collect(),
+                };
+                let order = if d == 0 { &forwards } else { &backwards };
+                let (by_step, end) = run(part, &sequence, start, order);
+                outputs.push(Tensor::stack(&by_step.iter().collect::<Vec<_>>(), 1));
+                last.iter_mut().zip(end).for_each(|(list, state)| list.push(state));
+            }
+            sequence = match &outputs[..] {
+                [one] => one.clone(),
+                both => Tensor::cat(&both.iter().collect::<Vec<_>>(), 2),
+            };
+        }
+        (sequence, last.iter().map(|list| Tensor::stack(&list.iter().collect::<Vec<_>>(), 0)).collect())
+    }
+
+    /// Calls `step` for the steps in order, which gives the new states, the first of them the output; outputs come by step.
+    fn walk(
+        order: &[usize],
+        mut states: Vec<Tensor>,
+        mut step: impl FnMut(usize, &[Tensor]) -> Vec<Tensor>,
+    ) -> (Vec<Tensor>, Vec<Tensor>) {
+        let mut outputs = Vec::with_capacity(order.len());
+        for &t in order {
+            states = step(t, &states);
+            outputs.push(states[0].clone());
+        }
+        if order.first() > order.last() {
+            outputs.reverse();
+        }
+        (outputs, states)
+    }
+}
+
+impl Direction {
+    /// The map of all inputs, with both biases where they are only ever added.
+    #[track_caller]
+    fn inputs(&self, x: &Tensor) -> Tensor {
+        let bias = match (&self.bias_ih, &self.bias_hh) {
+            (Some(a), Some(b)) => Some(a + b),
+            (one, other) => one.clone().or(other.clone()),
+        };
+        x.linear(&self.weight_ih, bias.as_ref())
+    }
+}
+
+/// A recurrent layer: constructors, parameters.
+macro_rules! recurrent {
+    ($(#[$doc:meta])* $name:ident, $gates:literal gates) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug)]
+        pub struct $name(Core);
+
+        impl $name {
+            /// One layer in one direction.
+            #[track_caller]
+            pub fn new(inputs: usize, hidden: usize, device: &Device) -> $name {
+                $name::new_with(inputs, hidden, Recurrent::default(), device)
+            }
+
+            /// With several layers, both directions, no biases or dropout between layers.
+            #[track_caller]
+            pub fn new_with(inputs: usize, hidden: usize, options: Recurrent, device: &Device) -> $name {
+                $name(Core::new(stringify!($name), $gates, inputs, hidden, options, device))
+            }
+
+            /// The parameters by layer, then direction.
+            pub fn parts(&self) -> &[Direction] {
+                &self.0.parts
+            }
+
+            /// Layers, directions and the rest.
+            pub fn options(&self) -> &Recurrent {
+                &self.0.options
+            }
+        }
+
+        impl Parameters for $name {
+            fn members(&self, members: &mut Members) {
+                let directions = self.0.options.directions();
+                for (i, part) in self.0.parts.iter().enumerate() {
+                    let suffix = if i % directions == 1 { "_reverse" } else { "" };
+                    let name = |what: &str| format!("{what}_l{}{suffix}", i / directions);
+                    members.add(&name("weight_ih"), &part.weight_ih);
+                    members.add(&name("weight_hh"), &part.weight_hh);
+                    members.add(&name("bias_ih"), &part.bias_ih);
+                    members.add(&name("bias_hh"), &part.bias_hh);
+                }
+                members.add("mode", &self.0.mode);
+            }
+        }
+    };
+}
+
+recurrent! {
+    /// A recurrent layer: `h ← tanh(W_ih x + b_ih + W_hh h + b_hh)` (Elman 1990).
+    ///
+    /// Parameters have PyTorch's names (`weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, then `_l1` and so on, with `_reverse`
+    /// for the way back) and begin uniform in `±1/√hidden`.
+    ///
+    /// ```
+    /// use wgrad::nn::{Recurrent, Rnn};
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let layer = Rnn::new_with(3, 4, Recurrent { layers: 2, ..Recurrent::default() }, &device);
+    /// let (sequence, state) = layer.forward_seq(&Tensor::randn([2, 5, 3], &device), None);
+    /// assert_eq!((sequence.shape(), state.shape()), (&[2, 5, 4][..], &[2, 2, 4][..]));
+    /// ```
+    Rnn, 1 gates
+}
+
+impl Rnn {
+    /// The outputs of all steps, `[batch, steps, hidden · directions]`, and the last state, `[layers · directions, batch, hidden]`, of a
+    /// sequence `[batch, steps, inputs]`. Without a state it begins at 0.
+    #[track_caller]
+    pub fn forward_seq(&self, x: &Tensor, state: Option<&Tensor>) -> (Tensor, Tensor) {
+        let states: Vec<&Tensor> = state.into_iter().collect();
+        let (sequence, mut last) = self.0.run(x, &states, 1, |part, x, states, order| {
+            let (from_x, back) = (part.inputs(x), part.weight_hh.t());
+            Core::walk(order, states, |t, states| vec![(from_x.select(1, t as isize) + states[0].matmul(&back)).tanh()])
+        });
+        (sequence, last.remove(0))
+    }
+}
+
+recurrent! {
+    /// Long short-term memory (Hochreiter & Schmidhuber 1997; Gers et al. 2000): with `[i, f, g, o] = W_ih x + b_ih + W_hh h + b_hh`,
+    /// `c ← σ(f)·c + σ(i)·tanh(g)` and `h ← σ(o)·tanh(c)`.
+    ///
+    /// Parameters are named and begin as those of [`Rnn`].
+    ///
+    /// ```
+    /// use wgrad::nn::{Lstm, Parameters, Recurrent};
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let layer = Lstm::new_with(3, 4, Recurrent { bidirectional: true, ..Recurrent::default() }, &device);
+    /// let x = Tensor::randn([2, 5, 3], &device);
+    /// let (sequence, (h, c)) = layer.forward_seq(&x, None);
+    /// assert_eq!((sequence.shape(), h.shape()), (&[2, 5, 8][..], &[2, 2, 4][..]));
+    /// let (_more, _state) = layer.forward_seq(&x, Some(&(h, c))); // goes on from there
+    /// assert_eq!(layer.named_parameters()[4].0, "weight_ih_l0_reverse");
+    /// ```
+    Lstm, 4 gates
+}
+
+impl Lstm {
+    /// The outputs of all steps, `[batch, steps, hidden · directions]`, and the last states h and c, each
+    /// `[layers · directions, batch, hidden]`, of a sequence `[batch, steps, inputs]`. Without states they begin at 0.
+    #[track_caller]
+    pub fn forward_seq(&self, x: &Tensor, state: Option<&(Tensor, Tensor)>) -> (Tensor, (Tensor, Tensor)) {
+        let states: Vec<&Tensor> = state.into_iter().flat_map(|(h, c)| [h, c]).collect();
+        let hidden = self.0.hidden;
+        let (sequence, last) = self.0.run(x, &states, 2, |part, x, states, order| {
+            let (from_x, back) = (part.inputs(x), part.weight_hh.t());
+            Core::walk(order, states, |t, states| {
+                let gates = from_x.select(1, t as isize) + states[0].matmul(&back);
+                let gate = |k: usize| gates.narrow(1, k * hidden, hidden);
+                let c = gate(1).sigmoid() * &states[1] + gate(0).sigmoid() * gate(2).tanh();
+                vec![gate(3).sigmoid() * c.tanh(), c]
+            })
+        });
+        let [h, c] = <[Tensor; 2]>::try_from(last).unwrap_or_else(|_| [sequence.clone(), sequence.clone()]);
+        (sequence, (h, c))
+    }
+}
+
+recurrent! {
+    /// Gated recurrent unit (Cho et al. 2014): with `[r, z, n] = W_ih x + b_ih` and `[r', z', n'] = W_hh h + b_hh`,
+    /// `h ← z·h + (1 − z)·tanh(n + r·n')` where `r` and `z` are `σ(r + r')` and `σ(z + z')`.
+    ///
+    /// Parameters are named and begin as those of [`Rnn`].
+    ///
+    /// ```
+    /// use wgrad::nn::Gru;
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let (sequence, state) = Gru::new(3, 4, &device).forward_seq(&Tensor::randn([2, 5, 3], &device), None);
+    /// assert_eq!((sequence.shape(), state.shape()), (&[2, 5, 4][..], &[1, 2, 4][..]));
+    /// ```
+    Gru, 3 gates
+}
+
+impl Gru {
+    /// The outputs of all steps, `[batch, steps, hidden · directions]`, and the last state, `[layers · directions, batch, hidden]`, of a
+    /// sequence `[batch, steps, inputs]`. Without a state it begins at 0.
+    #[track_caller]
+    pub fn forward_seq(&self, x: &Tensor, state: Option<&Tensor>) -> (Tensor, Tensor) {
+        let states: Vec<&Tensor> = state.into_iter().collect();
+        let hidden = self.0.hidden;
+        let (sequence, mut last) = self.0.run(x, &states, 1, |part, x, states, order| {
+            let from_x = x.linear(&part.weight_ih, part.bias_ih.as_ref());
+            Core::walk(order, states, |t, states| {
+                let h = &states[0];
+                let (new, old) = (from_x.select(1, t as isize), h.linear(&part.weight_hh, part.bias_hh.as_ref()));
+                let part = |of: &Tensor, k: usize| of.narrow(1, k * hidden, hidden);
+                let gate = |k: usize| (part(&new, k) + part(&old, k)).sigmoid();
+                let n = (part(&new, 2) + gate(0) * part(&old, 2)).tanh();
+                vec![&n + gate(1) * (h - &n)]
+            })
+        });
+        (sequence, last.remove(0))
+    }
+}
