@@ -166,8 +166,11 @@ impl Csv {
     }
 }
 
+/// Rows with the lines they begin in.
+type Records = Vec<(usize, Vec<String>)>;
+
 /// The records of a text with the lines they begin in; empty lines are passed over.
-fn records(text: &str, delimiter: char) -> Result<Vec<(usize, Vec<String>)>, (usize, String)> {
+fn records(text: &str, delimiter: char) -> Result<Records, (usize, String)> {
     let mut rows = Vec::new();
     let (mut row, mut field) = (Vec::new(), String::new());
     let (mut line, mut start) = (1, 1);
