@@ -24,6 +24,9 @@ pub struct Caps {
     pub f16: bool,
     /// GPU timestamps.
     pub timestamps: bool,
+    /// Whether four 32-bit values are better read as two 64-bit integers: software adapters load lane by lane, and a lane's
+    /// load costs the same whatever its width.
+    pub wide_loads: bool,
 }
 
 impl Caps {
@@ -40,7 +43,14 @@ impl Caps {
             workgroup_memory: 16 << 10,
             f16: false,
             timestamps: false,
+            wide_loads: false,
         }
+    }
+
+    /// The subgroup size, where it is fixed and one that kernels can work with.
+    pub fn lanes(&self) -> Option<u32> {
+        let (min, max) = self.subgroup?;
+        (min == max && min.is_power_of_two() && (4..=64).contains(&min)).then_some(min)
     }
 }
 

@@ -3,6 +3,8 @@
 // Every benchmark compiles this module for itself and uses its own part of it.
 #![allow(dead_code)]
 
+pub mod models;
+
 use std::time::{Duration, Instant};
 
 use criterion::measurement::WallTime;

@@ -1,5 +1,4 @@
-// What the three convolution kernels share. Vectors hold depth, height and width; a convolution over fewer dims has sizes 1 in
-// front. The chunk of terms that an invocation adds up is walked in one loop, so that its length is bounded whatever the sizes.
+// What the convolution kernels share. Vectors hold depth, height and width; a convolution over fewer dims has sizes 1 in front.
 fn input_size() -> vec3<u32> { return vec3<u32>(params.input_d, params.input_h, params.input_w); }
 fn kernel_size() -> vec3<u32> { return vec3<u32>(params.kernel_d, params.kernel_h, params.kernel_w); }
 fn output_size() -> vec3<u32> { return vec3<u32>(params.output_d, params.output_h, params.output_w); }
@@ -22,9 +21,3 @@ fn next(p: vec3<u32>, size: vec3<u32>) -> vec3<u32> {
     if (p.x + 1u < size.x) { return vec3<u32>(p.x + 1u, 0u, 0u); }
     return vec3<u32>(0u);
 }
-
-// The first term of a slot in this round.
-fn first_term(slot: u32) -> u32 { return (params.round * params.slots + slot) * params.chunk; }
-
-// The end of the chunk that starts at a term.
-fn last_term(start: u32) -> u32 { return min(start + params.chunk, params.terms); }

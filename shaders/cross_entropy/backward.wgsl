@@ -1,38 +1,47 @@
 // Gradient of cross-entropy with respect to the logits:
 //   dx[k] = dy (softmax(x)[k] - (1 - s) [k = t] - s / classes),      0 in ignored rows.
-@compute @workgroup_size(WORKGROUP)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let row = row_index(workgroup_index(group, groups), local);
-    if (row >= params.rows) { return; }
-    let lane = lane_index(local);
-    let first = row * params.classes;
+fn run(row: u32, lane: u32) {
+    let first = row * params.parts;
     let target_class = i32(load_t(row));
     let ignored = params.ignores == 1u && target_class == params.ignore_index;
     let valid = target_class >= 0 && u32(target_class) < params.classes;
     if (lane == 0u && !ignored && !valid) { report_index(target_class, params.classes); }
+    var held: array<Part, HELD_SIZE>;
 
-    var largest = load_x(first);
-    for (var k = lane; k < params.classes; k += LANES) {
-        let x = load_x(first + k);
-        if (is_nan(x) || x > largest) { largest = x; }
+    var top = all_of(-infinity());
+    for (var h = 0u; h < turns(); h++) {
+        let k = h * LANES + lane;
+        if (k < params.parts) {
+            let x = load_x(first + k);
+            if (is_kept()) { held[h] = x; }
+            top = larger(top, x);
+        }
     }
-    largest = lanes_max(largest, lane);
+    let largest = lanes_max(largest_of(top), lane);
 
-    var sum_exp = 0.0;
-    for (var k = lane; k < params.classes; k += LANES) {
-        sum_exp += safe_exp(load_x(first + k) - largest);
+    var sums_exp = all_of(0.0);
+    for (var h = 0u; h < turns(); h++) {
+        let k = h * LANES + lane;
+        if (k < params.parts) {
+            var x: Part;
+            if (is_kept()) { x = held[h]; } else { x = load_x(first + k); }
+            let e = exp_of(x - largest);
+            if (is_kept()) { held[h] = e; }
+            sums_exp += e;
+        }
     }
-    sum_exp = lanes_sum(sum_exp, lane);
+    let sum_exp = lanes_sum(total(sums_exp), lane);
 
     let dy = load_dy(row);
-    for (var k = lane; k < params.classes; k += LANES) {
-        var wanted = params.smoothing / f32(params.classes);
-        if (i32(k) == target_class) { wanted += 1.0 - params.smoothing; }
-        let dx = dy * (safe_exp(load_x(first + k) - largest) / sum_exp - wanted);
-        store(first + k, select(dx, 0.0, ignored));
+    for (var h = 0u; h < turns(); h++) {
+        let k = h * LANES + lane;
+        if (k < params.parts) {
+            var e: Part;
+            if (is_kept()) { e = held[h]; } else { e = exp_of(load_x(first + k) - largest); }
+            let uniform_part = params.smoothing / f32(params.classes);
+            let wanted = one_at(k, u32(target_class)) * (1.0 - params.smoothing) + uniform_part;
+            let dx = dy * (e / sum_exp - wanted);
+            if (ignored) { store(first + k, all_of(0.0)); } else { store(first + k, dx); }
+        }
     }
 }

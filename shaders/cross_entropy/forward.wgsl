@@ -1,42 +1,44 @@
 // Cross-entropy of each row of logits x [rows, classes] with a class index t, with label smoothing s:
 //   loss = ln sum e^x  -  (1 - s) x[t]  -  s / classes * sum x,      0 where t is the index to ignore.
 // (Szegedy et al. 2016, section 7, for the smoothing.)
-@compute @workgroup_size(WORKGROUP)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let row = row_index(workgroup_index(group, groups), local);
-    if (row >= params.rows) { return; }
-    let lane = lane_index(local);
-    let first = row * params.classes;
+fn run(row: u32, lane: u32) {
+    let first = row * params.parts;
     let target_class = i32(load_t(row));
     let ignored = params.ignores == 1u && target_class == params.ignore_index;
     let valid = target_class >= 0 && u32(target_class) < params.classes;
+    var held: array<Part, HELD_SIZE>;
 
-    var largest = load_x(first);
-    for (var k = lane; k < params.classes; k += LANES) {
-        let x = load_x(first + k);
-        if (is_nan(x) || x > largest) { largest = x; }
+    var top = all_of(-infinity());
+    for (var h = 0u; h < turns(); h++) {
+        let k = h * LANES + lane;
+        if (k < params.parts) {
+            let x = load_x(first + k);
+            if (is_kept()) { held[h] = x; }
+            top = larger(top, x);
+        }
     }
-    largest = lanes_max(largest, lane);
+    let largest = lanes_max(largest_of(top), lane);
 
-    var sum_exp = 0.0;
-    var sum_x = 0.0;
-    for (var k = lane; k < params.classes; k += LANES) {
-        let shifted = load_x(first + k) - largest;
-        sum_exp += safe_exp(shifted);
-        sum_x += shifted;
+    var sums_exp = all_of(0.0);
+    var sums_x = all_of(0.0);
+    for (var h = 0u; h < turns(); h++) {
+        let k = h * LANES + lane;
+        if (k < params.parts) {
+            var x: Part;
+            if (is_kept()) { x = held[h]; } else { x = load_x(first + k); }
+            let shifted = x - largest;
+            sums_exp += exp_of(shifted);
+            sums_x += shifted;
+        }
     }
-    sum_exp = lanes_sum(sum_exp, lane);
-    sum_x = lanes_sum(sum_x, lane);
+    let sum_exp = lanes_sum(total(sums_exp), lane);
+    let sum_x = lanes_sum(total(sums_x), lane);
 
     if (lane == 0u) {
         if (!ignored && !valid) { report_index(target_class, params.classes); }
         var loss = 0.0;
         if (!ignored && valid) {
-            let chosen = load_x(first + u32(target_class)) - largest;
+            let chosen = load_logit(row * params.classes + u32(target_class)) - largest;
             loss = safe_log(sum_exp) - (1.0 - params.smoothing) * chosen;
             if (params.smoothing != 0.0) { loss -= params.smoothing / f32(params.classes) * sum_x; }
         }

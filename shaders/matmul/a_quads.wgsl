@@ -7,6 +7,6 @@ fn a_start(batch: u32, row: u32) -> u32 {
 
 // A[row, k..k + 4], for k a multiple of four.
 fn a_quad(start: u32, k: u32) -> vec4<f32> {
-    return vec4<f32>(a[start + k / 4u * params.a_step]);
+    return quad_a(start + k / 4u * params.a_step);
 }
 

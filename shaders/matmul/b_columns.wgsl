@@ -10,9 +10,9 @@ fn b_start(batch: u32, quad: u32) -> u32 {
 
 fn b_row(start: u32, k: u32) -> vec4<f32> {
     if (K_TAIL == 0u) {
-        return vec4<f32>(b[start + k * params.b_step]);
+        return quad_b(start + k * params.b_step);
     }
-    return select(vec4<f32>(), vec4<f32>(b[start + min(k, params.k - 1u) * params.b_step]), k < params.k);
+    return select(vec4<f32>(), quad_b(start + min(k, params.k - 1u) * params.b_step), k < params.k);
 }
 
 // Four rows of B, four columns wide: element [i][j] is B[k + i, 4 quad + j].

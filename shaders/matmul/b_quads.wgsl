@@ -7,7 +7,7 @@ fn b_start(batch: u32, quad: u32) -> u32 {
 
 // Columns past the last one repeat it; their results are dropped.
 fn b_column(start: u32, column: u32, k: u32) -> vec4<f32> {
-    return vec4<f32>(b[start + min(column, params.n - 1u) * params.b_col + k / 4u]);
+    return quad_b(start + min(column, params.n - 1u) * params.b_col + k / 4u);
 }
 
 // Four rows of B, four columns wide: element [i][j] is B[k + i, 4 quad + j].

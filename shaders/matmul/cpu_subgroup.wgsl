@@ -1,12 +1,13 @@
 // C = A B for adapters that run shaders on CPU cores, with subgroups.
 //
-// A subgroup computes a tile of ROWS rows by LANES * 4 columns; a lane holds ROWS by 4 of it in registers. For four steps
-// of k, each lane loads one vec4 of A (its row's elements) and one vec4 of B a step. subgroupBroadcast hands the elements
+// A subgroup computes a tile of ROWS rows (4, 8, 16 or 32) by LANES * 4 columns; a lane holds ROWS by 4 of it. For four steps of k,
+// each lane loads one vec4 of A for each eight rows (its rows' elements) and one vec4 of B a step. subgroupBroadcast hands the elements
 // of A round. There is no workgroup memory and no barrier: on such adapters loads cost most (each lane's load is a
-// step of its own), a broadcast costs almost nothing, and a barrier ends the compiler's loop over the lanes.
+// step of its own), a broadcast costs almost nothing, and a barrier ends the compiler's loop over the lanes. More rows mean fewer
+// loads a multiplication; that the sums of 32 rows do not fit the registers costs less than that saves.
 // Tiles are numbered down the rows first, so that the tiles in flight share a panel of B that stays in cache.
 
-// A lane's results: four columns of each row.
+// A lane's results of eight rows: four columns of each.
 struct Sums {
     row0: vec4<f32>,
     row1: vec4<f32>,
@@ -32,6 +33,33 @@ fn multiply(sums: ptr<function, Sums>, a: f32, b: vec4<f32>) {
     }
 }
 
+// Four steps of k for eight rows.
+fn multiply4(sums: ptr<function, Sums>, a: vec4<f32>, b: mat4x4<f32>) {
+    multiply(sums, a.x, b[0]);
+    multiply(sums, a.y, b[1]);
+    multiply(sums, a.z, b[2]);
+    multiply(sums, a.w, b[3]);
+}
+
+// Where the row of A starts that this lane loads for the eight rows from `row` on; rows past the last one repeat it and their results
+// are dropped.
+fn a_inside(batch: u32, row: u32, lane: u32) -> u32 {
+    return a_start(batch, min(row + lane % min(ROWS, 8u), params.m - 1u));
+}
+
+fn put8(matrix: u32, row: u32, column: u32, sums: Sums) {
+    put(matrix, row, column, sums.row0);
+    put(matrix, row + 1u, column, sums.row1);
+    put(matrix, row + 2u, column, sums.row2);
+    put(matrix, row + 3u, column, sums.row3);
+    if (ROWS > 4u) {
+        put(matrix, row + 4u, column, sums.row4);
+        put(matrix, row + 5u, column, sums.row5);
+        put(matrix, row + 6u, column, sums.row6);
+        put(matrix, row + 7u, column, sums.row7);
+    }
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -51,26 +79,29 @@ fn main(
     let k_start = matrix / params.batch * params.k_chunk;
     let k_end = min(k_start + params.k_chunk, params.k);
 
-    let a_from = a_start(batch, min(row + lane % ROWS, params.m - 1u));
+    let a_from0 = a_inside(batch, row, lane);
+    let a_from1 = a_inside(batch, row + 8u, lane);
+    let a_from2 = a_inside(batch, row + 16u, lane);
+    let a_from3 = a_inside(batch, row + 24u, lane);
     let b_from = b_start(batch, quad);
-    var sums = Sums();
+    var sums0 = Sums();
+    var sums1 = Sums();
+    var sums2 = Sums();
+    var sums3 = Sums();
     for (var k = k_start; k < k_end; k += 4u) {
-        let a_own = a_quad(a_from, k);
         let b4 = b_block(b_from, quad, k);
-        multiply(&sums, a_own.x, b4[0]);
-        multiply(&sums, a_own.y, b4[1]);
-        multiply(&sums, a_own.z, b4[2]);
-        multiply(&sums, a_own.w, b4[3]);
+        multiply4(&sums0, a_quad(a_from0, k), b4);
+        if (ROWS > 8u) { multiply4(&sums1, a_quad(a_from1, k), b4); }
+        if (ROWS > 16u) {
+            multiply4(&sums2, a_quad(a_from2, k), b4);
+            multiply4(&sums3, a_quad(a_from3, k), b4);
+        }
     }
     let column = quad * 4u;
-    put(matrix, row, column, sums.row0);
-    put(matrix, row + 1u, column, sums.row1);
-    put(matrix, row + 2u, column, sums.row2);
-    put(matrix, row + 3u, column, sums.row3);
-    if (ROWS > 4u) {
-        put(matrix, row + 4u, column, sums.row4);
-        put(matrix, row + 5u, column, sums.row5);
-        put(matrix, row + 6u, column, sums.row6);
-        put(matrix, row + 7u, column, sums.row7);
+    put8(matrix, row, column, sums0);
+    if (ROWS > 8u) { put8(matrix, row + 8u, column, sums1); }
+    if (ROWS > 16u) {
+        put8(matrix, row + 16u, column, sums2);
+        put8(matrix, row + 24u, column, sums3);
     }
 }

@@ -19,5 +19,5 @@ fn main(
     let inside = lane_u < params.lanes && step < params.steps_inside;
     let first = start + min(lane_u, params.lanes - 1u) * params.lane_stride
         + min(step, params.steps_inside - 1u) * params.step_stride;
-    store_packed(i, select(vec4<f32>(), vec4<f32>(source[first]), inside));
+    store_packed(i, select(vec4<f32>(), quad_source(first), inside));
 }

@@ -9,9 +9,9 @@ fn main(
     if (i >= params.count) {
         return;
     }
-    var sum = partial[i];
+    var sum = partial_at(i);
     for (var split = 1u; split < params.splits; split++) {
-        sum += partial[split * params.count + i];
+        sum += partial_at(split * params.count + i);
     }
     store(i, sum);
 }

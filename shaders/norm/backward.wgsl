@@ -1,35 +1,33 @@
 // Gradient of forward.wgsl with respect to x, from x and the gradient dy of the normalised rows; y is computed again:
 //   layer:  dx = (dy - sum dy / n - y sum (dy y) / n) / sqrt(var + eps)
 //   rms:    dx = (dy - y sum (dy y) / n) / sqrt(sum x^2 / n + eps)
-@compute @workgroup_size(WORKGROUP)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let row = row_index(workgroup_index(group, groups), local);
-    if (row >= params.rows) { return; }
-    let lane = lane_index(local);
+fn run(row: u32, lane: u32) {
     let s = statistics(row, lane);
     let n = f32(params.size);
+    var held_dy: array<Part, HELD_SIZE>;
 
+    var sums = all_of(0.0);
+    var products = all_of(0.0);
+    for (var h = 0u; h < turns(); h++) {
+        let k = h * LANES + lane;
+        if (k < params.parts) {
+            let dy = load_dy(place(row, k));
+            if (is_kept()) { held_dy[h] = dy; }
+            sums += dy;
+            products += dy * normalized(part_of_x(row, h, k), s);
+        }
+    }
+    let along = lanes_sum(total(products), lane) / n;
     var mean = 0.0;
-    var along = 0.0;
-    for (var k = lane; k < params.size; k += LANES) {
-        let i = place(row, k);
-        let dy = load_dy(i);
-        mean += dy;
-        along += dy * normalized(load_x(i), s);
-    }
-    along = lanes_sum(along, lane) / n;
-    if (RMS == 0u) {
-        mean = lanes_sum(mean, lane) / n;
-    } else {
-        mean = 0.0;
-    }
+    if (RMS == 0u) { mean = lanes_sum(total(sums), lane) / n; }
 
-    for (var k = lane; k < params.size; k += LANES) {
-        let i = place(row, k);
-        store(i, s.scale * (load_dy(i) - mean - normalized(load_x(i), s) * along));
+    for (var h = 0u; h < turns(); h++) {
+        let k = h * LANES + lane;
+        if (k < params.parts) {
+            let i = place(row, k);
+            var dy: Part;
+            if (is_kept()) { dy = held_dy[h]; } else { dy = load_dy(i); }
+            store(i, s.scale * (dy - mean - normalized(part_of_x(row, h, k), s) * along));
+        }
     }
 }

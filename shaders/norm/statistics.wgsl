@@ -9,40 +9,57 @@ struct Statistics {
     scale: f32,
 }
 
-// Place of element k of a row.
+// The lane's parts of the row, where they are held.
+var<private> held: array<Part, HELD_SIZE>;
+
+// Place of part k of a row; `inner` counts parts.
 fn place(row: u32, k: u32) -> u32 {
+    if (WHOLE == 1u) { return row * params.parts + k; }
     return (k / params.inner * params.rows + row) * params.inner + k % params.inner;
+}
+
+// Part k = h * LANES + lane of the row.
+fn part_of_x(row: u32, h: u32, k: u32) -> Part {
+    if (is_kept()) { return held[h]; }
+    return load_x(place(row, k));
 }
 
 fn statistics(row: u32, lane: u32) -> Statistics {
     let n = f32(params.size);
-    var shift = 0.0;
-    if (RMS == 0u) {
-        var sum = 0.0;
-        for (var k = lane; k < params.size; k += LANES) {
-            sum += load_x(place(row, k));
+    var sums = all_of(0.0);
+    if (RMS == 0u || is_kept()) {
+        for (var h = 0u; h < turns(); h++) {
+            let k = h * LANES + lane;
+            if (k < params.parts) {
+                let x = load_x(place(row, k));
+                if (is_kept()) { held[h] = x; }
+                sums += x;
+            }
         }
-        shift = lanes_sum(sum, lane) / n;
     }
+    var shift = 0.0;
+    if (RMS == 0u) { shift = lanes_sum(total(sums), lane) / n; }
+    var off = all_of(0.0);
+    var squares = all_of(0.0);
+    for (var h = 0u; h < turns(); h++) {
+        let k = h * LANES + lane;
+        if (k < params.parts) {
+            let x = part_of_x(row, h, k) - shift;
+            off += x;
+            squares += x * x;
+        }
+    }
+    var variance = lanes_sum(total(squares), lane) / n;
     var rest = 0.0;
-    var squares = 0.0;
-    for (var k = lane; k < params.size; k += LANES) {
-        let off = load_x(place(row, k)) - shift;
-        rest += off;
-        squares += off * off;
-    }
-    var variance = lanes_sum(squares, lane) / n;
     if (RMS == 0u) {
-        rest = lanes_sum(rest, lane) / n;
+        rest = lanes_sum(total(off), lane) / n;
         variance -= rest * rest;
         // Rounding can carry it below 0 where all elements are equal. NaN stays NaN.
         if (variance < 0.0) { variance = 0.0; }
-    } else {
-        rest = 0.0;
     }
     return Statistics(shift, rest, 1.0 / sqrt(variance + params.eps));
 }
 
-fn normalized(x: f32, s: Statistics) -> f32 {
+fn normalized(x: Part, s: Statistics) -> Part {
     return ((x - s.shift) - s.rest) * s.scale;
 }

@@ -1,35 +1,42 @@
 // Gradients of softmax and log-softmax from their outputs, a row at a time:
 //   softmax:      dx = y (dy - sum dy y)
 //   log-softmax:  dx = dy - e^y sum dy
-@compute @workgroup_size(WORKGROUP)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let row = row_index(workgroup_index(group, groups), local);
-    if (row >= params.rows) { return; }
-    let lane = lane_index(local);
-    let first = (row / params.inner) * params.size * params.inner + row % params.inner;
+fn run(row: u32, lane: u32) {
+    let first = (row / params.inner) * params.parts * params.inner + row % params.inner;
+    var held_y: array<Part, HELD_SIZE>;
+    var held_dy: array<Part, HELD_SIZE>;
 
-    var sum = 0.0;
-    for (var k = lane; k < params.size; k += LANES) {
-        let i = first + k * params.inner;
-        if (LOG == 1u) {
-            sum += load_dy(i);
-        } else {
-            sum += load_dy(i) * load_y(i);
+    var sums = all_of(0.0);
+    for (var h = 0u; h < turns(); h++) {
+        let k = h * LANES + lane;
+        if (k < params.parts) {
+            let i = first + k * params.inner;
+            let dy = load_dy(i);
+            if (is_kept()) { held_dy[h] = dy; }
+            if (LOG == 1u) {
+                sums += dy;
+            } else {
+                let y = load_y(i);
+                if (is_kept()) { held_y[h] = y; }
+                sums += dy * y;
+            }
         }
     }
-    sum = lanes_sum(sum, lane);
+    let sum = all_of(lanes_sum(total(sums), lane));
 
-    for (var k = lane; k < params.size; k += LANES) {
-        let i = first + k * params.inner;
-        let y = load_y(i);
-        if (LOG == 1u) {
-            store(i, load_dy(i) - safe_exp(y) * sum);
-        } else {
-            store(i, y * (load_dy(i) - sum));
+    for (var h = 0u; h < turns(); h++) {
+        let k = h * LANES + lane;
+        if (k < params.parts) {
+            let i = first + k * params.inner;
+            var dy: Part;
+            if (is_kept()) { dy = held_dy[h]; } else { dy = load_dy(i); }
+            if (LOG == 1u) {
+                store(i, dy - exp_of(load_y(i)) * sum);
+            } else {
+                var y: Part;
+                if (is_kept()) { y = held_y[h]; } else { y = load_y(i); }
+                store(i, y * (dy - sum));
+            }
         }
     }
 }

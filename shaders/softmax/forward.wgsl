@@ -1,38 +1,49 @@
 // Softmax or log-softmax along one dim of x seen as [outer, size, inner]; a row is one (outer, inner):
 //   m = max x,   s = sum e^(x - m),   y = e^(x - m) / s   or   y = x - m - ln s.
 // The maximum is subtracted so that nothing overflows (Goodfellow, Bengio & Courville 2016, section 4.1).
-@compute @workgroup_size(WORKGROUP)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let row = row_index(workgroup_index(group, groups), local);
-    if (row >= params.rows) { return; }
-    let lane = lane_index(local);
-    let first = (row / params.inner) * params.size * params.inner + row % params.inner;
+fn run(row: u32, lane: u32) {
+    let first = (row / params.inner) * params.parts * params.inner + row % params.inner;
+    var held: array<Part, HELD_SIZE>;
 
-    var largest = load_x(first);
-    for (var k = lane; k < params.size; k += LANES) {
-        let x = load_x(first + k * params.inner);
-        if (is_nan(x) || x > largest) { largest = x; }
+    var top = all_of(-infinity());
+    for (var h = 0u; h < turns(); h++) {
+        let k = h * LANES + lane;
+        if (k < params.parts) {
+            let x = load_x(first + k * params.inner);
+            if (is_kept()) { held[h] = x; }
+            top = larger(top, x);
+        }
     }
-    largest = lanes_max(largest, lane);
+    let largest = all_of(lanes_max(largest_of(top), lane));
 
-    var sum = 0.0;
-    for (var k = lane; k < params.size; k += LANES) {
-        sum += safe_exp(load_x(first + k * params.inner) - largest);
+    var sums = all_of(0.0);
+    for (var h = 0u; h < turns(); h++) {
+        let k = h * LANES + lane;
+        if (k < params.parts) {
+            var x: Part;
+            if (is_kept()) { x = held[h]; } else { x = load_x(first + k * params.inner); }
+            let e = exp_of(x - largest);
+            // A log-softmax needs x once more.
+            if (is_kept() && LOG == 0u) { held[h] = e; }
+            sums += e;
+        }
     }
-    sum = lanes_sum(sum, lane);
+    let sum = lanes_sum(total(sums), lane);
 
-    let log_sum = safe_log(sum);
-    for (var k = lane; k < params.size; k += LANES) {
-        let i = first + k * params.inner;
-        let shifted = load_x(i) - largest;
-        if (LOG == 1u) {
-            store(i, shifted - log_sum);
-        } else {
-            store(i, safe_exp(shifted) / sum);
+    let log_sum = all_of(safe_log(sum));
+    for (var h = 0u; h < turns(); h++) {
+        let k = h * LANES + lane;
+        if (k < params.parts) {
+            let i = first + k * params.inner;
+            var x: Part;
+            if (is_kept()) { x = held[h]; } else { x = load_x(i); }
+            if (LOG == 1u) {
+                store(i, x - largest - log_sum);
+            } else if (is_kept()) {
+                store(i, x / sum);
+            } else {
+                store(i, exp_of(x - largest) / sum);
+            }
         }
     }
 }

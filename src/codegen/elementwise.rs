@@ -35,7 +35,7 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps) -> Result<Calls> {
 
 /// The kernel over all elements, or over a window: first element and number of elements.
 fn kernel(group: &Group, snap: &Snapshot, caps: &Caps, window: Option<(usize, usize)>) -> Result<Call> {
-    let mut writer = Writer::default();
+    let mut writer = Writer::new(caps);
     let segment = segment(&mut writer, group, caps, window)?;
     let mut call = writer.finish_threads(name(group, snap), &segment);
     if let Some((start, count)) = window {

@@ -122,16 +122,17 @@ fn rounded(value: &Value) -> String {
 }
 
 /// Writes a load.
-fn load(writer: &mut Writer, bound: Bound, layout: &Layout, dtype: DType, space: &Space) -> Result<Value> {
+pub fn load(writer: &mut Writer, bound: Bound, layout: &Layout, dtype: DType, space: &Space) -> Result<Value> {
     let access = access(writer, layout, space)?;
     let quad = matches!(access, At::Quad { .. });
     let buffer = writer.bind(bound, dtype, quad, false);
     let (text, vec4) = match access {
         At::One(offset) => (format!("{buffer}[{offset}]"), false),
-        At::Quad { first, aligned } => match aligned {
-            Some(group) => (format!("{buffer}[{group}]"), true),
-            None => (format!("{buffer}[({first}) / 4u]"), true),
-        },
+        At::Quad { first, aligned } => {
+            writer.read_quads(&buffer);
+            let group = aligned.unwrap_or_else(|| format!("({first}) / 4u"));
+            (format!("quad_{buffer}({group})"), true)
+        }
         At::Four(offsets) => {
             let loads: Vec<String> = offsets.iter().map(|o| format!("{buffer}[{o}]")).collect();
             (format!("vec4<{}>({})", dtype.wgsl_storage(), loads.join(", ")), true)
@@ -141,7 +142,7 @@ fn load(writer: &mut Writer, bound: Bound, layout: &Layout, dtype: DType, space:
         (DType::Bool, false) => format!("{text} != 0u"),
         (DType::Bool, true) => format!("{text} != vec4<u32>(0u)"),
         (DType::F16, false) => format!("f32({text})"),
-        (DType::F16, true) => format!("vec4<f32>({text})"),
+        (DType::F16, true) if !quad => format!("vec4<f32>({text})"),
         _ => text,
     };
     Ok(Value { name: writer.let_(&text), dtype, vec4 })

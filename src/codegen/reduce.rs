@@ -104,7 +104,7 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps, parts: Parts) -> Re
         let chunks = chunks(outputs, length, row_major, caps);
         let stage = Stage { input, quads, outputs, length, chunks, blocked: caps.software, row_major };
         if chunks == 1 {
-            let mut writer = Writer::default();
+            let mut writer = Writer::new(caps);
             let segment = stage.last(&mut writer, group, caps, &parts, dtype)?;
             calls.push(writer.finish_threads(elementwise::name(group, snap), &segment));
             return Ok(Calls { calls, scratch });
@@ -349,7 +349,7 @@ impl Stage<'_> {
         first: Option<usize>,
         work: u64,
     ) -> Result<Call> {
-        let mut writer = Writer::default();
+        let mut writer = Writer::new(caps);
         let threads = word(self.outputs * self.chunks)?;
         let limit = writer.named_param("threads", "u32", ParamSource::Const(threads));
         let mut place = "thread".to_owned();

@@ -45,7 +45,7 @@ pub fn generate(
         }
     }
     let printer =
-        Printer { group, snap, node, routine, inputs, operands: &operands, output: &output, scratch: &scratch };
+        Printer { group, snap, caps, node, routine, inputs, operands: &operands, output: &output, scratch: &scratch };
     let last = stages.len().saturating_sub(1);
     let fuses = routine.fuses_epilogue();
     let calls =
@@ -56,6 +56,7 @@ pub fn generate(
 struct Printer<'a> {
     group: &'a Group,
     snap: &'a Snapshot,
+    caps: &'a Caps,
     node: usize,
     routine: &'a dyn Routine,
     inputs: &'a [Leaf],
@@ -74,7 +75,7 @@ impl Printer<'_> {
     }
 
     fn stage(&self, stage: &Stage, runs_epilogue: bool) -> Result<crate::codegen::Call> {
-        let mut writer = Writer::default();
+        let mut writer = Writer::new(self.caps);
         writer.checks_indices = stage.checks_indices;
         for (name, value) in &stage.consts {
             writer.const_u32(name, *value);
@@ -93,11 +94,20 @@ impl Printer<'_> {
                 Access::RawVec4 => {
                     self.raw(&mut writer, read.name, bound, dtype, true, stage);
                 }
+                Access::LogicalVec4 => {
+                    let layout = self.layout(read.slot, dtype);
+                    let numel = writer.constant(word(layout.shape.numel())?);
+                    let space = Space::Linear { index: "i", local: "i", vec4: true, numel: &numel };
+                    let value = expr::load(&mut writer, bound, &layout, dtype, &space)?;
+                    let (statements, element) = (writer.take_body(), value.splat());
+                    writer.function(&format!(
+                        "fn load_{}(i: u32) -> vec4<{}> {{\n{statements}    return {element};\n}}\n",
+                        read.name,
+                        dtype.wgsl()
+                    ));
+                }
                 Access::Logical => {
-                    let layout = match read.slot {
-                        Slot::Input(i) => self.operands[i].layout.clone(),
-                        _ => Layout::contiguous([(self.bytes(read.slot) / dtype.size() as u64) as usize]),
-                    };
+                    let layout = self.layout(read.slot, dtype);
                     let offset = expr::offset(&mut writer, &layout, "i")?;
                     let buffer = writer.bind(bound, dtype, false, false);
                     let statements = writer.take_body();
@@ -162,6 +172,17 @@ impl Printer<'_> {
             // One operand used twice (`x.matmul(&x)`): WGSL has no aliases for variables, so bind it again under its own
             // name; both bindings are read-only.
             writer.rebind(name, bound, dtype, vec4);
+        }
+        if vec4 {
+            writer.read_quads(name);
+        }
+    }
+
+    /// How the logical elements of a buffer that is read lie.
+    fn layout(&self, slot: Slot, dtype: DType) -> Layout {
+        match slot {
+            Slot::Input(i) => self.operands[i].layout.clone(),
+            _ => Layout::contiguous([(self.bytes(slot) / dtype.size() as u64) as usize]),
         }
     }
 

@@ -18,7 +18,7 @@ pub fn workgroup_of(group: &Group, snap: &Snapshot, caps: &Caps) -> Option<u32> 
 }
 
 pub fn generate(parts: &[Group], snap: &Snapshot, caps: &Caps) -> Result<Calls> {
-    let mut writer = Writer::default();
+    let mut writer = Writer::new(caps);
     let mut segments = Vec::with_capacity(parts.len());
     for group in parts {
         let segment = match (&group.core, reduce::Parts::of(&group.core)) {

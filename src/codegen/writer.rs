@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fmt::Write;
 use std::sync::Arc;
 
+use crate::caps::Caps;
 use crate::codegen::{Bound, Call, ParamSource};
 use crate::dtype::DType;
 use crate::ops::elementwise::PRELUDE;
@@ -58,6 +59,28 @@ struct Binding {
     vec4: bool,
     bound: Bound,
     writable: bool,
+    /// Whether `quad_NAME(i)` reads it.
+    quads: bool,
+}
+
+impl Binding {
+    /// Whether four 32-bit values are declared as two 64-bit ones.
+    fn is_wide(&self, wide_loads: bool) -> bool {
+        wide_loads && self.quads && self.vec4 && !self.writable && self.element != "f16"
+    }
+
+    /// `quad_NAME(i)`: the `vec4` at `i`, of the type that registers hold.
+    fn quad_function(&self, wide_loads: bool) -> String {
+        let (name, element) = (&self.name, if self.element == "f16" { "f32" } else { self.element });
+        let body = match self.is_wide(wide_loads) {
+            true => format!(
+                "    let pair = {name}[i];\n    return bitcast<vec4<{element}>>(vec4<u32>(u32(pair.x), u32(pair.x >> 32u), \
+                 u32(pair.y), u32(pair.y >> 32u)));"
+            ),
+            false => format!("    return vec4<{element}>({name}[i]);"),
+        };
+        format!("fn quad_{name}(i: u32) -> vec4<{element}> {{\n{body}\n}}\n")
+    }
 }
 
 /// Collects the pieces of a kernel.
@@ -74,9 +97,15 @@ pub struct Writer {
     temporaries: usize,
     pub checks_indices: bool,
     pub untrusted: bool,
+    wide_loads: bool,
 }
 
 impl Writer {
+    /// A kernel for such a device.
+    pub fn new(caps: &Caps) -> Writer {
+        Writer { wide_loads: caps.wide_loads, ..Writer::default() }
+    }
+
     /// A parameter under a generated name; returns the expression that reads it.
     pub fn param(&mut self, kind: &'static str, source: ParamSource) -> String {
         if let Some((name, ..)) =
@@ -114,7 +143,7 @@ impl Writer {
             old.writable |= writable;
             return old.name.clone();
         }
-        self.bindings.push(Binding { name: name.to_owned(), element, vec4, bound, writable });
+        self.bindings.push(Binding { name: name.to_owned(), element, vec4, bound, writable, quads: false });
         name.to_owned()
     }
 
@@ -126,7 +155,13 @@ impl Writer {
             vec4,
             bound,
             writable: false,
+            quads: false,
         });
+    }
+
+    /// Asks for `quad_NAME(i)` of a buffer that is bound by `vec4`s, and must then be read in no other way.
+    pub fn read_quads(&mut self, name: &str) {
+        self.bindings.iter_mut().filter(|b| b.name == name).for_each(|b| b.quads = true);
     }
 
     /// Pastes a shader file once.
@@ -234,7 +269,11 @@ impl Writer {
         }
         for (i, b) in self.bindings.iter().enumerate() {
             let access = if b.writable { "read_write" } else { "read" };
-            let element = if b.vec4 { format!("vec4<{}>", b.element) } else { b.element.to_owned() };
+            let element = match b.vec4 {
+                true if b.is_wide(self.wide_loads) => "vec2<u64>".to_owned(),
+                true => format!("vec4<{}>", b.element),
+                false => b.element.to_owned(),
+            };
             let _ =
                 writeln!(wgsl, "@group(0) @binding({}) var<storage, {access}> {}: array<{element}>;", i + 1, b.name);
         }
@@ -247,6 +286,9 @@ impl Writer {
         }
         wgsl.push_str(&self.consts);
         wgsl.push_str(PRELUDE);
+        for b in self.bindings.iter().filter(|b| b.quads) {
+            wgsl.push_str(&b.quad_function(self.wide_loads));
+        }
         for source in &self.pasted {
             wgsl.push_str(source);
             wgsl.push('\n');

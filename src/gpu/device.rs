@@ -212,7 +212,10 @@ impl Gpu {
     }
 
     async fn connect(info: AdapterInfo, adapter: &wgpu::Adapter) -> Result<Gpu, String> {
-        let wanted = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SHADER_F16;
+        let wanted = wgpu::Features::SUBGROUP
+            | wgpu::Features::TIMESTAMP_QUERY
+            | wgpu::Features::SHADER_F16
+            | wgpu::Features::SHADER_INT64;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("wgrad"),
             required_features: adapter.features() & wanted,
@@ -337,5 +340,6 @@ fn caps(device: &wgpu::Device, raw: &wgpu::AdapterInfo, info: &AdapterInfo) -> C
         workgroup_memory: limits.max_compute_workgroup_storage_size,
         f16: features.contains(wgpu::Features::SHADER_F16),
         timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
+        wide_loads: info.software && features.contains(wgpu::Features::SHADER_INT64),
     }
 }

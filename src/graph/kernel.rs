@@ -164,7 +164,11 @@ pub enum Access {
     Logical,
     /// The bare array `NAME: array<T>`, indexed by element offset in the buffer; the routine resolves strides itself.
     Raw,
-    /// The bare array `NAME: array<vec4<T>>`, indexed by a quarter of the element offset.
+    /// `load_NAME(i: u32) -> vec4<T>` with `i` counting groups of four neighbours in row-major logical order; the generator
+    /// resolves strides. The number of elements is a multiple of four.
+    LogicalVec4,
+    /// `quad_NAME(i: u32) -> vec4<T>` with `i` a quarter of the element offset in the buffer; the routine resolves strides
+    /// itself.
     RawVec4,
 }
 

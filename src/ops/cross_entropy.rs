@@ -6,9 +6,10 @@ use crate::array::Array;
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::kernel::{Kernel, Operand, Routine, Stage, Word};
+use crate::graph::kernel::{Kernel, Operand, Routine, Stage, Word, Write};
 use crate::graph::{Meta, Op, Var, Vjp};
-use crate::ops::routine::{self, Lanes, lanes_texts, largest};
+use crate::ops::routine::{self, largest};
+use crate::ops::rows::{RowPlan, rows_texts};
 use crate::shape::Shape;
 
 /// Loss of each row: `[rows, classes]` and `[rows]` to `[rows]`.
@@ -175,34 +176,45 @@ impl Op for CrossEntropyBackward {
 }
 
 impl CrossEntropy {
-    fn stage(&self, logits: &Shape, caps: &Caps, text: [&'static str; 2]) -> Result<Stage> {
+    fn stage(
+        &self,
+        name: &'static str,
+        plan: RowPlan,
+        logits: &Shape,
+        source: &'static str,
+        writes: Vec<Write>,
+    ) -> Result<Stage> {
         let (rows, classes) = (logits[0], logits[1]);
-        let lanes = Lanes::choose(caps);
         // An index beyond i32 names no class, so nothing is ignored then.
         let ignored = self.ignore_index.and_then(|i| i32::try_from(i).ok());
+        let mut params = plan.params(name, rows)?;
+        params.extend([
+            ("classes", routine::size(name, classes)?),
+            ("ignores", Word::U32(u32::from(ignored.is_some()))),
+            ("ignore_index", Word::I32(ignored.unwrap_or(0))),
+            ("smoothing", Word::F32(self.smoothing as f32)),
+        ]);
         Ok(Stage {
-            name: "cross_entropy",
-            source: text[usize::from(lanes.is_workgroup())],
-            reads: vec![routine::read("x", 0), routine::read("t", 1)],
-            writes: vec![routine::output()],
-            consts: vec![("WORKGROUP", lanes.workgroup())],
-            params: vec![
-                ("rows", routine::size("cross_entropy", rows)?),
-                ("classes", routine::size("cross_entropy", classes)?),
-                ("ignores", Word::U32(u32::from(ignored.is_some()))),
-                ("ignore_index", Word::I32(ignored.unwrap_or(0))),
-                ("smoothing", Word::F32(self.smoothing as f32)),
-            ],
+            name,
+            source,
+            reads: vec![plan.read("x", 0), routine::read("t", 1)],
+            writes,
+            consts: plan.consts(),
+            params,
             checks_indices: true,
-            workgroups: lanes.groups(rows),
+            workgroups: plan.workgroups(rows),
         })
     }
 }
 
 impl Routine for CrossEntropy {
     fn stages(&self, inputs: &[Operand], _output: &Operand, caps: &Caps) -> Result<Vec<Stage>> {
-        let text = lanes_texts!("cross_entropy/forward");
-        Ok(vec![self.stage(&inputs[0].meta.shape, caps, text)?])
+        let logits = &inputs[0].meta.shape;
+        let plan = RowPlan::new(caps, logits[1], logits[1]);
+        let text = plan.text(rows_texts!("cross_entropy/forward"));
+        let mut stage = self.stage("cross_entropy", plan, logits, text, vec![routine::output()])?;
+        stage.reads.push(routine::read("logit", 0));
+        Ok(vec![stage])
     }
 
     fn fuses_epilogue(&self) -> bool {
@@ -212,9 +224,10 @@ impl Routine for CrossEntropy {
 
 impl Routine for CrossEntropyBackward {
     fn stages(&self, inputs: &[Operand], _output: &Operand, caps: &Caps) -> Result<Vec<Stage>> {
-        let text = lanes_texts!("cross_entropy/backward");
-        let mut stage = self.0.stage(&inputs[0].meta.shape, caps, text)?;
-        stage.name = "cross_entropy_backward";
+        let logits = &inputs[0].meta.shape;
+        let plan = RowPlan::new(caps, logits[1], logits[1]);
+        let text = plan.text(rows_texts!("cross_entropy/backward"));
+        let mut stage = self.0.stage("cross_entropy_backward", plan, logits, text, vec![plan.output()])?;
         // Targets are checked here too: a loss that nobody reads is never computed.
         stage.reads.push(routine::read("dy", 2));
         Ok(vec![stage])

@@ -21,6 +21,7 @@ pub mod reduce;
 pub mod registry;
 pub mod rope;
 pub mod routine;
+pub mod rows;
 pub mod scalar;
 pub mod scan;
 pub mod softmax;

@@ -11,7 +11,8 @@ use crate::caps::Caps;
 use crate::error::{Error, Result};
 use crate::graph::kernel::{Kernel, Operand, Routine, Stage, Word};
 use crate::graph::{Meta, Op, Var, Vjp, no_grad};
-use crate::ops::routine::{self, Lanes, expect_float, poisoned};
+use crate::ops::routine::{self, expect_float, poisoned};
+use crate::ops::rows::{RowPlan, rows_texts};
 use crate::shape::Shape;
 
 /// Longest row of the kernels: one invocation walks it up to four times, within the 65,535 turns after which some
@@ -100,24 +101,31 @@ impl Normalize {
         (centred, root)
     }
 
-    fn stage(&self, shape: &Shape, caps: &Caps, text: [&'static str; 2]) -> Result<Stage> {
-        let size = |n| routine::size(self.name, n);
+    fn stage(
+        &self,
+        shape: &Shape,
+        caps: &Caps,
+        texts: [[&'static str; 2]; 3],
+        inputs: &[&'static str],
+    ) -> Result<Stage> {
         let rows = Rows::new(shape, &self.rows);
-        let lanes = Lanes::choose(caps);
+        let plan = RowPlan::new(caps, rows.size(), rows.inner);
+        let mut consts = plan.consts();
+        consts.push(("RMS", u32::from(self.statistic == Statistic::Rms)));
+        consts.push(("WHOLE", u32::from(rows.outer == 1)));
+        let mut params = plan.params(self.name, rows.rows)?;
+        params.push(("inner", routine::size(self.name, plan.parts(rows.inner))?));
+        params.push(("size", routine::size(self.name, rows.size())?));
+        params.push(("eps", Word::F32(self.eps as f32)));
         Ok(Stage {
             name: self.name,
-            source: text[usize::from(lanes.is_workgroup())],
-            reads: vec![routine::read("x", 0)],
-            writes: vec![routine::output()],
-            consts: vec![("WORKGROUP", lanes.workgroup()), ("RMS", u32::from(self.statistic == Statistic::Rms))],
-            params: vec![
-                ("rows", size(rows.rows)?),
-                ("inner", size(rows.inner)?),
-                ("size", size(rows.size())?),
-                ("eps", Word::F32(self.eps as f32)),
-            ],
+            source: plan.text(texts),
+            reads: inputs.iter().enumerate().map(|(i, input)| plan.read(input, i)).collect(),
+            writes: vec![plan.output()],
+            consts,
+            params,
             checks_indices: false,
-            workgroups: if rows.size() == 0 { 0 } else { lanes.groups(rows.rows) },
+            workgroups: if rows.size() == 0 { 0 } else { plan.workgroups(rows.rows) },
         })
     }
 }
@@ -203,23 +211,10 @@ impl Op for NormalizeBackward {
     }
 }
 
-/// The two texts of a kernel, in the order of [`Lanes`].
-macro_rules! texts {
-    ($file:literal) => {
-        [texts!("one", $file), texts!("workgroup", $file)]
-    };
-    ($lanes:literal, $file:literal) => {
-        concat!(
-            include_str!(concat!("../../shaders/lanes/", $lanes, ".wgsl")),
-            include_str!("../../shaders/norm/statistics.wgsl"),
-            include_str!(concat!("../../shaders/norm/", $file, ".wgsl"))
-        )
-    };
-}
-
 impl Routine for Normalize {
     fn stages(&self, _inputs: &[Operand], output: &Operand, caps: &Caps) -> Result<Vec<Stage>> {
-        Ok(vec![self.stage(&output.meta.shape, caps, texts!("forward"))?])
+        let texts = rows_texts!("norm/statistics", "norm/forward");
+        Ok(vec![self.stage(&output.meta.shape, caps, texts, &["x"])?])
     }
 
     fn fuses_epilogue(&self) -> bool {
@@ -229,9 +224,8 @@ impl Routine for Normalize {
 
 impl Routine for NormalizeBackward {
     fn stages(&self, _inputs: &[Operand], output: &Operand, caps: &Caps) -> Result<Vec<Stage>> {
-        let mut stage = self.0.stage(&output.meta.shape, caps, texts!("backward"))?;
-        stage.reads.push(routine::read("dy", 1));
-        Ok(vec![stage])
+        let texts = rows_texts!("norm/statistics", "norm/backward");
+        Ok(vec![self.0.stage(&output.meta.shape, caps, texts, &["x", "dy"])?])
     }
 
     fn fuses_epilogue(&self) -> bool {

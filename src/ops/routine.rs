@@ -1,6 +1,5 @@
 //! Small helpers that the structured ops share.
 
-use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::Var;
@@ -98,62 +97,7 @@ pub(crate) fn poisoned(vars: &[&Var]) -> Option<Var> {
     vars.iter().find(|v| v.0.error.is_some()).map(|v| (*v).clone())
 }
 
-/// The two texts of a kernel over rows, in the order of [`Lanes`]: the file `$file` of `shaders/` behind the one that says how
-/// the invocations of a row combine.
-macro_rules! lanes_texts {
-    ($file:literal) => {
-        [
-            concat!(
-                include_str!("../../shaders/lanes/one.wgsl"),
-                include_str!(concat!("../../shaders/", $file, ".wgsl"))
-            ),
-            concat!(
-                include_str!("../../shaders/lanes/workgroup.wgsl"),
-                include_str!(concat!("../../shaders/", $file, ".wgsl"))
-            ),
-        ]
-    };
-}
-pub(super) use lanes_texts;
-
 /// The largest element, NaN where there is one; -∞ of none. For the CPU references of row ops.
 pub(super) fn largest(row: &[f64]) -> f64 {
     row.iter().fold(f64::NEG_INFINITY, |m, &v| if v.is_nan() || v > m { v } else { m })
-}
-
-/// How many invocations work on one row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lanes {
-    /// One: software adapters.
-    One,
-    /// A workgroup with workgroup memory: GPUs.
-    Workgroup,
-}
-
-impl Lanes {
-    /// The choice for an adapter.
-    pub fn choose(caps: &Caps) -> Lanes {
-        if caps.software { Lanes::One } else { Lanes::Workgroup }
-    }
-
-    /// Whether workgroup memory is used.
-    pub fn is_workgroup(self) -> bool {
-        self == Lanes::Workgroup
-    }
-
-    /// Invocations in a workgroup.
-    pub fn workgroup(self) -> u32 {
-        match self {
-            Lanes::One => 64,
-            Lanes::Workgroup => 128,
-        }
-    }
-
-    /// Workgroups for `rows` rows.
-    pub fn groups(self, rows: usize) -> u64 {
-        match self {
-            Lanes::One => (rows as u64).div_ceil(u64::from(self.workgroup())),
-            Lanes::Workgroup => rows as u64,
-        }
-    }
 }

@@ -7,7 +7,8 @@ use crate::caps::Caps;
 use crate::error::Result;
 use crate::graph::kernel::{Kernel, Operand, Routine, Stage};
 use crate::graph::{Meta, Op, Var, Vjp};
-use crate::ops::routine::{self, LONG_ROW, around, check_dim, expect_float, lanes_texts, largest};
+use crate::ops::routine::{self, LONG_ROW, around, check_dim, expect_float, largest};
+use crate::ops::rows::{RowPlan, rows_texts};
 
 /// Softmax (`log` unset) or log-softmax along `dim`.
 #[derive(Clone, Copy)]
@@ -110,36 +111,38 @@ impl Op for SoftmaxBackward {
 }
 
 impl Softmax {
-    fn stage(&self, shape: &crate::shape::Shape, caps: &Caps, text: [&'static str; 2]) -> Result<Stage> {
+    fn stage(
+        &self,
+        name: &'static str,
+        shape: &crate::shape::Shape,
+        caps: &Caps,
+        texts: [[&'static str; 2]; 3],
+        inputs: &[&'static str],
+    ) -> Result<Stage> {
         let around = around(shape, self.dim);
         let rows = around.outer * around.inner;
-        let lanes = routine::Lanes::choose(caps);
+        let plan = RowPlan::new(caps, around.size, if around.inner == 1 { around.size } else { 1 });
+        let mut consts = plan.consts();
+        consts.push(("LOG", u32::from(self.log)));
+        let mut params = plan.params(name, rows)?;
+        params.push(("inner", routine::size(name, around.inner)?));
         Ok(Stage {
-            name: self.name_of(),
-            source: text[usize::from(lanes.is_workgroup())],
-            reads: Vec::new(),
-            writes: vec![routine::output()],
-            consts: vec![("WORKGROUP", lanes.workgroup()), ("LOG", u32::from(self.log))],
-            params: vec![
-                ("rows", routine::size("softmax", rows)?),
-                ("size", routine::size("softmax", around.size)?),
-                ("inner", routine::size("softmax", around.inner)?),
-            ],
+            name,
+            source: plan.text(texts),
+            reads: inputs.iter().enumerate().map(|(i, input)| plan.read(input, i)).collect(),
+            writes: vec![plan.output()],
+            consts,
+            params,
             checks_indices: false,
-            workgroups: if around.size == 0 { 0 } else { lanes.groups(rows) },
+            workgroups: if around.size == 0 { 0 } else { plan.workgroups(rows) },
         })
-    }
-
-    fn name_of(&self) -> &'static str {
-        if self.log { "log_softmax" } else { "softmax" }
     }
 }
 
 impl Routine for Softmax {
     fn stages(&self, _inputs: &[Operand], output: &Operand, caps: &Caps) -> Result<Vec<Stage>> {
-        let mut stage = self.stage(&output.meta.shape, caps, lanes_texts!("softmax/forward"))?;
-        stage.reads = vec![routine::read("x", 0)];
-        Ok(vec![stage])
+        let name = if self.log { "log_softmax" } else { "softmax" };
+        Ok(vec![self.stage(name, &output.meta.shape, caps, rows_texts!("softmax/forward"), &["x"])?])
     }
 
     fn fuses_epilogue(&self) -> bool {
@@ -149,10 +152,9 @@ impl Routine for Softmax {
 
 impl Routine for SoftmaxBackward {
     fn stages(&self, _inputs: &[Operand], output: &Operand, caps: &Caps) -> Result<Vec<Stage>> {
-        let mut stage = self.0.stage(&output.meta.shape, caps, lanes_texts!("softmax/backward"))?;
-        stage.reads = vec![routine::read("y", 0), routine::read("dy", 1)];
-        stage.name = if self.0.log { "log_softmax_backward" } else { "softmax_backward" };
-        Ok(vec![stage])
+        let name = if self.0.log { "log_softmax_backward" } else { "softmax_backward" };
+        let texts = rows_texts!("softmax/backward");
+        Ok(vec![self.0.stage(name, &output.meta.shape, caps, texts, &["y", "dy"])?])
     }
 
     fn fuses_epilogue(&self) -> bool {

@@ -333,12 +333,14 @@ fn networks(d: &Device) {
 
 /// Convolutions whose sums are short, long, and long with little and much work beside them.
 fn convolutions(d: &Device) {
-    let shapes: [(&[usize], &[usize], Conv); 5] = [
+    let shapes: [(&[usize], &[usize], Conv); 7] = [
         (&[2, 3, 8, 8], &[4, 3, 3, 3], Conv::default().padding(1)),
         (&[2, 4, 9], &[2, 2, 3], Conv::default().stride(2).groups(2)),
         (&[1, 2, 4, 4, 4], &[1, 2, 2, 2, 2], Conv::default()),
         (&[1, 3, 300, 300], &[2, 3, 2, 2], Conv::default()),
         (&[1, 1, 70_000], &[1, 1, 20_000], Conv::default()),
+        (&[2, 5, 7, 7], &[20, 5, 3, 3], Conv::default()),
+        (&[2, 9, 8, 8], &[12, 9, 3, 3], Conv::default().padding(1)),
     ];
     for (x, w, options) in shapes {
         let (x, w, bias) = (leaf(x, d), leaf(w, d), leaf([w[0]], d));

@@ -137,7 +137,7 @@ fn shader_files_exist_and_every_folder_is_used() {
         assert!(!runs || !entry.forward.is_empty(), "{} has a kernel and names no shader", entry.name);
     }
     // Pieces that kernels of several folders share.
-    folders.extend(["lanes", "sums", "types", "pool", "interpolate"].map(str::to_owned));
+    folders.extend(["rows", "sums", "types", "pool", "interpolate"].map(str::to_owned));
     for entry in fs::read_dir(shaders).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();

@@ -4,6 +4,7 @@ use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::kernel::{Access, Operand, Read, Routine, Slot, Stage, Word, Write};
+use crate::ops::conv::blocked;
 use crate::ops::conv::geometry::Geometry;
 use crate::ops::conv::{Convolution, Role};
 use crate::ops::per_dim::DIMS;
@@ -25,6 +26,7 @@ macro_rules! text {
             include_str!(concat!("../../../shaders/sums/", $begin, ".wgsl")),
             include_str!(concat!("../../../shaders/sums/", $finish, ".wgsl")),
             include_str!("../../../shaders/conv/window.wgsl"),
+            include_str!("../../../shaders/conv/chunks.wgsl"),
             include_str!(concat!("../../../shaders/conv/", $kernel, ".wgsl"))
         )
     };
@@ -69,7 +71,7 @@ fn block(channels: usize) -> usize {
 }
 
 /// Sizes and strides of the geometry as parameters.
-fn sizes(geometry: &Geometry) -> Result<Vec<(&'static str, Word)>> {
+pub(super) fn sizes(geometry: &Geometry) -> Result<Vec<(&'static str, Word)>> {
     let rows: [(&[&'static str; DIMS], &[usize; DIMS]); 5] = [
         (&["input_d", "input_h", "input_w"], &geometry.input),
         (&["kernel_d", "kernel_h", "kernel_w"], &geometry.kernel),
@@ -95,7 +97,7 @@ fn sizes(geometry: &Geometry) -> Result<Vec<(&'static str, Word)>> {
 }
 
 /// Offset and strides of an operand. Negative ones wrap, and so do the sums in the kernel.
-fn strides(names: [&'static str; 6], operand: &Operand) -> Vec<(&'static str, Word)> {
+pub(super) fn strides(names: [&'static str; 6], operand: &Operand) -> Vec<(&'static str, Word)> {
     let word = |value: isize| Word::U32(value as i32 as u32);
     let [offset, outer, channel, spatial @ ..] = names;
     let given = &operand.layout.strides;
@@ -105,9 +107,26 @@ fn strides(names: [&'static str; 6], operand: &Operand) -> Vec<(&'static str, Wo
     out
 }
 
-const X: [&str; 6] = ["x_offset", "x_n", "x_c", "x_d", "x_h", "x_w"];
-const W: [&str; 6] = ["w_offset", "w_n", "w_c", "w_d", "w_h", "w_w"];
-const Y: [&str; 6] = ["y_offset", "y_n", "y_c", "y_d", "y_h", "y_w"];
+pub(super) const X: [&str; 6] = ["x_offset", "x_n", "x_c", "x_d", "x_h", "x_w"];
+pub(super) const W: [&str; 6] = ["w_offset", "w_n", "w_c", "w_d", "w_h", "w_w"];
+pub(super) const Y: [&str; 6] = ["y_offset", "y_n", "y_c", "y_d", "y_h", "y_w"];
+
+/// Adds up the slots of each of `total` sums.
+pub(super) fn sum_stage(op: &str, sums: Slot, total: usize, slots: usize) -> Result<Stage> {
+    Ok(Stage {
+        name: "conv_sum",
+        source: concat!(
+            include_str!("../../../shaders/matmul/partial_sums.wgsl"),
+            include_str!("../../../shaders/matmul/sum.wgsl")
+        ),
+        reads: vec![Read { name: "partial", slot: sums, access: Access::Raw }],
+        writes: vec![routine::output()],
+        consts: vec![("WORKGROUP", WORKGROUP)],
+        params: vec![("count", routine::size(op, total)?), ("splits", routine::size(op, slots)?)],
+        checks_indices: false,
+        workgroups: (total as u64).div_ceil(u64::from(WORKGROUP)),
+    })
+}
 
 impl Routine for Convolution {
     fn stages(&self, inputs: &[Operand], output: &Operand, caps: &Caps) -> Result<Vec<Stage>> {
@@ -132,6 +151,9 @@ impl Routine for Convolution {
                 g.batch * volume(&g.output),
             ),
         };
+        if let Some(stages) = blocked::stages(self, name, inputs, output, caps)? {
+            return Ok(stages);
+        }
         let block = block(channels);
         let items = total / channels * channels.div_ceil(block);
         let fit = (caps.max_binding.min(caps.max_buffer) / 4) as usize / total;
@@ -180,22 +202,28 @@ impl Routine for Convolution {
             });
         }
         if cut.slots > 1 {
-            stages.push(Stage {
-                name: "conv_sum",
-                source: include_str!("../../../shaders/matmul/sum.wgsl"),
-                reads: vec![Read { name: "partial", slot: sums, access: Access::Raw }],
-                writes: vec![routine::output()],
-                consts: vec![("WORKGROUP", WORKGROUP)],
-                params: vec![("count", routine::size(name, total)?), ("splits", routine::size(name, cut.slots)?)],
-                checks_indices: false,
-                workgroups: (total as u64).div_ceil(u64::from(WORKGROUP)),
-            });
+            stages.push(sum_stage(name, sums, total, cut.slots)?);
         }
         Ok(stages)
     }
 
     fn fuses_epilogue(&self) -> bool {
         true
+    }
+
+    /// A multiplication and an addition for each tap and channel of each position, those outside the image included.
+    fn flops(&self, stage: &Stage, _inputs: &[Operand], output: &Operand) -> Option<u64> {
+        match stage.name {
+            "conv_pack" => Some(0),
+            "conv_sum" => {
+                let (_, slots) = stage.params.iter().find(|(name, _)| *name == "splits")?;
+                (output.meta.numel() as u64).checked_mul(u64::from(slots.bits()))
+            }
+            _ => {
+                let filter = (self.geometry.w().numel() / self.geometry.output_channels.max(1)) as u64;
+                (self.geometry.y().numel() as u64).checked_mul(2)?.checked_mul(filter)
+            }
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 //! the transposed convolution; the one with respect to w is the gradient of the weight. So there is one op with three roles, and
 //! the gradients of each role are the two others.
 
+mod blocked;
 mod geometry;
 mod kernels;
 mod options;

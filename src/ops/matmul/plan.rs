@@ -19,6 +19,8 @@ const WORKGROUP: u32 = 64;
 const MAX_TURNS: usize = 32_768;
 /// Steps of k that one sum takes at most. Longer ones are cut, which also keeps the rounding errors of long sums small.
 const MAX_STEPS: usize = 16_384;
+/// Tiles that a product is cut into at least on a software adapter, where its size allows.
+const FEWEST_TILES: usize = 16;
 
 /// A kernel family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,17 +63,11 @@ pub fn stages(problem: &Problem, caps: &Caps, force: Option<Family>) -> Result<V
 
 /// The family that suits an adapter.
 fn choose(caps: &Caps) -> Family {
-    match (caps.software, lanes(caps)) {
+    match (caps.software, caps.lanes()) {
         (false, _) => Family::Tiled,
         (true, Some(_)) => Family::CpuSubgroup,
         (true, None) => Family::CpuPlain,
     }
-}
-
-/// The subgroup size, where it is fixed and one that the subgroup kernel can work with.
-fn lanes(caps: &Caps) -> Option<u32> {
-    let (min, max) = caps.subgroup?;
-    (min == max && min.is_power_of_two() && (4..=64).contains(&min)).then_some(min)
 }
 
 fn zero(elements: u32) -> Stage {
@@ -230,7 +226,7 @@ impl<'a> Planner<'a> {
         let access = if vec4 { Access::RawVec4 } else { Access::Raw };
         self.stages.push(Stage {
             name: "matmul_sum",
-            source: text!("sum"),
+            source: if vec4 { text!("partial_sum_quads", "sum") } else { text!("partial_sums", "sum") },
             reads: vec![Read { name: "partial", slot: Slot::Scratch(PARTIAL), access }],
             writes: vec![output(vec4)],
             consts: vec![("WORKGROUP", WORKGROUP)],
@@ -317,15 +313,21 @@ impl<'a> Planner<'a> {
 
     fn cpu(mut self) -> Result<Vec<Stage>> {
         let (m, n, k, matrices) = (self.problem.m, self.problem.n, self.problem.k, self.problem.matrices());
-        let subgroup = match (self.family, lanes(self.caps)) {
+        let subgroup = match (self.family, self.caps.lanes()) {
             (Family::CpuSubgroup, Some(lanes)) if m > 1 => Some(lanes),
             _ => None,
         };
         let lanes = subgroup.unwrap_or(8);
+        let tiles = |rows: u32| {
+            m.div_ceil(rows as usize).saturating_mul(n.div_ceil(lanes as usize * 4)).saturating_mul(matrices)
+        };
         let rows: u32 = if m == 1 {
             1
+        } else if lanes < 8 {
+            lanes
         } else if subgroup.is_some() {
-            lanes.min(8)
+            // More rows load less; but the tiles have to keep all cores busy, and not to be mostly empty.
+            *[32, 16].iter().find(|&&rows| m > rows as usize / 2 && tiles(rows) >= FEWEST_TILES).unwrap_or(&8)
         } else {
             8
         };
@@ -347,7 +349,8 @@ impl<'a> Planner<'a> {
         let tail = !(k.is_multiple_of(4) || a_reading == Reading::AlongK && matches!(self.b.slot, Slot::Scratch(_)));
         let vec4 = n.is_multiple_of(4);
         let source = cpu_text(subgroup.is_some(), a_reading, b_reading, cut.splits > 1, vec4);
-        let workgroup = WORKGROUP.max(lanes);
+        // Two subgroups: small products have few tiles, which all cores should share.
+        let workgroup = if subgroup.is_some() { lanes * 2 } else { WORKGROUP };
         self.stages.push(Stage {
             name: if subgroup.is_some() { "matmul_cpu_subgroup" } else { "matmul_cpu_plain" },
             source,

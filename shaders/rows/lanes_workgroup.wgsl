@@ -1,11 +1,6 @@
-// A row is worked on by one workgroup: its invocations take every LANES-th element and combine what they found by a tree in
+// A row is worked on by one workgroup: its invocations take every LANES-th part and combine what they found by a tree in
 // workgroup memory, always in the same order.
-const LANES: u32 = WORKGROUP;
-
 var<workgroup> partial: array<f32, WORKGROUP>;
-
-fn row_index(group: u32, local: u32) -> u32 { return group; }
-fn lane_index(local: u32) -> u32 { return local; }
 
 fn lanes_max(value: f32, lane: u32) -> f32 {
     partial[lane] = value;
@@ -32,4 +27,15 @@ fn lanes_sum(value: f32, lane: u32) -> f32 {
     let result = partial[0];
     workgroupBarrier();
     return result;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let row = workgroup_index(group, groups);
+    if (row >= params.rows) { return; }
+    run(row, local);
 }

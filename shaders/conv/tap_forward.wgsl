@@ -1,0 +1,13 @@
+// Position p of the output reads, by tap k, element p * stride + k * dilation - padding of the input.
+struct Tap {
+    at: vec3<u32>,
+    inside: bool,
+}
+
+fn result_size() -> vec3<u32> { return output_size(); }
+
+// Positions before the first element wrap to huge ones, which are outside as well.
+fn tap_of(p: vec3<u32>, k: vec3<u32>) -> Tap {
+    let at = p * STRIDE + k * dilation() - padding();
+    return Tap(at, all(at < input_size()));
+}

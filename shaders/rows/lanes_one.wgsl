@@ -1,0 +1,14 @@
+// A row is worked on by one invocation: short rows, and rows that lie across memory, on adapters that run shaders on CPU cores.
+fn lanes_max(value: f32, lane: u32) -> f32 { return value; }
+fn lanes_sum(value: f32, lane: u32) -> f32 { return value; }
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let row = workgroup_index(group, groups) * WORKGROUP + local;
+    if (row >= params.rows) { return; }
+    run(row, 0u);
+}

@@ -1,0 +1,22 @@
+// A row is worked on by one subgroup, whose lanes take every LANES-th part and combine what they found in registers: no barriers, which
+// cost more than they share on adapters that run shaders on CPU cores.
+
+// subgroupMax need not see NaN.
+fn lanes_max(value: f32, lane: u32) -> f32 {
+    return select(subgroupMax(value), not_a_number(), subgroupAny(is_nan(value)));
+}
+
+// The order in which the lanes are added is the driver's choice, and the same at each run.
+fn lanes_sum(value: f32, lane: u32) -> f32 { return subgroupAdd(value); }
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(subgroup_id) subgroup: u32,
+    @builtin(subgroup_invocation_id) lane: u32,
+) {
+    let row = workgroup_index(group, groups) * (WORKGROUP / LANES) + subgroup;
+    if (row >= params.rows) { return; }
+    run(row, lane);
+}

@@ -1,0 +1,170 @@
+//! How kernels over rows (softmax, norms, cross-entropy) read their rows, and which invocations share one.
+
+use crate::caps::Caps;
+use crate::error::Result;
+use crate::graph::kernel::{Access, Read, Slot, Word, Write};
+use crate::ops::routine;
+
+/// Parts of a row that an invocation holds in registers at most.
+const MOST_HELD: usize = 32;
+/// The same on GPUs, where registers are shared by the invocations under way.
+const MOST_HELD_GPU: usize = 8;
+/// Shortest row that a subgroup shares.
+const SHORTEST_SHARED: usize = 32;
+
+/// The texts of a kernel over rows, `$file` and what it builds on, in the order that [`RowPlan::text`] picks from: by who shares a
+/// row, then by the width of its parts.
+macro_rules! rows_texts {
+    ($($file:literal),+) => {
+        [
+            [rows_texts!(@ "lanes_one", "scalars", $($file),+), rows_texts!(@ "lanes_one", "quads", $($file),+)],
+            [rows_texts!(@ "lanes_subgroup", "scalars", $($file),+), rows_texts!(@ "lanes_subgroup", "quads", $($file),+)],
+            [rows_texts!(@ "lanes_workgroup", "scalars", $($file),+), rows_texts!(@ "lanes_workgroup", "quads", $($file),+)],
+        ]
+    };
+    (@ $lanes:literal, $width:literal, $($file:literal),+) => {
+        concat!(
+            include_str!(concat!("../../shaders/rows/", $width, ".wgsl")),
+            include_str!("../../shaders/rows/parts.wgsl"),
+            include_str!(concat!("../../shaders/rows/", $lanes, ".wgsl")),
+            $(include_str!(concat!("../../shaders/", $file, ".wgsl"))),+
+        )
+    };
+}
+pub(super) use rows_texts;
+
+/// Who works on one row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lanes {
+    /// One invocation: short rows and rows across memory, on software adapters.
+    One,
+    /// A subgroup of so many lanes: long rows on software adapters.
+    Subgroup(u32),
+    /// A workgroup with workgroup memory: GPUs.
+    Workgroup,
+}
+
+/// How a kernel walks over rows of equal size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowPlan {
+    lanes: Lanes,
+    /// Whether a part is four neighbours.
+    quads: bool,
+    /// Parts of a row.
+    parts: usize,
+    /// Parts that an invocation holds; 0 where it loads them again.
+    held: usize,
+}
+
+impl RowPlan {
+    /// For rows of `size` elements, of which runs of `run` lie next to each other in the logical order.
+    pub fn new(caps: &Caps, size: usize, run: usize) -> RowPlan {
+        let lanes = match caps.lanes() {
+            _ if !caps.software => Lanes::Workgroup,
+            Some(lanes) if run >= SHORTEST_SHARED => Lanes::Subgroup(lanes),
+            _ => Lanes::One,
+        };
+        let quads = run >= 4 && run.is_multiple_of(4);
+        let plan = RowPlan { lanes, quads, parts: if quads { size / 4 } else { size }, held: 0 };
+        let most = if lanes == Lanes::Workgroup { MOST_HELD_GPU } else { MOST_HELD };
+        // By powers of two, so that rows of many sizes share few kernels.
+        let held = plan.turns().next_power_of_two();
+        RowPlan { held: if held <= most { held } else { 0 }, ..plan }
+    }
+
+    /// Invocations that share a row.
+    fn sharers(&self) -> u32 {
+        match self.lanes {
+            Lanes::One => 1,
+            Lanes::Subgroup(lanes) => lanes,
+            Lanes::Workgroup => self.workgroup(),
+        }
+    }
+
+    fn workgroup(&self) -> u32 {
+        match self.lanes {
+            Lanes::One | Lanes::Subgroup(_) => 64,
+            Lanes::Workgroup => 128,
+        }
+    }
+
+    fn turns(&self) -> usize {
+        self.parts.div_ceil(self.sharers() as usize)
+    }
+
+    /// How many parts so many neighbours are.
+    pub fn parts(&self, elements: usize) -> usize {
+        if self.quads { elements / 4 } else { elements }
+    }
+
+    /// The text that goes with the plan.
+    pub fn text(&self, texts: [[&'static str; 2]; 3]) -> &'static str {
+        let lanes = match self.lanes {
+            Lanes::One => 0,
+            Lanes::Subgroup(_) => 1,
+            Lanes::Workgroup => 2,
+        };
+        texts[lanes][usize::from(self.quads)]
+    }
+
+    /// The constants that the texts need.
+    pub fn consts(&self) -> Vec<(&'static str, u32)> {
+        vec![
+            ("WORKGROUP", self.workgroup()),
+            ("LANES", self.sharers()),
+            ("HELD", self.held as u32),
+            ("HELD_SIZE", self.held.max(1) as u32),
+        ]
+    }
+
+    /// The parameters that the texts need.
+    ///
+    /// # Errors
+    /// Where sizes do not fit 32 bits.
+    pub fn params(&self, op: &str, rows: usize) -> Result<Vec<(&'static str, Word)>> {
+        Ok(vec![
+            ("rows", routine::size(op, rows)?),
+            ("parts", routine::size(op, self.parts)?),
+            ("turns", routine::size(op, self.turns())?),
+        ])
+    }
+
+    /// The read of input `index` through `load_NAME`, by parts.
+    pub fn read(&self, name: &'static str, index: usize) -> Read {
+        let access = if self.quads { Access::LogicalVec4 } else { Access::Logical };
+        Read { name, slot: Slot::Input(index), access }
+    }
+
+    /// The write of the output through `store`, by parts.
+    pub fn output(&self) -> Write {
+        Write { vec4: self.quads, ..routine::output() }
+    }
+
+    /// Workgroups for `rows` rows.
+    pub fn workgroups(&self, rows: usize) -> u64 {
+        (rows as u64).div_ceil(u64::from(self.workgroup() / self.sharers()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every part of a row falls to some lane, and what is held fits.
+    #[test]
+    fn plans_cover_the_rows() {
+        let software = Caps { software: true, subgroup: Some((8, 8)), ..Caps::baseline() };
+        let plain = Caps { subgroup: None, ..software.clone() };
+        for caps in [software, plain, Caps::baseline()] {
+            for size in [1, 3, 4, 10, 31, 32, 65, 96, 1000, 1024, 1028, 4096, 16_384] {
+                for run in [1, size] {
+                    let plan = RowPlan::new(&caps, size, run);
+                    let width = if plan.quads { 4 } else { 1 };
+                    assert_eq!(plan.parts * width, size, "{plan:?}");
+                    assert!(plan.turns() * plan.sharers() as usize >= plan.parts, "{plan:?}");
+                    assert!(plan.held == 0 || (plan.turns()..=MOST_HELD).contains(&plan.held), "{plan:?}");
+                }
+            }
+        }
+    }
+}
