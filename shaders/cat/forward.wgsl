@@ -1,4 +1,5 @@
-// Copies one input into its window of the output: y[o, offset + k, i] = x[o, k, i].
+// Copies up to four inputs, which follow each other in the output: y[o, offset + k, i] = x[o, k, i] of the input that k lies in. The
+// first begins at 0 of the joint window, the others where the one before ends; those that are not there are empty.
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -11,5 +12,14 @@ fn main(
     }
     let inside = i % params.window;
     let outer = i / params.window;
-    store(outer * params.stride + params.offset + inside, load_x(i));
+    let to = outer * params.stride + params.offset + inside;
+    if (inside < params.end_a) {
+        store(to, load_a(outer * params.end_a + inside));
+    } else if (inside < params.end_b) {
+        store(to, load_b(outer * (params.end_b - params.end_a) + inside - params.end_a));
+    } else if (inside < params.end_c) {
+        store(to, load_c(outer * (params.end_c - params.end_b) + inside - params.end_b));
+    } else {
+        store(to, load_d(outer * (params.window - params.end_c) + inside - params.end_c));
+    }
 }

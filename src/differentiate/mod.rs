@@ -1,5 +1,5 @@
-//! Reverse-mode automatic differentiation, graph to graph: gradients are ordinary nodes, so they fuse, are planned and can be
-//! differentiated again like any others.
+//! Reverse-mode automatic differentiation, graph to graph: gradients are ordinary nodes, so they fuse, are planned and can
+//! be differentiated again like any others.
 //!
 //! The walk goes through the graph in descending order of ids, so a node is reached when all its consumers have added their
 //! share to its gradient (upstream gradient times local gradient; branches of a fork add). Nothing recurses, so graphs may
@@ -11,6 +11,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::error::{Error, Result};
 use crate::graph::{Var, Vjp, no_grad, order, recording, with_location};
+use crate::ops::place::Placed;
 
 /// Computes the gradient of `loss` with respect to every leaf that it depends on and adds it to what the leaves hold.
 ///
@@ -136,12 +137,14 @@ impl Walk<'_> {
         let nodes = order::reachable(&starts, |var| !var.0.tracked && !(self.keep)(var));
         self.refuse_outside(&nodes)?;
         let needed = self.needed(&nodes);
-        let mut grads: HashMap<u64, Var> = HashMap::new();
+        let mut grads: HashMap<u64, Shares> = HashMap::new();
         for (output, dy) in roots {
             self.add(&mut grads, output, dy.clone());
         }
         for var in nodes.iter().rev() {
-            let Some(mut dy) = grads.remove(&var.0.id) else { continue };
+            let Some(shares) = grads.remove(&var.0.id) else { continue };
+            let sum = || with_location(var.0.at, || shares.sum());
+            let mut dy = if self.create_graph { sum() } else { no_grad(sum) }?;
             for hook in var.0.hooks() {
                 let called = if self.create_graph { hook(&dy) } else { no_grad(|| hook(&dy)) };
                 let Some(replaced) = called else { continue };
@@ -175,7 +178,7 @@ impl Walk<'_> {
     }
 
     /// Passes the gradient of a node on to its inputs.
-    fn step(&self, var: &Var, dy: &Var, needed: &HashSet<u64>, grads: &mut HashMap<u64, Var>) -> Result<()> {
+    fn step(&self, var: &Var, dy: &Var, needed: &HashSet<u64>, grads: &mut HashMap<u64, Shares>) -> Result<()> {
         let node = &var.0;
         let inputs = node.inputs();
         let needs: Vec<bool> = inputs.iter().map(|i| needed.contains(&i.0.id)).collect();
@@ -206,12 +209,50 @@ impl Walk<'_> {
     }
 
     /// Branches of a fork add.
-    fn add(&self, grads: &mut HashMap<u64, Var>, var: &Var, share: Var) {
-        let sum = match grads.remove(&var.0.id) {
-            Some(old) if self.create_graph => old.add(&share),
-            Some(old) => no_grad(|| old.add(&share)),
+    fn add(&self, grads: &mut HashMap<u64, Shares>, var: &Var, share: Var) {
+        let shares = grads.entry(var.0.id).or_default();
+        match share.placed() {
+            Some(placed) => shares.slices.push((share, placed)),
+            None if self.create_graph => shares.add(share),
+            None => no_grad(|| shares.add(share)),
+        }
+    }
+}
+
+/// The shares of a node's gradient so far.
+#[derive(Default)]
+struct Shares {
+    sum: Option<Var>,
+    /// Those of slices: the share among zeros, and the share alone.
+    slices: Vec<(Var, Placed)>,
+}
+
+impl Shares {
+    fn add(&mut self, share: Var) {
+        self.sum = Some(match self.sum.take() {
+            Some(old) => old.add(&share),
             None => share,
-        };
-        grads.insert(var.0.id, sum);
+        });
+    }
+
+    /// The whole gradient. Shares of slices that make up the whole (as those of `chunk`, or of the steps of a sequence) are
+    /// put one after the other, instead of each among zeros and then added.
+    fn sum(mut self) -> Result<Var> {
+        match self.joined() {
+            Some(joined) => self.add(joined?),
+            None => std::mem::take(&mut self.slices).into_iter().for_each(|(share, _)| self.add(share)),
+        }
+        let missing = || Error::argument("backward", "a gradient has no shares");
+        self.sum.ok_or_else(missing)
+    }
+
+    fn joined(&self) -> Option<Result<Var>> {
+        let mut slices: Vec<&Placed> = self.slices.iter().map(|(_, placed)| placed).collect();
+        slices.sort_by_key(|placed| (placed.dim, placed.start));
+        let (first, last) = (slices.first()?, slices.last()?);
+        let follows = |pair: &[&Placed]| pair[1].dim == pair[0].dim && pair[1].start == pair[0].end();
+        let whole = first.start == 0 && last.end() == last.size && slices.windows(2).all(follows);
+        (slices.len() > 1 && whole)
+            .then(|| Var::cat(&slices.iter().map(|placed| &placed.part).collect::<Vec<_>>(), first.dim))
     }
 }

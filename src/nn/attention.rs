@@ -8,13 +8,14 @@ use crate::nn::init;
 use crate::nn::{Linear, Members, Mode, Module, Parameters};
 use crate::tensor::Tensor;
 
-/// Attention with several heads (Vaswani et al. 2017), batch first: queries `[N, L, size]`, keys and values `[N, S, size]` to
-/// `[N, L, size]`.
+/// Attention with several heads (Vaswani et al. 2017), batch first: queries `[N, L, size]`, keys and values `[N, S, size]`
+/// to `[N, L, size]`.
 ///
-/// Parameters are `in_proj_weight` `[3·size, size]` (for queries, keys and values; it begins uniform as by Glorot & Bengio 2010),
-/// `in_proj_bias` `[3·size]` (begins at 0) and `out_proj` (its bias begins at 0).
+/// Parameters are `in_proj_weight` `[3·size, size]` (for queries, keys and values; it begins uniform as by Glorot & Bengio
+/// 2010), `in_proj_bias` `[3·size]` (begins at 0) and `out_proj` (its bias begins at 0).
 ///
-/// Where queries, keys and values are one tensor, one product projects all. [`Module::forward`] is self-attention without a mask.
+/// Where queries, keys and values are one tensor, one product projects all. [`Module::forward`] is self-attention without a
+/// mask.
 ///
 /// ```
 /// use wgrad::nn::{Module, MultiheadAttention};
@@ -74,8 +75,8 @@ impl MultiheadAttention {
         }
     }
 
-    /// Sets the probability with which an attention weight becomes 0 in training. Then all scores are stored, which fused attention
-    /// avoids.
+    /// Sets the probability with which an attention weight becomes 0 in training. Then all scores are stored, which fused
+    /// attention avoids.
     pub fn dropout(self, p: f32) -> MultiheadAttention {
         MultiheadAttention { dropout: p, ..self }
     }
@@ -87,8 +88,8 @@ impl MultiheadAttention {
 
     /// The attention of queries to keys and values.
     ///
-    /// `mask` and `causal` are those of [`Tensor::scaled_dot_product_attention`]: booleans are true where a query may look, which is
-    /// the other way round than in PyTorch's `MultiheadAttention`; a mask of whole keys is `[N, 1, 1, S]`.
+    /// `mask` and `causal` are those of [`Tensor::scaled_dot_product_attention`]: booleans are true where a query may look,
+    /// which is the other way round than in PyTorch's `MultiheadAttention`; a mask of whole keys is `[N, 1, 1, S]`.
     #[track_caller]
     pub fn attend(&self, q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, causal: bool) -> Tensor {
         let size = self.out_proj.weight.shape().last().copied().unwrap_or(0);
@@ -131,7 +132,7 @@ impl MultiheadAttention {
         let mut scores = q.matmul(&k.transpose(-1, -2)) * scale;
         let hide = |scores: &Tensor, see: &Tensor| scores.masked_fill(&see.logical_not(), f32::NEG_INFINITY);
         match mask {
-            Some(mask) if mask.dtype().is_float() => scores = scores + mask,
+            Some(mask) if mask.dtype().is_float() => scores = &scores + mask,
             Some(mask) => scores = hide(&scores, mask),
             None => {}
         }

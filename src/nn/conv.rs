@@ -34,8 +34,8 @@ macro_rules! convolution {
 
             /// The same with options; groups can be given here only, since the weight's shape depends on them.
             ///
-            /// The parameters carry an error where the channels do not fall into the groups or the kernel has a wrong number of
-            /// sizes.
+            /// The parameters carry an error where the channels do not fall into the groups or the kernel has a wrong number
+            /// of sizes.
             #[track_caller]
             pub fn new_with(
                 in_channels: usize,
@@ -80,7 +80,8 @@ macro_rules! convolution {
 }
 
 convolution! {
-    /// Convolution over one spatial dim: `[N, in, L]` to `[N, out, L']`; see [`Tensor::conv1d`]. Parameters begin as in [`Conv2d`].
+    /// Convolution over one spatial dim: `[N, in, L]` to `[N, out, L']`; see [`Tensor::conv1d`]. Parameters begin as in
+    /// [`Conv2d`].
     ///
     /// ```
     /// use wgrad::nn::{Conv1d, Module};
@@ -111,8 +112,8 @@ convolution! {
 }
 
 convolution! {
-    /// Convolution over three spatial dims: `[N, in, D, H, W]` to `[N, out, D', H', W']`; see [`Tensor::conv3d`]. Parameters begin as
-    /// in [`Conv2d`].
+    /// Convolution over three spatial dims: `[N, in, D, H, W]` to `[N, out, D', H', W']`; see [`Tensor::conv3d`]. Parameters
+    /// begin as in [`Conv2d`].
     ///
     /// ```
     /// use wgrad::nn::{Conv3d, Module};
@@ -125,8 +126,8 @@ convolution! {
 }
 
 convolution! {
-    /// Transposed convolution over one spatial dim: `[N, in, L]` to `[N, out, L']`; see [`Tensor::conv_transpose1d`]. Parameters begin
-    /// as in [`ConvTranspose2d`].
+    /// Transposed convolution over one spatial dim: `[N, in, L]` to `[N, out, L']`; see [`Tensor::conv_transpose1d`].
+    /// Parameters begin as in [`ConvTranspose2d`].
     ///
     /// ```
     /// use wgrad::nn::{ConvTranspose1d, Module};
@@ -140,7 +141,8 @@ convolution! {
 }
 
 convolution! {
-    /// Transposed convolution over two spatial dims: `[N, in, H, W]` to `[N, out, H', W']`; see [`Tensor::conv_transpose2d`].
+    /// Transposed convolution over two spatial dims: `[N, in, H, W]` to `[N, out, H', W']`; see
+    /// [`Tensor::conv_transpose2d`].
     ///
     /// Weight and bias begin uniform in `±1/√(out / groups · kh · kw)`.
     ///

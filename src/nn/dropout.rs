@@ -3,8 +3,8 @@
 use crate::nn::{Members, Mode, Module, Parameters};
 use crate::tensor::Tensor;
 
-/// In training, elements become 0 with probability `p` and the others are divided by `1 − p`; in evaluation nothing happens. See
-/// [`Tensor::dropout`].
+/// In training, elements become 0 with probability `p` and the others are divided by `1 − p`; in evaluation nothing happens.
+/// See [`Tensor::dropout`].
 ///
 /// ```
 /// use wgrad::nn::{Dropout, Module, Parameters};

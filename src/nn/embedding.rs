@@ -35,8 +35,8 @@ impl Embedding {
         Embedding { weight: Tensor::randn([count, size], device).requires_grad(), padding_idx: None }
     }
 
-    /// A table whose vector at `padding_idx` begins at 0 and gets no gradient, so that it stays so. The table carries an error
-    /// where it is out of range.
+    /// A table whose vector at `padding_idx` begins at 0 and gets no gradient, so that it stays so. The table carries an
+    /// error where it is out of range.
     ///
     /// ```
     /// use wgrad::nn::{Embedding, Module};
@@ -77,7 +77,7 @@ impl Module for Embedding {
         let found = Tensor::embedding(&self.weight, index);
         match self.padding_idx.and_then(|p| i32::try_from(p).ok()) {
             // The same value, which counts as a constant.
-            Some(padding) if found.check().is_ok() => index.eq(padding).unsqueeze(-1).where_(&found.detach(), &found),
+            Some(padding) if found.check().is_ok() => index.eq(padding).unsqueeze(-1).where_(found.detach(), &found),
             _ => found,
         }
     }

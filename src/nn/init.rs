@@ -1,5 +1,5 @@
-//! Initial values of parameters, by PyTorch's names. Each function sets a tensor to new random (or fixed) values, drawn from its
-//! device's generator; layers come with PyTorch's defaults already.
+//! Initial values of parameters, by PyTorch's names. Each function sets a tensor to new random (or fixed) values, drawn from
+//! its device's generator; layers come with PyTorch's defaults already.
 //!
 //! ```
 //! use wgrad::nn::{Conv2d, init};
@@ -10,8 +10,8 @@
 //! # Ok::<(), wgrad::Error>(())
 //! ```
 //!
-//! All return the error that the tensor carries, [`Error::DType`] unless it is f32, and [`Error::Argument`] for numbers that make no
-//! sense.
+//! All return the error that the tensor carries, [`Error::DType`] unless it is f32, and [`Error::Argument`] for numbers that
+//! make no sense.
 
 use std::panic::Location;
 
@@ -22,8 +22,8 @@ use crate::graph::no_grad;
 use crate::ops::real::erf;
 use crate::tensor::Tensor;
 
-/// A parameter that begins uniform in `±1/√fan_in`: what PyTorch's `Linear` and convolutions begin with, weights (He et al. 2015
-/// with a slope of √5) and biases alike.
+/// A parameter that begins uniform in `±1/√fan_in`: what PyTorch's `Linear` and convolutions begin with, weights (He et al.
+/// 2015 with a slope of √5) and biases alike.
 #[track_caller]
 pub(super) fn by_fan(shape: &[usize], fan_in: usize, device: &Device) -> Tensor {
     let bound = if fan_in == 0 { 0.0 } else { 1.0 / (fan_in as f32).sqrt() };
@@ -120,7 +120,10 @@ fn expect_spread(op: &str, what: &str, value: f32) -> Result<()> {
 /// Where `low` is above `high`; as all of this module.
 #[track_caller]
 pub fn uniform(tensor: &Tensor, low: f32, high: f32) -> Result<()> {
-    set("uniform", tensor, Location::caller(), || Ok(Tensor::uniform(tensor.shape(), low, high, tensor.device())))
+    set("uniform", tensor, Location::caller(), || match low <= high {
+        true => Ok(Tensor::uniform(tensor.shape(), low, high, tensor.device())),
+        false => Err(Error::argument("uniform", format!("no range from {low} to {high}"))),
+    })
 }
 
 /// Normal.
@@ -236,8 +239,8 @@ pub fn kaiming_normal(tensor: &Tensor, fan: Fan, gain: Gain) -> Result<()> {
 /// ```
 ///
 /// # Errors
-/// Where `std` is not above 0, or `low` is not below `high`, or the distribution has less than one part in a million between them;
-/// as all of this module.
+/// Where `std` is not above 0, or `low` is not below `high`, or the distribution has less than one part in a million between
+/// them; as all of this module.
 #[track_caller]
 pub fn trunc_normal(tensor: &Tensor, mean: f32, std: f32, low: f32, high: f32) -> Result<()> {
     let op = "trunc_normal";
@@ -264,8 +267,8 @@ pub fn trunc_normal(tensor: &Tensor, mean: f32, std: f32, low: f32, high: f32) -
     })
 }
 
-/// Rows (or columns, where there are more rows than columns) that are orthogonal to each other and of length `gain`, uniformly
-/// distributed among all such (Saxe et al. 2014; Mezzadri 2007). Dims after the first count as one.
+/// Rows (or columns, where there are more rows than columns) that are orthogonal to each other and of length `gain`,
+/// uniformly distributed among all such (Saxe et al. 2014; Mezzadri 2007). Dims after the first count as one.
 ///
 /// ```
 /// use wgrad::nn::init::{self, Gain};

@@ -27,8 +27,8 @@ impl CrossEntropy {
     }
 }
 
-/// Cross-entropy of logits `[n, classes]` (or `[n, classes, d1, …]`) with class indices, i32 or u32, `[n]` (or `[n, d1, …]`):
-/// `−ln softmax(logits)[target]`.
+/// Cross-entropy of logits `[n, classes]` (or `[n, classes, d1, …]`) with class indices, i32 or u32, `[n]` (or `[n, d1,
+/// …]`): `−ln softmax(logits)[target]`.
 ///
 /// A target out of range becomes [`crate::Error::IndexOutOfRange`] when the loss, or what is computed from it, is read.
 ///
@@ -47,36 +47,88 @@ pub fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Tensor {
 }
 
 /// [`cross_entropy`] with label smoothing, an ignored target, or class weights.
+///
+/// ```
+/// use wgrad::{Device, Tensor, nn::loss};
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// let logits = vector(&[0.0; 6]).reshape([2, 3]);
+/// let targets = Tensor::from_slice(&[2i32, -1], [2], &Device::cpu());
+/// let options = loss::CrossEntropy { ignore_index: Some(-1), ..Default::default() };
+/// assert!((loss::cross_entropy_with(&logits, &targets, &options).item::<f32>()? - 3f32.ln()).abs() < 1e-5);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[track_caller]
 pub fn cross_entropy_with(logits: &Tensor, targets: &Tensor, options: &CrossEntropy) -> Tensor {
     logits.build(Location::caller(), |x| loss::cross_entropy(x, &targets.node(), &options.options()))
 }
 
 /// Negative log-likelihood of log-probabilities with class indices; shapes as in [`cross_entropy`].
+///
+/// ```
+/// use wgrad::{Device, Tensor, nn::loss};
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// let log_probs = vector(&[0.25, 0.75]).log().reshape([1, 2]);
+/// let target = Tensor::from_slice(&[1i32], [1], &Device::cpu());
+/// assert!((loss::nll(&log_probs, &target).item::<f32>()? - (4f32 / 3.0).ln()).abs() < 1e-5);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[track_caller]
 pub fn nll(log_probs: &Tensor, targets: &Tensor) -> Tensor {
     nll_with(log_probs, targets, &CrossEntropy::default())
 }
 
 /// [`nll`] with an ignored target or class weights; `label_smoothing` has no meaning here.
+///
+/// ```
+/// use wgrad::{Device, Tensor, nn::loss};
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// let log_probs = vector(&[0.5, 0.5, 0.1, 0.9]).log().reshape([2, 2]);
+/// let targets = Tensor::from_slice(&[0i32, 1], [2], &Device::cpu());
+/// // Only the first row counts.
+/// let options = loss::CrossEntropy { weight: Some(vector(&[1.0, 0.0])), ..Default::default() };
+/// assert!((loss::nll_with(&log_probs, &targets, &options).item::<f32>()? - 2f32.ln()).abs() < 1e-5);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[track_caller]
 pub fn nll_with(log_probs: &Tensor, targets: &Tensor, options: &CrossEntropy) -> Tensor {
     log_probs.build(Location::caller(), |x| loss::nll(x, &targets.node(), &options.options()))
 }
 
 /// Mean squared error.
+///
+/// ```
+/// use wgrad::{Device, Tensor, nn::loss};
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// assert!((loss::mse(&vector(&[1.0, 2.0]), &vector(&[1.0, 4.0])).item::<f32>()? - 2.0).abs() < 1e-5);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[track_caller]
 pub fn mse(x: &Tensor, y: &Tensor) -> Tensor {
     x.build(Location::caller(), |v| Ok(loss::mse(v, &y.node())))
 }
 
 /// Mean absolute error.
+///
+/// ```
+/// use wgrad::{Device, Tensor, nn::loss};
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// assert!((loss::l1(&vector(&[1.0, 2.0]), &vector(&[1.0, 4.0])).item::<f32>()? - 1.0).abs() < 1e-5);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[track_caller]
 pub fn l1(x: &Tensor, y: &Tensor) -> Tensor {
     x.build(Location::caller(), |v| Ok(loss::l1(v, &y.node())))
 }
 
-/// Half the squared error below `delta`, linear above (Huber 1964). Carries [`crate::Error::Argument`] unless `delta` is above 0.
+/// Half the squared error below `delta`, linear above (Huber 1964). Carries [`crate::Error::Argument`] unless `delta` is
+/// above 0.
+///
+/// ```
+/// use wgrad::{Device, Tensor, nn::loss};
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// assert!((loss::huber(&vector(&[1.0, 5.0]), &vector(&[0.0, 0.0]), 2.0).item::<f32>()? - 4.25).abs() < 1e-5);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[track_caller]
 pub fn huber(x: &Tensor, y: &Tensor, delta: f32) -> Tensor {
     x.build(Location::caller(), |v| match delta > 0.0 {
@@ -87,6 +139,13 @@ pub fn huber(x: &Tensor, y: &Tensor, delta: f32) -> Tensor {
 
 /// [`huber`] divided by `beta`, where it bends; [`l1`] for 0 (Girshick 2015, arXiv 1504.08083). Carries
 /// [`crate::Error::Argument`] where `beta` is negative.
+///
+/// ```
+/// use wgrad::{Device, Tensor, nn::loss};
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// assert!((loss::smooth_l1(&vector(&[1.0, 5.0]), &vector(&[0.0, 0.0]), 2.0).item::<f32>()? - 2.125).abs() < 1e-5);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[track_caller]
 pub fn smooth_l1(x: &Tensor, y: &Tensor, beta: f32) -> Tensor {
     x.build(Location::caller(), |v| match beta >= 0.0 {
@@ -96,12 +155,26 @@ pub fn smooth_l1(x: &Tensor, y: &Tensor, beta: f32) -> Tensor {
 }
 
 /// Binary cross-entropy of probabilities in `[0, 1]`; logarithms are cut at -100.
+///
+/// ```
+/// use wgrad::{Device, Tensor, nn::loss};
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// assert!((loss::bce(&vector(&[0.5, 0.5]), &vector(&[0.0, 1.0])).item::<f32>()? - 2f32.ln()).abs() < 1e-5);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[track_caller]
 pub fn bce(probabilities: &Tensor, targets: &Tensor) -> Tensor {
     probabilities.build(Location::caller(), |v| Ok(loss::bce(v, &targets.node())))
 }
 
 /// Binary cross-entropy of logits, without overflow.
+///
+/// ```
+/// use wgrad::{Device, Tensor, nn::loss};
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// assert!((loss::bce_with_logits(&vector(&[0.0, 1e4]), &vector(&[0.0, 1.0])).item::<f32>()? - 2f32.ln() / 2.0).abs() < 1e-5);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[track_caller]
 pub fn bce_with_logits(logits: &Tensor, targets: &Tensor) -> Tensor {
     logits.build(Location::caller(), |v| Ok(loss::bce_with_logits(v, &targets.node())))
@@ -109,6 +182,14 @@ pub fn bce_with_logits(logits: &Tensor, targets: &Tensor) -> Tensor {
 
 /// Multiclass SVM (hinge) loss of scores `[n, classes]` with class indices `[n]`:
 /// `Σ_{j≠t} max(0, margin + s[j] − s[t]) / classes` (Weston & Watkins 1999, scaled as in PyTorch).
+///
+/// ```
+/// use wgrad::{Device, Tensor, nn::loss};
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// let target = Tensor::from_slice(&[1i32], [1], &Device::cpu());
+/// assert!((loss::multi_margin(&vector(&[0.5, 1.0, -3.0]).reshape([1, 3]), &target, 1.0).item::<f32>()? - 0.5 / 3.0).abs() < 1e-5);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[track_caller]
 pub fn multi_margin(scores: &Tensor, targets: &Tensor, margin: f32) -> Tensor {
     scores.build(Location::caller(), |v| loss::multi_margin(v, &targets.node(), f64::from(margin)))
@@ -116,31 +197,71 @@ pub fn multi_margin(scores: &Tensor, targets: &Tensor, margin: f32) -> Tensor {
 
 /// Kullback–Leibler divergence of `probabilities` from the distribution with the given log-probabilities, averaged over all
 /// elements.
+///
+/// ```
+/// use wgrad::{Device, Tensor, nn::loss};
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// let p = vector(&[0.25, 0.75]);
+/// assert!((loss::kl_div(&p.log(), &p).item::<f32>()? - 0.0).abs() < 1e-5);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[track_caller]
 pub fn kl_div(log_probs: &Tensor, probabilities: &Tensor) -> Tensor {
     log_probs.build(Location::caller(), |v| Ok(loss::kl_div(v, &probabilities.node())))
 }
 
 /// `1 − cos(a, b)` where `sign` is positive, else `max(0, cos(a, b) − margin)`; vectors lie along the last dim.
+///
+/// ```
+/// use wgrad::{Device, Tensor, nn::loss};
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// let (a, b) = (vector(&[1.0, 0.0]).unsqueeze(0), vector(&[0.0, 2.0]).unsqueeze(0));
+/// assert!((loss::cosine_embedding(&a, &b, &vector(&[1.0]), 0.0).item::<f32>()? - 1.0).abs() < 1e-5);
+/// assert!((loss::cosine_embedding(&a, &b, &vector(&[-1.0]), 0.0).item::<f32>()? - 0.0).abs() < 1e-5);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[track_caller]
 pub fn cosine_embedding(a: &Tensor, b: &Tensor, sign: &Tensor, margin: f32) -> Tensor {
     a.build(Location::caller(), |v| Ok(loss::cosine_embedding(v, &b.node(), &sign.node(), f64::from(margin))))
 }
 
 /// `max(0, margin − y (a − b))`, with `y` 1 where `a` should be the larger and -1 where `b` should.
+///
+/// ```
+/// use wgrad::{Device, Tensor, nn::loss};
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// assert!((loss::margin_ranking(&vector(&[1.0]), &vector(&[3.0]), &vector(&[1.0]), 0.5).item::<f32>()? - 2.5).abs() < 1e-5);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[track_caller]
 pub fn margin_ranking(a: &Tensor, b: &Tensor, y: &Tensor, margin: f32) -> Tensor {
     a.build(Location::caller(), |v| Ok(loss::margin_ranking(v, &b.node(), &y.node(), f64::from(margin))))
 }
 
 /// The distance `x` itself where `y` is 1 (similar), `max(0, margin − x)` where it is -1.
+///
+/// ```
+/// use wgrad::{Device, Tensor, nn::loss};
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// assert!((loss::hinge_embedding(&vector(&[2.0, 0.25]), &vector(&[1.0, -1.0]), 1.0).item::<f32>()? - 1.375).abs() < 1e-5);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[track_caller]
 pub fn hinge_embedding(x: &Tensor, y: &Tensor, margin: f32) -> Tensor {
     x.build(Location::caller(), |v| Ok(loss::hinge_embedding(v, &y.node(), f64::from(margin))))
 }
 
-/// `max(0, d(anchor, positive) − d(anchor, negative) + margin)` with the p-norm `d` of differences along the last dim (Balntas
-/// et al. 2016).
+/// `max(0, d(anchor, positive) − d(anchor, negative) + margin)` with the p-norm `d` of differences along the last dim
+/// (Balntas et al. 2016).
+///
+/// ```
+/// use wgrad::{Device, Tensor, nn::loss};
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// let point = |x: f32, y: f32| vector(&[x, y]).unsqueeze(0);
+/// let (anchor, near, far) = (point(0.0, 0.0), point(3.0, 4.0), point(0.0, 2.0));
+/// assert!((loss::triplet_margin(&anchor, &near, &far, 1.0, 2.0).item::<f32>()? - 4.0).abs() < 1e-4);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[track_caller]
 pub fn triplet_margin(anchor: &Tensor, positive: &Tensor, negative: &Tensor, margin: f32, p: f32) -> Tensor {
     anchor.build(Location::caller(), |v| {
@@ -149,12 +270,26 @@ pub fn triplet_margin(anchor: &Tensor, positive: &Tensor, negative: &Tensor, mar
 }
 
 /// `ln(1 + e^(-x y))` with targets `y` of 1 and -1.
+///
+/// ```
+/// use wgrad::{Device, Tensor, nn::loss};
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// assert!((loss::soft_margin(&vector(&[0.0, 100.0]), &vector(&[1.0, 1.0])).item::<f32>()? - 2f32.ln() / 2.0).abs() < 1e-5);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[track_caller]
 pub fn soft_margin(x: &Tensor, y: &Tensor) -> Tensor {
     x.build(Location::caller(), |v| Ok(loss::soft_margin(v, &y.node())))
 }
 
 /// Negative log-likelihood of counts under a Poisson distribution with log-rates `log_rates`, without the constant.
+///
+/// ```
+/// use wgrad::{Device, Tensor, nn::loss};
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// assert!((loss::poisson_nll(&vector(&[0.0]), &vector(&[3.0])).item::<f32>()? - 1.0).abs() < 1e-5);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[track_caller]
 pub fn poisson_nll(log_rates: &Tensor, counts: &Tensor) -> Tensor {
     log_rates.build(Location::caller(), |v| Ok(loss::poisson_nll(v, &counts.node())))
@@ -162,6 +297,13 @@ pub fn poisson_nll(log_rates: &Tensor, counts: &Tensor) -> Tensor {
 
 /// Negative log-likelihood of `y` under normal distributions with the given means and variances (at least 1e-6), without the
 /// constant (Nix & Weigend 1994).
+///
+/// ```
+/// use wgrad::{Device, Tensor, nn::loss};
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// assert!((loss::gaussian_nll(&vector(&[0.0]), &vector(&[2.0]), &vector(&[1.0])).item::<f32>()? - 2.0).abs() < 1e-5);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[track_caller]
 pub fn gaussian_nll(means: &Tensor, y: &Tensor, variances: &Tensor) -> Tensor {
     means.build(Location::caller(), |v| Ok(loss::gaussian_nll(v, &y.node(), &variances.node())))

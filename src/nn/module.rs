@@ -7,8 +7,8 @@ use crate::error::Result;
 use crate::nn::state::{self, StateDict, Unmatched};
 use crate::tensor::Tensor;
 
-/// A layer or model that maps one tensor to one tensor. What takes other arguments (a recurrent layer with its state, attention
-/// with keys and a mask) has a method of its own for them; [`Parameters`] needs no [`Module::forward`].
+/// A layer or model that maps one tensor to one tensor. What takes other arguments (a recurrent layer with its state,
+/// attention with keys and a mask) has a method of its own for them; [`Parameters`] needs no [`Module::forward`].
 pub trait Module: Parameters {
     /// The output. Bad input makes a tensor that carries an error.
     #[track_caller]
@@ -17,8 +17,8 @@ pub trait Module: Parameters {
 
 /// A thing with named parameters and buffers: a layer, a model. [`module!`](crate::module) implements it for a struct.
 ///
-/// Methods take `&self`: parameters are handles, so a model can be lent to a captured step and be saved or switched to evaluation
-/// beside it.
+/// Methods take `&self`: parameters are handles, so a model can be lent to a captured step and be saved or switched to
+/// evaluation beside it.
 pub trait Parameters: Send + Sync {
     /// Names the parts, in order: tensors and other things with parameters.
     ///
@@ -58,8 +58,8 @@ pub trait Parameters: Send + Sync {
         self.named_parameters().into_iter().map(|(_, tensor)| tensor).collect()
     }
 
-    /// Switches to training (`true`, as layers are made) or evaluation: dropout and batch norm behave differently. A captured
-    /// step keeps the mode it was recorded in.
+    /// Switches to training (`true`, as layers are made) or evaluation: dropout and batch norm behave differently. A
+    /// captured step keeps the mode it was recorded in.
     fn train(&self, on: bool) {
         Members::of(self).modes.iter().for_each(|mode| mode.set(on));
     }
@@ -125,8 +125,8 @@ pub trait Parameters: Send + Sync {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument), which lists all names that are missing or not known and all tensors of another
-    /// shape or type; the error that a tensor carries. Then nothing has changed.
+    /// [`Error::Argument`](crate::Error::Argument), which lists all names that are missing or not known and all tensors of
+    /// another shape or type; the error that a tensor carries. Then nothing has changed.
     #[track_caller]
     fn load_state_dict(&self, values: &StateDict) -> Result<()> {
         state::load(Members::of(self).tensors, values, true).map(drop)
@@ -148,8 +148,9 @@ fn distinct(tensors: Vec<(String, Tensor)>, wanted: impl Fn(&Tensor) -> bool) ->
     tensors.into_iter().filter(|(_, tensor)| wanted(tensor) && seen.insert(tensor.variable())).collect()
 }
 
-/// What a part of a model can be: a tensor, a thing with [`Parameters`], a [`Mode`], or an `Option`, `Vec` or array of these.
-/// The entries of lists are named by their numbers. A tensor made with `requires_grad` is a parameter, any other a buffer.
+/// What a part of a model can be: a tensor, a thing with [`Parameters`], a [`Mode`], or an `Option`, `Vec` or array of
+/// these. The entries of lists are named by their numbers. A tensor made with `requires_grad` is a parameter, any other a
+/// buffer.
 pub trait Member {
     /// Adds itself under the name that has been reached.
     fn join(&self, members: &mut Members);
@@ -245,7 +246,8 @@ macro_rules! pointers {
 }
 pointers!(Box, Arc);
 
-/// Whether a layer trains or evaluates; clones share it. A layer that behaves differently in training has one among its members.
+/// Whether a layer trains or evaluates; clones share it. A layer that behaves differently in training has one among its
+/// members.
 #[derive(Clone, Debug)]
 pub struct Mode(Arc<AtomicBool>);
 

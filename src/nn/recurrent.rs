@@ -1,7 +1,7 @@
 //! Recurrent layers, batch first.
 //!
-//! One product maps the inputs of all steps up front; a step is then one product with the state, and one elementwise kernel for
-//! all gates.
+//! One product maps the inputs of all steps up front; a step is then one product with the state, and few elementwise kernels
+//! for all gates.
 
 use std::panic::Location;
 
@@ -119,8 +119,9 @@ impl Core {
         Ok(())
     }
 
-    /// Runs the sequence `[batch, steps, inputs]` through all layers. `run` takes one direction's parameters, the inputs of the layer,
-    /// the states `[batch, hidden]` that it begins with, and the order of steps; it returns the outputs by step, and the last states.
+    /// Runs the sequence `[batch, steps, inputs]` through all layers. `run` takes one direction's parameters, the inputs of
+    /// the layer, the states `[batch, hidden]` that it begins with (none for 0), and the order of steps; it returns the
+    /// outputs by step, and the last states.
     #[track_caller]
     fn run(
         &self,
@@ -133,7 +134,7 @@ impl Core {
             let failed = x.build(Location::caller(), |_| Err(error));
             return (failed.clone(), vec![failed; kinds]);
         }
-        let (batch, steps) = (x.shape()[0], x.shape()[1]);
+        let steps = x.shape()[1];
         let forwards: Vec<usize> = (0..steps).collect();
         let backwards: Vec<usize> = (0..steps).rev().collect();
         let mut last: Vec<Vec<Tensor>> = vec![Vec::new(); kinds];
@@ -145,11 +146,7 @@ impl Core {
             let mut outputs = Vec::new();
             for (d, part) in directions.iter().enumerate() {
                 let place = (layer * self.options.directions() + d) as isize;
-                let zeros = || Tensor::zeros([batch, self.hidden], x.device()).to_dtype(x.dtype());
-                let start = match states.is_empty() {
-                    true => (0..kinds).map(|_| zeros()).collect(),
-                    false => states.iter().map(|state| state.select(0, place)).collect(),
-                };
+                let start = states.iter().map(|state| state.select(0, place)).collect();
                 let order = if d == 0 { &forwards } else { &backwards };
                 let (by_step, end) = run(part, &sequence, start, order);
                 outputs.push(Tensor::stack(&by_step.iter().collect::<Vec<_>>(), 1));
@@ -172,12 +169,22 @@ impl Core {
         let mut outputs = Vec::with_capacity(order.len());
         for &t in order {
             states = step(t, &states);
-            outputs.push(states[0].clone());
+            outputs.extend(states.first().cloned());
         }
         if order.first() > order.last() {
             outputs.reverse();
         }
         (outputs, states)
+    }
+}
+
+/// What gates see at a step: the map of the input, and of the state, which is 0 where there is none.
+#[track_caller]
+fn gates(from_x: &Tensor, step: usize, h: Option<&Tensor>, back: &Tensor) -> Tensor {
+    let new = from_x.select(1, step as isize);
+    match h {
+        Some(h) => new + h.matmul(back),
+        None => new,
     }
 }
 
@@ -244,8 +251,8 @@ macro_rules! recurrent {
 recurrent! {
     /// A recurrent layer: `h ← tanh(W_ih x + b_ih + W_hh h + b_hh)` (Elman 1990).
     ///
-    /// Parameters have PyTorch's names (`weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, then `_l1` and so on, with `_reverse`
-    /// for the way back) and begin uniform in `±1/√hidden`.
+    /// Parameters have PyTorch's names (`weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, then `_l1` and so on,
+    /// with `_reverse` for the way back) and begin uniform in `±1/√hidden`.
     ///
     /// ```
     /// use wgrad::nn::{Recurrent, Rnn};
@@ -259,22 +266,22 @@ recurrent! {
 }
 
 impl Rnn {
-    /// The outputs of all steps, `[batch, steps, hidden · directions]`, and the last state, `[layers · directions, batch, hidden]`, of a
-    /// sequence `[batch, steps, inputs]`. Without a state it begins at 0.
+    /// The outputs of all steps, `[batch, steps, hidden · directions]`, and the last state, `[layers · directions, batch,
+    /// hidden]`, of a sequence `[batch, steps, inputs]`. Without a state it begins at 0.
     #[track_caller]
     pub fn forward_seq(&self, x: &Tensor, state: Option<&Tensor>) -> (Tensor, Tensor) {
         let states: Vec<&Tensor> = state.into_iter().collect();
         let (sequence, mut last) = self.0.run(x, &states, 1, |part, x, states, order| {
             let (from_x, back) = (part.inputs(x), part.weight_hh.t());
-            Core::walk(order, states, |t, states| vec![(from_x.select(1, t as isize) + states[0].matmul(&back)).tanh()])
+            Core::walk(order, states, |t, states| vec![gates(&from_x, t, states.first(), &back).tanh()])
         });
         (sequence, last.remove(0))
     }
 }
 
 recurrent! {
-    /// Long short-term memory (Hochreiter & Schmidhuber 1997; Gers et al. 2000): with `[i, f, g, o] = W_ih x + b_ih + W_hh h + b_hh`,
-    /// `c ← σ(f)·c + σ(i)·tanh(g)` and `h ← σ(o)·tanh(c)`.
+    /// Long short-term memory (Hochreiter & Schmidhuber 1997; Gers et al. 2000): with `[i, f, g, o] = W_ih x + b_ih +
+    /// W_hh h + b_hh`, `c ← σ(f)·c + σ(i)·tanh(g)` and `h ← σ(o)·tanh(c)`.
     ///
     /// Parameters are named and begin as those of [`Rnn`].
     ///
@@ -302,10 +309,13 @@ impl Lstm {
         let (sequence, last) = self.0.run(x, &states, 2, |part, x, states, order| {
             let (from_x, back) = (part.inputs(x), part.weight_hh.t());
             Core::walk(order, states, |t, states| {
-                let gates = from_x.select(1, t as isize) + states[0].matmul(&back);
-                let gate = |k: usize| gates.narrow(1, k * hidden, hidden);
-                let c = gate(1).sigmoid() * &states[1] + gate(0).sigmoid() * gate(2).tanh();
-                vec![gate(3).sigmoid() * c.tanh(), c]
+                let gates = gates(&from_x, t, states.first(), &back).split(&[hidden; 4], 1);
+                let new = gates[0].sigmoid() * gates[2].tanh();
+                let c = match states.get(1) {
+                    Some(c) => gates[1].sigmoid() * c + new,
+                    None => new,
+                };
+                vec![gates[3].sigmoid() * c.tanh(), c]
             })
         });
         let [h, c] = <[Tensor; 2]>::try_from(last).unwrap_or_else(|_| [sequence.clone(), sequence.clone()]);
@@ -330,8 +340,8 @@ recurrent! {
 }
 
 impl Gru {
-    /// The outputs of all steps, `[batch, steps, hidden · directions]`, and the last state, `[layers · directions, batch, hidden]`, of a
-    /// sequence `[batch, steps, inputs]`. Without a state it begins at 0.
+    /// The outputs of all steps, `[batch, steps, hidden · directions]`, and the last state, `[layers · directions, batch,
+    /// hidden]`, of a sequence `[batch, steps, inputs]`. Without a state it begins at 0.
     #[track_caller]
     pub fn forward_seq(&self, x: &Tensor, state: Option<&Tensor>) -> (Tensor, Tensor) {
         let states: Vec<&Tensor> = state.into_iter().collect();
@@ -339,7 +349,8 @@ impl Gru {
         let (sequence, mut last) = self.0.run(x, &states, 1, |part, x, states, order| {
             let from_x = x.linear(&part.weight_ih, part.bias_ih.as_ref());
             Core::walk(order, states, |t, states| {
-                let h = &states[0];
+                let zeros = || Tensor::zeros([x.shape()[0], hidden], x.device()).to_dtype(x.dtype());
+                let h = &states.first().cloned().unwrap_or_else(zeros);
                 let (new, old) = (from_x.select(1, t as isize), h.linear(&part.weight_hh, part.bias_hh.as_ref()));
                 let part = |of: &Tensor, k: usize| of.narrow(1, k * hidden, hidden);
                 let gate = |k: usize| (part(&new, k) + part(&old, k)).sigmoid();

@@ -3,8 +3,8 @@
 use crate::nn::{Members, Module, Parameters};
 use crate::tensor::Tensor;
 
-/// Layers that run one after another. Their parameters are named by number (`0.weight`), or by name where they were added with
-/// one.
+/// Layers that run one after another. Their parameters are named by number (`0.weight`), or by name where they were added
+/// with one.
 ///
 /// ```
 /// use wgrad::nn::{Conv2d, Flatten, Lambda, Linear, Module, Parameters, Relu, Sequential};

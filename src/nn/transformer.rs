@@ -30,12 +30,12 @@ impl Activation {
     }
 }
 
-/// Self-attention and a network of two linear maps, each with a residual connection and layer norm (Vaswani et al. 2017), batch
-/// first: `[N, L, size]` to the same.
+/// Self-attention and a network of two linear maps, each with a residual connection and layer norm (Vaswani et al. 2017),
+/// batch first: `[N, L, size]` to the same.
 ///
-/// The norms follow the additions, or with [`TransformerEncoderLayer::norm_first`] stand before attention and network (Xiong et
-/// al. 2020). With a causal mask it is the layer of a GPT. Parameters are named as in PyTorch: `self_attn.in_proj_weight`,
-/// `linear1.weight`, `norm1.weight` and so on. [`Module::forward`] uses no mask.
+/// The norms follow the additions, or with [`TransformerEncoderLayer::norm_first`] stand before attention and network (Xiong
+/// et al. 2020). With a causal mask it is the layer of a GPT. Parameters are named as in PyTorch:
+/// `self_attn.in_proj_weight`, `linear1.weight`, `norm1.weight` and so on. [`Module::forward`] uses no mask.
 ///
 /// ```
 /// use wgrad::nn::{Activation, Module, Parameters, TransformerEncoderLayer};

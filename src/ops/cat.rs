@@ -11,6 +11,9 @@ use crate::graph::kernel::{Kernel, Operand, Routine, Stage};
 use crate::graph::{Meta, Op, Var, Vjp};
 use crate::ops::routine::{self, WORKGROUP, around, check_dim, poisoned};
 
+/// Inputs that one dispatch copies: with the output they stay below the eight buffers that every device binds.
+const TOGETHER: usize = 4;
+
 /// Inputs one after the other along a dim.
 #[derive(Clone, Copy, Debug)]
 struct Cat {
@@ -82,29 +85,43 @@ impl Routine for Cat {
         let size = |n| routine::size("cat", n);
         size(output.meta.numel())?;
         let to = around(&output.meta.shape, self.dim);
+        let window = |input: usize| inputs[input].meta.shape[self.dim] * to.inner;
+        let filled: Vec<usize> = (0..inputs.len()).filter(|&i| inputs[i].meta.numel() > 0).collect();
         let mut offset = 0;
-        let mut stages = Vec::with_capacity(inputs.len());
-        for (i, input) in inputs.iter().enumerate() {
-            let window = input.meta.shape[self.dim] * to.inner;
-            let total = input.meta.numel();
-            if total > 0 {
-                stages.push(Stage {
-                    name: "cat",
-                    source: include_str!("../../shaders/cat/forward.wgsl"),
-                    reads: vec![routine::read("x", i)],
-                    writes: vec![routine::output()],
-                    consts: vec![("WORKGROUP", WORKGROUP)],
-                    params: vec![
-                        ("total", size(total)?),
-                        ("window", size(window)?),
-                        ("stride", size(to.size * to.inner)?),
-                        ("offset", size(offset)?),
-                    ],
-                    checks_indices: false,
-                    workgroups: routine::grid(total),
-                });
+        let mut stages = Vec::with_capacity(filled.len().div_ceil(TOGETHER));
+        for joint in filled.chunks(TOGETHER) {
+            let ends: Vec<usize> = joint
+                .iter()
+                .scan(0, |end, &i| {
+                    *end += window(i);
+                    Some(*end)
+                })
+                .collect();
+            let whole = ends[ends.len() - 1];
+            let total = whole * to.outer;
+            let mut params = vec![
+                ("total", size(total)?),
+                ("window", size(whole)?),
+                ("stride", size(to.size * to.inner)?),
+                ("offset", size(offset)?),
+            ];
+            // Inputs that are missing are the last one again, with nothing left for them.
+            let at = |k: usize| k.min(joint.len() - 1);
+            for (k, name) in ["end_a", "end_b", "end_c"].into_iter().enumerate() {
+                params.push((name, size(ends[at(k)])?));
             }
-            offset += window;
+            let names = ["a", "b", "c", "d"].into_iter().enumerate();
+            stages.push(Stage {
+                name: "cat",
+                source: include_str!("../../shaders/cat/forward.wgsl"),
+                reads: names.map(|(k, name)| routine::read(name, joint[at(k)])).collect(),
+                writes: vec![routine::output()],
+                consts: vec![("WORKGROUP", WORKGROUP)],
+                params,
+                checks_indices: false,
+                workgroups: routine::grid(total),
+            });
+            offset += whole;
         }
         Ok(stages)
     }

@@ -1,5 +1,6 @@
 //! Placing a tensor into a larger one: padding, and the gradient of slices.
 
+use std::any::Any;
 use std::hash::Hasher;
 
 use crate::array::{Array, ArrayElement};
@@ -121,7 +122,35 @@ impl Routine for Place {
     }
 }
 
+/// A slice's gradient before it is put among zeros: what stands from `start` along `dim`, which has `size` elements.
+#[derive(Clone)]
+pub struct Placed {
+    /// The elements.
+    pub part: Var,
+    /// The dim.
+    pub dim: usize,
+    /// Where they begin.
+    pub start: usize,
+    /// Size of the whole.
+    pub size: usize,
+}
+
+impl Placed {
+    /// Where the elements end.
+    pub fn end(&self) -> usize {
+        self.start + self.part.shape()[self.dim]
+    }
+}
+
 impl Var {
+    /// Where this is a part among zeros, still to be computed: the part.
+    pub fn placed(&self) -> Option<Placed> {
+        let op: &dyn Any = &*self.0.op;
+        let &Place { dim, start, step: 1, size, value: 0.0 } = op.downcast_ref::<Place>()? else { return None };
+        let part = self.0.with_inputs(|inputs| inputs.first().cloned())?;
+        Some(Placed { part, dim, start, size })
+    }
+
     /// The transpose of [`Var::slice`]: along `dim`, which gets `size` elements, the elements of `self` stand from `start`,
     /// `step` apart; the rest is `value`. Carries [`Error::Shape`] where they do not fit.
     #[track_caller]

@@ -32,6 +32,7 @@ fn home(name: &str) -> &str {
         "Shape" => "shape",
         "Tensor" => "tensor",
         "with_array" => "array",
+        "module" => "nn",
         name if name.starts_with("for_each_") => "ops",
         module => module,
     }

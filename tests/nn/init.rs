@@ -18,7 +18,8 @@ fn moments(tensor: &Tensor) -> (f64, f64, f64) {
     (mean, variance, values.iter().fold(0.0, |a, v| a.max(v.abs())))
 }
 
-/// Uniform in `±bound`: everything inside, the bounds nearly reached, mean and variance as they must be within five standard errors.
+/// Uniform in `±bound`: everything inside, the bounds nearly reached, mean and variance as they must be within five standard
+/// errors.
 #[track_caller]
 fn uniform(tensor: &Tensor, bound: f64) {
     let n = tensor.numel() as f64;

@@ -205,3 +205,50 @@ fn fused_and_unfused_agree() {
         assert_same(&format!("seed {seed}"), &fused.1, &plain.1, 1e-5);
     }
 }
+
+#[test]
+fn gradients_of_slices_are_put_together() {
+    // Parts that make up the whole, in and out of order; with a gap; overlapping; twice the same; along two dims; beside the whole.
+    type Cut = fn(&Tensor) -> Vec<Tensor>;
+    let cuts: [(&str, Cut); 8] = [
+        ("chunk", |x| x.chunk(3, 1)),
+        ("split", |x| x.split(&[1, 3, 2], 1).into_iter().rev().collect()),
+        ("gap", |x| vec![x.narrow(1, 0, 2), x.narrow(1, 3, 3)]),
+        ("overlap", |x| vec![x.narrow(1, 0, 4), x.narrow(1, 2, 4)]),
+        ("twice", |x| [x.chunk(2, 1), x.chunk(2, 1)].concat()),
+        ("two dims", |x| vec![x.narrow(0, 0, 2), x.narrow(0, 2, 2), x.narrow(1, 0, 3), x.narrow(1, 3, 3)]),
+        ("and the whole", |x| [x.chunk(2, 0), vec![x.square()]].concat()),
+        ("unbind", |x| x.unbind(0)),
+    ];
+    for (name, cut) in cuts {
+        let f = |x: &[Tensor]| {
+            let term = |(k, part): (usize, &Tensor)| part.powi(3).sum() * (k as f32 + 1.0);
+            cut(&x[0]).iter().enumerate().map(term).reduce(|a, b| a + b).unwrap()
+        };
+        compare(name, &[&[4, 6]], f);
+        let x = floats(&Rng(3).vec(24, -2.0, 2.0), &[4, 6], cpu());
+        wgrad::autograd::gradcheck(f, &[&x], 1e-6).unwrap_or_else(|error| panic!("{name}: {error}"));
+        wgrad::autograd::gradgradcheck(f, &[&x], 1e-6).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+}
+
+#[test]
+fn any_number_of_inputs_is_joined() {
+    poison(gpu());
+    for count in 1..=10 {
+        // Sizes from 0 on, and operands that are transposed.
+        let sizes: Vec<[usize; 3]> = (0..count).map(|i| [3, (i * 5 + 2) % 4, 2]).collect();
+        let shapes: Vec<&[usize]> = sizes.iter().map(|s| &s[..]).collect();
+        for dim in [1, -2] {
+            compare(&format!("cat of {count}"), &shapes, |x| Tensor::cat(&x.iter().collect::<Vec<_>>(), dim));
+        }
+        compare(&format!("cat of {count}, transposed"), &shapes, |x| {
+            let turned: Vec<Tensor> = x.iter().map(|x| x.transpose(0, 2)).collect();
+            Tensor::cat(&turned.iter().collect::<Vec<_>>(), 1)
+        });
+        let same = vec![&[2usize, 3][..]; count];
+        for dim in 0..3 {
+            compare(&format!("stack of {count}"), &same, |x| Tensor::stack(&x.iter().collect::<Vec<_>>(), dim));
+        }
+    }
+}

@@ -12,10 +12,12 @@ use wgrad::{Conv, ConvTranspose, Device, Tensor};
 use crate::devices;
 use crate::fixtures::{File, distance, read};
 
+type Call = Box<dyn Fn(&[Tensor]) -> Vec<Tensor>>;
+
 /// A layer, and its outputs for its inputs.
 struct Case {
     layer: Arc<dyn Parameters>,
-    call: Box<dyn Fn(&[Tensor]) -> Vec<Tensor>>,
+    call: Call,
 }
 
 fn case<L: Parameters + 'static>(layer: L, call: impl Fn(&L, &[Tensor]) -> Vec<Tensor> + 'static) -> Case {
@@ -123,7 +125,7 @@ fn layers_agree_forward_and_backward() {
             let mut loss = Tensor::zeros([], device);
             for (i, y) in outputs.iter().enumerate() {
                 close(&format!("output {i}"), y, &format!("{name}/y{i}"));
-                loss = loss + (y * &file.at(&format!("{name}/dy{i}")).upload(device)).sum();
+                loss = &loss + (y * &file.at(&format!("{name}/dy{i}")).upload(device)).sum();
             }
             assert!(file.get(&format!("{name}/y{}", outputs.len())).is_none());
             loss.backward().unwrap();

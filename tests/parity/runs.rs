@@ -1,6 +1,6 @@
 //! A hundred steps of training, four models with each optimizer: the losses on the way and the weights at the end.
 
-use wgrad::optim::{Adam, AdamW, Optimizer, Sgd};
+use wgrad::optim::{Adam, AdamW, Optimizer, RmsProp, Sgd};
 use wgrad::{Device, Result, Tensor, capture};
 
 use crate::devices;
@@ -21,6 +21,7 @@ fn optimizer(kind: &str, parameters: Vec<Tensor>, lr: f32) -> Box<dyn Optimizer 
         "sgd" => Box::new(Sgd::new(parameters, lr).momentum(0.9)),
         "adam" => Box::new(Adam::new(parameters, lr)),
         "adamw" => Box::new(AdamW::new(parameters, lr).weight_decay(0.05)),
+        "rmsprop" => Box::new(RmsProp::new(parameters, lr)),
         other => panic!("no optimizer is called {other}"),
     }
 }
@@ -71,7 +72,7 @@ fn check(name: &str) {
     let file = File::read(name);
     let mut misses = Vec::new();
     for device in devices() {
-        for kind in ["sgd", "adam", "adamw"] {
+        for kind in ["sgd", "adam", "adamw", "rmsprop"] {
             let Report { loss, weights, way } = train(name, kind, &file, device).unwrap();
             let line = format!(
                 "{name:5} {kind:8} {:4} losses {loss:.1e}, weights {:.1e} ({}), way {:.1e} ({})",

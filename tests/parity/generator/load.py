@@ -1,8 +1,9 @@
-"""Loads a safetensors file that wgrad wrote into PyTorch's model with strict=True, and compares what the model gives.
+"""Loads a safetensors file with the state of wgrad's CNN into PyTorch's with strict=True, and compares what the model gives.
 
-    python -m generator.load FILE [MODEL]
+    WGRAD_PARITY_OUT=FILE cargo test --test parity state
+    cd tests/parity && python -m generator.load FILE
 
-`tests/parity/state.rs` writes such a file to `$WGRAD_PARITY_OUT`, where that is set: the CNN of `saved.safetensors`, or one of its runs.
+The first writes the state of `saved.safetensors`, once it has gone through wgrad, to FILE.
 """
 
 import sys
