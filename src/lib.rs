@@ -34,7 +34,8 @@
 //! | tensors: creation, elementwise ops, reductions, movement, `matmul`, reading | [`Tensor`] |
 //! | adapters, seeds, statistics | [`Device`] |
 //! | gradients | [`Tensor::backward`], [`autograd`], [`no_grad`] |
-//! | optimizers | [`optim`] |
+//! | optimizers, learning rates | [`optim`], [`optim::lr`] |
+//! | mixed precision | [`amp`] |
 //! | steps that are recorded once and replayed | [`capture`] |
 //! | layers and models | [`nn`] |
 //! | losses | [`nn::loss`] |
@@ -52,6 +53,7 @@
 
 #![warn(missing_docs)]
 
+pub mod amp;
 pub mod array;
 pub mod autograd;
 mod backend;
@@ -93,7 +95,21 @@ pub use shape::Shape;
 pub use tensor::Tensor;
 pub use tensor::capture::{Captured, capture};
 
-/// Compiles and runs the examples of the README.
+/// Compiles and runs the examples of the README and of the guides.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+mod guides {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/getting-started.md")]
+    struct GettingStarted;
+    #[doc = include_str!("../docs/coming-from-pytorch.md")]
+    struct ComingFromPyTorch;
+    #[doc = include_str!("../docs/concepts.md")]
+    struct Concepts;
+    #[doc = include_str!("../docs/custom-ops.md")]
+    struct CustomOps;
+    #[doc = include_str!("../docs/performance.md")]
+    struct Performance;
+    #[doc = include_str!("../docs/troubleshooting.md")]
+    struct Troubleshooting;
+}

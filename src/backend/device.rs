@@ -17,7 +17,7 @@ use crate::gpu::{AdapterInfo, Gpu, Memory, Select, Stats};
 use crate::graph::kernel::Kernel;
 use crate::graph::node::lock;
 use crate::graph::recording::Tick;
-use crate::graph::{Context, Traits, Value, Var, recording};
+use crate::graph::{Context, Traits, Value, Var, anomaly, recording};
 use crate::layout::View;
 use crate::schedule::{Cluster, Plan, PlanSummary, Snapshot};
 
@@ -445,6 +445,13 @@ impl Device {
     }
 
     fn run(&self, targets: &[Var], also: &[Var]) -> Result<()> {
+        if anomaly::active() && !matches!(self.inner.backend, Backend::Null(_)) {
+            self.search_anomaly(&targets.iter().chain(also).collect::<Vec<_>>())?;
+        }
+        self.compute(targets, also)
+    }
+
+    pub(super) fn compute(&self, targets: &[Var], also: &[Var]) -> Result<()> {
         match &self.inner.backend {
             Backend::Gpu(gpu) => gpu.flush(targets, also),
             Backend::Cpu(cpu) => cpu.flush(targets, also),
@@ -486,10 +493,19 @@ impl Device {
         recording::forbid_reading("read", None)?;
         let base = readable(var);
         self.flush(std::slice::from_ref(&base))?;
+        self.fetch_as(&base, var).await
+    }
+
+    /// Reads a value that is computed.
+    pub(super) async fn fetch(&self, var: &Var) -> Result<Array> {
+        self.fetch_as(var, var).await
+    }
+
+    async fn fetch_as(&self, base: &Var, var: &Var) -> Result<Array> {
         match &self.inner.backend {
-            Backend::Gpu(gpu) => Ok(from_bytes(&gpu.read(&base).await?, var.meta())),
+            Backend::Gpu(gpu) => Ok(from_bytes(&gpu.read(base).await?, var.meta())),
             Backend::Cpu(_) => {
-                let array = cpu::host_array(&base)?;
+                let array = cpu::host_array(base)?;
                 Ok(array.strided(&crate::layout::Layout::contiguous(var.shape().clone())))
             }
             Backend::Null(_) => Err(Error::unsupported("read", "the null device computes nothing")),

@@ -2,6 +2,7 @@
 //!
 //! A [`Device`] is a GPU adapter, the CPU reference, or the null device that only plans (for tests of the planner).
 
+mod anomaly;
 mod cpu;
 mod device;
 mod explain;
