@@ -12,10 +12,11 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use common::{Result, RunArgs, ensure, exit, plot, table};
+use common::{Result, RunArgs, ensure, exit, table};
 use serde_json::json;
 use wgrad::nn::loss;
 use wgrad::optim::Sgd;
+use wgrad::train::plot;
 use wgrad::{Device, Tensor, capture};
 
 #[derive(Parser)]
@@ -173,7 +174,7 @@ fn run(args: &Args) -> Result {
     }
     let first = format!("faster than {}", modes[0].1);
     table(["work", "calls", "way", "time", "a call", &first], &rows);
-    plot::bars(&out.join("static_vs_dynamic"), &panels)?;
+    common::drew(plot::bars(out.join("static_vs_dynamic"), &panels)?);
     args.run.write_json(&json!({ "device": common::device_json(&chosen), "results": figures }))
 }
 

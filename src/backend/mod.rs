@@ -15,7 +15,7 @@ mod validate;
 
 pub use crate::gpu::{Memory, Stats};
 pub(crate) use device::readable;
-pub use device::{Device, DeviceInfo};
+pub use device::{Device, DeviceInfo, RngState};
 pub use explain::{Explanation, KernelReport, StoredValue};
 pub(crate) use validate::from_bytes;
 

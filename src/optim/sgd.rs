@@ -107,7 +107,7 @@ impl Rule for Descent {
             let rest = 1.0 - self.dampening;
             let factor = cx.factor(
                 |t| 1.0 - (1.0 - Formula::from(0.0f64).powi(t - 1.0)) * self.dampening,
-                |t| t.gt(1.0).where_(&t.full_like(rest), &t.ones_like()),
+                |t| t.gt(1.0).where_(t.full_like(rest), t.ones_like()),
             );
             v + g.mul(factor)
         };

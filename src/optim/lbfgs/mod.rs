@@ -287,13 +287,13 @@ impl Lbfgs {
             let mut factors = Vec::with_capacity(memory.pairs.len());
             for pair in memory.pairs.iter().rev() {
                 let factor = scaled(&(&pair.s * &q).sum(), pair.ro);
-                q = q - &pair.y * &factor;
+                q = q.sub(&pair.y * &factor);
                 factors.push(factor);
             }
             let mut r = scaled(&q, memory.diagonal);
             for (pair, factor) in memory.pairs.iter().zip(factors.iter().rev()) {
                 let back = scaled(&(&pair.y * &r).sum(), pair.ro);
-                r = r + &pair.s * (factor - back);
+                r = r.add(&pair.s * (factor - back));
             }
             memory.direction = r;
             Ok(memory)
