@@ -41,6 +41,8 @@
 //! | losses | [`nn::loss`] |
 //! | options of pooling and resizing | [`Pool`], [`AvgPool`], [`Interpolate`] |
 //! | data sets and mini-batches | [`data`] |
+//! | tensors in files: safetensors, npz | [`io`] |
+//! | training loops, checkpoints, curves | [`train`] |
 //! | element types, shapes, errors | [`DType`], [`Shape`], [`Error`] |
 //! | own elementwise ops from a WGSL file | [`ops::elementwise::ElementwiseOp`] |
 //! | own ops of any kind | [`graph::Op`], [`graph::kernel`], [`Tensor::node`], [`Tensor::from_var`] |
@@ -67,6 +69,7 @@ mod file;
 #[doc(hidden)]
 pub mod gpu;
 pub mod graph;
+pub mod io;
 pub mod layout;
 pub mod nn;
 pub mod ops;
@@ -76,8 +79,9 @@ pub mod schedule;
 pub mod shape;
 pub mod tensor;
 mod trace;
+pub mod train;
 
-pub use backend::{Device, DeviceInfo, Explanation, KernelReport, Memory, Stats, StoredValue};
+pub use backend::{Device, DeviceInfo, Explanation, KernelReport, Memory, RngState, Stats, StoredValue};
 pub use dtype::DType;
 pub use error::{Error, Result};
 pub use graph::no_grad;

@@ -42,6 +42,15 @@ pub struct Device {
     inner: Arc<Inner>,
 }
 
+/// Where a device's random numbers are; see [`Device::rng_state`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RngState {
+    /// The seed.
+    pub seed: u64,
+    /// Random tensors drawn since.
+    pub drawn: u64,
+}
+
 struct Inner {
     info: DeviceInfo,
     context: Arc<Context>,
@@ -236,13 +245,36 @@ impl Device {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     pub fn seed(&self, seed: u64) {
-        self.inner.seed.store(seed, Ordering::Relaxed);
-        self.inner.stream.store(0, Ordering::Relaxed);
-        if recording::active_on(self.context()) {
-            recording::tick(Tick::Seed(seed));
+        self.set_rng_state(RngState { seed, drawn: 0 });
+    }
+
+    /// Where the device's random numbers are: what [`Device::set_rng_state`] needs to go on from here.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::cpu();
+    /// device.seed(7);
+    /// let _ = Tensor::rand([3], &device);
+    /// let state = device.rng_state();
+    /// let next = Tensor::rand([3], &device).to_vec::<f32>()?;
+    /// device.set_rng_state(state);
+    /// assert_eq!(Tensor::rand([3], &device).to_vec::<f32>()?, next);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    pub fn rng_state(&self) -> RngState {
+        let (seed, drawn) = (&self.inner.seed, &self.inner.stream);
+        RngState { seed: seed.load(Ordering::Relaxed), drawn: drawn.load(Ordering::Relaxed) }
+    }
+
+    /// Lets the random numbers go on from a state that [`Device::rng_state`] has returned.
+    pub fn set_rng_state(&self, state: RngState) {
+        self.inner.seed.store(state.seed, Ordering::Relaxed);
+        self.inner.stream.store(state.drawn, Ordering::Relaxed);
+        if recording::active_on(self.context()) && state.drawn == 0 {
+            recording::tick(Tick::Seed(state.seed));
         } else if recording::active() {
             let device = self.clone();
-            recording::tick(Tick::Opaque(Arc::new(move || device.seed(seed))));
+            recording::tick(Tick::Opaque(Arc::new(move || device.set_rng_state(state))));
         }
     }
 

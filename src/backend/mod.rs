@@ -14,7 +14,7 @@ mod validate;
 
 pub use crate::gpu::{Memory, Stats};
 pub(crate) use device::readable;
-pub use device::{Device, DeviceInfo};
+pub use device::{Device, DeviceInfo, RngState};
 pub use explain::{Explanation, KernelReport, StoredValue};
 
 use crate::graph::Var;
