@@ -19,12 +19,12 @@ mod common;
 use std::process::ExitCode;
 
 use clap::Parser;
-use common::plot::{self, Panel};
 use common::{Result, ensure};
 use serde_json::{Value, json};
 use wgrad::data::{Batches, Digits};
 use wgrad::nn::loss;
 use wgrad::optim::Sgd;
+use wgrad::train::plot::{self, Panel};
 use wgrad::{Device, Tensor, no_grad};
 
 /// Compare the hinge and the softmax loss of a linear classifier on handwritten digits
@@ -95,7 +95,8 @@ fn run(args: &Args) -> Result {
             ]
         }),
     );
-    plot::curves(&out.join("losses"), &[svm.panel("Multiclass SVM (hinge) loss"), softmax_run.panel("Softmax loss")])?;
+    let panels = [svm.panel("Multiclass SVM (hinge) loss"), softmax_run.panel("Softmax loss")];
+    common::drew(plot::curves(out.join("losses"), &panels)?);
 
     let scales = w_or_2w(args.regularisation, &device)?;
     args.run.write_json(&json!({

@@ -19,13 +19,13 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use common::plot::{self, Panel, Picture};
 use common::{Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use wgrad::data::{Batches, Digits};
 use wgrad::nn::loss;
 use wgrad::optim::Adam;
+use wgrad::train::plot::{self, Panel};
 use wgrad::{Device, Tensor, no_grad};
 
 /// Train a small network to read handwritten digits
@@ -162,7 +162,7 @@ fn run(args: &Args) -> Result {
     let speed = images_timed / timed.iter().map(|e| e.seconds).sum::<f64>();
 
     draw_history(&out, &history)?;
-    draw_wrong(&out, &test, &wrong, &read)?;
+    common::draw_wrong(&out.join("wrongly_read"), &test, &read)?;
     let last = history.last().ok_or("no epoch was run")?;
     println!();
     common::table(
@@ -223,37 +223,9 @@ fn draw_history(out: &Path, history: &[Epoch]) -> Result {
     let line = |value: fn(&Epoch) -> f32| -> Vec<(f64, f64)> {
         history.iter().enumerate().map(|(i, e)| (i as f64 + 1.0, f64::from(value(e)))).collect()
     };
-    plot::curves(
-        &out.join("learning_curve"),
-        &[
-            Panel { title: "Loss", x: "epoch", y: "cross-entropy", lines: vec![("training", line(|e| e.loss))] },
-            Panel {
-                title: "Accuracy",
-                x: "epoch",
-                y: "%",
-                lines: vec![
-                    ("training", line(|e| 100.0 * e.train_accuracy)),
-                    ("test", line(|e| 100.0 * e.test_accuracy)),
-                ],
-            },
-        ],
-    )
-}
-
-fn draw_wrong(out: &Path, test: &Digits, wrong: &[usize], read: &[u32]) -> Result {
-    const MOST: usize = 40;
-    let pictures: Vec<Picture> = wrong
-        .iter()
-        .take(MOST)
-        .map(|&i| Picture {
-            pixels: test.image(i).to_vec(),
-            caption: format!("{}, read as {}", test.labels[i], read[i]),
-        })
-        .collect();
-    let title = match wrong.len() {
-        0 => "All test digits are read rightly".to_string(),
-        n if n > MOST => format!("The first {MOST} of {n} wrongly read digits"),
-        n => format!("{n} of {} read wrongly", test.len()),
-    };
-    plot::grid(&out.join("wrongly_read"), &title, &pictures)
+    let loss = Panel { title: "Loss", x: "epoch", y: "cross-entropy", lines: vec![("training", line(|e| e.loss))] };
+    let accuracy = vec![("training", line(|e| 100.0 * e.train_accuracy)), ("test", line(|e| 100.0 * e.test_accuracy))];
+    let accuracy = Panel { title: "Accuracy", x: "epoch", y: "%", lines: accuracy };
+    common::drew(plot::curves(out.join("learning_curve"), &[loss, accuracy])?);
+    Ok(())
 }

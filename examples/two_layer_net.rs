@@ -18,10 +18,10 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use common::plot::{self, Panel};
 use common::{Result, ensure};
 use serde_json::json;
 use wgrad::optim::Sgd;
+use wgrad::train::plot::{self, Panel};
 use wgrad::{Device, Tensor};
 
 const N: usize = 64;
@@ -98,15 +98,13 @@ fn run(args: &Args) -> Result {
     let points = |losses: &[f32]| -> Vec<(f64, f64)> {
         losses.iter().enumerate().map(|(i, &loss)| (i as f64, f64::from(loss).log10())).collect()
     };
-    plot::curves(
-        &out.join("loss"),
-        &[Panel {
-            title: "Sum of squares, 64-1000-100-10",
-            x: "step",
-            y: "log10 of the loss",
-            lines: vec![("by hand", points(&hand.losses)), ("autograd", points(&auto.losses))],
-        }],
-    )?;
+    let panel = Panel {
+        title: "Sum of squares, 64-1000-100-10",
+        x: "step",
+        y: "log10 of the loss",
+        lines: vec![("by hand", points(&hand.losses)), ("autograd", points(&auto.losses))],
+    };
+    common::drew(plot::curves(out.join("loss"), &[panel])?);
     args.run.write_json(&json!({
         "example": "two_layer_net",
         "seed": args.run.seed,

@@ -2,5 +2,6 @@
 
 pub use crate::ops::elementwise::ElementwiseOp;
 pub use crate::tensor::autograd::{GradcheckReport, grad, grad_with, gradcheck, gradgradcheck};
+pub use crate::tensor::checkpoint::{checkpoint, detect_anomaly};
 pub use crate::tensor::function::{Function, Saved};
 pub use crate::tensor::functional::{hessian, hvp, jacobian, jvp, vjp};

@@ -125,6 +125,16 @@ pub enum Error {
         /// The user's line.
         at: At,
     },
+    /// An op made a NaN or an infinity; only [`detect_anomaly`](crate::autograd::detect_anomaly) looks.
+    #[error("{op}: {detail}{at}")]
+    NonFinite {
+        /// The op, as users name it.
+        op: String,
+        /// What it made.
+        detail: String,
+        /// The user's line.
+        at: At,
+    },
     /// A tensor, or one op's working set, is larger than the device can bind or index.
     #[error("{op}: needs {bytes} bytes in one binding, the device allows {limit}{at}")]
     TooLarge {
@@ -209,6 +219,7 @@ impl Error {
             | Error::IndexOutOfRange { at, .. }
             | Error::DeviceMismatch { at, .. }
             | Error::Autograd { at, .. }
+            | Error::NonFinite { at, .. }
             | Error::TooLarge { at, .. }
             | Error::Unsupported { at, .. }
             | Error::NoAdapter { at, .. }

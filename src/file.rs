@@ -46,6 +46,14 @@ pub(crate) fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -
     Ok(())
 }
 
+/// Makes a folder and those above it where they do not exist.
+///
+/// # Errors
+/// [`Error::Io`] where that cannot be done.
+pub(crate) fn create_folder(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).map_err(|error| failed(folder, error))
+}
+
 /// Reads a file of at most `limit` bytes.
 ///
 /// # Errors

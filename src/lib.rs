@@ -34,12 +34,15 @@
 //! | tensors: creation, elementwise ops, reductions, movement, `matmul`, reading | [`Tensor`] |
 //! | adapters, seeds, statistics | [`Device`] |
 //! | gradients | [`Tensor::backward`], [`autograd`], [`no_grad`] |
-//! | optimizers | [`optim`] |
+//! | optimizers, learning rates | [`optim`], [`optim::lr`] |
+//! | mixed precision | [`amp`] |
 //! | steps that are recorded once and replayed | [`capture`] |
 //! | layers and models | [`nn`] |
 //! | losses | [`nn::loss`] |
 //! | options of pooling and resizing | [`Pool`], [`AvgPool`], [`Interpolate`] |
 //! | data sets and mini-batches | [`data`] |
+//! | tensors in files: safetensors, npz | [`io`] |
+//! | training loops, checkpoints, curves | [`train`] |
 //! | element types, shapes, errors | [`DType`], [`Shape`], [`Error`] |
 //! | own elementwise ops from a WGSL file | [`ops::elementwise::ElementwiseOp`] |
 //! | own ops of any kind | [`graph::Op`], [`graph::kernel`], [`Tensor::node`], [`Tensor::from_var`] |
@@ -50,6 +53,7 @@
 
 #![warn(missing_docs)]
 
+pub mod amp;
 pub mod array;
 pub mod autograd;
 mod backend;
@@ -65,6 +69,7 @@ mod file;
 #[doc(hidden)]
 pub mod gpu;
 pub mod graph;
+pub mod io;
 pub mod layout;
 pub mod nn;
 pub mod ops;
@@ -74,8 +79,9 @@ pub mod schedule;
 pub mod shape;
 pub mod tensor;
 mod trace;
+pub mod train;
 
-pub use backend::{Device, DeviceInfo, Explanation, KernelReport, Memory, Stats, StoredValue};
+pub use backend::{Device, DeviceInfo, Explanation, KernelReport, Memory, RngState, Stats, StoredValue};
 pub use dtype::DType;
 pub use error::{Error, Result};
 pub use graph::no_grad;
@@ -89,7 +95,21 @@ pub use shape::Shape;
 pub use tensor::Tensor;
 pub use tensor::capture::{Captured, capture};
 
-/// Compiles and runs the examples of the README.
+/// Compiles and runs the examples of the README and of the guides.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+mod guides {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/getting-started.md")]
+    struct GettingStarted;
+    #[doc = include_str!("../docs/coming-from-pytorch.md")]
+    struct ComingFromPyTorch;
+    #[doc = include_str!("../docs/concepts.md")]
+    struct Concepts;
+    #[doc = include_str!("../docs/custom-ops.md")]
+    struct CustomOps;
+    #[doc = include_str!("../docs/performance.md")]
+    struct Performance;
+    #[doc = include_str!("../docs/troubleshooting.md")]
+    struct Troubleshooting;
+}

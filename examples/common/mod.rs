@@ -1,9 +1,7 @@
-//! What the examples share: command-line flags, the choice of a device, tables, JSON, a hash of the weights, and plots.
+//! What the examples share: command-line flags, the choice of a device, tables, JSON, and a hash of the weights.
 
 // Every example compiles this module for itself and uses its own part of it.
 #![allow(dead_code)]
-
-pub mod plot;
 
 use std::error::Error;
 use std::fs;
@@ -11,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
+use wgrad::train::plot::{self, Picture};
 use wgrad::{Device, Tensor};
 
 pub type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
@@ -118,6 +117,11 @@ pub fn write(path: &Path, text: &str) -> Result {
     Ok(())
 }
 
+/// Says which pictures were drawn.
+pub fn drew([png, svg]: [PathBuf; 2]) {
+    println!("wrote {} and {}", png.display(), svg.display());
+}
+
 /// Prints rows under a header, the first column to the left and the others to the right.
 pub fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) {
     let width: [usize; N] = std::array::from_fn(|column| {
@@ -174,12 +178,75 @@ pub fn weights_hash(parameters: &[&Tensor]) -> Result<u64> {
 
 /// The share of rows whose highest score stands at the label.
 pub fn accuracy(scores: &Tensor, labels: &Tensor) -> Result<f32> {
+    Ok(hits(scores, labels).item::<f32>()?)
+}
+
+/// [`accuracy`] as a tensor, which stays on the device.
+pub fn hits(scores: &Tensor, labels: &Tensor) -> Tensor {
     let right = scores.argmax(-1, false).to_dtype(wgrad::DType::I32).eq(labels);
-    Ok(right.to_dtype(wgrad::DType::F32).mean().item::<f32>()?)
+    right.to_dtype(wgrad::DType::F32).mean()
+}
+
+/// A learning rate's share of its peak while `progress` goes from 0 to 1: up over the first fifth, then half a cosine down.
+pub fn one_cycle(progress: f32) -> f32 {
+    if progress < 0.2 {
+        return 0.1 + 0.9 * progress / 0.2;
+    }
+    0.01 + 0.99 * 0.5 * (1.0 + (std::f32::consts::PI * (progress - 0.2) / 0.8).cos())
 }
 
 /// Indices as a tensor, to gather a mini-batch where the data lies.
 pub fn indices(batch: &[usize], device: &Device) -> Tensor {
     let indices: Vec<u32> = batch.iter().map(|&i| i as u32).collect();
     Tensor::from_slice(&indices, [indices.len()], device)
+}
+
+/// Random choices on the host, for sampling: SplitMix64 (Steele, Lea and Flood, 2014).
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Random {
+        Random(seed)
+    }
+
+    /// A number in 0..1.
+    fn unit(&mut self) -> f32 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 40) as f32 / (1u64 << 24) as f32
+    }
+
+    /// A place, each as likely as its share of `shares`.
+    pub fn choose(&mut self, shares: &[f32]) -> usize {
+        let mut left = self.unit() * shares.iter().sum::<f32>();
+        for (place, share) in shares.iter().enumerate() {
+            left -= share;
+            if left < 0.0 {
+                return place;
+            }
+        }
+        shares.len().saturating_sub(1)
+    }
+}
+
+/// The digits that a model reads wrongly, drawn with what it reads, at most 40; how many there are.
+pub fn draw_wrong(path: &Path, test: &wgrad::data::Digits, read: &[u32]) -> Result<usize> {
+    const MOST: usize = 40;
+    let wrong: Vec<usize> = (0..test.len()).filter(|&i| read[i] as i32 != test.labels[i]).collect();
+    let caption = |i: usize| format!("{}, read as {}", test.labels[i], read[i]);
+    let pictures: Vec<Picture> = wrong
+        .iter()
+        .take(MOST)
+        .map(|&i| Picture { pixels: test.image(i).to_vec(), width: 8, caption: caption(i) })
+        .collect();
+    let title = match wrong.len() {
+        0 => "All test digits are read rightly".to_string(),
+        n if n > MOST => format!("The first {MOST} of {n} wrongly read digits"),
+        n => format!("{n} of {} read wrongly", test.len()),
+    };
+    let columns = (pictures.len() as f64).sqrt().ceil().min(8.0) as usize;
+    drew(plot::grid(path, &title, &pictures, columns)?);
+    Ok(wrong.len())
 }

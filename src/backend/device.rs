@@ -17,7 +17,7 @@ use crate::gpu::{AdapterInfo, Gpu, Memory, Select, Stats};
 use crate::graph::kernel::Kernel;
 use crate::graph::node::lock;
 use crate::graph::recording::Tick;
-use crate::graph::{Context, Traits, Value, Var, recording};
+use crate::graph::{Context, Traits, Value, Var, anomaly, recording};
 use crate::layout::View;
 use crate::schedule::{Cluster, Plan, PlanSummary, Snapshot};
 
@@ -40,6 +40,15 @@ const AUTO_FLUSH: u64 = 8192;
 #[derive(Clone)]
 pub struct Device {
     inner: Arc<Inner>,
+}
+
+/// Where a device's random numbers are; see [`Device::rng_state`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RngState {
+    /// The seed.
+    pub seed: u64,
+    /// Random tensors drawn since.
+    pub drawn: u64,
 }
 
 struct Inner {
@@ -236,13 +245,36 @@ impl Device {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     pub fn seed(&self, seed: u64) {
-        self.inner.seed.store(seed, Ordering::Relaxed);
-        self.inner.stream.store(0, Ordering::Relaxed);
-        if recording::active_on(self.context()) {
-            recording::tick(Tick::Seed(seed));
+        self.set_rng_state(RngState { seed, drawn: 0 });
+    }
+
+    /// Where the device's random numbers are: what [`Device::set_rng_state`] needs to go on from here.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::cpu();
+    /// device.seed(7);
+    /// let _ = Tensor::rand([3], &device);
+    /// let state = device.rng_state();
+    /// let next = Tensor::rand([3], &device).to_vec::<f32>()?;
+    /// device.set_rng_state(state);
+    /// assert_eq!(Tensor::rand([3], &device).to_vec::<f32>()?, next);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    pub fn rng_state(&self) -> RngState {
+        let (seed, drawn) = (&self.inner.seed, &self.inner.stream);
+        RngState { seed: seed.load(Ordering::Relaxed), drawn: drawn.load(Ordering::Relaxed) }
+    }
+
+    /// Lets the random numbers go on from a state that [`Device::rng_state`] has returned.
+    pub fn set_rng_state(&self, state: RngState) {
+        self.inner.seed.store(state.seed, Ordering::Relaxed);
+        self.inner.stream.store(state.drawn, Ordering::Relaxed);
+        if recording::active_on(self.context()) && state.drawn == 0 {
+            recording::tick(Tick::Seed(state.seed));
         } else if recording::active() {
             let device = self.clone();
-            recording::tick(Tick::Opaque(Arc::new(move || device.seed(seed))));
+            recording::tick(Tick::Opaque(Arc::new(move || device.set_rng_state(state))));
         }
     }
 
@@ -413,6 +445,13 @@ impl Device {
     }
 
     fn run(&self, targets: &[Var], also: &[Var]) -> Result<()> {
+        if anomaly::active() && !matches!(self.inner.backend, Backend::Null(_)) {
+            self.search_anomaly(&targets.iter().chain(also).collect::<Vec<_>>())?;
+        }
+        self.compute(targets, also)
+    }
+
+    pub(super) fn compute(&self, targets: &[Var], also: &[Var]) -> Result<()> {
         match &self.inner.backend {
             Backend::Gpu(gpu) => gpu.flush(targets, also),
             Backend::Cpu(cpu) => cpu.flush(targets, also),
@@ -454,10 +493,19 @@ impl Device {
         recording::forbid_reading("read", None)?;
         let base = readable(var);
         self.flush(std::slice::from_ref(&base))?;
+        self.fetch_as(&base, var).await
+    }
+
+    /// Reads a value that is computed.
+    pub(super) async fn fetch(&self, var: &Var) -> Result<Array> {
+        self.fetch_as(var, var).await
+    }
+
+    async fn fetch_as(&self, base: &Var, var: &Var) -> Result<Array> {
         match &self.inner.backend {
-            Backend::Gpu(gpu) => Ok(from_bytes(&gpu.read(&base).await?, var.meta())),
+            Backend::Gpu(gpu) => Ok(from_bytes(&gpu.read(base).await?, var.meta())),
             Backend::Cpu(_) => {
-                let array = cpu::host_array(&base)?;
+                let array = cpu::host_array(base)?;
                 Ok(array.strided(&crate::layout::Layout::contiguous(var.shape().clone())))
             }
             Backend::Null(_) => Err(Error::unsupported("read", "the null device computes nothing")),

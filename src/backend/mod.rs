@@ -2,6 +2,7 @@
 //!
 //! A [`Device`] is a GPU adapter, the CPU reference, or the null device that only plans (for tests of the planner).
 
+mod anomaly;
 mod cpu;
 mod device;
 mod explain;
@@ -13,7 +14,7 @@ mod validate;
 
 pub use crate::gpu::{Memory, Stats};
 pub(crate) use device::readable;
-pub use device::{Device, DeviceInfo};
+pub use device::{Device, DeviceInfo, RngState};
 pub use explain::{Explanation, KernelReport, StoredValue};
 
 use crate::graph::Var;

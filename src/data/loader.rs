@@ -19,14 +19,15 @@
 pub struct Batches {
     len: usize,
     batch_size: usize,
-    seed: u64,
+    /// `None` in order.
+    seed: Option<u64>,
     drop_last: bool,
 }
 
 impl Batches {
     /// Mini-batches of `batch_size` of the indices `0..len`; a size of 0 counts as 1.
     pub fn new(len: usize, batch_size: usize, seed: u64) -> Batches {
-        Batches { len, batch_size: batch_size.max(1), seed, drop_last: false }
+        Batches { len, batch_size: batch_size.max(1), seed: Some(seed), drop_last: false }
     }
 
     /// Whether to leave out the last batch of an epoch where it is smaller than the others (default: keep it).
@@ -34,18 +35,30 @@ impl Batches {
         Batches { drop_last, ..self }
     }
 
+    /// Each epoch in the order `0..len`.
+    pub fn in_order(self) -> Batches {
+        Batches { seed: None, ..self }
+    }
+
+    /// Each epoch in an order of its own, which follows from `seed`.
+    pub fn shuffled(self, seed: u64) -> Batches {
+        Batches { seed: Some(seed), ..self }
+    }
+
     /// Number of batches in an epoch.
     pub fn per_epoch(&self) -> usize {
         if self.drop_last { self.len / self.batch_size } else { self.len.div_ceil(self.batch_size) }
     }
 
-    /// The batches of epoch number `epoch`, shuffled.
+    /// The batches of epoch number `epoch`.
     pub fn epoch(&self, epoch: usize) -> impl ExactSizeIterator<Item = Vec<usize>> + use<> {
         let mut order: Vec<usize> = (0..self.len).collect();
-        // The seed is mixed before the epoch is added, so that seed 1 epoch 0 and seed 0 epoch 1 are unrelated.
-        let mut random = SplitMix64(mix(SplitMix64(self.seed).next().wrapping_add(epoch as u64)));
-        for last in (1..order.len()).rev() {
-            order.swap(last, random.below(last + 1));
+        if let Some(seed) = self.seed {
+            // The seed is mixed before the epoch is added, so that seed 1 epoch 0 and seed 0 epoch 1 are unrelated.
+            let mut random = SplitMix64(mix(SplitMix64(seed).next().wrapping_add(epoch as u64)));
+            for last in (1..order.len()).rev() {
+                order.swap(last, random.below(last + 1));
+            }
         }
         let batch_size = self.batch_size;
         (0..self.per_epoch()).map(move |batch| {
@@ -95,6 +108,7 @@ mod tests {
         assert_eq!(order(Batches::new(8, 3, 42), 0), [5, 1, 7, 0, 3, 4, 2, 6]);
         assert_eq!(order(Batches::new(8, 3, 42), 1), [7, 2, 3, 5, 6, 0, 1, 4]);
         assert_eq!(order(Batches::new(8, 3, 43), 0), [4, 6, 7, 5, 2, 3, 1, 0]);
+        assert_eq!(order(Batches::new(8, 3, 43).in_order(), 1), [0, 1, 2, 3, 4, 5, 6, 7]);
     }
 
     #[test]

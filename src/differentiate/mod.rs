@@ -7,10 +7,14 @@
 //!
 //! Sources: Griewank & Walther, *Evaluating Derivatives* (2008), chapter 3; Linnainmaa 1976.
 
+mod checkpoint;
+
+pub use checkpoint::checkpoint;
+
 use std::collections::{HashMap, HashSet};
 
 use crate::error::{Error, Result};
-use crate::graph::{Var, Vjp, no_grad, order, recording, with_location};
+use crate::graph::{Var, Vjp, anomaly, no_grad, order, recording, with_location};
 use crate::ops::place::Placed;
 
 /// Computes the gradient of `loss` with respect to every leaf that it depends on and adds it to what the leaves hold.
@@ -159,7 +163,7 @@ impl Walk<'_> {
                 found(var, &dy);
             }
             if needed.contains(&var.0.id) && var.0.grad_cell.is_none() {
-                self.step(var, &dy, &needed, &mut grads)?;
+                anomaly::in_backward(&var.0, || self.step(var, &dy, &needed, &mut grads))?;
             }
         }
         Ok(())

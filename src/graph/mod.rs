@@ -1,5 +1,6 @@
 //! The lazy graph: nodes, the [`Op`] trait, order, structural hash, and its picture.
 
+pub mod anomaly;
 pub mod dot;
 pub mod doubt;
 pub mod kernel;

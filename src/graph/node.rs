@@ -314,7 +314,7 @@ pub struct Var(pub Arc<Node>);
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// An id between those of all nodes so far and those of all nodes to come.
-pub(super) fn next_id() -> u64 {
+pub(crate) fn next_id() -> u64 {
     NEXT_ID.fetch_add(1, Ordering::Relaxed)
 }
 
@@ -443,6 +443,21 @@ impl Var {
             error: None,
         };
         Var::make(parts, &node.context)
+    }
+
+    /// An op on inputs that are known to fit it, tracked or not whatever the thread's state.
+    pub(crate) fn rebuilt(
+        op: Arc<dyn Op>,
+        meta: Meta,
+        at: &'static Location<'static>,
+        tracked: bool,
+        inputs: SmallVec<[Var; 2]>,
+        context: &Arc<Context>,
+    ) -> Var {
+        if let Some(error) = inputs.iter().find_map(|v| v.0.error.clone()) {
+            return Var::failed(error, context, at);
+        }
+        Var::insert(Parts { op, meta, at, tracked, grad_cell: None, inputs, value: None, error: None }, context)
     }
 
     /// Whether the value was there from the start: uploaded, or left by a captured step.

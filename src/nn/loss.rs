@@ -60,7 +60,7 @@ pub fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Tensor {
 /// ```
 #[track_caller]
 pub fn cross_entropy_with(logits: &Tensor, targets: &Tensor, options: &CrossEntropy) -> Tensor {
-    logits.build(Location::caller(), |x| loss::cross_entropy(x, &targets.node(), &options.options()))
+    logits.widened().build(Location::caller(), |x| loss::cross_entropy(x, &targets.node(), &options.options()))
 }
 
 /// Negative log-likelihood of log-probabilities with class indices; shapes as in [`cross_entropy`].
@@ -94,7 +94,7 @@ pub fn nll(log_probs: &Tensor, targets: &Tensor) -> Tensor {
 /// ```
 #[track_caller]
 pub fn nll_with(log_probs: &Tensor, targets: &Tensor, options: &CrossEntropy) -> Tensor {
-    log_probs.build(Location::caller(), |x| loss::nll(x, &targets.node(), &options.options()))
+    log_probs.widened().build(Location::caller(), |x| loss::nll(x, &targets.node(), &options.options()))
 }
 
 /// Mean squared error.
@@ -108,7 +108,7 @@ pub fn nll_with(log_probs: &Tensor, targets: &Tensor, options: &CrossEntropy) ->
 /// ```
 #[track_caller]
 pub fn mse(x: &Tensor, y: &Tensor) -> Tensor {
-    x.build(Location::caller(), |v| Ok(loss::mse(v, &y.node())))
+    x.widened().build(Location::caller(), |v| Ok(loss::mse(v, &y.node())))
 }
 
 /// Mean absolute error.
@@ -122,7 +122,7 @@ pub fn mse(x: &Tensor, y: &Tensor) -> Tensor {
 /// ```
 #[track_caller]
 pub fn l1(x: &Tensor, y: &Tensor) -> Tensor {
-    x.build(Location::caller(), |v| Ok(loss::l1(v, &y.node())))
+    x.widened().build(Location::caller(), |v| Ok(loss::l1(v, &y.node())))
 }
 
 /// Half the squared error below `delta`, linear above (Huber 1964). Carries [`crate::Error::Argument`] unless `delta` is
@@ -137,7 +137,7 @@ pub fn l1(x: &Tensor, y: &Tensor) -> Tensor {
 /// ```
 #[track_caller]
 pub fn huber(x: &Tensor, y: &Tensor, delta: f32) -> Tensor {
-    x.build(Location::caller(), |v| match delta > 0.0 {
+    x.widened().build(Location::caller(), |v| match delta > 0.0 {
         true => Ok(loss::huber(v, &y.node(), f64::from(delta))),
         false => Err(Error::argument("huber", format!("delta must be above 0, not {delta}"))),
     })
@@ -155,7 +155,7 @@ pub fn huber(x: &Tensor, y: &Tensor, delta: f32) -> Tensor {
 /// ```
 #[track_caller]
 pub fn smooth_l1(x: &Tensor, y: &Tensor, beta: f32) -> Tensor {
-    x.build(Location::caller(), |v| match beta >= 0.0 {
+    x.widened().build(Location::caller(), |v| match beta >= 0.0 {
         true => Ok(loss::smooth_l1(v, &y.node(), f64::from(beta))),
         false => Err(Error::argument("smooth_l1", format!("beta must not be negative, as {beta} is"))),
     })
@@ -172,7 +172,7 @@ pub fn smooth_l1(x: &Tensor, y: &Tensor, beta: f32) -> Tensor {
 /// ```
 #[track_caller]
 pub fn bce(probabilities: &Tensor, targets: &Tensor) -> Tensor {
-    probabilities.build(Location::caller(), |v| Ok(loss::bce(v, &targets.node())))
+    probabilities.widened().build(Location::caller(), |v| Ok(loss::bce(v, &targets.node())))
 }
 
 /// Binary cross-entropy of logits, without overflow.
@@ -186,7 +186,7 @@ pub fn bce(probabilities: &Tensor, targets: &Tensor) -> Tensor {
 /// ```
 #[track_caller]
 pub fn bce_with_logits(logits: &Tensor, targets: &Tensor) -> Tensor {
-    logits.build(Location::caller(), |v| Ok(loss::bce_with_logits(v, &targets.node())))
+    logits.widened().build(Location::caller(), |v| Ok(loss::bce_with_logits(v, &targets.node())))
 }
 
 /// Multiclass SVM (hinge) loss of scores `[n, classes]` with class indices `[n]`:
@@ -202,7 +202,7 @@ pub fn bce_with_logits(logits: &Tensor, targets: &Tensor) -> Tensor {
 /// ```
 #[track_caller]
 pub fn multi_margin(scores: &Tensor, targets: &Tensor, margin: f32) -> Tensor {
-    scores.build(Location::caller(), |v| loss::multi_margin(v, &targets.node(), f64::from(margin)))
+    scores.widened().build(Location::caller(), |v| loss::multi_margin(v, &targets.node(), f64::from(margin)))
 }
 
 /// Kullback–Leibler divergence of `probabilities` from the distribution with the given log-probabilities, averaged over all
@@ -218,7 +218,7 @@ pub fn multi_margin(scores: &Tensor, targets: &Tensor, margin: f32) -> Tensor {
 /// ```
 #[track_caller]
 pub fn kl_div(log_probs: &Tensor, probabilities: &Tensor) -> Tensor {
-    log_probs.build(Location::caller(), |v| Ok(loss::kl_div(v, &probabilities.node())))
+    log_probs.widened().build(Location::caller(), |v| Ok(loss::kl_div(v, &probabilities.node())))
 }
 
 /// `1 − cos(a, b)` where `sign` is positive, else `max(0, cos(a, b) − margin)`; vectors lie along the last dim.
@@ -234,7 +234,7 @@ pub fn kl_div(log_probs: &Tensor, probabilities: &Tensor) -> Tensor {
 /// ```
 #[track_caller]
 pub fn cosine_embedding(a: &Tensor, b: &Tensor, sign: &Tensor, margin: f32) -> Tensor {
-    a.build(Location::caller(), |v| Ok(loss::cosine_embedding(v, &b.node(), &sign.node(), f64::from(margin))))
+    a.widened().build(Location::caller(), |v| Ok(loss::cosine_embedding(v, &b.node(), &sign.node(), f64::from(margin))))
 }
 
 /// `max(0, margin − y (a − b))`, with `y` 1 where `a` should be the larger and -1 where `b` should.
@@ -248,7 +248,7 @@ pub fn cosine_embedding(a: &Tensor, b: &Tensor, sign: &Tensor, margin: f32) -> T
 /// ```
 #[track_caller]
 pub fn margin_ranking(a: &Tensor, b: &Tensor, y: &Tensor, margin: f32) -> Tensor {
-    a.build(Location::caller(), |v| Ok(loss::margin_ranking(v, &b.node(), &y.node(), f64::from(margin))))
+    a.widened().build(Location::caller(), |v| Ok(loss::margin_ranking(v, &b.node(), &y.node(), f64::from(margin))))
 }
 
 /// The distance `x` itself where `y` is 1 (similar), `max(0, margin − x)` where it is -1.
@@ -262,7 +262,7 @@ pub fn margin_ranking(a: &Tensor, b: &Tensor, y: &Tensor, margin: f32) -> Tensor
 /// ```
 #[track_caller]
 pub fn hinge_embedding(x: &Tensor, y: &Tensor, margin: f32) -> Tensor {
-    x.build(Location::caller(), |v| Ok(loss::hinge_embedding(v, &y.node(), f64::from(margin))))
+    x.widened().build(Location::caller(), |v| Ok(loss::hinge_embedding(v, &y.node(), f64::from(margin))))
 }
 
 /// `max(0, d(anchor, positive) − d(anchor, negative) + margin)` with the p-norm `d` of differences along the last dim
@@ -279,7 +279,7 @@ pub fn hinge_embedding(x: &Tensor, y: &Tensor, margin: f32) -> Tensor {
 /// ```
 #[track_caller]
 pub fn triplet_margin(anchor: &Tensor, positive: &Tensor, negative: &Tensor, margin: f32, p: f32) -> Tensor {
-    anchor.build(Location::caller(), |v| {
+    anchor.widened().build(Location::caller(), |v| {
         Ok(loss::triplet_margin(v, &positive.node(), &negative.node(), f64::from(margin), f64::from(p)))
     })
 }
@@ -295,7 +295,7 @@ pub fn triplet_margin(anchor: &Tensor, positive: &Tensor, negative: &Tensor, mar
 /// ```
 #[track_caller]
 pub fn soft_margin(x: &Tensor, y: &Tensor) -> Tensor {
-    x.build(Location::caller(), |v| Ok(loss::soft_margin(v, &y.node())))
+    x.widened().build(Location::caller(), |v| Ok(loss::soft_margin(v, &y.node())))
 }
 
 /// Negative log-likelihood of counts under a Poisson distribution with log-rates `log_rates`, without the constant.
@@ -309,7 +309,7 @@ pub fn soft_margin(x: &Tensor, y: &Tensor) -> Tensor {
 /// ```
 #[track_caller]
 pub fn poisson_nll(log_rates: &Tensor, counts: &Tensor) -> Tensor {
-    log_rates.build(Location::caller(), |v| Ok(loss::poisson_nll(v, &counts.node())))
+    log_rates.widened().build(Location::caller(), |v| Ok(loss::poisson_nll(v, &counts.node())))
 }
 
 /// Negative log-likelihood of `y` under normal distributions with the given means and variances (at least 1e-6), without the
@@ -324,5 +324,5 @@ pub fn poisson_nll(log_rates: &Tensor, counts: &Tensor) -> Tensor {
 /// ```
 #[track_caller]
 pub fn gaussian_nll(means: &Tensor, y: &Tensor, variances: &Tensor) -> Tensor {
-    means.build(Location::caller(), |v| Ok(loss::gaussian_nll(v, &y.node(), &variances.node())))
+    means.widened().build(Location::caller(), |v| Ok(loss::gaussian_nll(v, &y.node(), &variances.node())))
 }

@@ -148,8 +148,9 @@ impl Rule for Moments {
         let second = cx.state(1) * b2 + (&g * &g) * (1.0 - b2);
         let largest = self.amsgrad.then(|| cx.state(2).maximum(&second));
         let spread = largest.as_ref().unwrap_or(&second);
-        let root = spread.sqrt().mul(recording::follow(1.0 / cx.bias(b2).sqrt()));
-        let value = base - (&first / (root + self.eps)).mul(recording::follow(cx.rate() / cx.bias(b1)));
+        let root = spread.sqrt().mul(cx.unbiased(b2, |bias| 1.0 / bias.sqrt(), |bias| bias.rsqrt()));
+        let factor = cx.unbiased(b1, |bias| cx.rate() / bias, |bias| bias.recip().mul(recording::follow(cx.rate())));
+        let value = base - (&first / (root + self.eps)).mul(factor);
         let mut states = vec![first, second];
         states.extend(largest);
         (value, states)

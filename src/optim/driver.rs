@@ -4,27 +4,49 @@ use std::collections::HashSet;
 use std::panic::Location;
 
 use crate::backend::Device;
+use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::graph::Var;
 use crate::graph::no_grad;
 use crate::graph::number::{Count, Formula, Number};
 use crate::graph::recording::{self, suspended};
 use crate::optim::Rate;
 use crate::optim::group::{Group, ParamGroup};
 use crate::optim::state::{self, Entries, Loader};
-use crate::tensor::Tensor;
+use crate::tensor::{Operand, Tensor};
 
-/// A state tensor of the parameter's shape.
+/// A state tensor, of the parameter's type.
 pub(super) struct Slot {
     /// Its name in a state dictionary, PyTorch's where it has one.
     pub name: &'static str,
     /// What its elements start from.
-    pub start: f32,
+    start: f32,
+    /// Whether it is one number, and not of the parameter's shape.
+    scalar: bool,
 }
 
 impl Slot {
     /// A state that starts from zero.
     pub fn zero(name: &'static str) -> Slot {
-        Slot { name, start: 0.0 }
+        Slot::from(name, 0.0)
+    }
+
+    /// A state that starts from this value.
+    pub fn from(name: &'static str, start: f32) -> Slot {
+        Slot { name, start, scalar: false }
+    }
+
+    /// A state of one number.
+    pub fn scalar(name: &'static str, start: f32) -> Slot {
+        Slot { name, start, scalar: true }
+    }
+
+    /// Its first value.
+    fn begin(&self, parameter: &Tensor) -> Tensor {
+        if !self.scalar {
+            return parameter.full_like(self.start);
+        }
+        Tensor::full((), self.start, parameter.device()).to_dtype(parameter.dtype())
     }
 }
 
@@ -72,6 +94,23 @@ pub(super) struct Update<'a> {
     pub weight_decay: f32,
     state: &'a State,
     rate: &'a Rate,
+    /// Whether steps are counted on the device, since some of them may not count.
+    conditional: bool,
+}
+
+/// A number that depends on the number of the step: known on the host, or computed on the device.
+pub(super) enum Factor {
+    Host(Number),
+    Device(Tensor),
+}
+
+impl Operand for Factor {
+    fn beside(&self, like: &Var) -> Var {
+        match self {
+            Factor::Host(number) => number.beside(like),
+            Factor::Device(tensor) => tensor.beside(like),
+        }
+    }
 }
 
 impl Update<'_> {
@@ -85,10 +124,10 @@ impl Update<'_> {
         if self.weight_decay == 0.0 { self.g.clone() } else { &self.g + self.p * self.weight_decay }
     }
 
-    /// The parameter with a decoupled weight decay: `p · (1 − lr · weight_decay)`.
+    /// The parameter with a decoupled weight decay, `p − p · lr · weight_decay`: one minus a small number would lose its digits.
     pub fn shrunk(&self) -> Tensor {
         let decay = self.weight_decay;
-        if decay == 0.0 { self.p.clone() } else { self.p.mul(recording::follow(1.0 - self.rate() * decay)) }
+        if decay == 0.0 { self.p.clone() } else { self.p - self.p.mul(recording::follow(self.rate() * decay)) }
     }
 
     /// The learning rate as an operand.
@@ -101,14 +140,29 @@ impl Update<'_> {
         self.rate.formula()
     }
 
-    /// The number of this step, from 1.
-    pub fn count(&self) -> Formula {
-        self.state.steps.formula() + 1.0
+    /// What follows from the number of this step, from 1: by `host` from what the host counts, or, where only the device knows which
+    /// steps counted, by `device` from a scalar.
+    pub fn factor(&self, host: impl FnOnce(Formula) -> Formula, device: impl FnOnce(&Tensor) -> Tensor) -> Factor {
+        let count = self.state.steps.formula() + 1.0;
+        match &self.state.skipped {
+            Some(skipped) if self.conditional => {
+                let count = skipped.zeros_like().add(recording::follow(count));
+                Factor::Device(device(&(count - skipped)).to_dtype(self.p.dtype()))
+            }
+            _ => Factor::Host(recording::follow(host(count))),
+        }
     }
 
-    /// `1 − βᵗ`, in f64: in f32 it loses half its digits at the first steps.
-    pub fn bias(&self, beta: f32) -> Formula {
-        1.0 - Formula::from(beta).powi(self.count())
+    /// What follows from `1 − βᵗ`. In f64 on the host, and by `expm1` on the device: computed in f32 as it stands it loses half
+    /// its digits at the first steps.
+    pub fn unbiased(
+        &self,
+        beta: f32,
+        host: impl FnOnce(Formula) -> Formula,
+        device: impl FnOnce(&Tensor) -> Tensor,
+    ) -> Factor {
+        let log = f64::from(beta).ln() as f32;
+        self.factor(|t| host(1.0 - Formula::from(beta).powi(t)), |t| device(&-(t * log).expm1()))
     }
 }
 
@@ -116,21 +170,34 @@ impl Update<'_> {
 struct State {
     tensors: Vec<Tensor>,
     steps: Count,
+    /// How many of the steps changed nothing, in f32, where steps may be conditional.
+    skipped: Option<Tensor>,
 }
 
 impl State {
     /// Values in memory of their own, so that the first step has the structure of all others. They stay the same variables
     /// ([`Tensor::advance`]), so that captured steps know them again.
     fn new(parameter: &Tensor, slots: &[Slot]) -> Result<State> {
-        let make = |slot: &Slot| {
-            suspended(|| {
-                let start = no_grad(|| parameter.full_like(slot.start));
-                start.realize()?;
-                Ok(start)
-            })
-        };
-        Ok(State { tensors: slots.iter().map(make).collect::<Result<_>>()?, steps: Count::default() })
+        let tensors = slots.iter().map(|slot| settled(|| slot.begin(parameter))).collect::<Result<_>>()?;
+        Ok(State { tensors, steps: Count::default(), skipped: None })
     }
+
+    /// Goes on from another number of steps.
+    fn restart(&self, steps: i32) {
+        self.steps.set(steps);
+        if let Some(skipped) = &self.skipped {
+            skipped.advance(&no_grad(|| skipped.zeros_like()));
+        }
+    }
+}
+
+/// A variable that is no part of a step that is being captured, computed.
+pub(crate) fn settled(make: impl FnOnce() -> Tensor) -> Result<Tensor> {
+    suspended(|| {
+        let start = no_grad(make);
+        start.realize()?;
+        Ok(start)
+    })
 }
 
 /// An optimizer with one update a parameter.
@@ -217,13 +284,23 @@ impl<R: Rule> Driver<R> {
         Ok(())
     }
 
-    pub fn step(&mut self, at: &'static Location<'static>) -> Result<()> {
+    /// The step, or, given a boolean scalar, what is a step where it holds and nothing where not.
+    pub fn step(&mut self, condition: Option<&Tensor>, at: &'static Location<'static>) -> Result<()> {
         self.validate().map_err(|e| e.or_at(at))?;
+        if let Some(condition) = condition {
+            check_condition(self.rule.name(), condition).map_err(|e| e.or_at(at))?;
+        }
         let gradients = self.gradients(at)?;
         let slots = self.rule.slots();
         for (i, _) in &gradients {
+            let parameter = &self.parameters[*i];
             if self.states[*i].is_none() {
-                self.states[*i] = Some(State::new(&self.parameters[*i], &slots)?);
+                self.states[*i] = Some(State::new(parameter, &slots)?);
+            }
+            if let (Some(state), true) = (&mut self.states[*i], condition.is_some() && self.rule.counts())
+                && state.skipped.is_none()
+            {
+                state.skipped = Some(settled(|| Tensor::zeros((), parameter.device()))?);
             }
         }
         // All updates are made before the first parameter changes, so that an error leaves all as they were.
@@ -233,20 +310,32 @@ impl<R: Rule> Driver<R> {
                 let Some(state) = &self.states[i] else { continue };
                 let group = &self.groups[self.group[i]];
                 let p = &self.parameters[i];
-                let cx = Update { p, g, weight_decay: self.decay(group), state, rate: &group.rate };
-                let (value, states) = self.rule.update(&cx);
+                let (weight_decay, rate, conditional) = (self.decay(group), &group.rate, state.skipped.is_some());
+                let (mut value, mut states) =
+                    self.rule.update(&Update { p, g, weight_decay, state, rate, conditional });
+                let mut skipped = state.skipped.clone();
+                if let Some(condition) = condition {
+                    value = condition.where_(&value, p);
+                    for (new, old) in states.iter_mut().zip(&state.tensors) {
+                        *new = condition.where_(&*new, old);
+                    }
+                    skipped = skipped.map(|n| condition.where_(&n, &n + 1.0));
+                }
                 value.check()?;
                 states.iter().try_for_each(Tensor::check)?;
-                updates.push((i, value, states));
+                updates.push((i, value, states, skipped));
             }
             Ok::<_, Error>(updates)
         })?;
-        for (i, value, states) in updates {
+        for (i, value, states, skipped) in updates {
             self.parameters[i].try_assign(&value)?;
             let Some(state) = &self.states[i] else { continue };
             state.tensors.iter().zip(&states).for_each(|(variable, new)| variable.advance(new));
             if self.rule.counts() {
                 state.steps.advance();
+            }
+            if let (Some(variable), Some(new), true) = (&state.skipped, skipped, condition.is_some()) {
+                variable.advance(&new);
             }
         }
         run(&self.parameters)
@@ -290,7 +379,13 @@ impl<R: Rule> Driver<R> {
                 entries.insert(format!("state.{i}.{}", slot.name), state::value(tensor));
             }
             if self.rule.counts() {
-                entries.insert(format!("state.{i}.step"), state::number(state.steps.get(), device));
+                let count = state::number(state.steps.get(), device);
+                // How many steps did not count is known on the device only.
+                let step = match &state.skipped {
+                    Some(skipped) => no_grad(|| count - skipped.to_dtype(DType::I32)),
+                    None => count,
+                };
+                entries.insert(format!("state.{i}.step"), step);
             }
         }
         entries
@@ -312,7 +407,8 @@ impl<R: Rule> Driver<R> {
                 continue;
             }
             let name = |slot: &str| format!("state.{i}.{slot}");
-            let tensors: Vec<_> = slots.iter().map(|slot| loader.tensor(&name(slot.name), parameter)).collect();
+            let tensors: Vec<_> =
+                slots.iter().map(|slot| loader.tensor(&name(slot.name), &slot.begin(parameter))).collect();
             let steps = if self.rule.counts() { loader.number::<i32>(&name("step")) } else { Some(0) };
             found.push(Some((tensors, steps)));
         }
@@ -326,7 +422,7 @@ impl<R: Rule> Driver<R> {
                     // Variables stay what they are; a state that is not in the dictionary begins anew.
                     Some(old) if new.is_none() => {
                         old.tensors.iter().zip(&fresh.tensors).for_each(|(old, fresh)| old.advance(fresh));
-                        old.steps.set(0);
+                        old.restart(0);
                     }
                     Some(_) => {}
                 }
@@ -335,7 +431,7 @@ impl<R: Rule> Driver<R> {
         for (state, new) in self.states.iter().zip(found) {
             let (Some(state), Some((tensors, steps))) = (state, new) else { continue };
             state.tensors.iter().zip(tensors.iter().flatten()).for_each(|(variable, new)| variable.advance(new));
-            state.steps.set(steps.unwrap_or(0));
+            state.restart(steps.unwrap_or(0));
         }
         for (group, rate) in self.groups.iter().zip(rates.into_iter().flatten()) {
             group.rate.set(rate);
@@ -350,6 +446,17 @@ pub(super) fn in_domain(op: &str, name: &str, value: f32, inside: impl Fn(f32) -
         return Ok(());
     }
     Err(Error::argument(op, format!("{name} = {value} is out of its domain")))
+}
+
+/// What makes a step conditional is one boolean.
+fn check_condition(op: &str, condition: &Tensor) -> Result<()> {
+    condition.check()?;
+    if condition.dtype() == DType::Bool && condition.numel() == 1 && condition.rank() == 0 {
+        return Ok(());
+    }
+    let detail =
+        format!("the condition of a step is a boolean scalar, not {} {:?}", condition.dtype(), condition.shape());
+    Err(Error::argument(op, detail))
 }
 
 /// Runs everything that is pending on the parameters' devices.

@@ -1,16 +1,33 @@
 //! Optimizers. An update is ordinary ops, so it fuses into one kernel a parameter and runs in the same submission as the
 //! forward and backward pass.
 
+mod adadelta;
+mod adagrad;
 mod adam;
-mod driver;
+mod adamax;
+mod clip;
+pub(crate) mod driver;
+mod ema;
 mod group;
+mod lbfgs;
+mod lion;
+pub mod lr;
+mod muon;
 mod rmsprop;
 mod sgd;
-mod state;
+pub(crate) mod state;
 
 pub use crate::graph::number::Rate;
+pub use adadelta::Adadelta;
+pub use adagrad::Adagrad;
 pub use adam::{Adam, AdamW};
+pub use adamax::{Adamax, NAdam};
+pub use clip::{clip_grad_norm, clip_grad_value};
+pub use ema::Ema;
 pub use group::ParamGroup;
+pub use lbfgs::Lbfgs;
+pub use lion::Lion;
+pub use muon::{Muon, MuonScale};
 pub use rmsprop::RmsProp;
 pub use sgd::Sgd;
 
@@ -30,6 +47,14 @@ pub trait Optimizer {
     /// the error.
     #[track_caller]
     fn step(&mut self) -> Result<()>;
+
+    /// [`Optimizer::step`] where the boolean scalar `condition` holds; where not, nothing changes, and no step is counted. The
+    /// condition stays on the device: nothing is read. This is what [`GradScaler`](crate::amp::GradScaler) calls.
+    ///
+    /// # Errors
+    /// As [`Optimizer::step`]; [`Error::Argument`](crate::Error::Argument) where the condition is no boolean scalar.
+    #[track_caller]
+    fn step_if(&mut self, condition: &Tensor) -> Result<()>;
 
     /// The parameters, those of the first group first.
     fn parameters(&self) -> &[Tensor];
@@ -105,7 +130,12 @@ macro_rules! optimizer {
         impl $crate::optim::Optimizer for $name {
             #[track_caller]
             fn step(&mut self) -> $crate::error::Result<()> {
-                self.driver.step(std::panic::Location::caller())
+                self.driver.step(None, std::panic::Location::caller())
+            }
+
+            #[track_caller]
+            fn step_if(&mut self, condition: &$crate::tensor::Tensor) -> $crate::error::Result<()> {
+                self.driver.step(Some(condition), std::panic::Location::caller())
             }
 
             fn parameters(&self) -> &[$crate::tensor::Tensor] {

@@ -2,7 +2,6 @@
 
 use crate::error::{Error, Result};
 use crate::graph::number::Formula;
-use crate::graph::recording;
 use crate::optim::ParamGroup;
 use crate::optim::driver::{Driver, Rule, Slot, Update, in_domain};
 use crate::tensor::Tensor;
@@ -105,8 +104,12 @@ impl Rule for Descent {
             v + &g
         } else {
             // 1 at the first step, 1 − τ at all others: 0⁰ is 1.
-            let first = Formula::from(0.0f64).powi(cx.count() - 1.0);
-            v + g.mul(recording::follow(1.0 - (1.0 - first) * self.dampening))
+            let rest = 1.0 - self.dampening;
+            let factor = cx.factor(
+                |t| 1.0 - (1.0 - Formula::from(0.0f64).powi(t - 1.0)) * self.dampening,
+                |t| t.gt(1.0).where_(t.full_like(rest), t.ones_like()),
+            );
+            v + g.mul(factor)
         };
         let along = if self.nesterov { &g + &v * self.momentum } else { v.clone() };
         (cx.p - along.mul(cx.lr()), vec![v])

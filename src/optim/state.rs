@@ -10,20 +10,20 @@ use crate::shape::Shape;
 use crate::tensor::Tensor;
 
 /// Entries by name.
-pub(super) type Entries = BTreeMap<String, Tensor>;
+pub(crate) type Entries = BTreeMap<String, Tensor>;
 
 /// A number as an entry.
-pub(super) fn number<T: ArrayElement>(value: T, device: &Device) -> Tensor {
+pub(crate) fn number<T: ArrayElement>(value: T, device: &Device) -> Tensor {
     Tensor::from_slice(&[value], (), device)
 }
 
 /// The value of a variable now, as a tensor of its own.
-pub(super) fn value(variable: &Tensor) -> Tensor {
+pub(crate) fn value(variable: &Tensor) -> Tensor {
     Tensor::from_var(variable.node(), variable.device())
 }
 
 /// Takes entries out of a dictionary, notes everything that does not fit, and says so at the end.
-pub(super) struct Loader<'a> {
+pub(crate) struct Loader<'a> {
     op: &'static str,
     entries: &'a Entries,
     used: BTreeSet<&'a str>,
@@ -105,7 +105,7 @@ impl<'a> Loader<'a> {
 }
 
 /// Loading happens on the host, once.
-pub(super) fn refuse_in_capture() -> Result<()> {
+pub(crate) fn refuse_in_capture() -> Result<()> {
     if !recording::active() {
         return Ok(());
     }

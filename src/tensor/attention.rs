@@ -35,7 +35,8 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn scaled_dot_product_attention(&self, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, causal: bool) -> Tensor {
-        self.build(Location::caller(), |q| {
+        let (k, v) = (k.narrowed(), v.narrowed());
+        self.narrowed().build(Location::caller(), |q| {
             let mask = mask.map(Tensor::node);
             Ok(q.scaled_dot_product_attention(&k.node(), &v.node(), mask.as_ref(), causal, None))
         })
@@ -51,7 +52,8 @@ impl Tensor {
         causal: bool,
         scale: f32,
     ) -> Tensor {
-        self.build(Location::caller(), |q| {
+        let (k, v) = (k.narrowed(), v.narrowed());
+        self.narrowed().build(Location::caller(), |q| {
             let mask = mask.map(Tensor::node);
             Ok(q.scaled_dot_product_attention(&k.node(), &v.node(), mask.as_ref(), causal, Some(f64::from(scale))))
         })

@@ -20,7 +20,10 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn conv1d(&self, weight: &Tensor, bias: Option<&Tensor>, options: Conv) -> Tensor {
-        self.build(Location::caller(), |v| Ok(v.conv(1, &weight.node(), bias.map(Tensor::node).as_ref(), &options)))
+        let (weight, bias) = (weight.narrowed(), bias.map(Tensor::narrowed));
+        self.narrowed().build(Location::caller(), |v| {
+            Ok(v.conv(1, &weight.node(), bias.as_ref().map(Tensor::node).as_ref(), &options))
+        })
     }
 
     /// Convolution over two spatial dims (Dumoulin & Visin 2016, [arXiv:1603.07285](https://arxiv.org/abs/1603.07285)):
@@ -45,7 +48,10 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn conv2d(&self, weight: &Tensor, bias: Option<&Tensor>, options: Conv) -> Tensor {
-        self.build(Location::caller(), |v| Ok(v.conv(2, &weight.node(), bias.map(Tensor::node).as_ref(), &options)))
+        let (weight, bias) = (weight.narrowed(), bias.map(Tensor::narrowed));
+        self.narrowed().build(Location::caller(), |v| {
+            Ok(v.conv(2, &weight.node(), bias.as_ref().map(Tensor::node).as_ref(), &options))
+        })
     }
 
     /// Convolution over three spatial dims: [`Tensor::conv2d`] with this tensor `[N, C, D, H, W]` or `[C, D, H, W]` and `weight`
@@ -59,7 +65,10 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn conv3d(&self, weight: &Tensor, bias: Option<&Tensor>, options: Conv) -> Tensor {
-        self.build(Location::caller(), |v| Ok(v.conv(3, &weight.node(), bias.map(Tensor::node).as_ref(), &options)))
+        let (weight, bias) = (weight.narrowed(), bias.map(Tensor::narrowed));
+        self.narrowed().build(Location::caller(), |v| {
+            Ok(v.conv(3, &weight.node(), bias.as_ref().map(Tensor::node).as_ref(), &options))
+        })
     }
 
     /// Transposed convolution over one spatial dim: [`Tensor::conv_transpose2d`] with this tensor `[N, C, L]` or `[C, L]` and
@@ -76,8 +85,9 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn conv_transpose1d(&self, weight: &Tensor, bias: Option<&Tensor>, options: ConvTranspose) -> Tensor {
-        self.build(Location::caller(), |v| {
-            Ok(v.conv_transpose(1, &weight.node(), bias.map(Tensor::node).as_ref(), &options))
+        let (weight, bias) = (weight.narrowed(), bias.map(Tensor::narrowed));
+        self.narrowed().build(Location::caller(), |v| {
+            Ok(v.conv_transpose(1, &weight.node(), bias.as_ref().map(Tensor::node).as_ref(), &options))
         })
     }
 
@@ -101,8 +111,9 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn conv_transpose2d(&self, weight: &Tensor, bias: Option<&Tensor>, options: ConvTranspose) -> Tensor {
-        self.build(Location::caller(), |v| {
-            Ok(v.conv_transpose(2, &weight.node(), bias.map(Tensor::node).as_ref(), &options))
+        let (weight, bias) = (weight.narrowed(), bias.map(Tensor::narrowed));
+        self.narrowed().build(Location::caller(), |v| {
+            Ok(v.conv_transpose(2, &weight.node(), bias.as_ref().map(Tensor::node).as_ref(), &options))
         })
     }
 
@@ -118,8 +129,9 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn conv_transpose3d(&self, weight: &Tensor, bias: Option<&Tensor>, options: ConvTranspose) -> Tensor {
-        self.build(Location::caller(), |v| {
-            Ok(v.conv_transpose(3, &weight.node(), bias.map(Tensor::node).as_ref(), &options))
+        let (weight, bias) = (weight.narrowed(), bias.map(Tensor::narrowed));
+        self.narrowed().build(Location::caller(), |v| {
+            Ok(v.conv_transpose(3, &weight.node(), bias.as_ref().map(Tensor::node).as_ref(), &options))
         })
     }
 

@@ -25,20 +25,20 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn cumsum(&self, dim: isize) -> Tensor {
-        self.build(Location::caller(), |v| Ok(v.cumsum(row_dim(v, "cumsum", dim)?)))
+        self.widened().build(Location::caller(), |v| Ok(v.cumsum(row_dim(v, "cumsum", dim)?)))
     }
 
     /// Running products along `dim`. Floats and integers (which wrap); booleans count as i32. Gradients of any order are right
     /// at zeros.
     #[track_caller]
     pub fn cumprod(&self, dim: isize) -> Tensor {
-        self.build(Location::caller(), |v| Ok(v.cumprod(row_dim(v, "cumprod", dim)?)))
+        self.widened().build(Location::caller(), |v| Ok(v.cumprod(row_dim(v, "cumprod", dim)?)))
     }
 
     /// `ln Σ e^x` of the elements so far along `dim`, without overflow.
     #[track_caller]
     pub fn logcumsumexp(&self, dim: isize) -> Tensor {
-        self.build(Location::caller(), |v| Ok(v.logcumsumexp(row_dim(v, "logcumsumexp", dim)?)))
+        self.widened().build(Location::caller(), |v| Ok(v.logcumsumexp(row_dim(v, "logcumsumexp", dim)?)))
     }
 
     /// The largest element so far along `dim`, and its index (u32), the last one of equals. NaN counts as largest. Any type;

@@ -38,7 +38,9 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn einsum(equation: &str, operands: &[&Tensor]) -> Tensor {
-        join(operands, "einsum", Location::caller(), |vars| Var::einsum(equation, vars))
+        let operands: Vec<Tensor> = operands.iter().map(|t| t.narrowed()).collect();
+        let operands: Vec<&Tensor> = operands.iter().collect();
+        join(&operands, "einsum", Location::caller(), |vars| Var::einsum(equation, vars))
     }
 
     /// Sums of products over pairs of dims: `dims.0[p]` of this tensor with `dims.1[p]` of the other. The result has this
@@ -52,7 +54,8 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn tensordot(&self, other: &Tensor, dims: (&[isize], &[isize])) -> Tensor {
-        self.build(Location::caller(), |v| {
+        let other = other.narrowed();
+        self.narrowed().build(Location::caller(), |v| {
             let other = other.node();
             other.check()?;
             let resolve = |v: &Var, dims: &[isize]| -> Result<Vec<usize>> {
@@ -90,7 +93,8 @@ impl Tensor {
     /// Matrix products of two batches, `[b, m, k] · [b, k, n] = [b, m, n]`; sizes do not broadcast.
     #[track_caller]
     pub fn bmm(&self, other: &Tensor) -> Tensor {
-        self.build(Location::caller(), |v| {
+        let other = other.narrowed();
+        self.narrowed().build(Location::caller(), |v| {
             let other = other.node();
             other.check()?;
             expect_ranks("bmm", &[(v, 3), (&other, 3)])?;
@@ -105,7 +109,8 @@ impl Tensor {
     /// `beta` 0 its values do not matter, not even NaN.
     #[track_caller]
     pub fn addmm(&self, a: &Tensor, b: &Tensor, beta: f32, alpha: f32) -> Tensor {
-        self.build(Location::caller(), |v| {
+        let (a, b) = (a.narrowed(), b.narrowed());
+        self.narrowed().build(Location::caller(), |v| {
             let (a, b) = (a.node(), b.node());
             a.check()?;
             b.check()?;

@@ -55,7 +55,7 @@ macro_rules! methods {
             #[doc = $doc]
             #[track_caller]
             pub fn $name(&self $(, $rest: impl Operand)* $($(, $scalar: f32)+)?) -> Tensor {
-                self.build(Location::caller(), |v| {
+                self.precise(stringify!($name)).build(Location::caller(), |v| {
                     Ok(v.elementwise(stringify!($name), &[
                         $(&$rest.beside(v),)*
                         $($(&Var::scalar(f64::from($scalar), DType::F32, &v.0.context),)+)?

@@ -1,8 +1,10 @@
 //! [`Tensor`]: the handle that users hold.
 
 mod attention;
+pub mod autocast;
 pub mod autograd;
 pub mod capture;
+pub mod checkpoint;
 mod compare;
 mod conv;
 mod create;

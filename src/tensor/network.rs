@@ -29,25 +29,28 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn matmul(&self, other: &Tensor) -> Tensor {
-        self.build(Location::caller(), |v| Ok(v.matmul(&other.node())))
+        let other = other.narrowed();
+        self.narrowed().build(Location::caller(), |v| Ok(v.matmul(&other.node())))
     }
 
     /// `x · wᵀ + bias` with `w` `[out, in]` and `bias` `[out]`.
     #[track_caller]
     pub fn linear(&self, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
-        self.build(Location::caller(), |v| Ok(v.linear(&weight.node(), bias.map(Tensor::node).as_ref())))
+        let (weight, bias) = (weight.narrowed(), bias.map(Tensor::narrowed));
+        self.narrowed()
+            .build(Location::caller(), |v| Ok(v.linear(&weight.node(), bias.as_ref().map(Tensor::node).as_ref())))
     }
 
     /// `e^x / Σ e^x` along `dim`, without overflow.
     #[track_caller]
     pub fn softmax(&self, dim: isize) -> Tensor {
-        self.build(Location::caller(), |v| along(v, "softmax", dim, Var::softmax))
+        self.widened().build(Location::caller(), |v| along(v, "softmax", dim, Var::softmax))
     }
 
     /// `x − ln Σ e^x` along `dim`, without overflow.
     #[track_caller]
     pub fn log_softmax(&self, dim: isize) -> Tensor {
-        self.build(Location::caller(), |v| along(v, "log_softmax", dim, Var::log_softmax))
+        self.widened().build(Location::caller(), |v| along(v, "log_softmax", dim, Var::log_softmax))
     }
 
     /// Elements at the given indices along `dim`: `y[…, j, …] = x[…, index[…, j, …], …]`. `index` (i32 or u32) has this tensor's

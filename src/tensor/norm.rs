@@ -46,7 +46,7 @@ impl Tensor {
         eps: f32,
     ) -> Tensor {
         let (weight, bias) = (node(weight), node(bias));
-        self.build(Location::caller(), |v| {
+        self.widened().build(Location::caller(), |v| {
             Ok(v.norm_over(Statistic::Layer, count, weight.as_ref(), bias.as_ref(), f64::from(eps)))
         })
     }
@@ -64,7 +64,8 @@ impl Tensor {
     #[track_caller]
     pub fn rms_norm<'a>(&self, weight: impl Into<Option<&'a Tensor>>, eps: f32) -> Tensor {
         let weight = node(weight);
-        self.build(Location::caller(), |v| Ok(v.norm_over(Statistic::Rms, 1, weight.as_ref(), None, f64::from(eps))))
+        self.widened()
+            .build(Location::caller(), |v| Ok(v.norm_over(Statistic::Rms, 1, weight.as_ref(), None, f64::from(eps))))
     }
 
     /// Group norm of `[N, C, …]`: the channels form `groups` groups of equal size, and each group of each sample is
@@ -86,7 +87,8 @@ impl Tensor {
         eps: f32,
     ) -> Tensor {
         let (weight, bias) = (node(weight), node(bias));
-        self.build(Location::caller(), |v| Ok(v.group_norm(groups, weight.as_ref(), bias.as_ref(), f64::from(eps))))
+        self.widened()
+            .build(Location::caller(), |v| Ok(v.group_norm(groups, weight.as_ref(), bias.as_ref(), f64::from(eps))))
     }
 
     /// Instance norm of `[N, C, …]`: each channel of each sample is normalised. `weight` and `bias` are `[C]`, or
@@ -107,7 +109,8 @@ impl Tensor {
         eps: f32,
     ) -> Tensor {
         let (weight, bias) = (node(weight), node(bias));
-        self.build(Location::caller(), |v| Ok(v.instance_norm(weight.as_ref(), bias.as_ref(), f64::from(eps))))
+        self.widened()
+            .build(Location::caller(), |v| Ok(v.instance_norm(weight.as_ref(), bias.as_ref(), f64::from(eps))))
     }
 
     /// Batch norm of `[N, C]` or `[N, C, …]`: the output, the new running mean and the new running variance. `weight`
@@ -142,7 +145,7 @@ impl Tensor {
         let at = Location::caller();
         let (weight, bias) = (node(weight), node(bias));
         let mut moved = None;
-        let y = self.build(at, |v| {
+        let y = self.widened().build(at, |v| {
             let (mean, var) = (mean.node(), var.node());
             let (momentum, eps) = (f64::from(momentum), f64::from(eps));
             let (y, mean, var) = v.batch_norm(weight.as_ref(), bias.as_ref(), &mean, &var, training, momentum, eps);

@@ -22,13 +22,13 @@ macro_rules! reductions {
             $(#[$doc])*
             #[track_caller]
             pub fn $whole(&self) -> Tensor {
-                self.build(Location::caller(), |v| Ok(v.$op(&all_dims(v), false)))
+                self.reduced(stringify!($op)).build(Location::caller(), |v| Ok(v.$op(&all_dims(v), false)))
             }
 
             $(#[$dims_doc])*
             #[track_caller]
             pub fn $dims(&self, dims: &[isize], keepdim: bool) -> Tensor {
-                self.build(Location::caller(), |v| {
+                self.reduced(stringify!($op)).build(Location::caller(), |v| {
                     Ok(v.$op(&dims_or_all(v, stringify!($op), dims)?, keepdim))
                 })
             }
@@ -83,37 +83,39 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn var(&self, correction: f32) -> Tensor {
-        self.build(Location::caller(), |v| Ok(v.var(&all_dims(v), f64::from(correction), false)))
+        self.widened().build(Location::caller(), |v| Ok(v.var(&all_dims(v), f64::from(correction), false)))
     }
 
     /// Variance over `dims`; with `keepdim` they stay with size 1.
     #[track_caller]
     pub fn var_dims(&self, dims: &[isize], correction: f32, keepdim: bool) -> Tensor {
-        self.build(Location::caller(), |v| Ok(v.var(&dims_or_all(v, "var", dims)?, f64::from(correction), keepdim)))
+        self.widened()
+            .build(Location::caller(), |v| Ok(v.var(&dims_or_all(v, "var", dims)?, f64::from(correction), keepdim)))
     }
 
     /// Standard deviation of all elements; `correction` as in [`Tensor::var`].
     #[track_caller]
     pub fn std(&self, correction: f32) -> Tensor {
-        self.build(Location::caller(), |v| Ok(v.std(&all_dims(v), f64::from(correction), false)))
+        self.widened().build(Location::caller(), |v| Ok(v.std(&all_dims(v), f64::from(correction), false)))
     }
 
     /// Standard deviation over `dims`; with `keepdim` they stay with size 1.
     #[track_caller]
     pub fn std_dims(&self, dims: &[isize], correction: f32, keepdim: bool) -> Tensor {
-        self.build(Location::caller(), |v| Ok(v.std(&dims_or_all(v, "std", dims)?, f64::from(correction), keepdim)))
+        self.widened()
+            .build(Location::caller(), |v| Ok(v.std(&dims_or_all(v, "std", dims)?, f64::from(correction), keepdim)))
     }
 
     /// The p-norm of all elements, `(Σ |x|^p)^(1/p)`; the largest `|x|` for `f32::INFINITY`. The gradient at 0 is 0.
     #[track_caller]
     pub fn norm(&self, p: f32) -> Tensor {
-        self.build(Location::caller(), |v| Ok(v.norm(f64::from(p), &all_dims(v), false)))
+        self.widened().build(Location::caller(), |v| Ok(v.norm(f64::from(p), &all_dims(v), false)))
     }
 
     /// The p-norm over `dims`; with `keepdim` they stay with size 1.
     #[track_caller]
     pub fn norm_dims(&self, p: f32, dims: &[isize], keepdim: bool) -> Tensor {
-        self.build(Location::caller(), |v| Ok(v.norm(f64::from(p), &dims_or_all(v, "norm", dims)?, keepdim)))
+        self.widened().build(Location::caller(), |v| Ok(v.norm(f64::from(p), &dims_or_all(v, "norm", dims)?, keepdim)))
     }
 
     /// Index (u32) of the first largest element along `dim`. NaN counts as largest.

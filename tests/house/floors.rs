@@ -14,7 +14,7 @@ fn floor(module: &str) -> Option<u32> {
         "differentiate" | "schedule" | "codegen" => 3,
         "backend" => 4,
         "tensor" => 5,
-        "nn" | "optim" | "data" | "io" | "train" | "autograd" => 6,
+        "nn" | "optim" | "amp" | "data" | "io" | "train" | "autograd" => 6,
         _ => return None,
     })
 }
@@ -22,7 +22,9 @@ fn floor(module: &str) -> Option<u32> {
 /// The module that a name at the crate's root comes from: re-exports, and macros that `#[macro_export]` puts there.
 fn home(name: &str) -> &str {
     match name {
-        "Device" | "DeviceInfo" | "Memory" | "Stats" | "Explanation" | "KernelReport" | "StoredValue" => "backend",
+        "Device" | "DeviceInfo" | "Memory" | "Stats" | "Explanation" | "KernelReport" | "StoredValue" | "RngState" => {
+            "backend"
+        }
         "DType" => "dtype",
         "Error" | "Result" => "error",
         "no_grad" => "graph",

@@ -5,7 +5,7 @@ use wgrad::caps::Caps;
 use wgrad::graph::kernel::{Kernel, Operand, Routine, Stage};
 use wgrad::graph::{Meta, Op, Var};
 use wgrad::ops::matmul::plan::{self, Family, Problem};
-use wgrad::optim::{Adam, AdamW, Optimizer, RmsProp, Sgd};
+use wgrad::optim::{Adadelta, Adagrad, Adam, AdamW, Adamax, Lion, NAdam, Optimizer, RmsProp, Sgd};
 use wgrad::{Conv, DType, Device, Error, Tensor};
 
 /// The kinds of adapters that kernels are chosen by.
@@ -429,8 +429,13 @@ fn training(d: &Device) {
         Box::new(Adam::new(mlp_parameters(d), 0.1).weight_decay(1e-4)),
         Box::new(AdamW::new(mlp_parameters(d), 0.1)),
         Box::new(RmsProp::new(mlp_parameters(d), 0.1).momentum(0.9).centered(true)),
+        Box::new(Adagrad::new(mlp_parameters(d), 0.1).lr_decay(0.1)),
+        Box::new(Adadelta::new(mlp_parameters(d), 1.0)),
+        Box::new(Adamax::new(mlp_parameters(d), 0.1)),
+        Box::new(NAdam::new(mlp_parameters(d), 0.1)),
+        Box::new(Lion::new(mlp_parameters(d), 0.1)),
     ];
-    for (n, optimizer) in [32, 31, 8, 1, 2].into_iter().zip(&mut optimizers) {
+    for (n, optimizer) in [32, 31, 8, 1, 2, 3, 4, 5, 6, 7].into_iter().zip(&mut optimizers) {
         let (x, y) = (data([n, 64], d), data([n, 10], d));
         mlp_step(&mut **optimizer, &x, &y);
         mlp_step(&mut **optimizer, &x, &y);

@@ -29,6 +29,11 @@ fn public_functions(text: &str) -> BTreeSet<String> {
 
 /// Methods of tensors that are no ops: handles, reading, gradients, pictures.
 const OTHERS: &[&str] = &[
+    "autocast",
+    "checkpoint",
+    "detect_anomaly",
+    "new",
+    "off",
     "capture",
     "explain",
     "plan",

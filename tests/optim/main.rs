@@ -1,10 +1,15 @@
 //! Optimizers and what stands around them.
 
+mod around;
+mod graph;
+mod mixed;
+mod schedules;
 mod state;
+mod trajectories;
 
 use std::sync::OnceLock;
 
-use wgrad::optim::{Adam, AdamW, Optimizer, RmsProp, Sgd};
+use wgrad::optim::{Adadelta, Adagrad, Adam, AdamW, Adamax, Lion, NAdam, Optimizer, RmsProp, Sgd};
 use wgrad::{Device, Tensor};
 
 /// The shared GPU device and the CPU reference.
@@ -54,5 +59,10 @@ fn optimizers() -> Vec<(&'static str, Make)> {
         ("adamw", |p| Box::new(AdamW::new(p, 0.05))),
         ("rmsprop", |p| Box::new(RmsProp::new(p, 0.02).weight_decay(1e-2))),
         ("rmsprop centered", |p| Box::new(RmsProp::new(p, 0.02).centered(true).momentum(0.9).alpha(0.9))),
+        ("adagrad", |p| Box::new(Adagrad::new(p, 0.1).lr_decay(0.1))),
+        ("adadelta", |p| Box::new(Adadelta::new(p, 1.0).weight_decay(1e-2))),
+        ("adamax", |p| Box::new(Adamax::new(p, 0.05))),
+        ("nadam", |p| Box::new(NAdam::new(p, 0.05).weight_decay(1e-2).decoupled_weight_decay(true))),
+        ("lion", |p| Box::new(Lion::new(p, 0.02).weight_decay(1e-2))),
     ]
 }

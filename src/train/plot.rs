@@ -1,46 +1,78 @@
-//! Curves and grids of pictures, as PNG and SVG files.
+//! Curves and grids of pictures, as PNG and SVG files. Needs no font of the system.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontStyle, register_font};
 
-use super::Result;
+use crate::io::failed;
 
 const COLOURS: [RGBColor; 4] =
     [RGBColor(31, 119, 180), RGBColor(214, 79, 23), RGBColor(44, 140, 60), RGBColor(130, 80, 160)];
 
+/// The errors of drawing are of many types.
+type Drawn = Result<(), Box<dyn std::error::Error>>;
+
 /// One diagram: named lines over common axes.
+#[derive(Clone, Debug)]
 pub struct Panel<'a> {
+    /// What stands above it.
     pub title: &'a str,
+    /// What stands at the horizontal axis.
     pub x: &'a str,
+    /// What stands at the vertical axis.
     pub y: &'a str,
+    /// Names and points; points that are not finite are left out.
     pub lines: Vec<(&'a str, Vec<(f64, f64)>)>,
 }
 
-/// One picture of a grid: grey values 0 to 1 of a square, row by row, and the text below it.
+/// One picture of a grid.
+#[derive(Clone, Debug)]
 pub struct Picture {
+    /// Grey values row by row: 0 is white, 1 is black.
     pub pixels: Vec<f32>,
+    /// Pixels in a row.
+    pub width: usize,
+    /// What stands below it.
     pub caption: String,
 }
 
-/// Draws the panels side by side into `<path>.png` and `<path>.svg`.
-pub fn curves(path: &Path, panels: &[Panel]) -> Result {
+/// Draws panels side by side into `<path>.png` and `<path>.svg`.
+///
+/// ```
+/// use wgrad::train::plot::{Panel, curves};
+/// # let folder = std::env::temp_dir().join(format!("wgrad-plot-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder).unwrap();
+/// let losses = vec![(1.0, 2.3), (2.0, 1.1), (3.0, 0.7)];
+/// let panel = Panel { title: "Loss", x: "epoch", y: "cross-entropy", lines: vec![("training", losses)] };
+/// let [png, svg] = curves(folder.join("loss"), &[panel])?;
+/// # assert!(png.exists() && svg.exists());
+/// # std::fs::remove_dir_all(&folder).unwrap();
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Io`](crate::Error::Io) where a file cannot be written.
+pub fn curves(path: impl AsRef<Path>, panels: &[Panel]) -> crate::Result<[PathBuf; 2]> {
     let size = (560 * panels.len().max(1) as u32, 400);
-    both(path, size, |png, svg| {
+    both(path.as_ref(), size, |png, svg| {
         draw_panels(&png, panels)?;
         draw_panels(&svg, panels)
     })
 }
 
-/// Draws the pictures as a grid under a title into `<path>.png` and `<path>.svg`.
-pub fn grid(path: &Path, title: &str, pictures: &[Picture]) -> Result {
-    let columns = (pictures.len() as f64).sqrt().ceil().clamp(4.0, 8.0) as usize;
+/// Draws pictures as a grid of `columns` under a title into `<path>.png` and `<path>.svg`.
+///
+/// # Errors
+/// [`Error::Io`](crate::Error::Io) where a file cannot be written.
+pub fn grid(path: impl AsRef<Path>, title: &str, pictures: &[Picture], columns: usize) -> crate::Result<[PathBuf; 2]> {
+    // A title needs some width.
+    let columns = columns.max(4);
     let rows = pictures.len().div_ceil(columns).max(1);
     let size = (CELL.0 * columns as u32, TITLE + CELL.1 * rows as u32);
-    both(path, size, |png, svg| {
+    both(path.as_ref(), size, |png, svg| {
         draw_grid(&png, title, pictures, columns)?;
         draw_grid(&svg, title, pictures, columns)
     })
@@ -49,17 +81,23 @@ pub fn grid(path: &Path, title: &str, pictures: &[Picture]) -> Result {
 type Png<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
 type Svg<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-fn both(path: &Path, size: (u32, u32), draw: impl FnOnce(Png, Svg) -> Result) -> Result {
+fn both(path: &Path, size: (u32, u32), draw: impl FnOnce(Png, Svg) -> Drawn) -> crate::Result<[PathBuf; 2]> {
     // The crate's own copy of a font, so that no system font is needed.
     register_font("sans-serif", FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT)
-        .map_err(|_| "the built-in font cannot be read")?;
-    let (png, svg) = (path.with_extension("png"), path.with_extension("svg"));
-    draw(BitMapBackend::new(&png, size).into_drawing_area(), SVGBackend::new(&svg, size).into_drawing_area())?;
-    println!("wrote {} and {}", png.display(), svg.display());
-    Ok(())
+        .map_err(|_| failed(path, "the built-in font cannot be read"))?;
+    let files = ["png", "svg"].map(|ending| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".");
+        name.push(ending);
+        PathBuf::from(name)
+    });
+    let [png, svg] = &files;
+    draw(BitMapBackend::new(png, size).into_drawing_area(), SVGBackend::new(svg, size).into_drawing_area())
+        .map_err(|error| failed(path, error))?;
+    Ok(files)
 }
 
-fn draw_panels<B: DrawingBackend>(root: &DrawingArea<B, Shift>, panels: &[Panel]) -> Result
+fn draw_panels<B: DrawingBackend>(root: &DrawingArea<B, Shift>, panels: &[Panel]) -> Drawn
 where
     B::ErrorType: 'static,
 {
@@ -124,7 +162,7 @@ fn draw_grid<B: DrawingBackend>(
     title: &str,
     pictures: &[Picture],
     columns: usize,
-) -> Result
+) -> Drawn
 where
     B::ErrorType: 'static,
 {
@@ -134,10 +172,12 @@ where
     for (i, picture) in pictures.iter().enumerate() {
         let left = (i % columns) as i32 * CELL.0 as i32 + (CELL.0 as i32 - PICTURE) / 2;
         let top = TITLE as i32 + (i / columns) as i32 * CELL.1 as i32;
-        let side = (picture.pixels.len() as f64).sqrt() as usize;
+        let width = picture.width.max(1);
+        // The longer side fills the cell.
+        let side = width.max(picture.pixels.len().div_ceil(width));
         let at = |cell: usize| (cell as i32 * PICTURE) / side as i32;
         for (p, &ink) in picture.pixels.iter().enumerate() {
-            let (row, column) = (p / side, p % side);
+            let (row, column) = (p / width, p % width);
             let grey = (255.0 * (1.0 - ink.clamp(0.0, 1.0))) as u8;
             root.draw(&Rectangle::new(
                 [(left + at(column), top + at(row)), (left + at(column + 1), top + at(row + 1))],

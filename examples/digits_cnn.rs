@@ -1,0 +1,140 @@
+//! A convolutional network with batch norm and dropout that reads handwritten digits.
+//!
+//! Shows layers put together by `Sequential`, training and evaluation mode, the trainer with its log and curves, and saving the
+//! weights with PyTorch's names.
+//!
+//! ```text
+//! cargo run --release --example digits_cnn
+//! cargo run --release --example digits_cnn -- --device cpu --epochs 5
+//! ```
+//!
+//! Writes `learning_curve` and `wrongly_read` (PNG and SVG), `log.csv` and `model.safetensors` to `out/digits_cnn`.
+
+mod common;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use common::{Result, ensure};
+use serde_json::json;
+use wgrad::data::{DataLoader, Digits, TensorDataset};
+use wgrad::nn::{BatchNorm2d, Conv2d, Dropout, Flatten, Lambda, Linear, Module, Parameters, Relu, Sequential, loss};
+use wgrad::optim::AdamW;
+use wgrad::train::{Supervised, Trainer};
+use wgrad::{Device, Tensor, io};
+
+/// Train a convolutional network to read handwritten digits
+#[derive(Parser)]
+struct Args {
+    #[command(flatten)]
+    run: common::RunArgs,
+    #[command(flatten)]
+    train: common::TrainArgs,
+}
+
+/// Images `[N, 1, 8, 8]` to scores `[N, 10]`.
+fn network(device: &Device) -> Sequential {
+    let convolution = |from: usize, to: usize| Conv2d::new(from, to, 3, device).padding(1);
+    Sequential::new()
+        .add_named("conv1", convolution(1, 16))
+        .add_named("bn1", BatchNorm2d::new(16, device))
+        .add(Relu)
+        .add_named("conv2", convolution(16, 32))
+        .add_named("bn2", BatchNorm2d::new(32, device))
+        .add(Relu)
+        .add(Lambda::new(|x| x.max_pool2d(2, 2, 0)))
+        .add_named("conv3", convolution(32, 64))
+        .add_named("bn3", BatchNorm2d::new(64, device))
+        .add(Relu)
+        .add(Lambda::new(|x| x.max_pool2d(2, 2, 0)))
+        .add(Flatten::default())
+        .add(Dropout::new(0.3))
+        .add_named("fc", Linear::new(64 * 2 * 2, Digits::CLASSES, device))
+}
+
+fn main() -> ExitCode {
+    common::exit(run(&Args::parse()))
+}
+
+fn run(args: &Args) -> Result {
+    let device = args.run.device()?;
+    let out = args.run.out_dir("digits_cnn")?;
+    let epochs = args.train.epochs.unwrap_or(if args.run.quick { 2 } else { 20 });
+    let peak = args.train.lr.unwrap_or(4e-3);
+    ensure(epochs > 0, "--epochs must be at least 1")?;
+
+    let images = |digits: &Digits| -> (Tensor, Tensor) {
+        let (images, labels) = digits.tensors(&device);
+        (images.reshape([-1, 1, 8, 8]), labels)
+    };
+    let test = Digits::test();
+    let (test_images, test_labels) = images(&test);
+    let (train_images, train_labels) = images(&Digits::train());
+    let batch_size = args.train.batch_size.unwrap_or(64).clamp(1, train_labels.numel());
+    let set = TensorDataset::new(vec![train_images, train_labels])?;
+    let loader = DataLoader::new(set, batch_size, &device).shuffle(args.run.seed).drop_last(true);
+    let per_epoch = loader.per_epoch() as u64;
+    let steps = per_epoch * epochs as u64;
+
+    let model = network(&device);
+    let optimizer = AdamW::new(model.parameters(), peak).weight_decay(1e-2);
+    let shown = test_images.clone();
+    let mut task = Supervised::new(model, optimizer, loader, &device, |model, batch| {
+        let scores = model.forward(&batch[0]);
+        vec![
+            ("loss".into(), loss::cross_entropy(&scores, &batch[1])),
+            ("accuracy".into(), common::hits(&scores, &batch[1])),
+        ]
+    })
+    .schedule(move |step| peak * common::one_cycle(step as f32 / steps as f32))
+    .evaluate(move |model, _| {
+        let scores = model.forward(&shown);
+        let loss = loss::cross_entropy(&scores, &test_labels).item::<f32>()?;
+        let accuracy = common::hits(&scores, &test_labels).item::<f32>()?;
+        Ok(vec![("test loss".into(), f64::from(loss)), ("test accuracy".into(), f64::from(accuracy))])
+    });
+    let trainer = Trainer::new(steps, &device).folder(&out).report_every(per_epoch).evaluate_every(per_epoch);
+    let outcome = trainer.run(&mut task)?;
+
+    let history = &outcome.history;
+    let panels: [(&str, &[&str]); 2] =
+        [("Cross-entropy", &["loss", "test loss"]), ("Accuracy", &["accuracy", "test accuracy"])];
+    common::drew(history.draw(out.join("learning_curve"), &panels)?);
+    let model = task.model();
+    model.eval();
+    let read = wgrad::no_grad(|| model.forward(&test_images)).argmax(-1, false).to_vec::<u32>()?;
+    let wrong = common::draw_wrong(&out.join("wrongly_read"), &test, &read)?;
+    io::save_safetensors(out.join("model.safetensors"), &model.state_dict())?;
+    let accuracy = 1.0 - wrong as f64 / test.len() as f64;
+    let weights = model.parameters();
+    let hash = format!("{:016x}", common::weights_hash(&weights.iter().collect::<Vec<_>>())?);
+    common::table(
+        ["result", "value"],
+        &[
+            ["parameters".into(), weights.iter().map(Tensor::numel).sum::<usize>().to_string()],
+            ["epochs × steps of images".into(), format!("{epochs} × {per_epoch} of {batch_size}")],
+            ["test accuracy".into(), format!("{:.2} %", 100.0 * accuracy)],
+            ["wrongly read".into(), format!("{wrong} of {}", test.len())],
+            ["training time".into(), format!("{:.1} s", outcome.seconds)],
+            ["weights' hash".into(), hash.clone()],
+        ],
+    );
+    args.run.write_json(&json!({
+        "example": "digits_cnn",
+        "seed": args.run.seed,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "test_accuracy": accuracy,
+        "seconds": outcome.seconds,
+        "weights_hash": hash,
+        "history": serde_json::from_str::<serde_json::Value>(&history.to_json())?,
+        "device": common::device_json(&device),
+    }))?;
+    let train = &args.train;
+    let defaults = train.epochs.is_none() && train.batch_size.is_none() && train.lr.is_none();
+    match (args.run.quick, defaults) {
+        (false, true) => ensure(accuracy >= 0.985, "the test accuracy is below 98.5 %: something is broken"),
+        (true, true) => ensure(accuracy >= 0.8, "the test accuracy is below 80 %: something is broken"),
+        (_, false) => Ok(()),
+    }
+}

@@ -1,0 +1,61 @@
+//! Tensors in files: safetensors, as PyTorch's world exchanges weights, and numpy's npz and npy.
+//!
+//! Files are written atomically: a reader, or a program that resumes after a crash, finds the old file or the new one, whole.
+//! What is read is not trusted: sizes in headers are held against the file's length before anything is allocated, and damage is
+//! an [`Error::Io`] that names file and reason.
+
+mod element;
+mod npy;
+mod npz;
+pub(crate) mod safetensors;
+pub(crate) mod source;
+mod zip;
+
+pub(crate) use crate::file::failed;
+pub use npz::{load_npy, load_npz, save_npy, save_npz};
+pub use safetensors::{
+    load_safetensors, load_safetensors_with_metadata, save_safetensors, save_safetensors_with_metadata,
+};
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::Device;
+use crate::array::Array;
+use crate::error::Result;
+use crate::file;
+use crate::tensor::Tensor;
+
+/// Writes a file so that, whatever happens, `path` holds either what it held before or all that `write` writes: into a
+/// temporary file beside it, which is synced to the disk and then takes the name.
+///
+/// ```
+/// # let folder = std::env::temp_dir().join(format!("wgrad-atomic-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder).unwrap();
+/// let path = folder.join("answer.txt");
+/// wgrad::io::write_atomically(&path, |file| file.write_all(b"42"))?;
+/// assert_eq!(std::fs::read_to_string(&path).unwrap(), "42");
+/// # std::fs::remove_dir_all(&folder).unwrap();
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Io`](crate::Error::Io) with the path and the system's message, or that of `write`; the temporary file is removed.
+pub fn write_atomically(
+    path: impl AsRef<Path>,
+    write: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>,
+) -> Result<()> {
+    file::write_atomically(path.as_ref(), write)
+}
+
+/// The values of tensors in host memory.
+fn to_host(tensors: &BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Array>> {
+    tensors.iter().map(|(name, tensor)| Ok((name.clone(), tensor.to_host()?))).collect()
+}
+
+/// Arrays as tensors on `device`.
+pub(crate) fn to_device(arrays: BTreeMap<String, Array>, device: &Device) -> Result<BTreeMap<String, Tensor>> {
+    let tensor =
+        |(name, array)| Ok((name, Tensor::from_var(device.upload(element::for_device(array, device))?, device)));
+    arrays.into_iter().map(tensor).collect()
+}

@@ -1,0 +1,20 @@
+//! Training loops: a [`Trainer`] with a progress bar, a log, curves, checkpoints and Ctrl-C, and its parts, each of which works alone.
+//!
+//! The progress bar, Ctrl-C and pictures need the cargo feature `train`; without it a trainer prints plain lines.
+
+mod checkpoint;
+mod history;
+#[cfg(feature = "train")]
+mod interrupt;
+mod metrics;
+#[cfg(feature = "train")]
+pub mod plot;
+mod progress;
+mod supervised;
+mod trainer;
+
+pub use checkpoint::{Checkpoint, Checkpoints, Latest};
+pub use history::{History, Row};
+pub use metrics::Metrics;
+pub use supervised::Supervised;
+pub use trainer::{Outcome, Task, Trainer};

@@ -1,0 +1,185 @@
+//! The usual task: a model, an optimizer, a loader, a loss.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::data::DataLoader;
+use crate::error::Result;
+use crate::nn::Parameters;
+use crate::optim::Optimizer;
+use crate::tensor::capture::{Captured, capture};
+use crate::train::{Checkpoint, Metrics, Task};
+use crate::{Device, Tensor};
+
+/// A step, or a schedule or evaluation around it.
+type Loss<M> = Arc<dyn Fn(&M, &[Tensor]) -> Metrics + Send + Sync>;
+type Schedule = Box<dyn Fn(u64) -> f32 + Send>;
+type Evaluate<M> = Box<dyn FnMut(&M, u64) -> Result<Vec<(String, f64)>> + Send>;
+
+/// A model that learns from batches: for each, the loss, its gradients, and a step of the optimizer. By default the step is
+/// [captured](crate::capture): recorded once for each shape of batch, then replayed.
+///
+/// ```
+/// use wgrad::data::{DataLoader, Digits};
+/// use wgrad::nn::{Linear, Module, Parameters, loss};
+/// use wgrad::optim::Adam;
+/// use wgrad::train::{Supervised, Trainer};
+/// use wgrad::Device;
+/// let device = Device::default();
+/// let model = Linear::new(64, 10, &device);
+/// let optimizer = Adam::new(model.parameters(), 1e-2);
+/// let loader = DataLoader::new(Digits::train(), 64, &device).shuffle(1).drop_last(true);
+/// let mut task = Supervised::new(model, optimizer, loader, &device, |model, batch| {
+///     vec![("loss".into(), loss::cross_entropy(&model.forward(&batch[0]), &batch[1]))]
+/// })
+/// .schedule(|step| 1e-2 * 0.97f32.powi(step as i32));
+/// let outcome = Trainer::new(44, &device).quiet().run(&mut task)?;
+/// assert!(outcome.history.last("loss").unwrap() < 1.0);
+/// let weights = task.model().state_dict();
+/// # let _ = weights;
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+pub struct Supervised<M, O> {
+    model: Arc<M>,
+    optimizer: Arc<Mutex<O>>,
+    loader: DataLoader,
+    device: Device,
+    loss: Loss<M>,
+    schedule: Option<Schedule>,
+    evaluate: Option<Evaluate<M>>,
+    before_step: fn(&[Tensor], &mut O) -> Result<()>,
+    captured: bool,
+    step: Option<Captured<'static>>,
+    /// What the outputs of a captured step are called.
+    names: Arc<Mutex<Vec<String>>>,
+}
+
+impl<M: Parameters + 'static, O: Optimizer + Send + 'static> Supervised<M, O> {
+    /// A task. `loss` computes the metrics of a batch; the first is the loss, from which gradients flow, the others are only
+    /// reported.
+    pub fn new(
+        model: M,
+        optimizer: O,
+        loader: DataLoader,
+        device: &Device,
+        loss: impl Fn(&M, &[Tensor]) -> Metrics + Send + Sync + 'static,
+    ) -> Supervised<M, O> {
+        Supervised {
+            model: Arc::new(model),
+            optimizer: Arc::new(Mutex::new(optimizer)),
+            loader,
+            device: device.clone(),
+            loss: Arc::new(loss),
+            schedule: None,
+            evaluate: None,
+            before_step: |_, _| Ok(()),
+            captured: true,
+            step: None,
+            names: Arc::default(),
+        }
+    }
+
+    /// The learning rate of each step, from 0.
+    pub fn schedule(mut self, rate: impl Fn(u64) -> f32 + Send + 'static) -> Self {
+        self.schedule = Some(Box::new(rate));
+        self
+    }
+
+    /// What [`Trainer::evaluate_every`](crate::train::Trainer::evaluate_every) measures. The model is switched to evaluation
+    /// meanwhile, and no graph is kept.
+    pub fn evaluate(mut self, f: impl FnMut(&M, u64) -> Result<Vec<(String, f64)>> + Send + 'static) -> Self {
+        self.evaluate = Some(Box::new(f));
+        self
+    }
+
+    /// Called between `backward` and the optimizer's step with the parameters, such as to clip gradients.
+    pub fn before_step(mut self, f: fn(&[Tensor], &mut O) -> Result<()>) -> Self {
+        self.before_step = f;
+        self
+    }
+
+    /// Whether steps are captured (default: yes). A loss whose Rust code does something else from step to step must not be.
+    pub fn captured(mut self, captured: bool) -> Self {
+        self.captured = captured;
+        self.step = None;
+        self
+    }
+
+    /// The model.
+    pub fn model(&self) -> &M {
+        &self.model
+    }
+
+    /// The model, taken out; `None` where something else still holds it.
+    pub fn into_model(self) -> Option<M> {
+        let Supervised { model, step, .. } = self;
+        drop(step);
+        Arc::into_inner(model)
+    }
+
+    /// The loader.
+    pub fn loader(&self) -> &DataLoader {
+        &self.loader
+    }
+
+    /// What every step does with its batch.
+    fn function(&self) -> impl FnMut(&[Tensor]) -> Result<Vec<Tensor>> + Send + 'static {
+        let (model, optimizer, loss) = (self.model.clone(), self.optimizer.clone(), self.loss.clone());
+        let (names, before_step) = (self.names.clone(), self.before_step);
+        move |batch: &[Tensor]| {
+            let metrics = loss(&model, batch);
+            let mut optimizer = optimizer.lock().unwrap_or_else(PoisonError::into_inner);
+            optimizer.zero_grad();
+            if let Some((_, loss)) = metrics.first() {
+                loss.backward()?;
+            }
+            let parameters = optimizer.parameters().to_vec();
+            before_step(&parameters, &mut optimizer)?;
+            optimizer.step()?;
+            let (called, values): (Vec<String>, Vec<Tensor>) = metrics.into_iter().unzip();
+            *names.lock().unwrap_or_else(PoisonError::into_inner) = called;
+            Ok(values)
+        }
+    }
+}
+
+impl<M: Parameters + 'static, O: Optimizer + Send + 'static> Task for Supervised<M, O> {
+    fn step(&mut self, step: u64) -> Result<Metrics> {
+        if let Some(schedule) = &self.schedule {
+            self.optimizer.lock().unwrap_or_else(PoisonError::into_inner).set_lr(schedule(step));
+        }
+        let batch = self.loader.next_batch()?;
+        let values = if self.captured {
+            if self.step.is_none() {
+                self.step = Some(capture(&self.device, self.function())?);
+            }
+            self.step.as_ref().map_or_else(|| Ok(Vec::new()), |step| step.run(&batch))?
+        } else {
+            self.function()(&batch)?
+        };
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(names.into_iter().zip(values).collect())
+    }
+
+    fn evaluate(&mut self, steps: u64) -> Result<Vec<(String, f64)>> {
+        let Some(evaluate) = &mut self.evaluate else { return Ok(Vec::new()) };
+        self.model.eval();
+        let figures = crate::no_grad(|| evaluate(&self.model, steps));
+        self.model.train(true);
+        figures
+    }
+
+    fn save(&self, checkpoint: &mut Checkpoint) -> Result<()> {
+        checkpoint.put_model(&*self.model);
+        checkpoint.put_optimizer(&*self.optimizer.lock().unwrap_or_else(PoisonError::into_inner));
+        checkpoint.put_loader(&self.loader);
+        checkpoint.put_rng(&self.device);
+        Ok(())
+    }
+
+    fn load(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        checkpoint.load_model(&*self.model)?;
+        checkpoint.load_optimizer(&mut *self.optimizer.lock().unwrap_or_else(PoisonError::into_inner))?;
+        checkpoint.load_loader(&mut self.loader)?;
+        checkpoint.load_rng(&self.device)
+    }
+}

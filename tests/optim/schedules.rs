@@ -1,0 +1,104 @@
+//! Learning rates against PyTorch's, step by step.
+
+use std::collections::BTreeMap;
+
+use wgrad::optim::Sgd;
+use wgrad::optim::lr::{
+    Anneal, CosineAnnealing, CosineWarmRestarts, Exponential, Improvement, LinearWarmup, MultiStep, OneCycle,
+    Polynomial, ReduceOnPlateau, Schedule, Scheduler, StepLr,
+};
+use wgrad::{Device, Tensor};
+
+fn recorded() -> BTreeMap<String, Vec<f64>> {
+    serde_json::from_str(include_str!("fixtures/schedules.json")).unwrap()
+}
+
+fn optimizer(lr: f32) -> Sgd {
+    Sgd::new(vec![Tensor::ones([1], &Device::cpu()).requires_grad()], lr)
+}
+
+fn boxed(schedule: impl Schedule + Send + Sync + 'static) -> Box<dyn Schedule + Send + Sync> {
+    Box::new(schedule)
+}
+
+#[test]
+fn every_rate_is_pytorchs() {
+    let recorded = recorded();
+    let schedules = [
+        ("step", boxed(StepLr::new(0.1, 7, 0.5))),
+        ("multi_step", boxed(MultiStep::new(0.1, &[3, 10, 30], 0.1))),
+        ("exponential", boxed(Exponential::new(0.1, 0.9))),
+        ("polynomial", boxed(Polynomial::new(0.1, 40, 0.9))),
+        ("cosine", boxed(CosineAnnealing::new(0.1, 25).eta_min(0.01))),
+        ("warm_restarts", boxed(CosineWarmRestarts::new(0.1, 10).eta_min(0.01))),
+        ("warm_restarts_longer", boxed(CosineWarmRestarts::new(0.1, 5).t_mult(2))),
+        ("one_cycle", boxed(OneCycle::new(0.5, 60))),
+        (
+            "one_cycle_linear",
+            boxed(
+                OneCycle::new(0.5, 60).pct_start(0.25).anneal(Anneal::Linear).div_factor(10.0).final_div_factor(100.0),
+            ),
+        ),
+        ("one_cycle_three_phase", boxed(OneCycle::new(0.5, 60).three_phase(true))),
+        ("warmup", boxed(LinearWarmup::new(0.1, 8).start_factor(0.25))),
+        ("warmup_cosine", boxed(LinearWarmup::new(0.1, 8).start_factor(0.25).then(CosineAnnealing::new(0.1, 40)))),
+    ];
+    let names = recorded.keys().filter(|n| !n.starts_with("plateau") && *n != "metrics").count();
+    assert_eq!(names, schedules.len());
+    for (name, schedule) in schedules {
+        for (step, expected) in recorded[name].iter().enumerate() {
+            let rate = f64::from(schedule.rate(step));
+            // PyTorch chains some of its schedules, which adds rounding; 1e-9 is far below any rate but the end of a polynomial.
+            assert!(
+                (rate - expected).abs() <= 3e-6 * expected.abs() + 1e-9,
+                "{name}, step {step}: {rate} != {expected}"
+            );
+        }
+    }
+}
+
+#[test]
+fn plateaus_are_pytorchs() {
+    let recorded = recorded();
+    type Make = fn(ReduceOnPlateau) -> ReduceOnPlateau;
+    let cases: [(&str, Make); 3] = [
+        ("plateau_min", |p| p.factor(0.5).patience(2)),
+        ("plateau_max", |p| p.improvement(Improvement::MaxAbsolute(0.01)).factor(0.5).patience(3).cooldown(2)),
+        ("plateau_floor", |p| p.improvement(Improvement::MinRelative(0.05)).factor(0.1).patience(0).min_lr(1e-3)),
+    ];
+    for (name, make) in cases {
+        let optimizer = optimizer(0.1);
+        let mut plateau = make(ReduceOnPlateau::new(optimizer.rates()));
+        for (i, (metric, expected)) in recorded["metrics"].iter().zip(&recorded[name]).enumerate() {
+            if i % 7 == 3 {
+                // Saved and loaded on the way.
+                let saved = plateau.state_dict();
+                plateau = make(ReduceOnPlateau::new(optimizer.rates()));
+                plateau.load_state_dict(&saved).unwrap();
+            }
+            plateau.step(*metric as f32);
+            let rate = f64::from(optimizer.lr());
+            assert!((rate - expected).abs() <= 1e-6 * expected, "{name}, step {i}: {rate} != {expected}");
+        }
+        assert!(optimizer.lr() < 0.1, "{name} never lowered the rate");
+    }
+}
+
+#[test]
+fn schedulers_are_saved_and_refuse_what_does_not_fit() {
+    let optimizer = optimizer(1.0);
+    let make = || Scheduler::new(optimizer.rates(), |_| StepLr::new(1.0, 1, 0.5));
+    let mut scheduler = make();
+    (0..3).for_each(|_| scheduler.step());
+    let saved = scheduler.state_dict();
+    let mut other = make();
+    assert_eq!(optimizer.lr(), 1.0);
+    other.load_state_dict(&saved).unwrap();
+    assert_eq!((optimizer.lr(), other.position()), (0.125, 3));
+    let mut bad = saved.clone();
+    bad.insert("more".into(), Tensor::ones([1], &Device::cpu()));
+    bad.remove("position");
+    let message = other.load_state_dict(&bad).unwrap_err().to_string();
+    assert!(message.contains("Scheduler: position is missing; more is unexpected"), "{message}");
+    assert_eq!(other.position(), 3);
+}
