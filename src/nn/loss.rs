@@ -50,9 +50,10 @@ pub fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Tensor {
 ///
 /// ```
 /// use wgrad::{Device, Tensor, nn::loss};
-/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// let device = Device::cpu();
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
 /// let logits = vector(&[0.0; 6]).reshape([2, 3]);
-/// let targets = Tensor::from_slice(&[2i32, -1], [2], &Device::cpu());
+/// let targets = Tensor::from_slice(&[2i32, -1], [2], &device);
 /// let options = loss::CrossEntropy { ignore_index: Some(-1), ..Default::default() };
 /// assert!((loss::cross_entropy_with(&logits, &targets, &options).item::<f32>()? - 3f32.ln()).abs() < 1e-5);
 /// # Ok::<(), wgrad::Error>(())
@@ -66,9 +67,10 @@ pub fn cross_entropy_with(logits: &Tensor, targets: &Tensor, options: &CrossEntr
 ///
 /// ```
 /// use wgrad::{Device, Tensor, nn::loss};
-/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// let device = Device::cpu();
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
 /// let log_probs = vector(&[0.25, 0.75]).log().reshape([1, 2]);
-/// let target = Tensor::from_slice(&[1i32], [1], &Device::cpu());
+/// let target = Tensor::from_slice(&[1i32], [1], &device);
 /// assert!((loss::nll(&log_probs, &target).item::<f32>()? - (4f32 / 3.0).ln()).abs() < 1e-5);
 /// # Ok::<(), wgrad::Error>(())
 /// ```
@@ -81,9 +83,10 @@ pub fn nll(log_probs: &Tensor, targets: &Tensor) -> Tensor {
 ///
 /// ```
 /// use wgrad::{Device, Tensor, nn::loss};
-/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// let device = Device::cpu();
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
 /// let log_probs = vector(&[0.5, 0.5, 0.1, 0.9]).log().reshape([2, 2]);
-/// let targets = Tensor::from_slice(&[0i32, 1], [2], &Device::cpu());
+/// let targets = Tensor::from_slice(&[0i32, 1], [2], &device);
 /// // Only the first row counts.
 /// let options = loss::CrossEntropy { weight: Some(vector(&[1.0, 0.0])), ..Default::default() };
 /// assert!((loss::nll_with(&log_probs, &targets, &options).item::<f32>()? - 2f32.ln()).abs() < 1e-5);
@@ -98,7 +101,8 @@ pub fn nll_with(log_probs: &Tensor, targets: &Tensor, options: &CrossEntropy) ->
 ///
 /// ```
 /// use wgrad::{Device, Tensor, nn::loss};
-/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// let device = Device::cpu();
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
 /// assert!((loss::mse(&vector(&[1.0, 2.0]), &vector(&[1.0, 4.0])).item::<f32>()? - 2.0).abs() < 1e-5);
 /// # Ok::<(), wgrad::Error>(())
 /// ```
@@ -111,7 +115,8 @@ pub fn mse(x: &Tensor, y: &Tensor) -> Tensor {
 ///
 /// ```
 /// use wgrad::{Device, Tensor, nn::loss};
-/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// let device = Device::cpu();
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
 /// assert!((loss::l1(&vector(&[1.0, 2.0]), &vector(&[1.0, 4.0])).item::<f32>()? - 1.0).abs() < 1e-5);
 /// # Ok::<(), wgrad::Error>(())
 /// ```
@@ -125,7 +130,8 @@ pub fn l1(x: &Tensor, y: &Tensor) -> Tensor {
 ///
 /// ```
 /// use wgrad::{Device, Tensor, nn::loss};
-/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// let device = Device::cpu();
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
 /// assert!((loss::huber(&vector(&[1.0, 5.0]), &vector(&[0.0, 0.0]), 2.0).item::<f32>()? - 4.25).abs() < 1e-5);
 /// # Ok::<(), wgrad::Error>(())
 /// ```
@@ -142,7 +148,8 @@ pub fn huber(x: &Tensor, y: &Tensor, delta: f32) -> Tensor {
 ///
 /// ```
 /// use wgrad::{Device, Tensor, nn::loss};
-/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// let device = Device::cpu();
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
 /// assert!((loss::smooth_l1(&vector(&[1.0, 5.0]), &vector(&[0.0, 0.0]), 2.0).item::<f32>()? - 2.125).abs() < 1e-5);
 /// # Ok::<(), wgrad::Error>(())
 /// ```
@@ -158,7 +165,8 @@ pub fn smooth_l1(x: &Tensor, y: &Tensor, beta: f32) -> Tensor {
 ///
 /// ```
 /// use wgrad::{Device, Tensor, nn::loss};
-/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// let device = Device::cpu();
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
 /// assert!((loss::bce(&vector(&[0.5, 0.5]), &vector(&[0.0, 1.0])).item::<f32>()? - 2f32.ln()).abs() < 1e-5);
 /// # Ok::<(), wgrad::Error>(())
 /// ```
@@ -171,7 +179,8 @@ pub fn bce(probabilities: &Tensor, targets: &Tensor) -> Tensor {
 ///
 /// ```
 /// use wgrad::{Device, Tensor, nn::loss};
-/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// let device = Device::cpu();
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
 /// assert!((loss::bce_with_logits(&vector(&[0.0, 1e4]), &vector(&[0.0, 1.0])).item::<f32>()? - 2f32.ln() / 2.0).abs() < 1e-5);
 /// # Ok::<(), wgrad::Error>(())
 /// ```
@@ -185,8 +194,9 @@ pub fn bce_with_logits(logits: &Tensor, targets: &Tensor) -> Tensor {
 ///
 /// ```
 /// use wgrad::{Device, Tensor, nn::loss};
-/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
-/// let target = Tensor::from_slice(&[1i32], [1], &Device::cpu());
+/// let device = Device::cpu();
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
+/// let target = Tensor::from_slice(&[1i32], [1], &device);
 /// assert!((loss::multi_margin(&vector(&[0.5, 1.0, -3.0]).reshape([1, 3]), &target, 1.0).item::<f32>()? - 0.5 / 3.0).abs() < 1e-5);
 /// # Ok::<(), wgrad::Error>(())
 /// ```
@@ -200,7 +210,8 @@ pub fn multi_margin(scores: &Tensor, targets: &Tensor, margin: f32) -> Tensor {
 ///
 /// ```
 /// use wgrad::{Device, Tensor, nn::loss};
-/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// let device = Device::cpu();
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
 /// let p = vector(&[0.25, 0.75]);
 /// assert!((loss::kl_div(&p.log(), &p).item::<f32>()? - 0.0).abs() < 1e-5);
 /// # Ok::<(), wgrad::Error>(())
@@ -214,7 +225,8 @@ pub fn kl_div(log_probs: &Tensor, probabilities: &Tensor) -> Tensor {
 ///
 /// ```
 /// use wgrad::{Device, Tensor, nn::loss};
-/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// let device = Device::cpu();
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
 /// let (a, b) = (vector(&[1.0, 0.0]).unsqueeze(0), vector(&[0.0, 2.0]).unsqueeze(0));
 /// assert!((loss::cosine_embedding(&a, &b, &vector(&[1.0]), 0.0).item::<f32>()? - 1.0).abs() < 1e-5);
 /// assert!((loss::cosine_embedding(&a, &b, &vector(&[-1.0]), 0.0).item::<f32>()? - 0.0).abs() < 1e-5);
@@ -229,7 +241,8 @@ pub fn cosine_embedding(a: &Tensor, b: &Tensor, sign: &Tensor, margin: f32) -> T
 ///
 /// ```
 /// use wgrad::{Device, Tensor, nn::loss};
-/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// let device = Device::cpu();
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
 /// assert!((loss::margin_ranking(&vector(&[1.0]), &vector(&[3.0]), &vector(&[1.0]), 0.5).item::<f32>()? - 2.5).abs() < 1e-5);
 /// # Ok::<(), wgrad::Error>(())
 /// ```
@@ -242,7 +255,8 @@ pub fn margin_ranking(a: &Tensor, b: &Tensor, y: &Tensor, margin: f32) -> Tensor
 ///
 /// ```
 /// use wgrad::{Device, Tensor, nn::loss};
-/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// let device = Device::cpu();
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
 /// assert!((loss::hinge_embedding(&vector(&[2.0, 0.25]), &vector(&[1.0, -1.0]), 1.0).item::<f32>()? - 1.375).abs() < 1e-5);
 /// # Ok::<(), wgrad::Error>(())
 /// ```
@@ -256,7 +270,8 @@ pub fn hinge_embedding(x: &Tensor, y: &Tensor, margin: f32) -> Tensor {
 ///
 /// ```
 /// use wgrad::{Device, Tensor, nn::loss};
-/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// let device = Device::cpu();
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
 /// let point = |x: f32, y: f32| vector(&[x, y]).unsqueeze(0);
 /// let (anchor, near, far) = (point(0.0, 0.0), point(3.0, 4.0), point(0.0, 2.0));
 /// assert!((loss::triplet_margin(&anchor, &near, &far, 1.0, 2.0).item::<f32>()? - 4.0).abs() < 1e-4);
@@ -273,7 +288,8 @@ pub fn triplet_margin(anchor: &Tensor, positive: &Tensor, negative: &Tensor, mar
 ///
 /// ```
 /// use wgrad::{Device, Tensor, nn::loss};
-/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// let device = Device::cpu();
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
 /// assert!((loss::soft_margin(&vector(&[0.0, 100.0]), &vector(&[1.0, 1.0])).item::<f32>()? - 2f32.ln() / 2.0).abs() < 1e-5);
 /// # Ok::<(), wgrad::Error>(())
 /// ```
@@ -286,7 +302,8 @@ pub fn soft_margin(x: &Tensor, y: &Tensor) -> Tensor {
 ///
 /// ```
 /// use wgrad::{Device, Tensor, nn::loss};
-/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// let device = Device::cpu();
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
 /// assert!((loss::poisson_nll(&vector(&[0.0]), &vector(&[3.0])).item::<f32>()? - 1.0).abs() < 1e-5);
 /// # Ok::<(), wgrad::Error>(())
 /// ```
@@ -300,7 +317,8 @@ pub fn poisson_nll(log_rates: &Tensor, counts: &Tensor) -> Tensor {
 ///
 /// ```
 /// use wgrad::{Device, Tensor, nn::loss};
-/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &Device::cpu());
+/// let device = Device::cpu();
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
 /// assert!((loss::gaussian_nll(&vector(&[0.0]), &vector(&[2.0]), &vector(&[1.0])).item::<f32>()? - 2.0).abs() < 1e-5);
 /// # Ok::<(), wgrad::Error>(())
 /// ```

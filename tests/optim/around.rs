@@ -125,7 +125,7 @@ fn a_step_on_a_false_condition_changes_and_counts_nothing() {
                 }
             }
             for (a, b) in p.iter().zip(&q) {
-                let (a, b) = (host(&[a.clone()]), host(&[b.clone()]));
+                let (a, b) = (host(std::slice::from_ref(a)), host(std::slice::from_ref(b)));
                 // Counted on the device, what follows from the number of a step is in f32.
                 assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 2e-5), "{name}: {a:?} {b:?}");
             }

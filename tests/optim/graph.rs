@@ -110,9 +110,9 @@ fn captured_steps_may_contain_checkpoints() {
             };
             let losses: Vec<_> = if captured {
                 let step = capture(&device, f).unwrap();
-                (0..4).map(|_| bits(&step.run(&[x.clone()]).unwrap()[0])).collect()
+                (0..4).map(|_| bits(&step.run(std::slice::from_ref(&x)).unwrap()[0])).collect()
             } else {
-                (0..4).map(|_| bits(&f(&[x.clone()]).unwrap()[0])).collect()
+                (0..4).map(|_| bits(&f(std::slice::from_ref(&x)).unwrap()[0])).collect()
             };
             (losses, weights.iter().map(bits).collect::<Vec<_>>())
         };

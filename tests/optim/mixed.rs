@@ -156,7 +156,7 @@ fn overflowing_steps_change_nothing_and_halve_the_scale() {
                 for (i, good) in finite.iter().enumerate() {
                     let x = Tensor::from_slice(&[if *good { 1.0 / (1.0 + i as f32) } else { 1e30 }], (), &device);
                     let before: Vec<_> = p.iter().map(bits).collect();
-                    let found = run(&[x.clone()]).unwrap();
+                    let found = run(std::slice::from_ref(&x)).unwrap();
                     assert_eq!(found[0].item::<f32>().unwrap(), scales[i], "step {i}");
                     assert_eq!(found[1].item::<f32>().unwrap().is_finite(), *good);
                     if !good {
