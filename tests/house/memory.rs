@@ -41,7 +41,7 @@ fn a_layer_of_a_gpt() {
         let device = Device::null(caps, true);
         let forward = |layers: usize| {
             let (_, logits) = models::gpt_logits(Gpt::small(layers), &device);
-            wgrad::no_grad(|| logits()).plan().unwrap().dispatches
+            wgrad::no_grad(logits).plan().unwrap().dispatches
         };
         let layer = (forward(4) - forward(2)) / 2;
         println!("{adapter}: {layer} dispatches a layer");

@@ -185,8 +185,11 @@ pub fn gpt(sizes: Gpt, device: &Device) -> Step {
     Box::new(move || train(&mut optimizer, loss::cross_entropy(&logits(), &targets)))
 }
 
+/// A name, and what makes the model's training step.
+pub type Model = (&'static str, fn(&Device) -> Step);
+
 /// All of them by name.
-pub const LIST: [(&str, fn(&Device) -> Step); 5] = [
+pub const LIST: [Model; 5] = [
     ("two_layer_net", two_layer_net),
     ("mlp", mlp),
     ("cnn", cnn),
