@@ -183,7 +183,7 @@ impl Gpu {
     /// # Errors
     /// As [`Gpu::alloc`].
     pub fn alloc_preferring(&self, bytes: u64, preferred: Option<BufferId>) -> Result<Buffer> {
-        self.alloc_as(bytes, size_class(bytes), preferred)
+        self.alloc_as(bytes, size_class, preferred)
     }
 
     /// Like [`Gpu::alloc`], but not rounded up to a size class: for what is kept for long.
@@ -191,10 +191,10 @@ impl Gpu {
     /// # Errors
     /// As [`Gpu::alloc`].
     pub fn alloc_exact(&self, bytes: u64) -> Result<Buffer> {
-        self.alloc_as(bytes, bytes.max(1).next_multiple_of(GRAIN), None)
+        self.alloc_as(bytes, |bytes| bytes.max(1).next_multiple_of(GRAIN), None)
     }
 
-    fn alloc_as(&self, bytes: u64, class: u64, preferred: Option<BufferId>) -> Result<Buffer> {
+    fn alloc_as(&self, bytes: u64, class: fn(u64) -> u64, preferred: Option<BufferId>) -> Result<Buffer> {
         let inner = &*self.0;
         inner.sticky.check()?;
         let limit = inner.caps.max_buffer;
@@ -202,7 +202,7 @@ impl Gpu {
             return Err(Error::TooLarge { op: "alloc".into(), bytes, limit, at: At(None) });
         }
         // The class of an ask near the limit may lie past it.
-        let class = class.min(limit / GRAIN * GRAIN);
+        let class = class(bytes).min(limit / GRAIN * GRAIN);
         let (id, raw) = match inner.pool.take(class, preferred) {
             Some(found) => found,
             None => {
