@@ -8,7 +8,7 @@
 //! arXiv 2006.09616.
 //!
 //! A copied op runs on the same inputs (random numbers have their counter as an input), and what is stored and what is computed by
-//! its readers stays as it was, so kernels keep their form and results their bits.
+//! its readers stays as it was, so kernels mostly keep their form and results their bits; in rare graphs a last bit differs.
 
 use std::collections::{HashMap, HashSet};
 

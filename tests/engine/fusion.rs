@@ -361,9 +361,8 @@ fn fused_unfused_and_cpu_agree() {
         let fused = run(&program, gpu(), false).unwrap();
         agree("fused", &program, &fused, &expected)?;
         agree("unfused", &program, &run(&program, unfused(), false).unwrap(), &expected)?;
-        let tightly = run(&program, &tight, true).unwrap();
-        let bits = |values: &[Vec<f32>]| values.iter().flatten().map(|v| v.to_bits()).collect::<Vec<u32>>();
-        prop_assert_eq!(bits(&fused), bits(&tightly), "in little memory: {:?}", program);
+        // What is computed again may be rounded in another kernel, so that a last bit can differ.
+        agree("in little memory", &program, &run(&program, &tight, true).unwrap(), &expected)?;
     });
 }
 

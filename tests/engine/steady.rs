@@ -256,8 +256,8 @@ fn kernels_are_keyed_by_structure_not_by_size() {
     println!("kernels compiled by batch size: {compiled:?}");
     assert!(compiled[0] > 0);
     assert_eq!(compiled[1..4], [0; 3], "sizes of one class of divisibility: {compiled:?}");
-    // Large sizes take other ways: a product that packs its operands first, a mean in two stages, two kernels each.
-    assert!(compiled[4..6].iter().sum::<u64>() <= 4, "{compiled:?}");
+    // Large sizes take other ways: products that pack their operands first or give a subgroup more rows, a mean in two stages.
+    assert!(compiled[4..6].iter().sum::<u64>() <= 9, "{compiled:?}");
     assert_eq!(compiled[6], 0, "{compiled:?}");
     // The first odd size may bring another kernel for each of the three products of three layers; the others none.
     assert!(compiled[7] <= 9, "{compiled:?}");
