@@ -147,6 +147,16 @@ pub enum Error {
         /// The user's line.
         at: At,
     },
+    /// A memory budget that no plan keeps to.
+    #[error("the memory budget of {budget} bytes is too small: the least that was reached is {least} bytes{at}")]
+    OverBudget {
+        /// The budget.
+        budget: u64,
+        /// The least that any plan found needs at once.
+        least: u64,
+        /// The user's line.
+        at: At,
+    },
     /// Something that this device or build cannot do.
     #[error("{op}: {detail}{at}")]
     Unsupported {
@@ -221,6 +231,7 @@ impl Error {
             | Error::Autograd { at, .. }
             | Error::NonFinite { at, .. }
             | Error::TooLarge { at, .. }
+            | Error::OverBudget { at, .. }
             | Error::Unsupported { at, .. }
             | Error::NoAdapter { at, .. }
             | Error::UnknownDevice { at, .. } => {

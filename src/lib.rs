@@ -36,7 +36,7 @@
 //! | gradients | [`Tensor::backward`], [`autograd`], [`no_grad`] |
 //! | optimizers, learning rates | [`optim`], [`optim::lr`] |
 //! | mixed precision | [`amp`] |
-//! | steps that are recorded once and replayed | [`capture`] |
+//! | steps that are recorded once and replayed, also from a file | [`capture`], [`load_captured`] |
 //! | layers and models | [`nn`] |
 //! | losses | [`nn::loss`] |
 //! | options of pooling and resizing | [`Pool`], [`AvgPool`], [`Interpolate`] |
@@ -64,7 +64,6 @@ mod differentiate;
 pub mod dtype;
 pub mod env;
 pub mod error;
-#[allow(dead_code)]
 mod file;
 #[doc(hidden)]
 pub mod gpu;
@@ -93,7 +92,7 @@ pub use ops::pool::{AvgPool, Pool};
 pub use schedule::{EndReason, PlanSummary, StoreReason};
 pub use shape::Shape;
 pub use tensor::Tensor;
-pub use tensor::capture::{Captured, capture};
+pub use tensor::capture::{Captured, Variable, capture, load_captured};
 
 /// Compiles and runs the examples of the README and of the guides.
 #[cfg(doctest)]

@@ -136,6 +136,8 @@ pub fn outline(snap: &Snapshot) -> (Vec<Cluster>, PlanSummary) {
         kernels: ops.iter().map(|&i| name(i)).collect(),
         shaders: Vec::new(),
         dispatches: ops.len(),
+        merged: 0,
+        recomputed: 0,
         workspace: alive - outputs,
         lower_bound: alive - outputs,
         outputs,

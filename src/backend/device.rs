@@ -1,7 +1,7 @@
 //! The device handle.
 
 use std::panic::Location;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::array::Array;
@@ -17,7 +17,7 @@ use crate::gpu::{AdapterInfo, Gpu, Memory, Select, Stats};
 use crate::graph::kernel::Kernel;
 use crate::graph::node::lock;
 use crate::graph::recording::Tick;
-use crate::graph::{Context, Traits, Value, Var, anomaly, recording};
+use crate::graph::{Context, Traits, Value, Var, anomaly, order, recording};
 use crate::layout::View;
 use crate::schedule::{Cluster, Plan, PlanSummary, Snapshot};
 
@@ -60,6 +60,8 @@ struct Inner {
     stream: AtomicU64,
     /// Serialises flushes that start from the list of pending nodes.
     flushing: Mutex<()>,
+    /// Whether each op is submitted on its own.
+    eager: AtomicBool,
 }
 
 /// A plan that was only looked at.
@@ -101,6 +103,7 @@ impl Device {
             seed: AtomicU64::new(0),
             stream: AtomicU64::new(0),
             flushing: Mutex::default(),
+            eager: AtomicBool::new(false),
         };
         Device { inner: Arc::new(inner) }
     }
@@ -295,6 +298,25 @@ impl Device {
         (z as u32, (z >> 32) as u32)
     }
 
+    /// Seed and position of the random numbers.
+    pub(crate) fn random_state(&self) -> (u64, u64) {
+        (self.inner.seed.load(Ordering::Relaxed), self.inner.stream.load(Ordering::Relaxed))
+    }
+
+    /// Goes on with the random numbers from there.
+    pub(crate) fn set_random_state(&self, seed: u64, stream: u64) {
+        self.inner.seed.store(seed, Ordering::Relaxed);
+        self.inner.stream.store(stream, Ordering::Relaxed);
+    }
+
+    /// What kernels are chosen by; `None` where there are none to choose.
+    pub(crate) fn caps(&self) -> Option<&Caps> {
+        match &self.inner.backend {
+            Backend::Gpu(gpu) => Some(gpu.caps()),
+            Backend::Cpu(_) | Backend::Null(_) => None,
+        }
+    }
+
     /// Runs everything that is pending and waits for it.
     ///
     /// An index out of range is an error of the values computed with it, and their reads return it. Where no read has yet,
@@ -372,6 +394,30 @@ impl Device {
         }
     }
 
+    /// Bounds the memory that one flush, and one run of a step captured from now on, needs at once, as
+    /// [`PlanSummary::peak_bytes`] counts it: what it reads, what it leaves behind, and what lives in between. Values that wait
+    /// long for their next reader, as those for the backward pass do, are then computed again where that saves memory; in rare
+    /// graphs that changes a last bit. `None` lifts the bound.
+    ///
+    /// A flush that cannot keep to it is an [`Error::OverBudget`] that says what would be enough. On the CPU reference, which
+    /// keeps no values that it does not need, this changes nothing.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::gpu().unwrap_or(Device::cpu());
+    /// device.set_memory_budget(Some(64 << 20));
+    /// let x = Tensor::randn([64, 64], &device);
+    /// assert!(x.matmul(&x).relu().sum().item::<f32>()?.is_finite());
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    pub fn set_memory_budget(&self, bytes: Option<u64>) {
+        match &self.inner.backend {
+            Backend::Gpu(gpu) => gpu.set_budget(bytes),
+            Backend::Null(null) => null.set_budget(bytes),
+            Backend::Cpu(_) => {}
+        }
+    }
+
     /// Gives unused device memory back to the system.
     pub fn trim(&self) {
         if let Backend::Gpu(gpu) = &self.inner.backend {
@@ -444,6 +490,48 @@ impl Device {
         }
     }
 
+    /// Switches the reuse of plans on or off, on at first: without it every flush is planned anew, whatever was seen before. For
+    /// measurements of what it saves; kernels stay compiled either way, and results have the same bits.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// device.set_plan_reuse(false);
+    /// let before = device.stats().plans_reused;
+    /// for _ in 0..3 {
+    ///     Tensor::ones([4], &device).exp().realize()?;
+    /// }
+    /// assert_eq!(device.stats().plans_reused, before);
+    /// device.set_plan_reuse(true);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    pub fn set_plan_reuse(&self, on: bool) {
+        if let Backend::Gpu(gpu) = &self.inner.backend {
+            gpu.set_plan_reuse(on);
+        }
+    }
+
+    /// Switches eager execution on or off, off at first: with it a flush runs each op on its own, one kernel and one submission
+    /// an op, and keeps every value until the flush is done, as engines do that run ops when they are called. For measurements of
+    /// what recording saves.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let x = Tensor::ones([4], &device).contiguous();
+    /// x.realize()?;
+    /// device.set_eager(true);
+    /// let before = device.stats().submits;
+    /// let y = (&x + 1.0).sqrt().exp();
+    /// y.realize()?;
+    /// device.set_eager(false);
+    /// assert!(device.is_cpu() || device.stats().submits - before == 3);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    pub fn set_eager(&self, on: bool) {
+        self.inner.eager.store(on, Ordering::Relaxed);
+    }
+
     fn run(&self, targets: &[Var], also: &[Var]) -> Result<()> {
         if anomaly::active() && !matches!(self.inner.backend, Backend::Null(_)) {
             self.search_anomaly(&targets.iter().chain(also).collect::<Vec<_>>())?;
@@ -452,6 +540,15 @@ impl Device {
     }
 
     pub(super) fn compute(&self, targets: &[Var], also: &[Var]) -> Result<()> {
+        if let (true, Backend::Gpu(gpu)) = (self.inner.eager.load(Ordering::Relaxed), &self.inner.backend) {
+            let roots: Vec<Var> = targets.iter().chain(also).cloned().collect();
+            for var in order::reachable(&roots, |var| var.0.has_value()) {
+                // Views and numbers are no work of their own.
+                if !matches!(var.0.kernel(), Kernel::View(_) | Kernel::Scalar(_)) {
+                    gpu.flush(std::slice::from_ref(&var), &[])?;
+                }
+            }
+        }
         match &self.inner.backend {
             Backend::Gpu(gpu) => gpu.flush(targets, also),
             Backend::Cpu(cpu) => cpu.flush(targets, also),
@@ -459,16 +556,16 @@ impl Device {
         }
     }
 
-    /// What computing `targets` would take: nothing is run.
-    pub(crate) fn plan(&self, targets: &[Var]) -> Result<Planned> {
+    /// What computing `targets` would take, within a budget of bytes if there is one: nothing is run.
+    pub(crate) fn plan(&self, targets: &[Var], budget: Option<u64>) -> Result<Planned> {
         targets.iter().try_for_each(Var::check)?;
         let planned = |snap: Snapshot, plan: Plan| {
             let summary = plan.summary(&snap);
             Planned { snap, clusters: plan.clusters, summary }
         };
         match &self.inner.backend {
-            Backend::Gpu(gpu) => gpu.plan(targets).map(|(snap, plan)| planned(snap, plan)),
-            Backend::Null(null) => null.plan(targets).map(|(snap, plan)| planned(snap, plan)),
+            Backend::Gpu(gpu) => gpu.plan(targets, budget).map(|(snap, plan)| planned(snap, plan)),
+            Backend::Null(null) => null.plan(targets, budget).map(|(snap, plan)| planned(snap, plan)),
             Backend::Cpu(cpu) => {
                 let snap = cpu.snapshot(targets);
                 let (clusters, summary) = cpu::outline(&snap);

@@ -13,6 +13,8 @@ use std::ops::Range;
 use std::panic::Location;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::backend::indexed;
 use crate::error::{At, Error, Result};
 use crate::gpu::{FAULT_SLOTS, IndexFault};
@@ -36,6 +38,31 @@ struct Record {
     op: String,
     shape: Option<Shape>,
     at: Option<&'static Location<'static>>,
+}
+
+/// An op that checks indices, as errors name it.
+#[derive(Clone, Debug)]
+pub struct Check {
+    pub op: String,
+    /// The shape indexed, where it is known.
+    pub shape: Option<Shape>,
+    pub at: Option<&'static Location<'static>>,
+}
+
+impl Check {
+    /// The op at position `i`.
+    pub fn of(snap: &Snapshot, i: usize) -> Check {
+        let var = &snap.nodes[i];
+        let first = snap.inputs[i].first().map(|&source| snap.var(source).shape().clone());
+        Check { op: var.0.op.name().to_owned(), shape: indexed(var, first), at: Some(var.0.at) }
+    }
+}
+
+/// What a value that a captured step leaves behind hangs on: positions of what it starts from, and of checks.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Hang {
+    pub leaves: Vec<usize>,
+    pub checks: Vec<usize>,
 }
 
 /// How a kernel reports.
@@ -118,8 +145,9 @@ impl Faults {
         if tagged.is_empty() && leaves.iter().all(Doubt::is_empty) {
             return Opened { doubts: Vec::new(), reports: Vec::new() };
         }
-        let numbers = self.take_numbers(tagged.len());
-        let mut reports = Vec::with_capacity(tagged.len());
+        let checks: Vec<Check> = tagged.iter().map(|&i| Check::of(snap, i)).collect();
+        let begun = self.begin(&checks);
+        let mut next = begun.iter();
         let mut doubts: Vec<Doubt> = Vec::with_capacity(snap.nodes.len());
         for (i, inputs) in snap.inputs.iter().enumerate() {
             let mut doubt = Doubt::default();
@@ -129,19 +157,38 @@ impl Faults {
                     Source::Pending(j) => &doubts[*j],
                 });
             }
-            if tagged.get(reports.len()) == Some(&i) {
-                let number = numbers.start + reports.len() as u64 % (numbers.end - numbers.start);
-                let var = &snap.nodes[i];
-                let first = inputs.first().map(|&source| snap.var(source).shape().clone());
-                let flush = numbers.start;
-                let (op, shape, at) = (var.0.op.name().to_owned(), indexed(var, first), Some(var.0.at));
-                let tag = self.record(Record { tag: self.next_tag, number, flush, op, shape, at });
-                reports.push(Report { tag, slot: slot(number) });
-                doubt = doubt.or(&Doubt::of(&self.checks_of(number), number));
+            if tagged.get(checks.len() - next.len()) == Some(&i)
+                && let Some((_, own)) = next.next()
+            {
+                doubt = doubt.or(own);
             }
             doubts.push(doubt);
         }
-        Opened { doubts, reports }
+        Opened { doubts, reports: begun.into_iter().map(|(report, _)| report).collect() }
+    }
+
+    /// Starts a run of a captured step: what its outputs hang on, from the doubts of what it starts from.
+    pub fn open_run(&mut self, checks: &[Check], leaves: &[&Doubt], hangs: &[Hang]) -> Opened {
+        let leaves: Vec<Doubt> = leaves.iter().map(|leaf| leaf.after(self.settled)).collect();
+        let begun = self.begin(checks);
+        let doubt = |hang: &Hang| {
+            let inherited = hang.leaves.iter().map(|&l| &leaves[l]);
+            inherited.chain(hang.checks.iter().map(|&c| &begun[c].1)).fold(Doubt::default(), Doubt::or)
+        };
+        let doubts = hangs.iter().map(doubt).collect();
+        Opened { doubts, reports: begun.into_iter().map(|(report, _)| report).collect() }
+    }
+
+    /// Numbers the checks of one run: how each reports, and the doubt of what hangs on it alone.
+    fn begin(&mut self, checks: &[Check]) -> Vec<(Report, Doubt)> {
+        let numbers = self.take_numbers(checks.len());
+        let one = |(i, check): (usize, &Check)| {
+            let number = numbers.start + i as u64 % (numbers.end - numbers.start);
+            let Check { op, shape, at } = check.clone();
+            let tag = self.record(Record { tag: self.next_tag, number, flush: numbers.start, op, shape, at });
+            (Report { tag, slot: slot(number) }, Doubt::of(&self.checks_of(number), number))
+        };
+        checks.iter().enumerate().map(one).collect()
     }
 
     /// Numbers for the checking ops of a flush: one each, or fewer that they share.

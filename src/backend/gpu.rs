@@ -1,16 +1,19 @@
 //! Runs plans on a GPU.
 
 mod replay;
+mod workspace;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::array::Array;
 use crate::backend::explain::{self, Explanation};
-use crate::backend::faults::{Faults, Opened, report_of};
+use crate::backend::faults::{Faults, Opened, Report, report_of};
 use crate::backend::validate;
 use crate::caps::Caps;
+use crate::codegen::KernelText;
 use crate::dtype::DType;
 use crate::env;
 use crate::error::{Error, Result};
@@ -18,11 +21,11 @@ use crate::gpu::{Binding, Buffer, BufferId, BufferSlice, Dispatch, Gpu, KernelSo
 use crate::graph::node::lock;
 use crate::graph::{Value, Var};
 use crate::ops::scalar::bits;
-use crate::schedule::memory::Place;
-use crate::schedule::{BufferRef, ParamSource, Plan, Snapshot, Step};
+use crate::schedule::{BufferRef, ParamSource, Plan, Snapshot};
 use crate::trace;
 
-pub use replay::GpuProgram;
+pub use replay::{GpuProgram, Graph};
+use workspace::Workspace;
 
 /// Plans that are kept; the one unused for longest goes first.
 const PLANS: usize = 256;
@@ -33,6 +36,9 @@ pub struct GpuBackend {
     /// What kernels are chosen by: the adapter's capabilities, or others in tests.
     caps: Caps,
     fuse: bool,
+    /// Bytes that a flush may need at once; no bound where it is `u64::MAX`.
+    budget: AtomicU64,
+    reuse: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -41,7 +47,7 @@ struct State {
     plans: HashMap<u128, Prepared>,
     clock: u64,
     /// Buffers that all plans share for values that do not outlive a flush. One queue runs all flushes in order.
-    workspace: HashMap<Place, Buffer>,
+    workspace: Workspace,
     faults: Faults,
 }
 
@@ -68,12 +74,38 @@ struct Last {
 
 impl GpuBackend {
     pub fn new(gpu: Gpu, caps: Caps, fuse: bool) -> GpuBackend {
-        GpuBackend { gpu, caps, fuse, state: Mutex::default() }
+        GpuBackend {
+            gpu,
+            caps,
+            fuse,
+            budget: AtomicU64::new(u64::MAX),
+            reuse: AtomicBool::new(true),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Whether plans of structures seen before are used again.
+    pub fn set_plan_reuse(&self, on: bool) {
+        self.reuse.store(on, Ordering::Relaxed);
     }
 
     /// What kernels are chosen by.
     pub fn caps(&self) -> &Caps {
         &self.caps
+    }
+
+    /// Sets the bytes that a flush may need at once.
+    pub fn set_budget(&self, budget: Option<u64>) {
+        self.budget.store(budget.unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    fn budget(&self) -> Option<u64> {
+        Some(self.budget.load(Ordering::Relaxed)).filter(|&bytes| bytes != u64::MAX)
+    }
+
+    /// What plans depend on beside the graph.
+    fn settings(&self, budget: Option<u64>) -> u64 {
+        budget.map_or(0, |bytes| bytes.wrapping_mul(2).wrapping_add(2)) ^ u64::from(self.fuse)
     }
 
     /// Whether kernels can be timed. A browser cannot wait for the times.
@@ -96,7 +128,8 @@ impl GpuBackend {
     fn flush_with(&self, targets: &[Var], also: &[Var], explanation: Option<&mut Explanation>) -> Result<()> {
         let mut state = lock(&self.state);
         let start = trace::now();
-        let snap = Snapshot::new(targets, also, u64::from(self.fuse));
+        let budget = self.budget();
+        let mut snap = Snapshot::new(targets, also, self.settings(budget));
         if snap.nodes.is_empty() {
             return Ok(());
         }
@@ -106,12 +139,12 @@ impl GpuBackend {
         let planning = trace::span_since(lane, "plan", start);
         let state = &mut *state;
         state.clock += 1;
-        let reused = state.plans.contains_key(&snap.hash);
+        let reused = self.reuse.load(Ordering::Relaxed) && state.plans.contains_key(&snap.hash);
         let mut compiling = Duration::ZERO;
         if reused {
             drop(planning);
         } else {
-            let plan = Plan::new(&snap, &self.caps, self.fuse)?;
+            let plan = Plan::new(&mut snap, &self.caps, self.fuse, budget)?;
             drop(planning);
             let compile_start = trace::now();
             let _span = trace::span(lane, "compile");
@@ -159,15 +192,16 @@ impl GpuBackend {
     }
 
     /// Plans what `targets` need, without running or remembering anything.
-    pub fn plan(&self, targets: &[Var]) -> Result<(Snapshot, Plan)> {
+    pub fn plan(&self, targets: &[Var], budget: Option<u64>) -> Result<(Snapshot, Plan)> {
         let _no_flush_meanwhile = lock(&self.state);
-        let snap = Snapshot::new(targets, &[], u64::from(self.fuse));
-        let plan = Plan::new(&snap, &self.caps, self.fuse)?;
+        let budget = budget.or(self.budget());
+        let mut snap = Snapshot::new(targets, &[], self.settings(budget));
+        let plan = Plan::new(&mut snap, &self.caps, self.fuse, budget)?;
         Ok((snap, plan))
     }
 
-    /// Compiles a plan's kernels.
-    fn prepare(&self, snap: &Snapshot, plan: Plan) -> Result<Prepared> {
+    /// Tells the log of a new plan.
+    fn log_plan(&self, snap: &Snapshot, plan: &Plan) {
         let debug = env::get().debug;
         if debug >= 1 {
             log::info!(
@@ -182,7 +216,12 @@ impl GpuBackend {
         if debug >= 3 {
             plan.clusters.iter().for_each(|cluster| log::info!("  {}", explain::cluster_line(snap, cluster)));
         }
-        let pipelines = plan.steps.iter().map(|step| self.pipeline(step)).collect::<Result<Vec<_>>>()?;
+    }
+
+    /// Compiles a plan's kernels.
+    fn prepare(&self, snap: &Snapshot, plan: Plan) -> Result<Prepared> {
+        self.log_plan(snap, &plan);
+        let pipelines = plan.steps.iter().map(|step| self.pipeline(&step.kernel, true)).collect::<Result<Vec<_>>>()?;
         let align = self.gpu.params_align() as usize;
         let mut params = Vec::new();
         let mut starts = Vec::with_capacity(plan.steps.len());
@@ -203,12 +242,11 @@ impl GpuBackend {
         Ok(Prepared { plan, pipelines, params, starts, tagged, used: 0, last: Last::default() })
     }
 
-    fn pipeline(&self, step: &Step) -> Result<Arc<Pipeline>> {
-        let kernel = &step.kernel;
+    fn pipeline(&self, kernel: &KernelText, trusted: bool) -> Result<Arc<Pipeline>> {
         if env::get().debug >= 4 {
             log::info!("{}:\n{}", kernel.name, kernel.wgsl);
         }
-        self.gpu.pipeline(kernel.key, || KernelSource {
+        self.gpu.pipeline(kernel.key, trusted, || KernelSource {
             name: kernel.name.clone(),
             wgsl: kernel.wgsl.clone(),
             bindings: kernel.writable.iter().map(|&w| if w { Binding::ReadWrite } else { Binding::Read }).collect(),
@@ -223,18 +261,14 @@ impl GpuBackend {
         &self,
         snap: &Snapshot,
         prepared: &mut Prepared,
-        workspace: &mut HashMap<Place, Buffer>,
+        workspace: &mut Workspace,
         faults: &mut Faults,
         profile: bool,
     ) -> Result<Vec<Option<Timing>>> {
         let encoding = trace::span(self.gpu.lane(), "encode");
         let leaves = snap.leaves.iter().map(buffer_of).collect::<Result<Vec<_>>>()?;
         let outputs = self.output_buffers(prepared, &leaves)?;
-        for place in &prepared.plan.places {
-            if !workspace.contains_key(place) {
-                workspace.insert(*place, self.gpu.alloc(place.bytes)?);
-            }
-        }
+        workspace.reserve(&self.gpu, &prepared.plan.places)?;
         let Opened { mut doubts, reports } = self.open(snap, &prepared.tagged, faults)?;
         let report = |node: &usize| report_of(*node, &prepared.tagged, &reports);
         let mut params = prepared.params.clone();
@@ -258,7 +292,7 @@ impl GpuBackend {
                     let buffer = match buffer {
                         BufferRef::Leaf(l) => &leaves[*l],
                         BufferRef::Output(o) => &outputs[*o],
-                        BufferRef::Place(p) => &workspace[&prepared.plan.places[*p]],
+                        BufferRef::Place(p) => workspace.get(*p),
                     };
                     match step.windows.get(i).copied().flatten() {
                         Some((offset, size)) => BufferSlice { buffer: buffer.clone(), offset, size },
@@ -300,20 +334,34 @@ impl GpuBackend {
 
     /// Numbers and slots for the checks of a flush.
     fn open(&self, snap: &Snapshot, tagged: &[usize], faults: &mut Faults) -> Result<Opened> {
-        // Browsers cannot wait here, so there checks share a number where slots run out.
+        self.make_room(tagged.len(), faults)?;
+        let opened = faults.open(snap, tagged);
+        self.clear_stale(&opened.reports, faults)?;
+        Ok(opened)
+    }
+
+    /// Waits until so many checks get slots of their own. Browsers cannot wait here, so there checks share a number where slots
+    /// run out.
+    fn make_room(&self, checks: usize, faults: &mut Faults) -> Result<()> {
         #[cfg(not(target_arch = "wasm32"))]
-        if !faults.has_room(tagged.len()) {
+        if !faults.has_room(checks) {
             let asked = faults.ask();
             let found = pollster::block_on(self.gpu.wait(asked.slots.clone()))?;
             faults.settle(&asked, &found);
         }
-        let opened = faults.open(snap, tagged);
-        let stale = faults.stale(&opened.reports);
+        #[cfg(target_arch = "wasm32")]
+        let _ = (checks, faults);
+        Ok(())
+    }
+
+    /// Clears slots that hold an old fault.
+    fn clear_stale(&self, reports: &[Report], faults: &mut Faults) -> Result<()> {
+        let stale = faults.stale(reports);
         if !stale.is_empty() {
             self.gpu.clear_faults(&stale)?;
             faults.cleared(&stale);
         }
-        Ok(opened)
+        Ok(())
     }
 
     /// Buffers for the values that outlive the flush, where possible those that the loop used before in their place.

@@ -6,16 +6,18 @@ mod anomaly;
 mod cpu;
 mod device;
 mod explain;
-mod faults;
+pub mod faults;
 mod gpu;
 mod null;
 pub mod program;
+pub mod recipe;
 mod validate;
 
 pub use crate::gpu::{Memory, Stats};
 pub(crate) use device::readable;
 pub use device::{Device, DeviceInfo, RngState};
 pub use explain::{Explanation, KernelReport, StoredValue};
+pub(crate) use validate::from_bytes;
 
 use crate::graph::Var;
 use crate::shape::Shape;

@@ -13,26 +13,36 @@ pub struct NullBackend {
     pub caps: Caps,
     pub fuse: bool,
     pub plans: Mutex<Vec<PlanSummary>>,
+    budget: Mutex<Option<u64>>,
 }
 
 impl NullBackend {
     pub fn new(caps: Caps, fuse: bool) -> NullBackend {
-        NullBackend { caps, fuse, plans: Mutex::default() }
+        NullBackend { caps, fuse, plans: Mutex::default(), budget: Mutex::default() }
+    }
+
+    /// Sets the bytes that a flush may need at once.
+    pub fn set_budget(&self, budget: Option<u64>) {
+        *lock(&self.budget) = budget;
+    }
+
+    pub fn budget(&self) -> Option<u64> {
+        *lock(&self.budget)
     }
 
     /// Plans what `targets` need, without setting any value.
-    pub fn plan(&self, targets: &[Var]) -> Result<(Snapshot, Plan)> {
-        let snap = Snapshot::new(targets, &[], 0);
-        let plan = Plan::new(&snap, &self.caps, self.fuse)?;
+    pub fn plan(&self, targets: &[Var], budget: Option<u64>) -> Result<(Snapshot, Plan)> {
+        let mut snap = Snapshot::new(targets, &[], 0);
+        let plan = Plan::new(&mut snap, &self.caps, self.fuse, budget.or(self.budget()))?;
         Ok((snap, plan))
     }
 
     pub fn flush(&self, targets: &[Var], also: &[Var]) -> Result<()> {
-        let snap = Snapshot::new(targets, also, 0);
+        let mut snap = Snapshot::new(targets, also, 0);
         if snap.nodes.is_empty() {
             return Ok(());
         }
-        let plan = Plan::new(&snap, &self.caps, self.fuse)?;
+        let plan = Plan::new(&mut snap, &self.caps, self.fuse, self.budget())?;
         let summary = plan.summary(&snap);
         for (i, _) in &plan.outputs {
             snap.nodes[*i].0.set_value(Arc::new(()) as Value);

@@ -8,7 +8,10 @@ use std::sync::atomic::Ordering;
 use crate::array::Array;
 use crate::backend::cpu;
 use crate::backend::device::{Backend, Device};
-use crate::backend::gpu::GpuProgram;
+use crate::backend::explain::{self, Explanation};
+use crate::backend::gpu::{GpuProgram, Graph};
+use crate::backend::recipe::Recipe;
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::doubt::Doubt;
 use crate::graph::kernel::Kernel;
@@ -17,7 +20,9 @@ use crate::graph::number::Live;
 use crate::graph::recording::Tick;
 use crate::graph::{Meta, Op, Value, Var, with_location};
 use crate::layout::View;
+use crate::ops::movement::ViewOp;
 use crate::schedule::{Plan, Snapshot};
+use crate::trace;
 
 /// A value between runs, with the index checks that it depends on.
 #[derive(Clone)]
@@ -44,29 +49,52 @@ impl Computed {
 pub enum Base {
     /// What the program computes, by position.
     Output(usize),
-    /// The number at this position of the snapshot.
-    Scalar(usize),
+    /// A number that the host knows.
+    Number { value: f64, live: Option<Live>, dtype: DType },
     /// Something that was there before.
     Given(Var),
+    /// The same, where the caller knows what it is.
+    Known,
 }
 
 /// How a value that the step leaves behind is put together: views of something.
 pub struct Made {
     pub base: Base,
-    meta: Meta,
-    at: &'static Location<'static>,
-    views: Vec<Arc<dyn Op>>,
+    /// Shape and type of the base.
+    pub meta: Meta,
+    pub at: &'static Location<'static>,
+    pub views: Vec<View>,
+}
+
+impl Made {
+    /// Shape and type of the value.
+    ///
+    /// # Errors
+    /// Where a view does not fit.
+    pub fn shape(&self) -> Result<Meta> {
+        self.views.iter().try_fold(self.meta.clone(), |meta, view| ViewOp(view.clone()).infer(&[&meta]))
+    }
 }
 
 /// A compiled step.
 pub struct Program {
-    /// The graph without its wiring of nodes: ops, shapes, and what reads what.
-    snap: Snapshot,
+    /// The graph without its wiring of nodes: ops, shapes, and what reads what. A step from a file has none.
+    snap: Option<Snapshot>,
     /// Positions of the nodes whose values are left behind.
     outputs: Vec<usize>,
     /// Scalars that differ from run to run.
     live: Vec<(usize, Live)>,
     kind: Kind,
+}
+
+impl Program {
+    /// What runs on a GPU; `None` for other devices.
+    pub fn recipe(&self) -> Option<&Recipe> {
+        match &self.kind {
+            Kind::Gpu(program) => Some(program.recipe()),
+            Kind::Cpu | Kind::Null => None,
+        }
+    }
 }
 
 enum Kind {
@@ -93,7 +121,7 @@ impl Device {
         }
         let (kind, outputs) = match self.backend() {
             Backend::Gpu(gpu) => {
-                let (program, outputs) = gpu.compile(&snap)?;
+                let (program, outputs) = gpu.compile(&mut snap)?;
                 (Kind::Gpu(Box::new(program)), outputs)
             }
             Backend::Cpu(_) => {
@@ -101,7 +129,7 @@ impl Device {
                 (Kind::Cpu, (0..snap.nodes.len()).filter(kept).collect())
             }
             Backend::Null(null) => {
-                let plan = Plan::new(&snap, &null.caps, null.fuse)?;
+                let plan = Plan::new(&mut snap, &null.caps, null.fuse, null.budget())?;
                 (Kind::Null, plan.outputs.iter().map(|(i, _)| *i).collect())
             }
         };
@@ -112,7 +140,17 @@ impl Device {
         snap.leaves = leaves.iter().map(Var::skeleton).collect();
         snap.nodes = snap.nodes.iter().map(Var::skeleton).collect();
         let live = snap.nodes.iter().enumerate().filter_map(|(i, v)| Some((i, v.live()?))).collect();
-        Ok((Program { snap, outputs, live, kind }, leaves, made))
+        Ok((Program { snap: Some(snap), outputs, live, kind }, leaves, made))
+    }
+
+    /// The program of a recipe from a file, whose kernels run with all run-time checks.
+    pub(crate) fn assemble(&self, recipe: Recipe) -> Result<Program> {
+        let Backend::Gpu(gpu) = self.backend() else {
+            return Err(Error::unsupported("load_captured", "saved steps run on GPU adapters only"));
+        };
+        let outputs = (0..recipe.outputs.len()).collect();
+        let kind = Kind::Gpu(Box::new(gpu.assemble(recipe, false)?));
+        Ok(Program { snap: None, outputs, live: Vec::new(), kind })
     }
 
     /// Does on the host what every run of a captured step does.
@@ -130,29 +168,47 @@ impl Device {
         }
     }
 
-    /// Runs a program on the values that it starts from.
-    pub(crate) fn replay(&self, program: &mut Program, leaves: &[Computed]) -> Result<Vec<Computed>> {
-        if program.snap.nodes.is_empty() {
+    /// Runs a program on the values that it starts from; with an explanation also measures it.
+    pub(crate) fn replay(
+        &self,
+        program: &mut Program,
+        leaves: &[Computed],
+        explanation: Option<&mut Explanation>,
+    ) -> Result<Vec<Computed>> {
+        if program.snap.as_ref().is_some_and(|snap| snap.nodes.is_empty()) {
             return Ok(Vec::new());
         }
         match (self.backend(), &mut program.kind) {
             (Backend::Gpu(gpu), Kind::Gpu(compiled)) => {
-                if crate::env::get().validate {
-                    refresh(&mut program.snap, &program.live);
+                if let (true, Some(snap)) = (crate::env::get().validate, &mut program.snap) {
+                    refresh(snap, &program.live);
                 }
-                gpu.replay(compiled, &program.snap, leaves)
+                let graph = program.snap.as_ref().map(|snap| Graph { snap, outputs: &program.outputs });
+                gpu.replay(compiled, leaves, graph, explanation)
             }
             (Backend::Cpu(cpu), Kind::Cpu) => {
-                refresh(&mut program.snap, &program.live);
+                let Some(snap) = &mut program.snap else {
+                    return Err(Error::argument("capture", "the step has no graph"));
+                };
+                refresh(snap, &program.live);
                 cpu.flushes.fetch_add(1, Ordering::Relaxed);
-                cpu.ops.fetch_add(program.snap.nodes.len() as u64, Ordering::Relaxed);
+                cpu.ops.fetch_add(snap.nodes.len() as u64, Ordering::Relaxed);
                 let arrays = leaves.iter().map(array).collect::<Result<Vec<_>>>()?;
                 let mut results: HashMap<usize, Arc<Array>> = HashMap::new();
-                cpu::interpret(&program.snap, &arrays, |i, array| {
+                let (mut since, mut reports) = (trace::now(), Vec::new());
+                cpu::interpret(snap, &arrays, |i, array| {
+                    if explanation.is_some() {
+                        reports.push(explain::op_report(snap, i, trace::now().saturating_sub(since)));
+                        since = trace::now();
+                    }
                     if program.outputs.binary_search(&i).is_ok() {
                         results.insert(i, array.clone());
                     }
                 })?;
+                if let Some(explanation) = explanation {
+                    explanation.running = reports.iter().filter_map(|report| report.time).sum();
+                    (explanation.kernels, explanation.has_times, explanation.plan_reused) = (reports, true, true);
+                }
                 let result = |i: &usize| {
                     let array = results.get(i).ok_or_else(|| Error::argument("capture", "a result is missing"))?;
                     Ok(Computed { value: array.clone() as Value, doubt: Doubt::default() })
@@ -169,31 +225,24 @@ impl Device {
     }
 
     /// The node of a value that a run has left behind. `given` is the base where that was there before.
-    pub(crate) fn materialise(
-        &self,
-        program: &Program,
-        made: &Made,
-        outputs: &[Computed],
-        given: Option<&Computed>,
-    ) -> Result<Var> {
+    pub(crate) fn materialise(&self, made: &Made, outputs: &[Computed], given: Option<&Computed>) -> Result<Var> {
         let computed = match (&made.base, given) {
             (Base::Output(o), _) => outputs.get(*o),
-            (Base::Given(_), given) => given,
-            (Base::Scalar(_), _) => None,
+            (Base::Given(_) | Base::Known, given) => given,
+            (Base::Number { .. }, _) => None,
         };
         let mut var = match (&made.base, computed) {
             (_, Some(Computed { value, doubt })) => {
                 Var::computed(made.meta.clone(), value.clone(), doubt.clone(), made.at, self.context())
             }
-            (Base::Scalar(i), None) => {
-                let scalar = &program.snap.nodes[*i];
-                let value = scalar.live().map(|live| live.get()).or(scalar.scalar_value()).unwrap_or(0.0);
-                with_location(made.at, || Var::scalar(value, scalar.dtype(), self.context()))
+            (Base::Number { value, live, dtype }, None) => {
+                let value = live.as_ref().map_or(*value, Live::get);
+                with_location(made.at, || Var::scalar(value, *dtype, self.context()))
             }
             (_, None) => return Err(Error::argument("capture", "a result is missing")),
         };
         for view in &made.views {
-            var = with_location(made.at, || Var::apply_in(view.clone(), &[&var], self.context()));
+            var = with_location(made.at, || Var::apply(ViewOp(view.clone()), &[&var]));
         }
         Ok(var)
     }
@@ -203,7 +252,7 @@ impl Device {
 fn trace(var: &Var, position: &HashMap<u64, usize>, output: &HashMap<usize, usize>) -> Result<Made> {
     let at = var.0.at;
     let mut var = var.clone();
-    let mut views: Vec<(Arc<dyn Op>, Meta, bool)> = Vec::new();
+    let mut views: Vec<(View, Meta)> = Vec::new();
     let base = loop {
         if var.0.has_value() {
             break Base::Given(var.clone());
@@ -213,16 +262,15 @@ fn trace(var: &Var, position: &HashMap<u64, usize>, output: &HashMap<usize, usiz
             if let Some(&o) = output.get(&i) {
                 break Base::Output(o);
             }
-            if var.scalar_value().is_some() {
-                break Base::Scalar(i);
+            if let Some(value) = var.scalar_value() {
+                break Base::Number { value, live: var.live(), dtype: var.dtype() };
             }
         }
         let Kernel::View(view) = var.0.kernel() else {
             return Err(Error::argument(var.0.op.name(), "the planner kept no value of a result").or_at(var.0.at));
         };
         if !matches!(view, View::Identity) {
-            let in_place = matches!(view, View::Reshape(_));
-            views.push((var.0.op.clone(), var.meta().clone(), in_place));
+            views.push((view, var.meta().clone()));
         }
         let input = var.0.with_inputs(|inputs| inputs.first().cloned());
         var = input.ok_or_else(|| Error::argument("capture", "a view of nothing"))?;
@@ -230,11 +278,11 @@ fn trace(var: &Var, position: &HashMap<u64, usize>, output: &HashMap<usize, usiz
     let mut meta = var.meta().clone();
     // What the program computes lies in memory in order, so a reshape is only another name for it. (The CPU reference
     // keeps every result as it is and has no views here.)
-    while let (Base::Output(_), Some((_, shape, true))) = (&base, views.last()) {
+    while let (Base::Output(_), Some((View::Reshape(_), shape))) = (&base, views.last()) {
         meta = shape.clone();
         views.pop();
     }
-    Ok(Made { base, meta, at, views: views.into_iter().rev().map(|(op, ..)| op).collect() })
+    Ok(Made { base, meta, at, views: views.into_iter().rev().map(|(view, _)| view).collect() })
 }
 
 /// Gives scalars that differ from run to run their present values.

@@ -138,7 +138,8 @@ pub(super) struct Inner {
     pub sticky: Arc<Sticky>,
     pub counters: Counters,
     pub layouts: Mutex<HashMap<LayoutKey, Arc<Layout>>>,
-    pub pipelines: Mutex<HashMap<u128, Arc<Pipeline>>>,
+    /// By key, and whether the text is this process's own.
+    pub pipelines: Mutex<HashMap<(u128, bool), Arc<Pipeline>>>,
     /// What one submission after the other goes through. Whoever holds it may take the locks of the pool and of the staging
     /// buffers, never the other way round.
     pub stream: Mutex<Stream>,

@@ -102,6 +102,35 @@ pub(super) fn chunk_len(longest: usize, work: impl Iterator<Item = u64>) -> usiz
         .count()
 }
 
+/// A compute pass that is being recorded.
+pub(super) struct Pass<'p> {
+    raw: wgpu::ComputePass<'p>,
+    current: Option<*const Pipeline>,
+    dispatches: u64,
+}
+
+impl Pass<'_> {
+    /// Records one kernel run.
+    pub(super) fn dispatch(
+        &mut self,
+        pipeline: &Arc<Pipeline>,
+        group: &wgpu::BindGroup,
+        params_offset: u32,
+        (x, y): (u32, u32),
+    ) {
+        let this = Arc::as_ptr(pipeline);
+        if self.current != Some(this) {
+            self.raw.set_pipeline(&pipeline.raw);
+            self.current = Some(this);
+        }
+        let offset = [params_offset];
+        let offsets: &[u32] = if pipeline.params_bytes() > 0 { &offset } else { &[] };
+        self.raw.set_bind_group(0, group, offsets);
+        self.raw.dispatch_workgroups(x, y, 1);
+        self.dispatches += 1;
+    }
+}
+
 /// What one chunk of the work amounts to.
 struct Chunk<'a> {
     work: &'a [Dispatch],
@@ -270,37 +299,44 @@ impl Inner {
         Ok(())
     }
 
-    /// Writes the parameters, unless the arena holds them already: a loop whose parameters do not change writes nothing.
+    /// Writes the parameters that differ from what the arena holds: a loop whose parameters do not change writes nothing, one
+    /// that counts its steps a short stretch.
     pub(super) fn write_params(&self, stream: &mut Stream, params: &[u8]) {
-        if stream.contents.starts_with(params) {
-            return;
+        const BLOCK: usize = 64;
+        let blocks = params.len().div_ceil(BLOCK);
+        let bounds = |block: usize| block * BLOCK..((block + 1) * BLOCK).min(params.len());
+        let held = &stream.contents;
+        let differs = |&block: &usize| held.get(bounds(block)) != Some(&params[bounds(block)]);
+        let Some(first) = (0..blocks).find(differs) else { return };
+        let last = (first..blocks).rev().find(differs).unwrap_or(first);
+        let (start, end) = (bounds(first).start, bounds(last).end);
+        // Writes come in words.
+        let padded = end.next_multiple_of(4);
+        if stream.contents.len() < padded {
+            stream.contents.resize(padded, 0);
         }
-        stream.contents.clear();
-        stream.contents.extend_from_slice(params);
-        stream.contents.resize(params.len().next_multiple_of(4), 0);
+        stream.contents[start..end].copy_from_slice(&params[start..end]);
         if let Some(arena) = &stream.arena {
-            self.queue.write_buffer(arena, 0, &stream.contents);
+            self.queue.write_buffer(arena, start as u64, &stream.contents[start..padded]);
         }
     }
 
     fn submit_chunk(&self, stream: &mut Stream, chunk: &Chunk<'_>) {
+        self.submit_pass(|pass| {
+            for (dispatch, &grid) in chunk.work.iter().zip(chunk.grids).filter(|(d, _)| d.workgroups > 0) {
+                pass.dispatch(&dispatch.pipeline, self.bind_group(stream, dispatch), dispatch.params_offset, grid);
+            }
+        });
+    }
+
+    /// Submits the pass that `record` fills; nothing where it stays empty.
+    pub(super) fn submit_pass(&self, record: impl FnOnce(&mut Pass<'_>)) {
         let span = trace::span(self.lane, "encode");
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes: None });
-        let mut current: Option<&Arc<Pipeline>> = None;
-        let mut dispatches = 0;
-        for (dispatch, &grid) in chunk.work.iter().zip(chunk.grids) {
-            if dispatch.workgroups == 0 {
-                continue;
-            }
-            let pipeline = &dispatch.pipeline;
-            if current.is_none_or(|current| !Arc::ptr_eq(current, pipeline)) {
-                pass.set_pipeline(&pipeline.raw);
-                current = Some(pipeline);
-            }
-            self.encode(&mut pass, stream, dispatch, grid);
-            dispatches += 1;
-        }
+        let raw = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes: None });
+        let mut pass = Pass { raw, current: None, dispatches: 0 };
+        record(&mut pass);
+        let dispatches = pass.dispatches;
         drop(pass);
         Counters::bump(&self.counters.dispatches, dispatches);
         if dispatches > 0 {
@@ -309,14 +345,6 @@ impl Inner {
             let _span = trace::span(self.lane, "submit");
             self.submit(Some(commands));
         }
-    }
-
-    fn encode(&self, pass: &mut wgpu::ComputePass<'_>, stream: &mut Stream, dispatch: &Dispatch, (x, y): (u32, u32)) {
-        let pipeline = &dispatch.pipeline;
-        let offset = [dispatch.params_offset];
-        let offsets: &[u32] = if pipeline.params_bytes() > 0 { &offset } else { &[] };
-        pass.set_bind_group(0, self.bind_group(stream, dispatch), offsets);
-        pass.dispatch_workgroups(x, y, 1);
     }
 
     /// [`Inner::submit_chunk`] with a pass for each dispatch, between two timestamps that are copied to `staging`.
@@ -336,7 +364,7 @@ impl Inner {
                 continue;
             }
             let query = 2 * dispatches.len() as u32;
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            let pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
                 label: Some(dispatch.pipeline.name()),
                 timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
                     query_set: &queries.set,
@@ -344,8 +372,8 @@ impl Inner {
                     end_of_pass_write_index: Some(query + 1),
                 }),
             });
-            pass.set_pipeline(&dispatch.pipeline.raw);
-            self.encode(&mut pass, stream, dispatch, grid);
+            let mut pass = Pass { raw: pass, current: None, dispatches: 0 };
+            pass.dispatch(&dispatch.pipeline, self.bind_group(stream, dispatch), dispatch.params_offset, grid);
             dispatches.push(chunk.first + i);
         }
         let len = 16 * dispatches.len() as u64;

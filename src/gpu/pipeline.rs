@@ -85,20 +85,22 @@ pub(super) struct Layout {
 }
 
 impl Gpu {
-    /// The kernel of `key`; `build` is asked for its text the first time.
+    /// The kernel of `key`; `build` is asked for its text the first time. What is not `trusted` (a text that this process has not
+    /// generated) is kept apart, so that no choice of key gets at a kernel without run-time checks.
     ///
     /// # Errors
     /// [`Error::Shader`] with the compiler's message where the text does not compile or does not fit its interface.
-    pub fn pipeline(&self, key: u128, build: impl FnOnce() -> KernelSource) -> Result<Arc<Pipeline>> {
+    pub fn pipeline(&self, key: u128, trusted: bool, build: impl FnOnce() -> KernelSource) -> Result<Arc<Pipeline>> {
         let inner = &*self.0;
         inner.sticky.check()?;
-        if let Some(found) = lock(&inner.pipelines).get(&key) {
+        if let Some(found) = lock(&inner.pipelines).get(&(key, trusted)) {
             return Ok(Arc::clone(found));
         }
         // Compiled outside the lock, since it takes long; of two threads with the same kernel the second keeps the first's.
-        let compiled = Arc::new(self.compile(build())?);
+        let source = build();
+        let compiled = Arc::new(self.compile(KernelSource { trusted: trusted && source.trusted, ..source })?);
         let mut pipelines = lock(&inner.pipelines);
-        let entry = pipelines.entry(key).or_insert_with(|| {
+        let entry = pipelines.entry((key, trusted)).or_insert_with(|| {
             Counters::bump(&inner.counters.kernels_compiled, 1);
             compiled
         });

@@ -1,6 +1,6 @@
 //! Whole buffers, reused by size class.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
@@ -146,6 +146,14 @@ impl Pool {
         state.uploads.push_back((buffer.bytes(), (buffer.capacity(), buffer.id())));
     }
 
+    /// Takes out one free buffer. The caller drops it outside the lock.
+    fn remove(&self, key: (u64, BufferId)) -> Option<wgpu::Buffer> {
+        let mut state = lock(&self.0);
+        let found = state.free.remove(&key)?;
+        state.memory.pooled -= key.0;
+        Some(found)
+    }
+
     /// Empties the pool. The caller drops the buffers outside the lock.
     pub(super) fn drain(&self) -> BTreeMap<(u64, BufferId), wgpu::Buffer> {
         let mut state = lock(&self.0);
@@ -175,6 +183,18 @@ impl Gpu {
     /// # Errors
     /// As [`Gpu::alloc`].
     pub fn alloc_preferring(&self, bytes: u64, preferred: Option<BufferId>) -> Result<Buffer> {
+        self.alloc_as(bytes, size_class, preferred)
+    }
+
+    /// Like [`Gpu::alloc`], but not rounded up to a size class: for what is kept for long.
+    ///
+    /// # Errors
+    /// As [`Gpu::alloc`].
+    pub fn alloc_exact(&self, bytes: u64) -> Result<Buffer> {
+        self.alloc_as(bytes, |bytes| bytes.max(1).next_multiple_of(GRAIN), None)
+    }
+
+    fn alloc_as(&self, bytes: u64, class: fn(u64) -> u64, preferred: Option<BufferId>) -> Result<Buffer> {
         let inner = &*self.0;
         inner.sticky.check()?;
         let limit = inner.caps.max_buffer;
@@ -182,7 +202,7 @@ impl Gpu {
             return Err(Error::TooLarge { op: "alloc".into(), bytes, limit, at: At(None) });
         }
         // The class of an ask near the limit may lie past it.
-        let class = size_class(bytes).min(limit / GRAIN * GRAIN);
+        let class = class(bytes).min(limit / GRAIN * GRAIN);
         let (id, raw) = match inner.pool.take(class, preferred) {
             Some(found) => found,
             None => {
@@ -259,19 +279,31 @@ impl Gpu {
     pub fn trim(&self) {
         let inner = &*self.0;
         let freed = inner.pool.drain();
-        let ids = freed.keys().map(|(_, id)| *id).collect();
-        {
-            let mut stream = lock(&inner.stream);
-            stream.groups.forget(&ids);
-            stream.sets.forget(&ids);
-        }
+        inner.forget_groups(freed.keys().map(|(_, id)| *id).collect());
         lock(&inner.staging).clear();
         drop(freed);
         inner.poll_once();
     }
+
+    /// Gives a buffer's memory back to the system, where this is the last handle to it; else the pool gets it later.
+    pub fn free(&self, buffer: Buffer) {
+        let key = (buffer.capacity(), buffer.id());
+        drop(buffer);
+        let freed = self.0.pool.remove(key);
+        if freed.is_some() {
+            self.0.forget_groups(HashSet::from([key.1]));
+        }
+    }
 }
 
 impl Inner {
+    /// Drops the bind groups that keep buffers alive which are given up.
+    fn forget_groups(&self, ids: HashSet<BufferId>) {
+        let mut stream = lock(&self.stream);
+        stream.groups.forget(&ids);
+        stream.sets.forget(&ids);
+    }
+
     fn write_chunk(&self, buffer: &Buffer, at: u64, chunk: &[u8]) -> Result<()> {
         // wgpu copies whole words only. `at` is one because chunks are.
         let (whole, tail) = chunk.split_at(chunk.len() / 4 * 4);

@@ -13,7 +13,7 @@ use super::device::{Gpu, Inner};
 use super::encode::{BufferSlice, Dispatch, SPLIT_DISPATCHES, Stream, chunk_len};
 use super::pipeline::Pipeline;
 use super::pool::{Buffer, BufferId};
-use super::stats::Counters;
+use super::profile::Timing;
 use super::sticky::scoped;
 use super::sync::lock;
 use crate::error::{Error, Result};
@@ -44,6 +44,26 @@ pub struct Call {
     pub workgroups: u64,
     /// An estimate of the bytes that it touches.
     pub work: u64,
+}
+
+impl Call {
+    /// The call on the buffers of a table.
+    fn on(&self, table: &[Buffer]) -> Dispatch {
+        let slice = |operand: &Operand| {
+            let buffer = &table[operand.buffer];
+            match operand.window {
+                Some((offset, size)) => BufferSlice { buffer: buffer.clone(), offset, size },
+                None => BufferSlice::whole(buffer),
+            }
+        };
+        Dispatch {
+            pipeline: self.pipeline.clone(),
+            buffers: self.operands.iter().map(slice).collect(),
+            params_offset: self.params_offset,
+            workgroups: self.workgroups,
+            work: self.work,
+        }
+    }
 }
 
 /// Calls that have been checked against the device.
@@ -156,12 +176,7 @@ impl Gpu {
     pub fn replay(&self, program: &Program, table: &[Buffer], params: &[u8]) -> Result<()> {
         let inner = &*self.0;
         inner.sticky.check()?;
-        let fits = table.len() == program.needs.len()
-            && params.len() == program.params_len
-            && table.iter().zip(&program.needs).all(|(buffer, bytes)| buffer.bytes() >= *bytes);
-        if !fits {
-            return Err(Error::argument("replay", "the buffers are not those that the program was made for"));
-        }
+        program.check(table, params)?;
         if program.calls.is_empty() {
             return Ok(());
         }
@@ -191,9 +206,37 @@ impl Gpu {
     }
 }
 
+impl Gpu {
+    /// [`Gpu::replay`] that also measures each call, and waits.
+    ///
+    /// # Errors
+    /// As [`Gpu::replay`].
+    pub fn replay_timed(&self, program: &Program, table: &[Buffer], params: &[u8]) -> Result<Vec<Option<Timing>>> {
+        program.check(table, params)?;
+        let work: Vec<Dispatch> = program.calls.iter().map(|call| call.on(table)).collect();
+        self.run_timed(&work, params)
+    }
+}
+
+impl Program {
+    fn check(&self, table: &[Buffer], params: &[u8]) -> Result<()> {
+        let fits = table.len() == self.needs.len()
+            && params.len() == self.params_len
+            && table.iter().zip(&self.needs).all(|(buffer, bytes)| buffer.bytes() >= *bytes);
+        match fits {
+            true => Ok(()),
+            false => Err(Error::argument("replay", "the buffers are not those that the program was made for")),
+        }
+    }
+}
+
 impl Inner {
     /// The grid of a call whose buffers have `needs` bytes.
     fn check_call(&self, call: &Call, needs: &[u64], params_len: usize) -> Result<(u32, u32)> {
+        if let Some(wrong) = call.operands.iter().find(|operand| operand.buffer >= needs.len()) {
+            let detail = format!("buffer {} of {}", wrong.buffer, needs.len());
+            return Err(Error::argument(call.pipeline.name(), detail));
+        }
         let sizes = call.operands.iter().map(|operand| {
             let bytes = needs.get(operand.buffer).copied().unwrap_or(0);
             let whole = (0, bytes.max(1).next_multiple_of(16));
@@ -205,47 +248,18 @@ impl Inner {
     }
 
     fn new_set(&self, stream: &mut Stream, program: &Program, table: &[Buffer]) -> Set {
-        let groups = program.calls.iter().map(|call| {
-            let slice = |operand: &Operand| {
-                let buffer = &table[operand.buffer];
-                match operand.window {
-                    Some((offset, size)) => BufferSlice { buffer: buffer.clone(), offset, size },
-                    None => BufferSlice::whole(buffer),
-                }
-            };
-            let dispatch = Dispatch {
-                pipeline: call.pipeline.clone(),
-                buffers: call.operands.iter().map(slice).collect(),
-                params_offset: call.params_offset,
-                workgroups: call.workgroups,
-                work: call.work,
-            };
-            self.bind_group(stream, &dispatch).clone()
-        });
+        let groups = program.calls.iter().map(|call| self.bind_group(stream, &call.on(table)).clone());
         let groups = groups.collect();
         let table = table.iter().map(Buffer::id).collect();
         Set { program: program.id, generation: stream.generation, table, groups, used: 0 }
     }
 
     fn submit_calls(&self, program: &Program, set: &Set, chunk: Range<usize>) {
-        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes: None });
-        let mut current: Option<&Arc<Pipeline>> = None;
-        let dispatches = chunk.len() as u64;
-        for i in chunk {
-            let (call, group, (x, y)) = (&program.calls[i], &set.groups[i], program.grids[i]);
-            let pipeline = &call.pipeline;
-            if current.is_none_or(|current| !Arc::ptr_eq(current, pipeline)) {
-                pass.set_pipeline(&pipeline.raw);
-                current = Some(pipeline);
+        self.submit_pass(|pass| {
+            for i in chunk {
+                let call = &program.calls[i];
+                pass.dispatch(&call.pipeline, &set.groups[i], call.params_offset, program.grids[i]);
             }
-            let offset = [call.params_offset];
-            let offsets: &[u32] = if pipeline.params_bytes() > 0 { &offset } else { &[] };
-            pass.set_bind_group(0, group, offsets);
-            pass.dispatch_workgroups(x, y, 1);
-        }
-        drop(pass);
-        Counters::bump(&self.counters.dispatches, dispatches);
-        self.submit(Some(encoder.finish()));
+        });
     }
 }

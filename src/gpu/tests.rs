@@ -40,7 +40,7 @@ fn kernel(gpu: &Gpu, key: u128, wgsl: &str, bindings: &[Binding], params_bytes: 
         checks_indices: false,
         trusted,
     };
-    gpu.pipeline(key, source).unwrap()
+    gpu.pipeline(key, true, source).unwrap()
 }
 
 fn add(gpu: &Gpu, trusted: bool) -> Arc<Pipeline> {
@@ -229,7 +229,7 @@ fn bad_kernels_are_errors_with_text() {
     let syntax = "@compute @workgroup_size(1) fn main() { let x = undefined_name; }";
     let types = "@compute @workgroup_size(1) fn main() { let x: f32 = 1u; }";
     for (key, text, part) in [(100, syntax, "undefined_name"), (101, types, "f32")] {
-        match gpu.pipeline(key, || source(text, Vec::new())) {
+        match gpu.pipeline(key, true, || source(text, Vec::new())) {
             Err(Error::Shader { name, detail }) => assert!(name == "broken" && detail.contains(part), "{detail}"),
             other => panic!("{other:?}"),
         }
@@ -237,8 +237,8 @@ fn bad_kernels_are_errors_with_text() {
     // The interface does not fit the text.
     let unbound = "@group(0) @binding(1) var<storage, read_write> y: array<f32>;
         @compute @workgroup_size(1) fn main() { y[0] = 1.0; }";
-    assert!(matches!(gpu.pipeline(102, || source(unbound, Vec::new())), Err(Error::Shader { .. })));
-    assert!(gpu.pipeline(102, || source(unbound, vec![Binding::ReadWrite])).is_ok());
+    assert!(matches!(gpu.pipeline(102, true, || source(unbound, Vec::new())), Err(Error::Shader { .. })));
+    assert!(gpu.pipeline(102, true, || source(unbound, vec![Binding::ReadWrite])).is_ok());
 }
 
 #[test]
@@ -285,7 +285,7 @@ fn index_faults_stay_in_their_slots_until_cleared() {
         checks_indices: true,
         trusted: true,
     };
-    let pipeline = gpu.pipeline(7, source).unwrap();
+    let pipeline = gpu.pipeline(7, true, source).unwrap();
     let y = gpu.alloc(256).unwrap();
     let run = |slot: u32, index: i32| {
         let bytes = bytemuck::bytes_of(&[slot, 50 + slot, index.cast_unsigned(), 10_u32]).to_vec();

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::cell::Cell;
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 
 use smallvec::SmallVec;
 
@@ -166,6 +166,18 @@ impl Slot for GradCell {
     }
     fn bind(&self, value: Option<Var>) {
         self.exchange(|_| value);
+    }
+    fn renew(
+        &self,
+        meta: &Meta,
+        value: Value,
+        doubt: Doubt,
+        at: &'static Location<'static>,
+    ) -> std::result::Result<(), (Value, Doubt)> {
+        match &mut *lock(&self.grad) {
+            Some(grad) => grad.renew(meta, value, doubt, at),
+            None => Err((value, doubt)),
+        }
     }
     fn gradient(&self) -> Option<usize> {
         Some(std::ptr::from_ref(self) as usize)
@@ -402,7 +414,7 @@ impl Var {
     pub fn data(meta: Meta, value: Value, context: &Arc<Context>) -> Var {
         let at = here();
         let parts = Parts {
-            op: Arc::new(Data),
+            op: data_op(),
             meta,
             at,
             tracked: false,
@@ -443,6 +455,33 @@ impl Var {
             error: None,
         };
         Var::make(parts, &node.context)
+    }
+
+    /// Puts a computed value of this shape in the place of the present one, where nobody else holds the node: what captured
+    /// steps do at each run, without making a node.
+    ///
+    /// # Errors
+    /// Gives the value back where the node is shared, or is not just a value.
+    pub(crate) fn renew(
+        &mut self,
+        meta: &Meta,
+        value: Value,
+        doubt: Doubt,
+        at: &'static Location<'static>,
+    ) -> std::result::Result<(), (Value, Doubt)> {
+        let Some(node) = Arc::get_mut(&mut self.0).filter(|node| node.error.is_none() && node.meta == *meta) else {
+            return Err((value, doubt));
+        };
+        let inputs = node.inputs.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let held = node.value.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if !inputs.is_empty() || held.is_none() {
+            return Err((value, doubt));
+        }
+        *held = Some(value);
+        *node.doubt.get_mut().unwrap_or_else(PoisonError::into_inner) = doubt;
+        *node.differentiated.get_mut() = false;
+        node.at = at;
+        Ok(())
     }
 
     /// An op on inputs that are known to fit it, tracked or not whatever the thread's state.
@@ -600,6 +639,11 @@ struct Parts {
 
 /// A node that holds its value from the start.
 struct Data;
+
+fn data_op() -> Arc<dyn Op> {
+    static SHARED: OnceLock<Arc<dyn Op>> = OnceLock::new();
+    SHARED.get_or_init(|| Arc::new(Data)).clone()
+}
 
 impl Op for Data {
     fn name(&self) -> &str {

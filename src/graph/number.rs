@@ -102,7 +102,6 @@ impl Rate {
     }
 
     /// Which rate this is: the same for clones.
-    #[allow(dead_code)]
     pub(crate) fn id(&self) -> usize {
         Arc::as_ptr(&self.0) as usize
     }
@@ -111,6 +110,12 @@ impl Rate {
 /// How many steps were taken. Clones count together.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Count(Arc<AtomicI32>);
+
+impl From<i32> for Count {
+    fn from(count: i32) -> Count {
+        Count(Arc::new(AtomicI32::new(count)))
+    }
+}
 
 impl Count {
     /// The present count.
@@ -139,7 +144,6 @@ impl Count {
     }
 
     /// Which count this is: the same for clones.
-    #[allow(dead_code)]
     pub fn id(&self) -> usize {
         Arc::as_ptr(&self.0) as usize
     }
@@ -260,7 +264,7 @@ mod tests {
         let bias = 1.0 - Formula::from(0.5f64).powi(count.formula() + 1.0);
         let formula = rate.formula() / bias.clone().sqrt() * 2.0;
         assert_eq!(bias.value(), 0.5);
-        count.set(1);
+        count.increment();
         rate.set(3.0);
         assert_eq!((bias.value(), formula.value()), (0.75, 3.0 / 0.75f64.sqrt() * 2.0));
         assert_eq!(bias.to_string(), "(1 - (0.5 ^ (count + 1)))");

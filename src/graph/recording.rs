@@ -11,7 +11,8 @@ use std::panic::Location;
 use std::sync::{Arc, Weak};
 
 use crate::error::Error;
-use crate::graph::node::{Context, Node, Var, next_id};
+use crate::graph::doubt::Doubt;
+use crate::graph::node::{Context, Meta, Node, Value, Var, next_id};
 use crate::graph::number::{Count, Formula, Live, Number};
 
 /// A variable: something that stays while its value changes from step to step.
@@ -22,6 +23,17 @@ pub trait Slot: Send + Sync {
     fn is_there(&self) -> bool;
     /// Takes a new value, which comes without a graph.
     fn bind(&self, value: Option<Var>);
+    /// Takes a computed value in the place of one of the same shape that nobody else holds; gives it back otherwise.
+    ///
+    /// # Errors
+    /// The value, for [`Slot::bind`].
+    fn renew(
+        &self,
+        meta: &Meta,
+        value: Value,
+        doubt: Doubt,
+        at: &'static Location<'static>,
+    ) -> Result<(), (Value, Doubt)>;
     /// The gradient that this is, or that belongs to this: the same for a variable and its gradient.
     fn gradient(&self) -> Option<usize>;
     /// Whether this is a gradient.

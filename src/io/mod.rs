@@ -2,7 +2,7 @@
 //!
 //! Files are written atomically: a reader, or a program that resumes after a crash, finds the old file or the new one, whole.
 //! What is read is not trusted: sizes in headers are held against the file's length before anything is allocated, and damage is
-//! an [`Error::Io`] that names file and reason.
+//! an [`Error::Io`](crate::Error::Io) that names file and reason.
 
 mod element;
 mod npy;

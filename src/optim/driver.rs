@@ -265,7 +265,10 @@ impl<R: Rule> Driver<R> {
     #[track_caller]
     pub fn set_lr(&mut self, lr: f32) {
         self.lr = lr;
-        self.groups.iter().for_each(|group| group.rate.set(lr));
+        // A loop, since closures would hide the line that the error names.
+        for group in &self.groups {
+            group.rate.set(lr);
+        }
     }
 
     fn decay(&self, group: &Group) -> f32 {

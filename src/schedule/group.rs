@@ -60,6 +60,15 @@ pub enum Core {
 }
 
 impl Group {
+    /// The groups that stand side by side in it; else itself.
+    pub fn parts(&self) -> impl Iterator<Item = &Group> {
+        let (parts, own) = match &self.core {
+            Core::Wide(parts) => (parts.as_slice(), None),
+            _ => (&[][..], Some(self)),
+        };
+        parts.iter().chain(own)
+    }
+
     /// Every buffer that is loaded from.
     pub fn leaves(&self) -> Vec<&Leaf> {
         let core: Vec<&Leaf> = match &self.core {

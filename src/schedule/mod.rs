@@ -9,6 +9,8 @@ pub mod memory;
 pub mod picture;
 pub mod plan;
 mod reason;
+mod recompute;
+mod share;
 pub mod snapshot;
 mod wide;
 

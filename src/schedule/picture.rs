@@ -13,8 +13,8 @@ use crate::schedule::snapshot::{Snapshot, Source};
 enum Read {
     /// An op of the same cluster.
     Inside(usize),
-    /// A value that an earlier cluster left in memory.
-    Stored(usize),
+    /// A value that an earlier cluster left in memory: the cluster, and the op.
+    Stored(usize, usize),
     Leaf(usize),
     /// A number that travels as a parameter.
     Number(String),
@@ -24,15 +24,23 @@ enum Read {
 struct Drawing<'a> {
     snap: &'a Snapshot,
     clusters: &'a [Cluster],
-    /// The cluster that leaves a node's value in memory.
-    maker: HashMap<usize, usize>,
+    /// The clusters that leave a node's value in memory, in order; several where it is computed again.
+    makers: HashMap<usize, Vec<usize>>,
 }
 
 impl Drawing<'_> {
     fn new<'a>(snap: &'a Snapshot, clusters: &'a [Cluster]) -> Drawing<'a> {
-        let stored =
-            |(c, cluster): (usize, &Cluster)| cluster.stored.iter().map(move |(i, _)| (*i, c)).collect::<Vec<_>>();
-        Drawing { snap, clusters, maker: clusters.iter().enumerate().flat_map(stored).collect() }
+        let mut makers: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (c, cluster) in clusters.iter().enumerate() {
+            cluster.stored.iter().for_each(|(i, _)| makers.entry(*i).or_default().push(c));
+        }
+        Drawing { snap, clusters, makers }
+    }
+
+    /// The cluster whose value of op `i` cluster `c` reads: the last before it.
+    fn maker(&self, i: usize, c: usize) -> Option<usize> {
+        let makers = self.makers.get(&i)?;
+        makers.iter().rev().find(|&&maker| maker < c).or(makers.first()).copied()
     }
 
     fn reads(&self, c: usize, op: usize) -> Vec<Read> {
@@ -42,16 +50,24 @@ impl Drawing<'_> {
                 match source {
                     Source::Leaf(l) => return Some(Read::Leaf(l)),
                     Source::Pending(i) if self.clusters[c].ops.contains(&i) => return Some(Read::Inside(i)),
-                    Source::Pending(i) if self.maker.contains_key(&i) => return Some(Read::Stored(i)),
-                    // What is neither computed here nor stored anywhere is a view or a number.
-                    Source::Pending(i) => match self.snap.inputs[i].first() {
-                        Some(input) => source = *input,
-                        None => return Some(Read::Number(label(&self.snap.nodes[i]))),
-                    },
+                    Source::Pending(i) => {
+                        if let Some(maker) = self.maker(i, c) {
+                            return Some(Read::Stored(maker, i));
+                        }
+                        // What is neither computed here nor stored anywhere is a view, a number, or another op's value.
+                        match (self.snap.twin(i), self.snap.inputs[i].first()) {
+                            (Some(twin), _) => source = Source::Pending(twin),
+                            (None, Some(input)) => source = *input,
+                            (None, None) => return Some(Read::Number(label(&self.snap.nodes[i]))),
+                        }
+                    }
                 }
             }
         };
-        self.snap.inputs[op].iter().filter_map(find).collect()
+        match self.snap.twin(op) {
+            Some(twin) => find(&Source::Pending(twin)).into_iter().collect(),
+            None => self.snap.inputs[op].iter().filter_map(find).collect(),
+        }
     }
 
     /// The op, and the numbers that it takes.
@@ -140,7 +156,7 @@ pub fn dot(snap: &Snapshot, clusters: &[Cluster]) -> String {
             for read in drawing.reads(c, op) {
                 let from = match read {
                     Read::Inside(i) => format!("n{c}_{i}"),
-                    Read::Stored(i) => format!("n{}_{i}", drawing.maker[&i]),
+                    Read::Stored(maker, i) => format!("n{maker}_{i}"),
                     Read::Leaf(l) => format!("l{l}"),
                     Read::Number(_) => continue,
                 };
@@ -205,7 +221,7 @@ pub fn svg(snap: &Snapshot, clusters: &[Cluster]) -> String {
             for read in drawing.reads(c, op) {
                 let card = match read {
                     Read::Leaf(l) => leaves.iter().position(|x| *x == l),
-                    Read::Stored(i) => Some(leaves.len() + drawing.maker[&i]),
+                    Read::Stored(maker, _) => Some(leaves.len() + maker),
                     Read::Inside(_) | Read::Number(_) => None,
                 };
                 if let Some(card) = card.filter(|card| !reads.contains(card)) {

@@ -3,16 +3,16 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::caps::{Caps, size_class};
+use crate::caps::{Caps, GRAIN, size_class};
 use crate::codegen::{self, Bound, KernelText};
 use crate::error::{Error, Result};
 use crate::layout::Layout;
-use crate::schedule::fuse;
+use crate::schedule::fuse::{self, Fused};
 use crate::schedule::group::Group;
-use crate::schedule::memory::{self, Lifetime, Place};
+use crate::schedule::memory::{self, Lifetime, Search};
 use crate::schedule::reason::{EndReason, StoreReason};
 use crate::schedule::snapshot::{Snapshot, Source};
-use crate::schedule::wide;
+use crate::schedule::{recompute, wide};
 
 pub use crate::codegen::ParamSource;
 
@@ -23,7 +23,7 @@ pub enum BufferRef {
     Leaf(usize),
     /// A value that the flush leaves behind: position in [`Plan::outputs`].
     Output(usize),
-    /// A place in the workspace: position in [`Plan::places`].
+    /// A buffer of the workspace, bound in part: position in [`Plan::places`].
     Place(usize),
 }
 
@@ -69,6 +69,10 @@ pub struct PlanSummary {
     pub shaders: Vec<String>,
     /// How many kernels are run.
     pub dispatches: usize,
+    /// Ops that are not computed, because another op computes the same value.
+    pub merged: usize,
+    /// Values that are computed again to keep to the memory budget.
+    pub recomputed: usize,
     /// Bytes of the workspace: what is alive during the run only.
     pub workspace: u64,
     /// The least that any assignment of the workspace needs.
@@ -99,24 +103,86 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Nodes whose values outlive the flush: (position, bytes).
     pub outputs: Vec<(usize, u64)>,
-    /// Workspace places in use.
-    pub places: Vec<Place>,
+    /// Bytes of the workspace's buffers, the largest first.
+    pub places: Vec<u64>,
     /// Bytes of the workspace.
     pub workspace: u64,
     /// Bytes alive at once at least, workspace only.
     pub lower_bound: u64,
     pub clusters: Vec<Cluster>,
+    /// Nodes that compute the value of an earlier one, and are not computed.
+    pub merged: usize,
+    /// Stored values that are computed again to keep to the memory budget.
+    pub recomputed: usize,
+}
+
+/// A plan, and what deciding on another one takes.
+pub(super) struct Built {
+    pub plan: Plan,
+    /// Nodes whose values live in the workspace, and when.
+    pub lives: Vec<(usize, Lifetime)>,
+    /// Bytes of the workspace in use at each step.
+    pub alive: Vec<u64>,
+    /// Which nodes are computed once, not by each of their readers.
+    pub stored: Vec<bool>,
+    /// Nodes whose values are left behind.
+    pub outputs: HashSet<usize>,
+    pub groups: Vec<Timed>,
+}
+
+impl Built {
+    /// The nodes whose values kernels leave in memory.
+    pub fn stores(&self) -> HashSet<usize> {
+        self.groups.iter().flat_map(|group| &group.writes).copied().collect()
+    }
+}
+
+/// What a group reads, and when.
+pub(super) struct Timed {
+    /// Its first step.
+    pub first: usize,
+    /// The position of the first node that is part of it.
+    pub start: usize,
+    pub reads: HashSet<usize>,
+    pub writes: Vec<usize>,
+}
+
+impl Timed {
+    fn new(group: &Group, first: usize) -> Timed {
+        let pending = |source: Source| if let Source::Pending(i) = source { Some(i) } else { None };
+        Timed {
+            first,
+            start: group.members.iter().min().copied().unwrap_or(0),
+            reads: group.leaves().into_iter().filter_map(|leaf| pending(leaf.source)).collect(),
+            writes: group.outputs.iter().map(|(_, node)| *node).collect(),
+        }
+    }
 }
 
 impl Plan {
-    /// Plans a snapshot for a device.
+    /// Plans a snapshot for a device; with a `budget` such that the run needs at most so many bytes at once, as
+    /// [`PlanSummary::peak_bytes`] counts them.
     ///
     /// # Errors
-    /// Where an op cannot run on the device at its size.
-    pub fn new(snap: &Snapshot, caps: &Caps, fuse: bool) -> Result<Plan> {
+    /// Where an op cannot run on the device at its size, and [`Error::OverBudget`].
+    pub fn new(snap: &mut Snapshot, caps: &Caps, fuse: bool, budget: Option<u64>) -> Result<Plan> {
+        if fuse {
+            snap.share(caps);
+        }
+        let built = Plan::build(snap, caps, fuse, Search::Thorough)?;
+        match budget {
+            Some(budget) if built.plan.fixed_bytes(snap) + built.plan.workspace > budget => {
+                recompute::fit(snap, caps, fuse, budget, built)
+            }
+            _ => Ok(built.plan),
+        }
+    }
+
+    /// Plans a snapshot as it is.
+    pub(super) fn build(snap: &Snapshot, caps: &Caps, fuse: bool, search: Search) -> Result<Built> {
         // Eight storage buffers are what every WebGPU device binds; one of them may be the index-fault buffer.
         let budget = caps.max_storage_buffers.min(8) as usize - 1;
-        let (mut groups, keep) = fuse::groups(snap, budget, fuse)?;
+        let Fused { mut groups, keep, stored } = fuse::groups(snap, budget, fuse)?;
         if fuse {
             groups = wide::widen(groups, snap, caps);
         }
@@ -126,7 +192,9 @@ impl Plan {
         let mut index_of: HashMap<Key, usize> = HashMap::new();
         let mut bounds: Vec<Vec<Key>> = Vec::new();
         let mut clusters = Vec::with_capacity(groups.len());
+        let mut timed = Vec::with_capacity(groups.len());
         for (g, group) in groups.iter().enumerate() {
+            timed.extend(group.parts().map(|part| Timed::new(part, steps.len())));
             let calls = codegen::generate(group, snap, caps)?;
             clusters.push(Cluster {
                 name: calls.calls.last().map(|call| call.kernel.name.clone()).unwrap_or_default(),
@@ -181,41 +249,61 @@ impl Plan {
             .filter(|&v| !matches!(values[v].0, Key::Source(Source::Pending(i)) if output_of.contains_key(&i)))
             .collect();
         let lifetimes: Vec<Lifetime> = transient.iter().map(|&v| values[v].1).collect();
-        let assigned = memory::assign(&lifetimes);
-        let mut places: Vec<Place> = Vec::new();
-        let mut place_of: HashMap<Key, usize> = HashMap::new();
-        for (&v, place) in transient.iter().zip(&assigned) {
-            let p = places.iter().position(|p| p == place).unwrap_or_else(|| {
-                places.push(*place);
-                places.len() - 1
-            });
-            place_of.insert(values[v].0, p);
-        }
+        let rank: HashMap<Key, usize> = transient.iter().enumerate().map(|(t, &v)| (values[v].0, t)).collect();
+        let assigned = memory::assign(&lifetimes, &conflicts(&steps, &bounds, &rank), caps.max_buffer, search);
         for (step, own) in steps.iter_mut().zip(&bounds) {
             step.buffers = own
                 .iter()
                 .map(|bound| match bound {
                     Key::Source(Source::Leaf(l)) => Ok(BufferRef::Leaf(*l)),
                     Key::Source(Source::Pending(i)) if output_of.contains_key(i) => Ok(BufferRef::Output(output_of[i])),
-                    other => place_of
+                    other => rank
                         .get(other)
-                        .map(|&p| BufferRef::Place(p))
+                        .map(|&t| BufferRef::Place(assigned.places[t].buffer))
                         .ok_or_else(|| Error::argument("plan", "a buffer has no place")),
                 })
                 .collect::<Result<Vec<_>>>()?;
+            if own.iter().any(|key| rank.contains_key(key)) {
+                let part = |(i, key): (usize, &Key)| {
+                    let window = step.windows.get(i).copied().flatten();
+                    let Some(&t) = rank.get(key) else { return window };
+                    let whole = (0, lifetimes[t].bytes.max(1).next_multiple_of(GRAIN));
+                    let (offset, size) = window.unwrap_or(whole);
+                    Some((assigned.places[t].offset + offset, size))
+                };
+                step.windows = own.iter().enumerate().map(part).collect();
+            }
         }
-        Ok(Plan {
+        let of_nodes = transient.iter().zip(&lifetimes);
+        let lives = of_nodes.filter_map(|(&v, life)| match values[v].0 {
+            Key::Source(Source::Pending(i)) => Some((i, *life)),
+            _ => None,
+        });
+        let lives: Vec<(usize, Lifetime)> = lives.collect();
+        let alive = memory::alive(&lifetimes);
+        let kept = outputs.iter().map(|(i, _)| *i).collect();
+        let merged = (0..snap.nodes.len()).filter(|&i| snap.twin(i).is_some() && snap.again(i).is_none()).count();
+        let plan = Plan {
             steps,
             outputs,
-            workspace: memory::workspace_bytes(&assigned),
+            workspace: assigned.bytes(),
             lower_bound: memory::lower_bound(&lifetimes),
-            places,
+            places: assigned.buffers,
+            merged,
+            recomputed: 0,
             clusters,
-        })
+        };
+        Ok(Built { plan, lives, alive, stored, outputs: kept, groups: timed })
     }
 
-    /// The plan in figures.
-    pub fn summary(&self, snap: &Snapshot) -> PlanSummary {
+    /// Bytes that are needed whatever the order: what the run reads and leaves behind, as allocated.
+    pub fn fixed_bytes(&self, snap: &Snapshot) -> u64 {
+        let (leaves, outputs) = self.leaves_and_outputs(snap);
+        leaves + outputs
+    }
+
+    /// Bytes that the run reads, and those that it leaves behind, as allocated.
+    fn leaves_and_outputs(&self, snap: &Snapshot) -> (u64, u64) {
         // Aliases share their storage.
         let read: HashSet<usize> = self
             .steps
@@ -228,11 +316,38 @@ impl Plan {
             .filter_map(|l| Some((Arc::as_ptr(&snap.leaves[l].0.value()?).cast(), snap.leaves[l].meta().bytes())))
             .collect();
         let leaves = storage.values().copied().map(size_class).sum();
-        let outputs = self.outputs.iter().map(|(_, bytes)| size_class(*bytes)).sum();
+        (leaves, self.outputs.iter().map(|(_, bytes)| size_class(*bytes)).sum())
+    }
+
+    /// Names nodes by their positions in the snapshot without copies.
+    pub(super) fn rename(&mut self, origin: &[usize]) {
+        for param in self.steps.iter_mut().flat_map(|step| &mut step.params) {
+            match param {
+                ParamSource::Const(_) => {}
+                ParamSource::Scalar { node, .. } | ParamSource::Tag { node } | ParamSource::Slot { node } => {
+                    *node = origin[*node];
+                }
+            }
+        }
+        let mut stored = HashSet::new();
+        self.outputs.iter_mut().for_each(|(node, _)| *node = origin[*node]);
+        for cluster in &mut self.clusters {
+            cluster.ops.iter_mut().for_each(|node| *node = origin[*node]);
+            cluster.stored.iter_mut().for_each(|(node, _)| *node = origin[*node]);
+            cluster.ended.iter_mut().for_each(|(_, node)| *node = origin[*node]);
+            self.recomputed += cluster.stored.iter().filter(|(node, _)| !stored.insert(*node)).count();
+        }
+    }
+
+    /// The plan in figures.
+    pub fn summary(&self, snap: &Snapshot) -> PlanSummary {
+        let (leaves, outputs) = self.leaves_and_outputs(snap);
         PlanSummary {
             kernels: self.steps.iter().map(|s| s.kernel.name.clone()).collect(),
             shaders: self.steps.iter().map(|s| s.kernel.wgsl.clone()).collect(),
             dispatches: self.steps.len(),
+            merged: self.merged,
+            recomputed: self.recomputed,
             workspace: self.workspace,
             lower_bound: self.lower_bound,
             outputs,
@@ -267,6 +382,23 @@ fn traffic(call: &codegen::Call, group: &Group, snap: &Snapshot, scratch: &[u64]
         *(if call.kernel.writable[i] { &mut written } else { &mut read }) += bytes;
     }
     (read, written)
+}
+
+/// Which values of the workspace a kernel reads while it writes others.
+fn conflicts(steps: &[Step], bounds: &[Vec<Key>], rank: &HashMap<Key, usize>) -> memory::Conflicts {
+    let mut out = memory::Conflicts::new();
+    for (step, own) in steps.iter().zip(bounds) {
+        let access: Vec<(usize, bool)> = own
+            .iter()
+            .zip(&step.kernel.writable)
+            .filter_map(|(key, &writes)| Some((*rank.get(key)?, writes)))
+            .collect();
+        for &(a, writes) in &access {
+            let others = access.iter().filter(|&&(b, written)| writes != written && a != b);
+            out.extend(others.map(|&(b, _)| (a.min(b), a.max(b))));
+        }
+    }
+    out
 }
 
 /// Elements that a layout reaches: dims of stride 0 repeat the same ones.

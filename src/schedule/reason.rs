@@ -22,6 +22,8 @@ pub enum StoreReason {
     Expanded,
     /// A reader's view cannot be pushed through the ops that make it.
     View,
+    /// It is computed again, because keeping it until then would take more memory than the budget allows.
+    Budget,
     /// A kernel may hold only so many instructions.
     Instructions,
     /// A kernel may bind only so many buffers.
@@ -43,6 +45,7 @@ impl fmt::Display for StoreReason {
             StoreReason::Shared => "read by several kernels, dear to recompute",
             StoreReason::Expanded => "repeated by an expand, dear to recompute",
             StoreReason::View => "read through a view that strides cannot express",
+            StoreReason::Budget => "computed again to keep to the memory budget",
             StoreReason::Instructions => "instruction budget of a kernel",
             StoreReason::Buffers => "buffer budget of a kernel",
             StoreReason::Unread => "read by nothing in this flush",
@@ -63,6 +66,8 @@ pub enum EndReason {
     NoEpilogue,
     /// The consumer also reads what a later kernel makes.
     Later,
+    /// The consumer is computed again, just before it is read, to keep to the memory budget.
+    Budget,
     /// With the consumer the kernel would hold too many instructions.
     Instructions,
     /// With the consumer the kernel would bind too many buffers.
@@ -78,6 +83,7 @@ impl fmt::Display for EndReason {
             EndReason::IndexSpace => "runs over another index space",
             EndReason::NoEpilogue => "cannot join, the structured op takes no consumers",
             EndReason::Later => "also reads what a later kernel makes",
+            EndReason::Budget => "is computed again later, to keep to the memory budget",
             EndReason::Instructions => "would burst the instruction budget",
             EndReason::Buffers => "would burst the buffer budget",
             EndReason::FusionOff => "is another op, and fusion is off",

@@ -20,6 +20,7 @@ pub enum Source {
 }
 
 /// What is to be computed.
+#[derive(Clone, Default)]
 pub struct Snapshot {
     /// Nodes without a value, inputs before consumers.
     pub nodes: Vec<Var>,
@@ -31,6 +32,16 @@ pub struct Snapshot {
     pub leaves: Vec<Var>,
     /// Hash of the structure.
     pub hash: u128,
+    /// The earlier node that computes the same value, for each of `nodes`; empty before [`Snapshot::share`].
+    pub same: Vec<Option<usize>>,
+    /// Whether anything that is kept needs the value; empty before [`Snapshot::share`].
+    pub needed: Vec<bool>,
+    /// Where ops are computed again to keep to a memory budget: the position of each node in the snapshot without copies, and
+    /// for copies where the first of those made together stands. Else empty.
+    pub origin: Vec<usize>,
+    pub copied: Vec<Option<usize>>,
+    /// With copies: which nodes are computed once, not by each of their readers, as decided without copies.
+    pub decided: Vec<bool>,
 }
 
 /// Why a node's value may outlive the flush.
@@ -88,7 +99,7 @@ impl Snapshot {
         for leaf in &leaves {
             leaf.0.meta.hash(&mut hash);
         }
-        Snapshot { nodes, inputs, keep, leaves, hash: hash.finish128() }
+        Snapshot { nodes, inputs, keep, leaves, hash: hash.finish128(), ..Snapshot::default() }
     }
 
     /// The node behind a source.

@@ -51,7 +51,32 @@ impl Tensor {
     /// # Errors
     /// What the tensor carries, and what the device cannot run at this size.
     pub fn plan(&self) -> Result<PlanSummary> {
-        Ok(self.device().plan(&[self.node()])?.summary)
+        Ok(self.device().plan(&[self.node()], None)?.summary)
+    }
+
+    /// [`Tensor::plan`] with at most `bytes` bytes in use at once: values that wait long for their next reader are computed again
+    /// instead of being stored, those first that free much memory for little work. Nothing is run;
+    /// [`Device::set_memory_budget`](crate::Device::set_memory_budget) makes the device run such plans. On the CPU reference,
+    /// which keeps no values that it does not need, the plan is the same as without a budget.
+    ///
+    /// ```
+    /// use wgrad::{Device, Error, Tensor};
+    /// let device = Device::default();
+    /// let x = Tensor::from_slice(&[1f32, 2.0, 3.0], [3], &device);
+    /// let y = (&x * &x).sum();
+    /// let peak = y.plan()?.peak_bytes;
+    /// assert_eq!(y.fit_within(peak)?.recomputed, 0);
+    /// match y.fit_within(1) {
+    ///     Err(Error::OverBudget { least, .. }) => assert!(least <= peak),
+    ///     other => assert!(device.is_cpu(), "{other:?}"),
+    /// }
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::OverBudget`](crate::Error::OverBudget) with the least that is reached; as [`Tensor::plan`].
+    pub fn fit_within(&self, bytes: u64) -> Result<PlanSummary> {
+        Ok(self.device().plan(&[self.node()], Some(bytes))?.summary)
     }
 
     /// Graphviz' DOT text of that plan: a cluster for each kernel with the ops in it; stored values are filled and say
@@ -67,7 +92,7 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::plan`].
     pub fn plan_dot(&self) -> Result<String> {
-        let planned = self.device().plan(&[self.node()])?;
+        let planned = self.device().plan(&[self.node()], None)?;
         Ok(picture::dot(&planned.snap, &planned.clusters))
     }
 
@@ -76,7 +101,7 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::plan`].
     pub fn plan_svg(&self) -> Result<String> {
-        let planned = self.device().plan(&[self.node()])?;
+        let planned = self.device().plan(&[self.node()], None)?;
         Ok(picture::svg(&planned.snap, &planned.clusters))
     }
 }

@@ -37,8 +37,9 @@ use crate::array::{Array, ArrayElement};
 use crate::backend::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::graph::doubt::Doubt;
 use crate::graph::recording::{self, Slot};
-use crate::graph::{GradCell, Meta, Var, with_location};
+use crate::graph::{GradCell, Meta, Value, Var, with_location};
 use crate::shape::Shape;
 
 pub use elementwise::Operand;
@@ -113,6 +114,17 @@ impl Slot for Inner {
         let new = self.bound(value);
         new.settle();
         self.rebind(new);
+    }
+
+    fn renew(
+        &self,
+        meta: &Meta,
+        value: Value,
+        doubt: Doubt,
+        at: &'static Location<'static>,
+    ) -> std::result::Result<(), (Value, Doubt)> {
+        let mut held = self.value.write().unwrap_or_else(PoisonError::into_inner);
+        held.0.renew(meta, value, doubt, at)
     }
 
     fn gradient(&self) -> Option<usize> {

@@ -63,6 +63,69 @@ pub fn curves(path: impl AsRef<Path>, panels: &[Panel]) -> crate::Result<[PathBu
     })
 }
 
+/// One diagram of bars, each with its name and figure; heights start at 0.
+#[derive(Clone, Debug)]
+pub struct Bars<'a> {
+    /// What stands above it.
+    pub title: String,
+    /// What the figures are in.
+    pub unit: &'a str,
+    /// Names and figures.
+    pub bars: Vec<(&'a str, f64)>,
+}
+
+/// Draws diagrams of bars side by side into `<path>.png` and `<path>.svg`.
+///
+/// # Errors
+/// [`Error::Io`](crate::Error::Io) where a file cannot be written.
+pub fn bars(path: impl AsRef<Path>, panels: &[Bars]) -> crate::Result<[PathBuf; 2]> {
+    let size = (480 * panels.len().max(1) as u32, 360);
+    both(path.as_ref(), size, |png, svg| {
+        draw_bars(&png, panels)?;
+        draw_bars(&svg, panels)
+    })
+}
+
+fn draw_bars<B: DrawingBackend>(root: &DrawingArea<B, Shift>, panels: &[Bars]) -> Drawn
+where
+    B::ErrorType: 'static,
+{
+    root.fill(&WHITE)?;
+    for (area, panel) in root.split_evenly((1, panels.len().max(1))).iter().zip(panels) {
+        let highest = panel.bars.iter().map(|(_, y)| *y).fold(f64::MIN_POSITIVE, f64::max) * 1.15;
+        let n = panel.bars.len();
+        let mut chart = ChartBuilder::on(area)
+            .caption(&panel.title, ("sans-serif", 20))
+            .margin(12)
+            .x_label_area_size(30)
+            .y_label_area_size(62)
+            .build_cartesian_2d(-0.5..n as f64 - 0.5, 0.0..highest)?;
+        let name = |x: &f64| {
+            let near = (x - x.round()).abs() < 1e-6 && *x > -0.5;
+            panel.bars.get(x.round() as usize).filter(|_| near).map_or(String::new(), |(name, _)| (*name).to_owned())
+        };
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .x_labels(n)
+            .x_label_formatter(&name)
+            .y_desc(panel.unit)
+            .label_style(("sans-serif", 14))
+            .axis_desc_style(("sans-serif", 15))
+            .light_line_style(WHITE)
+            .bold_line_style(RGBColor(225, 225, 225))
+            .draw()?;
+        for (i, ((_, y), colour)) in panel.bars.iter().zip(COLOURS.into_iter().cycle()).enumerate() {
+            let x = i as f64;
+            chart.draw_series([Rectangle::new([(x - 0.35, 0.0), (x + 0.35, *y)], colour.mix(0.85).filled())])?;
+            let digits = if *y < 10.0 { 2 } else { usize::from(*y < 100.0) };
+            let style = ("sans-serif", 15).into_font().color(&BLACK).pos(Pos::new(HPos::Center, VPos::Bottom));
+            chart.draw_series([Text::new(format!("{y:.digits$}"), (x, *y + highest * 0.012), style)])?;
+        }
+    }
+    Ok(root.present()?)
+}
+
 /// Draws pictures as a grid of `columns` under a title into `<path>.png` and `<path>.svg`.
 ///
 /// # Errors

@@ -33,7 +33,7 @@ type Evaluate<M> = Box<dyn FnMut(&M, u64) -> Result<Vec<(String, f64)>> + Send>;
 /// })
 /// .schedule(|step| 1e-2 * 0.97f32.powi(step as i32));
 /// let outcome = Trainer::new(44, &device).quiet().run(&mut task)?;
-/// assert!(outcome.history.last("loss").unwrap() < 1.0);
+/// assert!(outcome.history.last("loss").unwrap() < 2.0); // a guess among ten has 2.3
 /// let weights = task.model().state_dict();
 /// # let _ = weights;
 /// # Ok::<(), wgrad::Error>(())

@@ -40,6 +40,8 @@ fn programs() {
         Ok("train") => train().unwrap(),
         Ok("look inside") => crate::inside::program(false).unwrap(),
         Ok("exit early") => crate::inside::program(true).unwrap(),
+        Ok("saved step") => crate::saved::program().unwrap(),
+        Ok("captured") => crate::soak::program().unwrap(),
         Ok("device") => println!("device: {}", Device::default().info().name),
         Ok("mistake") => {
             let device = Device::default();

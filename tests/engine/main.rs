@@ -1,6 +1,7 @@
 //! The engine as a whole, on a GPU adapter: fusion, steady loops, graphs, threads, errors, environment variables,
 //! determinism and memory.
 
+mod budget;
 mod capture;
 mod determinism;
 mod environment;
@@ -10,8 +11,12 @@ mod graph;
 mod indices;
 mod inside;
 mod memory;
+#[path = "../models/mod.rs"]
+mod models;
 mod refusals;
 mod replay;
+mod saved;
+mod soak;
 mod steady;
 mod threads;
 

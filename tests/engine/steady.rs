@@ -4,7 +4,7 @@ use wgrad::nn::loss;
 use wgrad::optim::{Adam, Sgd};
 use wgrad::{Device, Memory, Stats, Tensor};
 
-use crate::new_gpu;
+use crate::{models, new_gpu};
 
 /// Everything that must stand still in a steady loop.
 fn footprint(device: &Device) -> (u64, u64, u64, u64, u64, u64) {
@@ -111,6 +111,25 @@ fn two_layer_net_with_hand_written_updates() {
         drop(loss);
         device.sync().unwrap();
     });
+}
+
+/// What people train: from the fifth step on nothing is made, whatever the model.
+#[test]
+fn models_make_nothing_in_their_steady_state() {
+    for (name, make) in models::LIST.into_iter().take(4) {
+        let device = new_gpu();
+        let mut step = make(&device);
+        (0..4).for_each(|_| drop(step().unwrap()));
+        let (fixed, mut stats) = (footprint(&device), device.stats());
+        for i in 4..8 {
+            let _ = step().unwrap();
+            let now = device.stats();
+            assert_eq!(footprint(&device), fixed, "{name}, step {i}: something was made");
+            assert_eq!(now.submits - stats.submits, 1, "{name}, step {i}: submits");
+            println!("{name}: {} dispatches", now.dispatches - stats.dispatches);
+            stats = now;
+        }
+    }
 }
 
 struct Mlp {
@@ -237,8 +256,8 @@ fn kernels_are_keyed_by_structure_not_by_size() {
     println!("kernels compiled by batch size: {compiled:?}");
     assert!(compiled[0] > 0);
     assert_eq!(compiled[1..4], [0; 3], "sizes of one class of divisibility: {compiled:?}");
-    // Large sizes take other ways: a product that packs its operands first, a mean in two stages, two kernels each.
-    assert!(compiled[4..6].iter().sum::<u64>() <= 4, "{compiled:?}");
+    // Large sizes take other ways: products that pack their operands first or give a subgroup more rows, a mean in two stages.
+    assert!(compiled[4..6].iter().sum::<u64>() <= 9, "{compiled:?}");
     assert_eq!(compiled[6], 0, "{compiled:?}");
     // The first odd size may bring another kernel for each of the three products of three layers; the others none.
     assert!(compiled[7] <= 9, "{compiled:?}");

@@ -2,6 +2,9 @@
 
 mod floors;
 mod graphs;
+mod memory;
+#[path = "../models/mod.rs"]
+mod models;
 mod mutations;
 mod plans;
 mod registry;

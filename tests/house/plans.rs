@@ -220,3 +220,42 @@ fn only_what_is_held_is_computed() {
     assert_eq!(plans[0].kernels.len(), 1, "{:?}", plans[0].kernels);
     assert_kernels(&kept, 0);
 }
+
+#[test]
+fn common_subexpressions_are_computed_once() {
+    let d = software();
+    let (x, w) = (data([64, 128], &d), data([128, 96], &d));
+    // Products, reductions and elementwise chains; operands of `add` and `mul` either way round, views between. Bound first, since
+    // temporaries of the statement that asks for the kernels would count as held.
+    let products = x.matmul(&w) + x.matmul(&w);
+    assert_kernels(&products, 1);
+    let ratio = {
+        let (a, b) = (x.exp(), x.tanh());
+        (&a + &b).t().sum_dims(&[0], true) / (&b + &a).t().sum_dims(&[0], true)
+    };
+    assert_kernels(&ratio, 1);
+    let ratio = {
+        let (a, b) = (x.exp(), x.tanh());
+        (&a - &b).sum_dims(&[1], true) / (&b - &a).sum_dims(&[1], true)
+    };
+    assert_kernels(&ratio, 2);
+    // A twin that is held is a second store, not a second product.
+    let (first, second) = (x.matmul(&w), x.matmul(&w));
+    d.sync().unwrap();
+    let plan = d.planned().pop().unwrap();
+    assert_eq!((plan.dispatches, plan.merged), (1, 1), "{:?}", plan.kernels);
+    drop((first, second));
+    // Numbers that happen to be equal are not: with others the graph has the same plan.
+    let sums = (&x * 2.0).sum() + (&x * 2.0).sum();
+    assert_eq!(sums.plan().unwrap().merged, 0);
+    // Random numbers have counters of their own.
+    let plan = (Tensor::rand([64, 64], &d) - Tensor::rand([64, 64], &d)).sum().plan().unwrap();
+    assert_eq!(plan.merged, 0);
+    // Each check of indices reports for itself.
+    let index = Tensor::from_slice(&[3i32, 0, 3], [3], &d);
+    let plan = (x.index_select(0, &index) * x.index_select(0, &index)).plan().unwrap();
+    assert_eq!(plan.merged, 0);
+    let unfused = Device::null(adapters()[3].1.clone(), false);
+    let (x, w) = (data([64, 128], &unfused), data([128, 96], &unfused));
+    assert_eq!((x.matmul(&w) + x.matmul(&w)).plan().unwrap().merged, 0);
+}

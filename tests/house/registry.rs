@@ -36,6 +36,7 @@ const OTHERS: &[&str] = &[
     "off",
     "capture",
     "explain",
+    "fit_within",
     "plan",
     "plan_dot",
     "plan_svg",

@@ -1,23 +1,25 @@
-//! Captured steps on a GPU: a plan that is prepared once, with buffers of its own for what it leaves behind.
+//! Captured steps on a GPU: a recipe that is compiled once, with buffers of its own for what it leaves behind.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::{GpuBackend, State, scalar_bits};
-use crate::backend::faults::{Opened, report_of};
+use super::{GpuBackend, State};
+use crate::backend::explain::{self, Explanation};
+use crate::backend::faults::Opened;
 use crate::backend::program::Computed;
+use crate::backend::recipe::{Bound, Form, Param, Recipe};
 use crate::backend::validate;
-use crate::dtype::DType;
+use crate::env;
 use crate::error::{Error, Result};
-use crate::gpu::{Buffer, Call, Operand, Program};
+use crate::gpu::{Buffer, Call, Operand, Pipeline, Program, Timing};
 use crate::graph::Value;
 use crate::graph::doubt::Doubt;
 use crate::graph::node::lock;
 use crate::graph::number::Live;
-use crate::ops::scalar::bits;
-use crate::schedule::memory::Place;
-use crate::schedule::{BufferRef, ParamSource, Plan, Snapshot};
+use crate::schedule::{Plan, Snapshot};
+use crate::trace;
 
 /// Buffers that are kept for one result: that of the last run is read while the next is written, and one may be held by the
 /// user for a while.
@@ -25,170 +27,236 @@ const RING: usize = 3;
 
 /// A captured step.
 pub struct GpuProgram {
+    recipe: Recipe,
     program: Program,
     /// The parameters as the last run left them.
     params: Vec<u8>,
     /// Parameters that differ from run to run: where they are, and what they are.
-    live: Vec<(usize, DType, Live)>,
-    /// Parameters that say how a check reports: where tag and slot of a node are.
+    live: Vec<(usize, Form, Live)>,
+    /// Parameters that say how a check reports: where tag and slot of a check are.
     tags: Vec<(usize, usize)>,
     slots: Vec<(usize, usize)>,
-    /// Positions of the nodes whose kernels check indices.
-    tagged: Vec<usize>,
-    places: Vec<Place>,
+    /// Bytes of the places in the workspace.
+    places: Vec<u64>,
     outputs: Vec<Ring>,
+    /// The buffers of a run; empty between runs, kept for its memory.
+    table: Vec<Buffer>,
 }
 
 /// The buffers of one result.
 struct Ring {
-    node: usize,
     bytes: u64,
-    buffers: SmallVec<[Buffer; RING]>,
+    buffers: SmallVec<[Arc<Buffer>; RING]>,
+    /// The one that the present run writes.
+    current: usize,
+}
+
+/// What a replay needs beside the step itself where values are compared with those of the CPU reference.
+pub struct Graph<'a> {
+    pub snap: &'a Snapshot,
+    /// Positions of the outputs.
+    pub outputs: &'a [usize],
+}
+
+impl GpuProgram {
+    /// What it does.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
 }
 
 impl GpuBackend {
     /// Plans a step; beside the program the positions of the nodes whose values it leaves behind.
-    pub fn compile(&self, snap: &Snapshot) -> Result<(GpuProgram, Vec<usize>)> {
-        let prepared = self.prepare(snap, Plan::new(snap, &self.caps, self.fuse)?)?;
+    pub fn compile(&self, snap: &mut Snapshot) -> Result<(GpuProgram, Vec<usize>)> {
+        let plan = Plan::new(snap, &self.caps, self.fuse, self.budget())?;
+        self.log_plan(snap, &plan);
         self.gpu.count_plan(false);
-        let plan = &prepared.plan;
-        let (leaves, outputs) = (snap.leaves.len(), plan.outputs.len());
-        let mut params = prepared.params;
-        let (mut live, mut tags, mut slots) = (Vec::new(), Vec::new(), Vec::new());
-        let mut calls = Vec::with_capacity(plan.steps.len());
-        for (s, step) in plan.steps.iter().enumerate() {
-            let start = prepared.starts[s] as usize;
-            for (p, source) in step.params.iter().enumerate() {
-                let at = start + 4 * p;
-                match source {
-                    ParamSource::Const(_) => {}
-                    ParamSource::Tag { node } => tags.push((at, *node)),
-                    ParamSource::Slot { node } => slots.push((at, *node)),
-                    ParamSource::Scalar { node, dtype } => {
-                        let scalar = &snap.nodes[*node];
-                        params[at..at + 4].copy_from_slice(&scalar_bits(scalar, *dtype).to_ne_bytes());
-                        if let Some(source) = scalar.live() {
-                            live.push((at, *dtype, source));
-                        }
+        let positions = plan.outputs.iter().map(|(i, _)| *i).collect();
+        Ok((self.assemble(Recipe::of(snap, &plan), true)?, positions))
+    }
+
+    /// Compiles a recipe. What does not come from this process is not `trusted`, and its kernels run with all checks.
+    pub fn assemble(&self, recipe: Recipe, trusted: bool) -> Result<GpuProgram> {
+        if !recipe.is_sound() {
+            return Err(Error::argument("capture", "the recipe of the step refers to what is not there"));
+        }
+        let pipelines: Vec<Arc<Pipeline>> =
+            recipe.kernels.iter().map(|kernel| self.pipeline(kernel, trusted)).collect::<Result<_>>()?;
+        let align = self.gpu.params_align() as usize;
+        let (mut params, mut live, mut tags, mut slots) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut calls = Vec::with_capacity(recipe.calls.len());
+        for call in &recipe.calls {
+            params.resize(params.len().next_multiple_of(align), 0u8);
+            let start = params.len();
+            for param in &call.params {
+                let at = params.len();
+                let bits = match *param {
+                    Param::Const(bits) => bits,
+                    Param::Live(index, form) => {
+                        live.push((at, form, recipe.live[index].clone()));
+                        0
                     }
-                }
+                    Param::Tag(check) => {
+                        tags.push((at, check));
+                        0
+                    }
+                    Param::Slot(check) => {
+                        slots.push((at, check));
+                        0
+                    }
+                };
+                params.extend_from_slice(&bits.to_ne_bytes());
             }
-            let operand = |(i, buffer): (usize, &BufferRef)| Operand {
-                buffer: match buffer {
-                    BufferRef::Leaf(l) => *l,
-                    BufferRef::Output(o) => leaves + o,
-                    BufferRef::Place(p) => leaves + outputs + p,
-                },
-                window: step.windows.get(i).copied().flatten(),
-            };
+            params.resize(params.len().next_multiple_of(16), 0);
+            let operand = |&(buffer, window): &Bound| Operand { buffer, window };
             calls.push(Call {
-                pipeline: prepared.pipelines[s].clone(),
-                operands: step.buffers.iter().enumerate().map(operand).collect(),
-                params_offset: prepared.starts[s],
-                workgroups: step.workgroups,
-                work: step.work,
+                pipeline: pipelines[call.kernel].clone(),
+                operands: call.operands.iter().map(operand).collect(),
+                params_offset: u32::try_from(start).map_err(|_| Error::argument("capture", "too many parameters"))?,
+                workgroups: call.workgroups,
+                work: call.work,
             });
         }
-        let places = plan.places.clone();
-        let of_leaves = snap.leaves.iter().map(|leaf| leaf.meta().bytes());
-        let of_outputs = plan.outputs.iter().map(|(_, bytes)| *bytes);
-        let needs = of_leaves.chain(of_outputs).chain(places.iter().map(|place| place.bytes)).collect();
+        let places = recipe.places.clone();
+        let needs = recipe.leaves.iter().chain(&recipe.outputs).copied().chain(places.iter().copied());
+        let needs: Vec<u64> = needs.collect();
+        if let Some(&bytes) = needs.iter().find(|bytes| **bytes > self.caps.max_buffer) {
+            let limit = self.caps.max_buffer;
+            return Err(Error::TooLarge { op: "capture".into(), bytes, limit, at: Default::default() });
+        }
         let program = self.gpu.program(calls, needs, params.len())?;
-        let ring = |&(node, bytes): &(usize, u64)| Ring { node, bytes, buffers: SmallVec::new() };
-        let positions = plan.outputs.iter().map(|(i, _)| *i).collect();
-        let outputs = plan.outputs.iter().map(ring).collect();
-        let tagged = prepared.tagged;
-        Ok((GpuProgram { program, params, live, tags, slots, tagged, places, outputs }, positions))
+        let ring = |&bytes: &u64| Ring { bytes, buffers: SmallVec::new(), current: 0 };
+        let outputs = recipe.outputs.iter().map(ring).collect();
+        Ok(GpuProgram { recipe, program, params, live, tags, slots, places, outputs, table: Vec::new() })
     }
 
     /// Runs a step on the values that it starts from.
-    pub fn replay(&self, step: &mut GpuProgram, snap: &Snapshot, leaves: &[Computed]) -> Result<Vec<Computed>> {
+    pub fn replay(
+        &self,
+        step: &mut GpuProgram,
+        leaves: &[Computed],
+        graph: Option<Graph<'_>>,
+        explanation: Option<&mut Explanation>,
+    ) -> Result<Vec<Computed>> {
+        let lane = self.gpu.lane();
+        let _span = trace::span(lane, "replay");
+        let (start, mut timings) = (trace::now(), None);
+        if explanation.is_some() || env::get().debug >= 2 || lane != 0 {
+            timings = Some(Vec::new());
+        }
         let mut state = lock(&self.state);
-        let mut outcome = self.replay_once(&mut state, step, snap, leaves);
+        let mut outcome = self.replay_once(&mut state, step, leaves, graph.as_ref(), timings.as_mut());
         if let Err(Error::OutOfMemory { .. }) = outcome {
+            step.table.clear();
             // The workspace is a cache; without it there may be room.
             state.workspace.clear();
             self.gpu.trim();
-            outcome = self.replay_once(&mut state, step, snap, leaves);
+            outcome = self.replay_once(&mut state, step, leaves, graph.as_ref(), timings.as_mut());
         }
-        outcome
+        // Handles to buffers would keep them from being used again.
+        step.table.clear();
+        let outputs = outcome?;
+        if let Some(timings) = timings {
+            self.report(step, &timings, start, explanation);
+        }
+        Ok(outputs)
+    }
+
+    /// Tells the log, the trace and an explanation of a run that was measured.
+    fn report(&self, step: &GpuProgram, timings: &[Option<Timing>], start: Duration, into: Option<&mut Explanation>) {
+        let mut kernels = step.recipe.reports();
+        for (kernel, timing) in kernels.iter_mut().zip(timings) {
+            kernel.time = timing.map(|timing| timing.length);
+        }
+        if env::get().debug >= 2 {
+            kernels.iter().for_each(|kernel| log::info!("  {}", kernel.line()));
+        }
+        explain::trace(self.gpu.lane(), &kernels, timings);
+        if let Some(explanation) = into {
+            explanation.kernels = kernels;
+            explanation.plan = step.recipe.summary();
+            explanation.plan_reused = true;
+            explanation.has_times = self.measures();
+            explanation.running = trace::now().saturating_sub(start);
+        }
     }
 
     fn replay_once(
         &self,
         state: &mut State,
         step: &mut GpuProgram,
-        snap: &Snapshot,
         leaves: &[Computed],
+        graph: Option<&Graph<'_>>,
+        timings: Option<&mut Vec<Option<Timing>>>,
     ) -> Result<Vec<Computed>> {
-        let mut table = Vec::with_capacity(leaves.len() + step.outputs.len() + step.places.len());
         for leaf in leaves {
             let buffer = leaf.value.downcast_ref::<Buffer>();
-            table.push(buffer.ok_or_else(|| Error::argument("capture", "a value is not on this GPU"))?.clone());
+            step.table.push(buffer.ok_or_else(|| Error::argument("capture", "a value is not on this GPU"))?.clone());
         }
         for ring in &mut step.outputs {
-            let buffer = self.next_of(ring)?;
-            table.push(buffer);
+            step.table.push(self.next_of(ring)?);
         }
-        for place in &step.places {
-            let buffer = match state.workspace.get(place) {
-                Some(buffer) => buffer,
-                None => state.workspace.entry(*place).or_insert(self.gpu.alloc(place.bytes)?),
-            };
-            table.push(buffer.clone());
+        state.workspace.reserve(&self.gpu, &step.places)?;
+        step.table.extend((0..step.places.len()).map(|place| state.workspace.get(place).clone()));
+        for (at, form, live) in &step.live {
+            step.params[*at..at + 4].copy_from_slice(&form.bits(live.get()).to_ne_bytes());
         }
-        for (at, dtype, live) in &step.live {
-            step.params[*at..at + 4].copy_from_slice(&bits(live.get(), *dtype).to_ne_bytes());
+        let mut doubts = self.open_checks(state, step, leaves)?;
+        match timings {
+            Some(timings) if self.measures() => {
+                *timings = self.gpu.replay_timed(&step.program, &step.table, &step.params)?;
+            }
+            Some(timings) => {
+                self.gpu.replay(&step.program, &step.table, &step.params)?;
+                *timings = vec![None; step.recipe.calls.len()];
+            }
+            None => self.gpu.replay(&step.program, &step.table, &step.params)?,
         }
-        let mut doubts = self.open_checks(state, step, snap, leaves)?;
-        self.gpu.replay(&step.program, &table, &step.params)?;
-        let outputs = &table[leaves.len()..leaves.len() + step.outputs.len()];
-        if crate::env::get().validate {
-            validate::compare(self, snap, &table[..leaves.len()], step.outputs.iter().map(|r| r.node).zip(outputs))?;
+        if let (true, Some(graph)) = (env::get().validate, graph) {
+            let outputs = &step.table[leaves.len()..leaves.len() + step.outputs.len()];
+            let outputs = graph.outputs.iter().copied().zip(outputs);
+            validate::compare(self, graph.snap, &step.table[..leaves.len()], outputs)?;
         }
-        let computed = |(ring, buffer): (&Ring, &Buffer)| Computed {
-            value: Arc::new(buffer.clone()) as Value,
-            doubt: doubts.get_mut(ring.node).map(std::mem::take).unwrap_or_default(),
+        let computed = |(o, ring): (usize, &Ring)| Computed {
+            value: ring.buffers[ring.current].clone() as Value,
+            doubt: doubts.get_mut(o).map(std::mem::take).unwrap_or_default(),
         };
-        Ok(step.outputs.iter().zip(outputs).map(computed).collect())
+        Ok(step.outputs.iter().enumerate().map(computed).collect())
     }
 
-    /// Numbers the index checks of this run; what the value of each node hangs on, empty where nothing hangs on anything.
-    fn open_checks(
-        &self,
-        state: &mut State,
-        step: &mut GpuProgram,
-        snap: &Snapshot,
-        leaves: &[Computed],
-    ) -> Result<Vec<Doubt>> {
-        if step.tagged.is_empty() && leaves.iter().all(|leaf| leaf.doubt.is_empty()) {
+    /// Numbers the index checks of this run; what each output hangs on, empty where nothing hangs on anything.
+    fn open_checks(&self, state: &mut State, step: &mut GpuProgram, leaves: &[Computed]) -> Result<Vec<Doubt>> {
+        let recipe = &step.recipe;
+        if recipe.checks.is_empty() && leaves.iter().all(|leaf| leaf.doubt.is_empty()) {
             return Ok(Vec::new());
         }
-        for (var, leaf) in snap.leaves.iter().zip(leaves) {
-            var.0.set_doubt(leaf.doubt.clone());
+        self.make_room(recipe.checks.len(), &mut state.faults)?;
+        let doubts: Vec<&Doubt> = leaves.iter().map(|leaf| &leaf.doubt).collect();
+        let Opened { doubts, reports } = state.faults.open_run(&recipe.checks, &doubts, &recipe.hangs);
+        self.clear_stale(&reports, &mut state.faults)?;
+        for (at, check) in &step.tags {
+            step.params[*at..at + 4].copy_from_slice(&reports[*check].tag.to_ne_bytes());
         }
-        let Opened { doubts, reports } = self.open(snap, &step.tagged, &mut state.faults)?;
-        let report = |node: &usize| report_of(*node, &step.tagged, &reports);
-        for (at, node) in &step.tags {
-            step.params[*at..at + 4].copy_from_slice(&report(node)?.tag.to_ne_bytes());
-        }
-        for (at, node) in &step.slots {
-            step.params[*at..at + 4].copy_from_slice(&report(node)?.slot.to_ne_bytes());
+        for (at, check) in &step.slots {
+            step.params[*at..at + 4].copy_from_slice(&reports[*check].slot.to_ne_bytes());
         }
         Ok(doubts)
     }
 
     /// A buffer for a result that nobody reads any more.
     fn next_of(&self, ring: &mut Ring) -> Result<Buffer> {
-        if let Some(free) = ring.buffers.iter().find(|buffer| buffer.is_free()) {
-            return Ok(free.clone());
+        let free = |buffer: &Arc<Buffer>| Arc::strong_count(buffer) == 1 && buffer.is_free();
+        if let Some(at) = ring.buffers.iter().position(free) {
+            ring.current = at;
+            return Ok((*ring.buffers[at]).clone());
         }
         let buffer = self.gpu.alloc(ring.bytes)?;
         if ring.buffers.len() == RING {
             // Whoever holds it gives it back to the pool.
             ring.buffers.remove(0);
         }
-        ring.buffers.push(buffer.clone());
+        ring.buffers.push(Arc::new(buffer.clone()));
+        ring.current = ring.buffers.len() - 1;
         Ok(buffer)
     }
 }

@@ -1,11 +1,20 @@
 //! Captured steps: a closure over tensors that is recorded once and replayed after that.
 
+mod format;
+mod saved;
+mod variables;
+
+pub use saved::load_captured;
+pub use variables::Variable;
+
 use std::collections::{HashMap, HashSet};
 use std::panic::Location;
 use std::sync::{Arc, Mutex};
 
+use smallvec::SmallVec;
+
 use crate::backend::program::{Base, Computed, Made, Program};
-use crate::backend::{Device, readable};
+use crate::backend::{Device, Explanation, readable};
 use crate::error::{Error, Result};
 use crate::graph::node::lock;
 use crate::graph::recording::{self, Recording, Slot, Tick};
@@ -88,8 +97,8 @@ where
 {
     refuse_nesting(Location::caller())?;
     let f = Box::new(move |inputs: &[Tensor]| f(inputs).into_outputs());
-    let state = State { f, variants: Vec::new(), clock: 0 };
-    Ok(Captured { device: device.clone(), strict: false, state: Mutex::new(state) })
+    let state = State { f: Some(f), variants: Vec::new(), clock: 0 };
+    Ok(Captured { device: device.clone(), strict: false, names: Vec::new(), state: Mutex::new(state) })
 }
 
 fn refuse_nesting(at: &'static Location<'static>) -> Result<()> {
@@ -101,17 +110,20 @@ fn refuse_nesting(at: &'static Location<'static>) -> Result<()> {
     Err(error)
 }
 
-/// A step that was recorded and is replayed; see [`capture`].
+/// A step that was recorded and is replayed; see [`capture`], and [`load_captured`] for one from a file.
 pub struct Captured<'f> {
     device: Device,
     strict: bool,
+    /// Names that the user gave to variables.
+    names: Vec<(String, Arc<dyn Slot>)>,
     state: Mutex<State<'f>>,
 }
 
 type Step<'f> = Box<dyn FnMut(&[Tensor]) -> Result<Vec<Tensor>> + Send + 'f>;
 
 struct State<'f> {
-    f: Step<'f>,
+    /// `None` for a step from a file, which cannot be recorded anew.
+    f: Option<Step<'f>>,
     variants: Vec<Variant>,
     clock: u64,
 }
@@ -148,7 +160,7 @@ enum Origin {
     Input(usize),
     /// Position in [`Variant::reads`].
     Read(usize),
-    Constant(Computed),
+    Constant(Computed, Meta),
 }
 
 impl std::fmt::Debug for Captured<'_> {
@@ -184,7 +196,38 @@ impl Captured<'_> {
     /// [`Captured::strict`] forbids another variant.
     #[track_caller]
     pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
-        let at = Location::caller();
+        self.run_with(inputs, Location::caller(), None)
+    }
+
+    /// Runs the step and says how: the kernels with their ops, source lines, WGSL, traffic, arithmetic and time on the GPU, as
+    /// [`Tensor::explain`] does. The run counts like any other.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, capture};
+    /// let device = Device::default();
+    /// let step = capture(&device, |x: &[Tensor]| vec![(&x[0] * 2.0).exp().sum()])?;
+    /// let (outputs, explanation) = step.explain(&[Tensor::zeros([100], &device)])?;
+    /// println!("{explanation}");
+    /// assert_eq!(outputs[0].item::<f32>()?, 100.0);
+    /// assert!(explanation.kernels[0].lines[0].contains(".rs:"));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Captured::run`].
+    #[track_caller]
+    pub fn explain(&self, inputs: &[Tensor]) -> Result<(Vec<Tensor>, Explanation)> {
+        let mut explanation = Explanation::new(self.device.info().to_string());
+        let outputs = self.run_with(inputs, Location::caller(), Some(&mut explanation))?;
+        Ok((outputs, explanation))
+    }
+
+    fn run_with(
+        &self,
+        inputs: &[Tensor],
+        at: &'static Location<'static>,
+        explanation: Option<&mut Explanation>,
+    ) -> Result<Vec<Tensor>> {
         refuse_nesting(at)?;
         let vars = self.check(inputs, at)?;
         let mut state = lock(&self.state);
@@ -193,12 +236,16 @@ impl Captured<'_> {
         let fits = |variant: &&mut Variant| variant.fits(&vars);
         if let Some(variant) = state.variants.iter_mut().find(fits) {
             variant.used = clock;
-            return variant.replay(&self.device, &vars);
+            return variant.replay(&self.device, &vars, explanation);
         }
-        if let (true, Some(first)) = (self.strict, state.variants.first()) {
-            return Err(strict_error(first, &vars).or_at(at));
-        }
-        let (mut variant, outputs) = with_location(at, || self.record(&mut state.f, &vars))?;
+        let state = &mut *state;
+        let f = match (&mut state.f, state.variants.first()) {
+            (Some(_), Some(first)) if self.strict => return Err(strict_error(first, &vars, "is strict").or_at(at)),
+            (None, Some(first)) => return Err(strict_error(first, &vars, "comes from a file").or_at(at)),
+            (None, None) => return Err(Error::argument("run", "the step has no variants").or_at(at)),
+            (Some(f), _) => f,
+        };
+        let (mut variant, outputs) = with_location(at, || self.record(f, &vars, explanation))?;
         variant.used = clock;
         if state.variants.len() >= VARIANTS
             && let Some(oldest) = (0..state.variants.len()).min_by_key(|&i| state.variants[i].used)
@@ -233,7 +280,12 @@ impl Captured<'_> {
     }
 
     /// Calls the closure, plans what it did, and runs it for the first time.
-    fn record(&self, f: &mut Step<'_>, vars: &[Var]) -> Result<(Variant, Vec<Tensor>)> {
+    fn record(
+        &self,
+        f: &mut Step<'_>,
+        vars: &[Var],
+        explanation: Option<&mut Explanation>,
+    ) -> Result<(Variant, Vec<Tensor>)> {
         let device = &self.device;
         device.flush_pending()?;
         // Nodes of their own, which no other tensor has.
@@ -254,7 +306,7 @@ impl Captured<'_> {
             None => result.and_then(|outputs| self.compile(&inputs, &handles, &outputs, &mut recording)),
         };
         let outcome = variant.and_then(|(mut variant, start)| {
-            let outputs = variant.execute(device, vars, &start)?;
+            let outputs = variant.execute(device, vars, &start, explanation)?;
             Ok((variant, outputs))
         });
         recording.release();
@@ -331,15 +383,21 @@ impl Captured<'_> {
         origin.extend(inputs.iter().enumerate().map(|(i, var)| (var.0.id, Origin::Input(i))));
         let from = |var: &Var| match origin.get(&var.0.id) {
             Some(origin) => Ok(origin.clone()),
-            None if recording.predates(var) || var.is_data() => Ok(Origin::Constant(Computed::of(var)?)),
+            None if recording.predates(var) || var.is_data() => {
+                Ok(Origin::Constant(Computed::of(var)?, var.meta().clone()))
+            }
             None => {
                 let detail = "another thread computed a value of the step while it was being captured";
                 Err(Error::unsupported("capture", detail).or_at(var.0.at))
             }
         };
         let leaves = leaves.iter().map(from).collect::<Result<Vec<_>>>()?;
-        let based = |made: Made| {
+        let based = |mut made: Made| {
             let given = if let Base::Given(var) = &made.base { Some(from(var)?) } else { None };
+            if given.is_some() {
+                // The node has served to find where its value comes from.
+                made.base = Base::Known;
+            }
             Ok((made, given))
         };
         let made = made.into_iter().map(based).collect::<Result<Vec<_>>>()?;
@@ -370,16 +428,16 @@ fn location() -> &'static Location<'static> {
     crate::graph::here()
 }
 
-fn strict_error(first: &Variant, vars: &[Var]) -> Error {
+fn strict_error(first: &Variant, vars: &[Var], why: &str) -> Error {
     let list = |metas: &mut dyn Iterator<Item = &Meta>| -> String {
         metas.map(|m| format!("{} {}", m.dtype, m.shape)).collect::<Vec<_>>().join(", ")
     };
     let captured = list(&mut first.inputs.iter());
     let given = list(&mut vars.iter().map(Var::meta));
     let detail = if captured == given {
-        "gradients that the step adds to were there at one run and not at the other, and the step is strict".to_owned()
+        format!("gradients that the step adds to were there at one run and not at the other, and the step {why}")
     } else {
-        format!("the step was captured for inputs ({captured}), not ({given}), and is strict")
+        format!("the step was captured for inputs ({captured}), not ({given}), and {why}")
     };
     Error::argument("run", detail)
 }
@@ -400,7 +458,12 @@ impl Variant {
     }
 
     /// Repeats what the step did.
-    fn replay(&mut self, device: &Device, inputs: &[Var]) -> Result<Vec<Tensor>> {
+    fn replay(
+        &mut self,
+        device: &Device,
+        inputs: &[Var],
+        explanation: Option<&mut Explanation>,
+    ) -> Result<Vec<Tensor>> {
         let mut reads = Vec::with_capacity(self.reads.len());
         for read in &self.reads {
             reads.push(if read.needed { Some(read.slot.value().ok_or_else(missing)?) } else { None });
@@ -412,28 +475,59 @@ impl Variant {
         }
         let reads = reads.iter().map(|var| var.as_ref().map(Computed::of).transpose()).collect::<Result<Vec<_>>>()?;
         self.ticks.iter().for_each(|tick| device.tick(tick));
-        self.execute(device, inputs, &reads)
+        self.execute(device, inputs, &reads, explanation)
     }
 
     /// Runs the program on inputs and on what the variables held before, and binds the variables that it writes.
-    fn execute(&mut self, device: &Device, inputs: &[Var], reads: &[Option<Computed>]) -> Result<Vec<Tensor>> {
+    fn execute(
+        &mut self,
+        device: &Device,
+        inputs: &[Var],
+        reads: &[Option<Computed>],
+        explanation: Option<&mut Explanation>,
+    ) -> Result<Vec<Tensor>> {
         let given = |origin: &Origin| match origin {
             Origin::Input(i) => Computed::of(&inputs[*i]),
             Origin::Read(r) => reads[*r].clone().ok_or_else(missing),
-            Origin::Constant(computed) => Ok(computed.clone()),
+            Origin::Constant(computed, _) => Ok(computed.clone()),
         };
         let leaves = self.leaves.iter().map(given).collect::<Result<Vec<_>>>()?;
-        let values = device.replay(&mut self.program, &leaves)?;
-        let program = &self.program;
+        let values = device.replay(&mut self.program, &leaves, explanation)?;
         let make = |(made, origin): &Outcome| -> Result<Var> {
             let base = origin.as_ref().map(given).transpose()?;
-            device.materialise(program, made, &values, base.as_ref())
+            device.materialise(made, &values, base.as_ref())
         };
         let outputs = self.outputs.iter().map(make).collect::<Result<Vec<_>>>()?;
-        let written = self.writes.iter().map(|(_, made)| made.as_ref().map(make).transpose());
-        let written = written.collect::<Result<Vec<_>>>()?;
-        for ((slot, _), value) in self.writes.iter().zip(written) {
-            slot.bind(value);
+        // What can fail comes before the first variable changes.
+        let mut plain = SmallVec::<[Option<&Made>; 32]>::new();
+        let mut made = Vec::new();
+        for (_, outcome) in &self.writes {
+            match outcome {
+                Some((made @ Made { base: Base::Output(o), views, .. }, _))
+                    if views.is_empty() && *o < values.len() =>
+                {
+                    plain.push(Some(made));
+                }
+                Some(outcome) => {
+                    plain.push(None);
+                    made.push(Some(make(outcome)?));
+                }
+                None => {
+                    plain.push(None);
+                    made.push(None);
+                }
+            }
+        }
+        let mut made = made.into_iter();
+        for ((slot, _), plain) in self.writes.iter().zip(plain) {
+            let Some(Made { base: Base::Output(o), meta, at, .. }) = plain else {
+                slot.bind(made.next().flatten());
+                continue;
+            };
+            let Computed { value, doubt } = values[*o].clone();
+            if let Err((value, doubt)) = slot.renew(meta, value, doubt, at) {
+                slot.bind(Some(Var::computed(meta.clone(), value, doubt, at, device.context())));
+            }
         }
         Ok(outputs.into_iter().map(|var| Tensor::from_var(var, device)).collect())
     }

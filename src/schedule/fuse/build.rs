@@ -1,0 +1,233 @@
+//! The kernels: which stored node joins which.
+
+use std::collections::{HashMap, HashSet};
+
+use super::decide::MAX_INSTRUCTIONS;
+use super::emit::Emitter;
+use super::{Fuser, Path, Role, fold};
+use crate::error::{Error, Result};
+use crate::layout::View;
+use crate::schedule::group::{Core, Group, Inst, Leaf, What};
+use crate::schedule::reason::{EndReason, StoreReason};
+use crate::schedule::snapshot::Source;
+
+impl Fuser<'_> {
+    /// Forms the kernels.
+    pub(super) fn build(&mut self) -> Result<Vec<Group>> {
+        let mut drafts: Vec<Draft> = Vec::new();
+        let mut group_of: HashMap<usize, usize> = HashMap::new();
+        for i in 0..self.snap.nodes.len() {
+            if !self.stored[i] {
+                continue;
+            }
+            let numel = self.snap.nodes[i].meta().numel();
+            let is_core = matches!(self.role[i], Role::Reduce(_) | Role::Routine(_));
+            let dependencies = self.dependencies(&self.operands(i));
+            let (home, why) = match (is_core, self.fuse) {
+                (true, _) => (None, EndReason::Core),
+                (false, false) => (None, EndReason::FusionOff),
+                (false, true) => self.find_home(i, numel, &dependencies, &drafts, &group_of),
+            };
+            let home = home.unwrap_or_else(|| {
+                drafts.push(Draft {
+                    core: is_core.then_some(i),
+                    members: Vec::new(),
+                    numel,
+                    size: 0,
+                    reads: HashSet::new(),
+                    ended: Vec::new(),
+                });
+                drafts.len() - 1
+            });
+            let mut makers: Vec<usize> = dependencies
+                .iter()
+                .filter_map(|(s, _)| if let Source::Pending(j) = s { group_of.get(j).copied() } else { None })
+                .collect();
+            makers.sort_unstable();
+            makers.dedup();
+            let latest = makers.last().copied();
+            for g in makers.into_iter().filter(|&g| g != home) {
+                // `find_home` speaks of the latest of the kernels whose results the node reads.
+                let concerns_all = matches!(why, EndReason::Core | EndReason::FusionOff);
+                let why = if concerns_all || Some(g) == latest { why } else { EndReason::Later };
+                drafts[g].ended.push((why, i));
+            }
+            let draft = &mut drafts[home];
+            draft.members.push(i);
+            draft.size += self.size[i].max(1);
+            draft.reads.extend(dependencies.iter().filter(|(s, _)| !self.is_virtual(*s)).cloned());
+            group_of.insert(i, home);
+        }
+        drafts.iter().enumerate().map(|(g, draft)| self.finish(g, draft, &group_of)).collect()
+    }
+
+    /// The kernel that stored node `i` may join, and why it may not join the one that makes its latest input.
+    fn find_home(
+        &self,
+        i: usize,
+        numel: usize,
+        dependencies: &[(Source, Path)],
+        drafts: &[Draft],
+        group_of: &HashMap<usize, usize>,
+    ) -> (Option<usize>, EndReason) {
+        let position = |source: &Source| match source {
+            Source::Pending(j) if self.stored[*j] => group_of.get(j).copied(),
+            _ => None,
+        };
+        let latest = dependencies.iter().filter_map(|(s, _)| position(s)).max();
+        let obstacle = |g: usize| {
+            let draft = &drafts[g];
+            let joinable = match draft.core.map(|c| &self.role[c]) {
+                Some(Role::Routine(routine)) => routine.as_ref().is_some_and(|r| r.fuses_epilogue()),
+                _ => true,
+            };
+            // What is computed again is computed late.
+            let too_early = self.snap.again(i).is_some_and(|start| draft.members.first().is_some_and(|&m| m < start));
+            if too_early {
+                Some(EndReason::Budget)
+            } else if !joinable {
+                Some(EndReason::NoEpilogue)
+            } else if draft.numel != numel {
+                Some(EndReason::IndexSpace)
+            } else if draft.size + self.size[i] > MAX_INSTRUCTIONS {
+                Some(EndReason::Instructions)
+            } else if self.bindings(draft, i, dependencies, group_of, g) > self.budget {
+                Some(EndReason::Buffers)
+            } else {
+                None
+            }
+        };
+        let mut why = EndReason::IndexSpace;
+        if let Some(g) = latest {
+            let in_place = dependencies
+                .iter()
+                .filter(|(s, _)| position(s) == Some(g))
+                .all(|(s, path)| self.is_same_index(*s, path));
+            match obstacle(g) {
+                None if in_place => return (Some(g), why),
+                Some(obstacle) if in_place => why = obstacle,
+                _ => {}
+            }
+        }
+        // Horizontally: a kernel after every input that loads some of the same data.
+        let first = latest.map_or(0, |g| g + 1).max(drafts.len().saturating_sub(32));
+        let beside = (first..drafts.len()).find(|&g| {
+            let shares = dependencies.iter().any(|d| drafts[g].reads.contains(d));
+            shares && drafts[g].core.is_none() && obstacle(g).is_none()
+        });
+        (beside, why)
+    }
+
+    /// Whether `path` leaves every element at its row-major index.
+    pub(super) fn is_same_index(&self, source: Source, path: &[View]) -> bool {
+        let meta = self.snap.var(source).meta();
+        fold(&meta.shape, path).is_some_and(|l| l.is_contiguous() && l.shape.numel() == meta.numel())
+    }
+
+    /// Storage buffers that a draft would bind with node `extra` in it.
+    fn bindings(
+        &self,
+        draft: &Draft,
+        extra: usize,
+        dependencies: &[(Source, Path)],
+        group_of: &HashMap<usize, usize>,
+        g: usize,
+    ) -> usize {
+        let inside = |j: usize| j == extra || group_of.get(&j) == Some(&g);
+        let mut reads = draft.reads.clone();
+        reads.extend(dependencies.iter().filter(|(s, _)| !self.is_virtual(*s)).cloned());
+        reads.retain(|(s, _)| !matches!(s, Source::Pending(j) if inside(*j)));
+        let writes = draft.members.iter().chain([&extra]).filter(|&&m| self.leaves_kernel(m, &inside)).count();
+        // A split routine or reduction also binds its scratch buffer; count one for it.
+        reads.len() + writes.max(1) + usize::from(draft.core.is_some())
+    }
+
+    /// Whether a member's value is needed outside the kernel that `inside` describes.
+    fn leaves_kernel(&self, member: usize, inside: &dyn Fn(usize) -> bool) -> bool {
+        self.keep[member]
+            || self.consumers[member]
+                .iter()
+                .any(|&c| if self.stored[c] { !inside(c) } else { self.leaves_kernel(c, inside) })
+    }
+
+    /// Prints a draft into a group.
+    fn finish(&mut self, g: usize, draft: &Draft, group_of: &HashMap<usize, usize>) -> Result<Group> {
+        let inside = |j: usize| group_of.get(&j) == Some(&g);
+        let mut emitter = Emitter::new(Some(g), group_of);
+        let mut ops = Vec::new();
+        let core = match draft.core {
+            None => Core::Elementwise,
+            Some(node) => {
+                let dtype = self.snap.nodes[node].dtype();
+                emitter.body.code.push(Inst { what: What::Result, dtype });
+                emitter.memo.insert((node, Path::new()), 0);
+                self.core(node, group_of, &mut ops)?
+            }
+        };
+        let mut outputs = Vec::new();
+        for &member in &draft.members {
+            let value = if draft.core == Some(member) { 0 } else { emitter.compute(self, member, &[]) };
+            emitter.memo.insert((member, Path::new()), value);
+            if self.leaves_kernel(member, &inside) {
+                outputs.push((value, member));
+            }
+        }
+        for i in emitter.computed {
+            if !ops.contains(&i) {
+                ops.push(i);
+            }
+        }
+        let reason = |&(_, node): &(usize, usize)| (node, self.reason[node].unwrap_or(StoreReason::Result));
+        Ok(Group {
+            core,
+            body: emitter.body,
+            stored: outputs.iter().map(reason).collect(),
+            outputs,
+            numel: draft.numel,
+            members: draft.members.clone(),
+            ops,
+            ended: draft.ended.clone(),
+        })
+    }
+
+    /// What the kernel is built around; `ops` gets the nodes that it computes.
+    fn core(&mut self, node: usize, group_of: &HashMap<usize, usize>, ops: &mut Vec<usize>) -> Result<Core> {
+        let operands = self.operands(node);
+        if let Role::Reduce(reduce) = &self.role[node] {
+            let mut emitter = Emitter::new(None, group_of);
+            let (source, path) = &operands[0];
+            let shape = self.snap.var(self.snap.inputs[node][0]).shape().clone();
+            let value = emitter.read(self, *source, path, &shape);
+            ops.extend(emitter.computed);
+            ops.push(node);
+            return Ok(Core::Reduce { node, reduce: reduce.clone(), body: emitter.body, value });
+        }
+        ops.push(node);
+        let inputs = operands
+            .iter()
+            .map(|(source, path)| {
+                let meta = self.snap.var(*source).meta();
+                let layout = fold(&meta.shape, path).ok_or_else(|| self.too_many_buffers(node))?;
+                Ok(Leaf { source: *source, layout, dtype: meta.dtype })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        match &mut self.role[node] {
+            Role::Routine(routine) => match routine.take() {
+                Some(routine) => Ok(Core::Routine { node, routine, inputs }),
+                None => Err(Error::argument("schedule", "a routine was scheduled twice")),
+            },
+            _ => Err(Error::argument("schedule", "only reductions and routines are cores")),
+        }
+    }
+}
+
+/// A kernel under construction.
+struct Draft {
+    core: Option<usize>,
+    members: Vec<usize>,
+    numel: usize,
+    size: usize,
+    /// What it loads: a buffer seen through two paths may need two bindings.
+    reads: HashSet<(Source, Path)>,
+    ended: Vec<(EndReason, usize)>,
+}

@@ -1,0 +1,183 @@
+//! Which values are stored, and which are computed by whoever reads them.
+
+use std::collections::HashSet;
+
+use super::{Fuser, Role};
+use crate::error::{Error, Result};
+use crate::schedule::reason::StoreReason;
+use crate::schedule::snapshot::Source;
+
+/// Instructions that one kernel may hold; long chains are cut here, since drivers compile in superlinear time.
+pub(super) const MAX_INSTRUCTIONS: usize = 128;
+/// Elementwise work (elements times instructions) below which recomputing is cheaper than one more dispatch.
+const RECOMPUTE_WORK: usize = 200_000;
+/// A value that several kernels read is recomputed if it takes at most this many instructions and buffers.
+const RECOMPUTE_INSTRUCTIONS: usize = 4;
+const RECOMPUTE_BUFFERS: usize = 2;
+
+impl Fuser<'_> {
+    /// Decides for every node whether it is stored.
+    pub(super) fn decide(&mut self) -> Result<()> {
+        if !self.snap.decided.is_empty() {
+            // A copy has no value that anybody keeps, so what was stored for that may be a view now.
+            let is_value = |i: usize| !matches!(self.role[i], Role::Scalar | Role::View) && self.snap.is_needed(i);
+            self.stored = (0..self.role.len()).map(|i| self.snap.decided[i] && is_value(i)).collect();
+        }
+        // Storing a value changes what its earlier readers load, so this goes on until nothing changes. The stored values
+        // only ever grow in number, so it ends.
+        loop {
+            let before = self.stored.iter().filter(|s| **s).count();
+            self.decide_once()?;
+            if self.stored.iter().filter(|s| **s).count() == before {
+                break;
+            }
+        }
+        for i in 0..self.stored.len() {
+            // What is in memory anyway is kept for a backward pass still to come.
+            let awaited = |j: usize| self.snap.keep[j].awaits_backward;
+            let dear = matches!(self.role[i], Role::Reduce(_) | Role::Routine(_));
+            let read_by_awaited = dear && self.consumers[i].iter().any(|&c| awaited(c));
+            let copied = self.snap.again(i).is_some();
+            self.keep[i] |= self.stored[i] && !copied && (awaited(i) || read_by_awaited);
+        }
+        Ok(())
+    }
+
+    fn decide_once(&mut self) -> Result<()> {
+        for i in (0..self.snap.nodes.len()).filter(|&i| self.snap.is_needed(i)) {
+            match self.role[i] {
+                Role::Scalar | Role::View => continue,
+                Role::Routine(_) => {
+                    for (source, _) in self.operands(i) {
+                        self.store(source);
+                    }
+                    self.mark(i, StoreReason::Result);
+                }
+                Role::Reduce(_) => {
+                    self.fit(i, self.budget - 1)?;
+                    self.mark(i, StoreReason::Result);
+                }
+                Role::Elementwise(_) | Role::Copy(..) | Role::Fill(_) => {
+                    self.fit(i, self.budget - 1)?;
+                    let reason = self.must_store(i);
+                    match self.snap.decided.get(i) {
+                        // What was computed by its readers before ops were copied still is: kernels keep their form, and
+                        // results their bits.
+                        Some(false) => {}
+                        Some(true) => self.mark(i, reason.unwrap_or(StoreReason::Shared)),
+                        None => {
+                            if let Some(reason) = reason {
+                                self.mark(i, reason);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn store(&mut self, source: Source) {
+        if self.is_virtual(source)
+            && let Source::Pending(i) = source
+        {
+            self.mark(i, StoreReason::Operand);
+        }
+    }
+
+    /// Stores node `i`; the first reason is the one that counts, but for what the user sees.
+    fn mark(&mut self, i: usize, reason: StoreReason) {
+        self.stored[i] = true;
+        let keep = self.snap.keep[i];
+        let seen = if keep.root { Some(StoreReason::Asked) } else { self.keep[i].then_some(StoreReason::Held) };
+        let reason = if self.snap.again(i).is_some() { StoreReason::Budget } else { reason };
+        self.reason[i].get_or_insert(seen.unwrap_or(reason));
+    }
+
+    /// Stores inputs of node `i` until what remains virtual can be evaluated within the budgets.
+    fn fit(&mut self, i: usize, buffers: usize) -> Result<()> {
+        loop {
+            let operands = self.operands(i);
+            let mut virtuals: Vec<usize> = operands
+                .iter()
+                .filter(|(source, _)| self.is_virtual(*source))
+                .filter_map(|(source, _)| if let Source::Pending(j) = source { Some(*j) } else { None })
+                .collect();
+            virtuals.sort_unstable();
+            virtuals.dedup();
+            let dependencies = self.dependencies(&operands);
+            let size = 1 + virtuals.iter().map(|&j| self.size[j]).sum::<usize>();
+            let bound = dependencies.iter().filter(|(s, _)| !self.is_virtual(*s)).count();
+            if let Some(bad) = dependencies.iter().find(|d| !self.expressible(d)) {
+                // The reader's view cannot be pushed down to this base: store the operand on the way to it.
+                let culprit = virtuals.iter().copied().find(|&j| {
+                    let through =
+                        operands.iter().filter(|(s, _)| *s == Source::Pending(j)).cloned().collect::<Vec<_>>();
+                    self.dependencies(&through).contains(bad)
+                });
+                match culprit {
+                    Some(j) => self.mark(j, StoreReason::View),
+                    None => return Err(self.too_many_buffers(i)),
+                }
+                continue;
+            }
+            if size <= MAX_INSTRUCTIONS / 2 && bound <= buffers {
+                self.size[i] = size;
+                return Ok(());
+            }
+            match virtuals.iter().copied().max_by_key(|&j| (self.buffers(j), self.size[j])) {
+                Some(j) if bound > buffers => self.mark(j, StoreReason::Buffers),
+                Some(j) => self.mark(j, StoreReason::Instructions),
+                None => return Err(self.too_many_buffers(i)),
+            }
+        }
+    }
+
+    pub(super) fn too_many_buffers(&self, i: usize) -> Error {
+        let node = &self.snap.nodes[i].0;
+        let detail = format!("the op reads more buffers than the {} that a kernel may bind", self.budget - 1);
+        Error::unsupported(node.op.name(), detail).or_at(node.at)
+    }
+
+    /// Buffers that evaluating virtual node `j` loads from.
+    fn buffers(&self, j: usize) -> usize {
+        let bases: HashSet<Source> =
+            self.dependencies(&self.operands(j)).into_iter().map(|(s, _)| s).filter(|s| !self.is_virtual(*s)).collect();
+        bases.len()
+    }
+
+    fn must_store(&self, i: usize) -> Option<StoreReason> {
+        // A copy changes the index space, so a reader's view cannot be pushed through it.
+        let is_copy = matches!(self.role[i], Role::Copy(..) | Role::Fill(_));
+        let plain = [
+            (is_copy, StoreReason::Copy),
+            (self.keep[i], StoreReason::Held),
+            (!self.fuse, StoreReason::FusionOff),
+            (self.consumers[i].is_empty(), StoreReason::Unread),
+        ];
+        if let Some((_, reason)) = plain.into_iter().find(|(applies, _)| *applies) {
+            return Some(reason);
+        }
+        let numel = self.snap.nodes[i].meta().numel();
+        let mut evaluations = 0usize;
+        for &c in &self.consumers[i] {
+            if matches!(self.role[c], Role::Routine(_)) {
+                return Some(StoreReason::Operand);
+            }
+            let space = match &self.role[c] {
+                Role::Reduce(_) => self.snap.var(self.snap.inputs[c][0]).meta().numel(),
+                _ => self.snap.nodes[c].meta().numel(),
+            };
+            if space > numel {
+                evaluations += space;
+            }
+        }
+        if evaluations.saturating_mul(self.size[i]) > RECOMPUTE_WORK && self.buffers(i) > 0 {
+            return Some(StoreReason::Expanded);
+        }
+        let dear = self.consumers[i].len() > 1
+            && (self.size[i] > RECOMPUTE_INSTRUCTIONS || self.buffers(i) > RECOMPUTE_BUFFERS)
+            && numel * self.size[i] > RECOMPUTE_WORK / 10;
+        dear.then_some(StoreReason::Shared)
+    }
+}

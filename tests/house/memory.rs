@@ -1,0 +1,86 @@
+//! What a step of known models takes, without any device: dispatches, memory against the lower bound, memory within a budget.
+
+use wgrad::{Device, PlanSummary};
+
+use crate::graphs::adapters;
+use crate::models::{self, Gpt, Step};
+
+/// The plan of a steady step.
+fn steady(device: &Device, step: &mut Step) -> PlanSummary {
+    (0..2).for_each(|_| drop(step().unwrap()));
+    let before = device.planned().len();
+    let _ = step().unwrap();
+    let mut plans = device.planned().split_off(before);
+    assert_eq!(plans.len(), 1, "a step is one flush");
+    plans.remove(0)
+}
+
+/// Dispatches of a training step: on GPUs and on software adapters, with 8 storage buffers a kernel and with more, where the
+/// updates of all parameters run side by side.
+fn most_dispatches(model: &str, software: bool, wide: bool) -> usize {
+    let [gpu, wide_gpu, cpu, wide_cpu] = match model {
+        "two_layer_net" => [7, 7, 7, 7],
+        "mlp" => [24, 17, 22, 15],
+        "cnn" => [70, 67, 75, 72],
+        "gpt of 2 layers" => [138, 119, 138, 110],
+        _ => [249, 214, 249, 197],
+    };
+    match (software, wide) {
+        (false, false) => gpu,
+        (false, true) => wide_gpu,
+        (true, false) => cpu,
+        (true, true) => wide_cpu,
+    }
+}
+
+/// A layer of a GPT forward: two norms, four products that take in biases, gelu and residuals, attention, and its heads
+/// put beside each other. On software adapters attention is two products and a softmax of four kernels.
+#[test]
+fn a_layer_of_a_gpt() {
+    for (adapter, caps) in adapters() {
+        let device = Device::null(caps, true);
+        let forward = |layers: usize| {
+            let (_, logits) = models::gpt_logits(Gpt::small(layers), &device);
+            wgrad::no_grad(logits).plan().unwrap().dispatches
+        };
+        let layer = (forward(4) - forward(2)) / 2;
+        println!("{adapter}: {layer} dispatches a layer");
+        assert!(layer <= if adapter.starts_with("software") { 13 } else { 8 }, "{adapter}: {layer}");
+    }
+}
+
+#[test]
+fn workspaces_stay_near_the_lower_bound() {
+    for (adapter, caps) in adapters() {
+        let device = Device::null(caps, true);
+        for (name, make) in models::LIST {
+            let plan = steady(&device, &mut make(&device));
+            let ratio = plan.workspace as f64 / plan.lower_bound as f64;
+            println!(
+                "{name}, {adapter}: {} dispatches, peak {}, workspace {}, {ratio:.4} of the lower bound",
+                plan.dispatches, plan.peak_bytes, plan.workspace
+            );
+            let (software, wide) = (adapter.starts_with("software"), adapter.ends_with("64 buffers"));
+            let most = most_dispatches(name, software, wide);
+            assert!(plan.dispatches <= most, "{name}, {adapter}: {plan}");
+            assert!(plan.workspace >= plan.lower_bound && ratio <= 1.05, "{name}, {adapter}: {plan}");
+            assert_eq!(plan.peak_bytes, plan.workspace + plan.outputs + plan.leaves);
+        }
+    }
+}
+
+#[test]
+fn a_gpt_fits_within_less_memory() {
+    let (adapter, caps) = adapters().swap_remove(0);
+    let device = Device::null(caps, true);
+    let sizes = Gpt { batch: 32, ..Gpt::small(2) };
+    let free = steady(&device, &mut models::gpt(sizes, &device));
+    let budget = free.peak_bytes * 6 / 10;
+    device.set_memory_budget(Some(budget));
+    let tight = steady(&device, &mut models::gpt(sizes, &device));
+    println!(
+        "{adapter}: peak {} of {}, {} values computed again, {} dispatches instead of {}",
+        tight.peak_bytes, free.peak_bytes, tight.recomputed, tight.dispatches, free.dispatches
+    );
+    assert!(tight.peak_bytes <= budget && tight.recomputed > 0 && free.recomputed == 0);
+}
