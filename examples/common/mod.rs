@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
-use wgrad::nn::{Module, Parameters};
+use wgrad::nn::Module;
 use wgrad::train::plot::{self, Picture};
 use wgrad::{Device, Tensor};
 
@@ -221,7 +221,7 @@ pub fn hits(scores: &Tensor, labels: &Tensor) -> Tensor {
 }
 
 /// The class of the highest score of each image, in evaluation and in batches that fit small devices.
-pub fn answers(model: &(impl Module + Parameters), images: &Tensor) -> wgrad::Result<Vec<u32>> {
+pub fn answers(model: &impl Module, images: &Tensor) -> wgrad::Result<Vec<u32>> {
     const AT_ONCE: usize = 500;
     model.eval();
     let mut answers = Vec::with_capacity(images.shape()[0]);

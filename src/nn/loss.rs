@@ -196,12 +196,12 @@ pub fn bce_with_logits(logits: &Tensor, targets: &Tensor) -> Tensor {
 /// use wgrad::{Device, Tensor, nn::loss};
 /// let device = Device::cpu();
 /// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
-/// let loss = loss::bce_with_logits_weighted(&vector(&[0.0, 1e4]), &vector(&[1.0, 1.0]), &vector(&[3.0, 1.0]));
+/// let loss = loss::bce_with_logits_with(&vector(&[0.0, 1e4]), &vector(&[1.0, 1.0]), &vector(&[3.0, 1.0]));
 /// assert!((loss.item::<f32>()? - 1.5 * 2f32.ln()).abs() < 1e-5);
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 #[track_caller]
-pub fn bce_with_logits_weighted(logits: &Tensor, targets: &Tensor, pos_weight: &Tensor) -> Tensor {
+pub fn bce_with_logits_with(logits: &Tensor, targets: &Tensor, pos_weight: &Tensor) -> Tensor {
     let positive = targets * pos_weight * logits.log_sigmoid();
     let negative = (1.0 - targets) * (-logits).log_sigmoid();
     -(positive + negative).mean()

@@ -71,7 +71,7 @@ impl Rectified {
             let rho = device_length(t);
             let bias = -(t * -log as f32).expm1();
             let square = (&rho - 4.0) * (&rho - 2.0) / &rho * scale as f32 * bias;
-            rho.gt(TRUSTED).where_(&square.clamp_min(0.0).sqrt(), &square.zeros_like())
+            rho.gt(TRUSTED).where_(square.clamp_min(0.0).sqrt(), square.zeros_like())
         };
         [
             cx.factor(rectified, device_rectified),

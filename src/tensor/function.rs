@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::backend::Device;
 use crate::error::{Error, Result};
-use crate::graph::{Meta, Op, Var, Vjp, no_grad, with_location};
+use crate::graph::{Op, Var, Vjp, no_grad, with_location};
 use crate::tensor::Tensor;
 
 /// What [`Function::forward`] keeps for [`Function::backward`].

@@ -63,8 +63,10 @@ fn cases() -> Vec<(&'static str, Make)> {
 /// An optimizer and the schedules that go on after each step.
 type Driven = (Box<dyn Optimizer + Send>, Vec<Scheduler>);
 
+type MakeDriven = fn(Vec<Tensor>) -> Driven;
+
 /// The cases in which rate and momentum follow a cycle.
-fn cycles() -> Vec<(&'static str, fn(Vec<Tensor>) -> Driven)> {
+fn cycles() -> Vec<(&'static str, MakeDriven)> {
     fn driven(optimizer: impl Optimizer + Send + 'static, momentum: Rate) -> Driven {
         let cycle = OneCycle::new(0.1, STEPS);
         let rates = Scheduler::new(optimizer.rates(), |_| cycle.clone());
