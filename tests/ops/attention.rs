@@ -124,7 +124,7 @@ fn the_fused_kernels_run_where_they_should() {
     let device = Device::gpu_with(true, |caps| caps.software = false).unwrap();
     let y = {
         let x = |heads: usize, seed: u64| floats(&Rng(seed).vec(heads * 32, -1.0, 1.0), &[1, heads, 8, 4], &device);
-        x(s.heads, 1).scaled_dot_product_attention(&x(s.kv_heads, 2), &x(s.kv_heads, 3), None, true)
+        x(s.heads, 1).scaled_dot_product_attention(&x(s.kv_heads, 2), &x(s.kv_heads, 3), None, true).transpose(1, 2)
     };
     y.realize().unwrap();
     assert_eq!(device.stats().dispatches, 1);
