@@ -39,7 +39,7 @@ pub const PANEL_WIDTH: u64 = 1024;
 
 /// The bytes of a panel of so many texels: whole rows.
 pub fn panel_bytes(texels: u64) -> u64 {
-    texels.next_multiple_of(PANEL_WIDTH) * 16
+    texels.div_ceil(PANEL_WIDTH).saturating_mul(PANEL_WIDTH * 16)
 }
 
 impl Caps {

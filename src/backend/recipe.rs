@@ -201,7 +201,10 @@ impl Recipe {
                 Param::Tag(check) | Param::Slot(check) => *check < self.checks.len(),
             };
             call.kernel < self.kernels.len()
-                && self.kernels[call.kernel].panels.iter().all(|(panel, _)| self.panels.get(*panel).is_some_and(|&t| t > 0))
+                && self.kernels[call.kernel]
+                    .panels
+                    .iter()
+                    .all(|(panel, _)| self.panels.get(*panel).is_some_and(|&t| t > 0))
                 && call.operands.len() == self.kernels[call.kernel].writable.len()
                 && call.operands.iter().zip(&self.kernels[call.kernel].writable).all(operand)
                 && call.params.iter().all(param)

@@ -30,12 +30,7 @@ pub(super) fn entry(binding: usize, writable: bool) -> wgpu::BindGroupLayoutEntr
             multisampled: false,
         },
     };
-    wgpu::BindGroupLayoutEntry {
-        binding: binding as u32,
-        visibility: wgpu::ShaderStages::COMPUTE,
-        ty,
-        count: None,
-    }
+    wgpu::BindGroupLayoutEntry { binding: binding as u32, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None }
 }
 
 impl Gpu {

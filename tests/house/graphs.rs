@@ -191,6 +191,8 @@ fn matmuls(d: &Device) {
     let (a, b) = (data([3, 5, 16, 24], d), data([5, 24, 40], d));
     a.matmul(&b).realize().unwrap();
     a.slice(2, 1..9).matmul(&b.flip(&[1])).realize().unwrap();
+    // Columns that are not aligned: packed element by element.
+    data([100, 301], d).t().matmul(&data([100, 101], d)).realize().unwrap();
     data([7], d).matmul(&data([7], d)).realize().unwrap();
     data([2, 3, 7], d).matmul(&data([7], d)).realize().unwrap();
     // The second has so many products an element that they are added in several stages.

@@ -11,8 +11,7 @@ use crate::common::*;
 
 /// Every adapter runs all of them; without subgroups of a fixed size the third and fourth are the second, without panels the
 /// fourth is the third.
-const FAMILIES: [Family; 5] =
-    [Family::Naive, Family::CpuPlain, Family::CpuSubgroup, Family::CpuPanels, Family::Tiled];
+const FAMILIES: [Family; 5] = [Family::Naive, Family::CpuPlain, Family::CpuSubgroup, Family::CpuPanels, Family::Tiled];
 
 /// A matmul by one family, whatever the adapter.
 struct Forced(Family);

@@ -38,7 +38,9 @@ fn texts(part: Part) -> Option<[&'static str; 3]> {
     Some(match part {
         Part::Forward => texts!("lanes_q", "lanes_k", "lanes_v", "lanes_queries", "lanes_forward"),
         Part::Statistics => texts!("lanes_q", "lanes_k", "lanes_queries", "lanes_statistics"),
-        Part::Q => texts!("lanes_q", "lanes_k", "lanes_v", "lanes_dy", "lanes_queries", "lanes_put", "lanes_q_gradient"),
+        Part::Q => {
+            texts!("lanes_q", "lanes_k", "lanes_v", "lanes_dy", "lanes_queries", "lanes_put", "lanes_q_gradient")
+        }
         Part::Kv => texts!("lanes_q", "lanes_k", "lanes_v", "lanes_dy", "lanes_put", "lanes_kv_gradient"),
         Part::K | Part::V => return None,
     })

@@ -349,7 +349,8 @@ impl<'a> Planner<'a> {
         params.extend(a_params);
         params.extend(b_params);
         let access = |reading| if reading == Reading::Elements { Access::Raw } else { Access::RawVec4 };
-        let tail = !(k.is_multiple_of(4) || a_reading == Reading::AlongK && matches!(self.b.slot, Slot::Scratch(_) | Slot::Panel(_)));
+        let tail = !(k.is_multiple_of(4)
+            || a_reading == Reading::AlongK && matches!(self.b.slot, Slot::Scratch(_) | Slot::Panel(_)));
         let vec4 = n.is_multiple_of(4);
         let source = cpu_text(subgroup.is_some(), a_reading, b_reading, cut.splits > 1, vec4);
         // Two subgroups: small products have few tiles, which all cores should share.
@@ -374,8 +375,7 @@ impl<'a> Planner<'a> {
         let reading = self.a.reading();
         let in_place = if reading == Reading::AlongK { Reading::AlongK } else { Reading::Elements };
         let into_panel = uses.is_some_and(|uses| self.panel_pays(&self.a, uses, in_place != Reading::Elements));
-        let into_buffer =
-            rows > 1 && in_place == Reading::Elements && packing_pays(&self.a, self.problem.n, false);
+        let into_buffer = rows > 1 && in_place == Reading::Elements && packing_pays(&self.a, self.problem.n, false);
         if into_panel || into_buffer {
             let steps = self.problem.k.div_ceil(4);
             if let Some(batch) = self.pack(PACKED_A, reading, rows, steps, into_panel)? {
@@ -528,8 +528,8 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// vec4s times loads saved by a panel from which on it pays.
-const PANEL_PAYS: usize = 8192;
+/// Texels times fetches from which on a panel pays, see `panel_pays`: well above what a dispatch costs.
+const PANEL_PAYS: usize = 64 << 10;
 /// Invocations of a workgroup in the packing kernels.
 const PACK_WORKGROUP: u32 = 256;
 
