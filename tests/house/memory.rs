@@ -40,8 +40,7 @@ fn into_panels(adapter: &str, plan: &PlanSummary) -> usize {
 }
 
 /// A layer of a GPT forward: two norms, four products that take in biases, gelu and residuals, attention, and its heads
-/// put beside each other. On software adapters without
-/// subgroups attention is two products and a softmax of four kernels.
+/// put beside each other. On software adapters without subgroups attention is two products and a softmax of four kernels.
 #[test]
 fn a_layer_of_a_gpt() {
     for (adapter, caps) in adapters() {

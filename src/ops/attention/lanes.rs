@@ -7,8 +7,9 @@ use crate::graph::Meta;
 use crate::graph::kernel::{Access, Operand, Read, Slot, Stage, Word, Write};
 use crate::ops::routine;
 
-/// Largest head, in elements.
-const LARGEST_HEAD: usize = 128;
+/// Largest head, in elements. The kernels take up to 128, but with heads of 64 forward and backward together take as long as products and a
+/// softmax do, and drivers take long to compile them.
+const LARGEST_HEAD: usize = 32;
 /// `vec4`s that eight lanes share.
 const OCTET: usize = 8;
 
