@@ -136,6 +136,9 @@ pub enum FormulaFile {
     Mul(Box<[FormulaFile; 2]>),
     Div(Box<[FormulaFile; 2]>),
     Powi(Box<[FormulaFile; 2]>),
+    Pow(Box<[FormulaFile; 2]>),
+    Max(Box<[FormulaFile; 2]>),
+    Above(Box<[FormulaFile; 2]>),
 }
 
 /// A value that the step leaves behind.
@@ -332,6 +335,9 @@ impl FormulaFile {
                     Operation::Mul => FormulaFile::Mul(pair),
                     Operation::Div => FormulaFile::Div(pair),
                     Operation::Powi => FormulaFile::Powi(pair),
+                    Operation::Pow => FormulaFile::Pow(pair),
+                    Operation::Max => FormulaFile::Max(pair),
+                    Operation::Above => FormulaFile::Above(pair),
                 }
             }
         }
@@ -349,6 +355,9 @@ impl FormulaFile {
             FormulaFile::Mul(pair) => (Operation::Mul, pair),
             FormulaFile::Div(pair) => (Operation::Div, pair),
             FormulaFile::Powi(pair) => (Operation::Powi, pair),
+            FormulaFile::Pow(pair) => (Operation::Pow, pair),
+            FormulaFile::Max(pair) => (Operation::Max, pair),
+            FormulaFile::Above(pair) => (Operation::Above, pair),
         };
         let operands = [pair[0].read(rates, counts)?, pair[1].read(rates, counts)?];
         Ok(Formula::Two(operation, std::sync::Arc::new(operands)))
