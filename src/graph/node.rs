@@ -57,6 +57,8 @@ pub struct Traits {
     pub prefers_expressions: bool,
     /// Whether shaders run on CPU cores, where matrix products often beat one fused kernel.
     pub software: bool,
+    /// Whether they run there in subgroups of eight lanes or more.
+    pub lanes: bool,
 }
 
 /// What the nodes of one device share.
