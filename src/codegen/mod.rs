@@ -87,7 +87,9 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps) -> Result<Calls> {
         Core::Reduce { node, reduce, body, value } => {
             reduce::generate(group, snap, caps, reduce::Parts { node: *node, reduce, body, value: *value })
         }
-        Core::Routine { node, routine, inputs } => routine::generate(group, snap, caps, *node, &**routine, inputs),
+        Core::Routine { node, routine, inputs, producers } => {
+            routine::generate(group, snap, caps, routine::Parts { node: *node, routine: &**routine, inputs, producers })
+        }
         Core::Wide(parts) => wide::generate(parts, snap, caps),
     };
     let blamed = match &group.core {

@@ -55,8 +55,14 @@ pub enum Core {
     Reduce { node: usize, reduce: Reduce, body: Body, value: usize },
     /// Several groups without dependence on each other, side by side in one kernel.
     Wide(Vec<Group>),
-    /// A routine; `inputs` are its operands in order.
-    Routine { node: usize, routine: Box<dyn Routine>, inputs: Vec<Leaf> },
+    /// A routine; `inputs` are its operands in order, and `producers` compute those of them that are in no buffer.
+    Routine { node: usize, routine: Box<dyn Routine>, inputs: Vec<Leaf>, producers: Vec<Option<Producer>> },
+}
+
+/// What computes an operand of a routine where it is loaded: `body`'s value `value`, in the operand's own index space.
+pub struct Producer {
+    pub body: Body,
+    pub value: usize,
 }
 
 impl Group {
@@ -74,7 +80,11 @@ impl Group {
         let core: Vec<&Leaf> = match &self.core {
             Core::Elementwise => Vec::new(),
             Core::Reduce { body, .. } => body.leaves.iter().collect(),
-            Core::Routine { inputs, .. } => inputs.iter().collect(),
+            Core::Routine { inputs, producers, .. } => {
+                let made = producers.iter().flatten().flat_map(|producer| &producer.body.leaves);
+                let bound = inputs.iter().zip(producers).filter(|(_, made)| made.is_none());
+                bound.map(|(input, _)| input).chain(made).collect()
+            }
             Core::Wide(parts) => parts.iter().flat_map(Group::leaves).collect(),
         };
         core.into_iter().chain(&self.body.leaves).collect()

@@ -130,12 +130,6 @@ pub(super) struct Built {
     pub groups: Vec<Timed>,
 }
 
-impl Built {
-    /// The nodes whose values kernels leave in memory.
-    pub fn stores(&self) -> HashSet<usize> {
-        self.groups.iter().flat_map(|group| &group.writes).copied().collect()
-    }
-}
 
 /// What a group reads, and when.
 pub(super) struct Timed {
@@ -143,6 +137,8 @@ pub(super) struct Timed {
     pub first: usize,
     /// The position of the first node that is part of it.
     pub start: usize,
+    /// Those that it computes once, not as part of others.
+    pub members: Vec<usize>,
     pub reads: HashSet<usize>,
     pub writes: Vec<usize>,
 }
@@ -153,6 +149,7 @@ impl Timed {
         Timed {
             first,
             start: group.members.iter().min().copied().unwrap_or(0),
+            members: group.members.clone(),
             reads: group.leaves().into_iter().filter_map(|leaf| pending(leaf.source)).collect(),
             writes: group.outputs.iter().map(|(_, node)| *node).collect(),
         }
@@ -180,9 +177,9 @@ impl Plan {
 
     /// Plans a snapshot as it is.
     pub(super) fn build(snap: &Snapshot, caps: &Caps, fuse: bool, search: Search) -> Result<Built> {
-        // Eight storage buffers are what every WebGPU device binds; one of them may be the index-fault buffer.
-        let budget = caps.max_storage_buffers.min(8) as usize - 1;
-        let Fused { mut groups, keep, stored } = fuse::groups(snap, budget, fuse)?;
+        // Eight storage buffers are what every WebGPU device binds.
+        let budget = caps.max_storage_buffers.min(8) as usize;
+        let Fused { mut groups, keep, stored } = fuse::groups(snap, budget, fuse, caps)?;
         if fuse {
             groups = wide::widen(groups, snap, caps);
         }

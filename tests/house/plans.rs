@@ -87,6 +87,71 @@ fn matmul_takes_bias_and_activation() {
     }
 }
 
+/// A product with its bias and the activation of that, both wanted, are stored by one kernel.
+#[test]
+fn products_store_several_values() {
+    for (name, d) in devices() {
+        let (x, w, b) = (data([64, 128], &d), data([128, 96], &d), data([96], &d));
+        let plain = kernels(&x.matmul(&w));
+        let before = x.matmul(&w) + &b;
+        let after = before.relu();
+        d.sync().unwrap();
+        let plan = d.planned().pop().unwrap();
+        assert_eq!((plan.dispatches, plan.outputs), (plain.len(), 2 * 64 * 96 * 4), "{name}: {:?}", plan.kernels);
+        drop((before, after));
+    }
+}
+
+/// Ops on an operand that a product packs run while it packs; cheap ones of one buffer also where it reads the operand in place.
+#[test]
+fn products_compute_cheap_operands_where_they_load_them() {
+    let d = software();
+    let (x, dy, mask) = (data([256, 96], &d), data([256, 128], &d), data([256, 128], &d));
+    let plain = kernels(&dy.t().matmul(&x));
+    assert_eq!(plain, ["matmul_pack", "matmul_cpu_subgroup"]);
+    let masked = (&dy * &mask).t().matmul(&x);
+    assert_eq!(kernels(&masked), plain);
+    let chain = ((&dy * &mask).tanh() * 0.5 + &mask).t().matmul(&x);
+    assert_eq!(kernels(&chain), plain);
+    let (x, w) = (data([64, 128], &d), data([128, 96], &d));
+    let activated = x.relu().matmul(&w);
+    assert_kernels(&activated, 1);
+    let both = x.relu().matmul(&(&w * 0.5));
+    assert_kernels(&both, 1);
+    // Stored once: what two products read, what is loaded often, from several buffers, or dear, and what somebody holds.
+    let h = &x * 0.5;
+    let two = {
+        let h = &x * 0.25;
+        h.matmul(&w) + h.matmul(&w.flip(&[0]))
+    };
+    assert_eq!(kernels(&two)[0], "mul");
+    let wide = data([128, 512], &d);
+    let often = x.relu().matmul(&wide);
+    assert_kernels(&often, 2);
+    let several = (&x + &x.flip(&[0])).matmul(&w);
+    assert_kernels(&several, 1);
+    let other = data([64, 128], &d);
+    let several = (&x + &other).matmul(&w);
+    assert_kernels(&several, 2);
+    let held = h.matmul(&w);
+    assert_kernels(&held, 2);
+}
+
+/// A kernel that holds its rows loads each element once, so what makes them is computed there.
+#[test]
+fn kernels_over_rows_compute_their_operands() {
+    let d = software();
+    let (x, mask) = (data([64, 96], &d), data([96], &d));
+    let y = (&x * 0.3 + &mask).softmax(-1);
+    assert_kernels(&y, 1);
+    let y = (&x + &mask).relu().log_softmax(-1) * 2.0;
+    assert_kernels(&y, 1);
+    // Too long to hold: read several times.
+    let long = data([4, 8192], &d);
+    let y = (&long * 0.3).softmax(-1);
+    assert_kernels(&y, 2);
+}
+
 #[test]
 fn norms_and_pooling_take_what_follows() {
     for (name, d) in devices() {
