@@ -24,6 +24,9 @@ use crate::schedule::snapshot::{Keep, Snapshot, Source};
 
 mod build;
 mod decide;
+
+pub use decide::MAX_INSTRUCTIONS;
+
 mod emit;
 
 /// A chain of views from a base to where it is read, base first.

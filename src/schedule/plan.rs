@@ -12,7 +12,7 @@ use crate::schedule::group::Group;
 use crate::schedule::memory::{self, Lifetime, Search};
 use crate::schedule::reason::{EndReason, StoreReason};
 use crate::schedule::snapshot::{Snapshot, Source};
-use crate::schedule::{recompute, wide};
+use crate::schedule::{recompute, rows, wide};
 
 pub use crate::codegen::ParamSource;
 
@@ -139,6 +139,9 @@ pub(super) struct Timed {
     pub start: usize,
     /// Those that it computes once, not as part of others.
     pub members: Vec<usize>,
+    /// Those members by kernel, where it is made of several that walk over the same rows; and those whose values stay in it.
+    pub kernels: Vec<Vec<usize>>,
+    pub inner: Vec<usize>,
     pub reads: HashSet<usize>,
     pub writes: Vec<usize>,
 }
@@ -150,6 +153,8 @@ impl Timed {
             first,
             start: group.members.iter().min().copied().unwrap_or(0),
             members: group.members.clone(),
+            kernels: group.kernels(),
+            inner: group.inner(),
             reads: group.leaves().into_iter().filter_map(|leaf| pending(leaf.source)).collect(),
             writes: group.outputs.iter().map(|(_, node)| *node).collect(),
         }
@@ -181,6 +186,7 @@ impl Plan {
         let budget = caps.max_storage_buffers.min(8) as usize;
         let Fused { mut groups, keep, stored } = fuse::groups(snap, budget, fuse, caps)?;
         if fuse {
+            groups = rows::chain(groups, &keep, snap, caps, budget)?;
             groups = wide::widen(groups, snap, caps);
         }
         let mut steps = Vec::new();

@@ -62,6 +62,19 @@ struct State {
     built: Built,
 }
 
+/// Numbers for copies.
+struct Numbers {
+    unused: usize,
+    new: HashMap<usize, usize>,
+}
+
+impl Numbers {
+    fn of_copy(&mut self, number: usize) -> usize {
+        let next = self.unused + self.new.len();
+        *self.new.entry(number).or_insert(next)
+    }
+}
+
 /// A value that may be let go.
 struct Candidate {
     node: usize,
@@ -197,8 +210,8 @@ impl State {
         // A kernel that starts before the copies are made goes on with the values there are.
         let early: HashSet<usize> =
             self.built.groups.iter().filter(|g| g.start < at).flat_map(|g| &g.members).copied().collect();
-        let mut numbers: HashMap<usize, usize> = HashMap::new();
-        let unused = 1 + snap.kernel.iter().flatten().max().copied().unwrap_or(0);
+        let numbers = |of: &[Option<usize>]| Numbers { unused: 1 + of.iter().flatten().max().copied().unwrap_or(0), new: HashMap::new() };
+        let (mut kernels, mut rows) = (numbers(&snap.kernel), numbers(&snap.row));
         let leaves = snap.leaves.clone();
         let mut out = Snapshot { leaves, hash: snap.hash, ..Snapshot::default() };
         let mut moved: Vec<usize> = Vec::with_capacity(n);
@@ -210,10 +223,8 @@ impl State {
                     let place = |k: usize| copies.get(&k).copied().unwrap_or_else(|| moved[k]);
                     let to = out.adopt(snap, j, place);
                     out.copied[to] = Some(start);
-                    out.kernel[to] = snap.kernel[j].map(|kernel| {
-                        let next = unused + numbers.len();
-                        *numbers.entry(kernel).or_insert(next)
-                    });
+                    out.kernel[to] = snap.kernel[j].map(|kernel| kernels.of_copy(kernel));
+                    out.row[to] = snap.row[j].map(|row| rows.of_copy(row));
                     copies.insert(j, to);
                 }
             }
@@ -234,9 +245,18 @@ impl Snapshot {
         let same = if self.same.is_empty() { vec![None; n] } else { self.same.clone() };
         let needed = if self.needed.is_empty() { vec![true; n] } else { self.needed.clone() };
         let (mut kernel, mut written) = (vec![None; n], vec![false; n]);
+        let (mut row, mut beyond_row) = (vec![None; n], vec![false; n]);
+        let mut number = 0;
         for (g, group) in built.groups.iter().enumerate() {
-            group.members.iter().for_each(|&i| kernel[i] = Some(g));
-            group.writes.iter().for_each(|&i| written[i] = true);
+            for members in &group.kernels {
+                members.iter().for_each(|&i| kernel[i] = Some(number));
+                number += 1;
+            }
+            group.writes.iter().chain(&group.inner).for_each(|&i| written[i] = true);
+            if group.kernels.len() > 1 {
+                group.members.iter().for_each(|&i| row[i] = Some(g));
+                group.writes.iter().for_each(|&i| beyond_row[i] = true);
+            }
         }
         Snapshot {
             origin: (0..n).collect(),
@@ -244,6 +264,8 @@ impl Snapshot {
             decided: built.stored.clone(),
             kernel,
             written,
+            row,
+            beyond_row,
             same,
             needed,
             ..self.clone()
@@ -264,8 +286,15 @@ impl Snapshot {
         self.decided.push(from.decided[i]);
         self.kernel.push(from.kernel[i]);
         self.written.push(from.written[i]);
+        self.row.push(from.row[i]);
+        self.beyond_row.push(from.beyond_row[i]);
         self.copied.push(None);
         self.nodes.len() - 1
+    }
+
+    /// Whether a kernel over rows that is given leaves the value of node `i` in memory.
+    pub fn written_by_rows(&self, i: usize) -> bool {
+        self.beyond_row.get(i).copied().unwrap_or(false)
     }
 
     /// Where the copies that node `i` belongs to begin, where it is computed again for the budget.

@@ -83,10 +83,14 @@ impl Snapshot {
     pub fn find_needed(&mut self) {
         let n = self.nodes.len();
         self.needed = vec![false; n];
-        let mut running: HashSet<usize> = HashSet::new();
+        let mut running: HashSet<(bool, usize)> = HashSet::new();
         loop {
             self.spread_need();
-            let members = || (0..n).filter_map(|i| Some((i, self.kernel.get(i).copied().flatten()?)));
+            let of = |numbers: &[Option<usize>], i: usize| numbers.get(i).copied().flatten();
+            let members = || {
+                let kernels = (0..n).filter_map(|i| Some((i, (false, of(&self.kernel, i)?))));
+                kernels.chain((0..n).filter_map(|i| Some((i, (true, of(&self.row, i)?)))))
+            };
             let before = running.len();
             running.extend(members().filter(|(i, _)| self.needed[*i]).map(|(_, kernel)| kernel));
             if running.len() == before {

@@ -46,6 +46,9 @@ pub struct Snapshot {
     pub decided: Vec<bool>,
     pub kernel: Vec<Option<usize>>,
     pub written: Vec<bool>,
+    /// Numbers for the kernels over rows that those kernels are part of, and whether they leave the value in memory.
+    pub row: Vec<Option<usize>>,
+    pub beyond_row: Vec<bool>,
 }
 
 /// Why a node's value may outlive the flush.

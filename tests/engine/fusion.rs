@@ -486,3 +486,42 @@ fn operands_computed_in_place_agree() {
         assert!(k % 12 >= 7 || fused == unfused, "case {k}");
     }
 }
+
+/// Softmax and normalisations in primitive ops, which take one kernel where an invocation has a row of its own.
+#[test]
+fn chains_over_rows_agree() {
+    let compute = |device: &Device| -> Vec<Vec<f32>> {
+        let mut out = Vec::new();
+        for shape in [&[2, 3][..], &[5, 8], &[300, 64], &[257, 100], &[33, 129], &[4, 8, 20], &[3, 1, 7], &[1, 40]] {
+            let count = shape.iter().product();
+            let values = |k: f32| (0..count).map(|i: usize| (i as f32 * 0.371 + k).sin()).collect::<Vec<f32>>();
+            let x = Tensor::from_slice(&values(0.1), shape, device).requires_grad();
+            let w = Tensor::from_slice(&values(0.7), shape, device);
+            let softmax = {
+                let e = (&x - x.max_dims(&[-1], true)).exp();
+                &e / e.sum_dims(&[-1], true)
+            };
+            let centred = &x - x.mean_dims(&[-1], true);
+            let norm = &centred * (centred.square().mean_dims(&[-1], true) + 1e-5).rsqrt();
+            let unit = &x.transpose(0, 1) / (x.transpose(0, 1).square().sum_dims(&[-1], true).sqrt() + 1e-3);
+            // A row's value is wanted too, and one that only the chain reads.
+            let (largest, spread) = (x.max_dims(&[-1], false), &x - x.min_dims(&[-1], true) * 0.5);
+            let loss = (&softmax * &w).sum() + (&norm * &w).square().sum() + unit.sum() + (&spread * &w).sum();
+            loss.backward().unwrap();
+            let integers = (&x * 9.0).to_dtype(DType::I32);
+            let least = &integers - integers.min_dims(&[-1], true);
+            out.extend([softmax.detach(), norm.detach(), unit.contiguous().detach(), largest.detach(), spread.detach()]);
+            out.extend([least.to_dtype(DType::F32), x.grad().unwrap()]);
+        }
+        out.iter().map(|t| t.to_vec::<f32>().unwrap()).collect()
+    };
+    let expected = compute(&Device::cpu());
+    for (name, device) in [("fused", gpu()), ("unfused", unfused())] {
+        for (k, (found, expected)) in compute(device).iter().zip(&expected).enumerate() {
+            let scale = expected.iter().fold(1f32, |m, v| m.max(v.abs()));
+            let worst = found.iter().zip(expected).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
+            assert_eq!(found.len(), expected.len(), "{name}, case {k}");
+            assert!(worst <= 5e-5 * scale, "{name}, case {k}: {worst} of {scale}");
+        }
+    }
+}

@@ -62,11 +62,9 @@ fn reductions_take_producers_and_consumers() {
     assert_kernels(&squares, 1);
     let logs = (&x * 2.0).exp().sum_dims(&[1], true).log() + 1.0;
     assert_kernels(&logs, 1);
-    // Mean, then the subtraction.
-    let centred = &x - x.mean_dims(&[1], true);
-    assert_kernels(&centred, 2);
-    let variance = x.var_dims(&[1], 1.0, false);
-    assert_kernels(&variance, 2);
+    // Mean, then the subtraction: over rows of their own.
+    let columns = &x - x.mean_dims(&[0], true);
+    assert_kernels(&columns, 2);
     // A long reduction takes two stages.
     let long = data([1 << 20], &d);
     let squares = (&long * &long).sum();
@@ -85,6 +83,43 @@ fn matmul_takes_bias_and_activation() {
         let t = kernels(&w.t().matmul(&x.t()));
         assert!(t.iter().all(|k| k.starts_with("matmul")), "{name}: {t:?}");
     }
+}
+
+/// What a row's reductions are used for at the row's elements is part of their kernel, where an invocation has a row of its own.
+#[test]
+fn chains_over_rows_are_one_kernel() {
+    for (name, d) in devices() {
+        let software = name.starts_with("software");
+        let (x, y) = (data([32, 50], &d), data([32, 50], &d));
+        let centred = &x - x.mean_dims(&[1], true);
+        let variance = x.var_dims(&[1], 1.0, false);
+        let softmax = {
+            let e = (&x - x.max_dims(&[1], true)).exp();
+            &e / e.sum_dims(&[1], true)
+        };
+        let norm = {
+            let centred = &x - x.mean_dims(&[-1], true);
+            let variance = centred.square().mean_dims(&[-1], true);
+            centred * (variance + 1e-5).rsqrt() * 0.5 + &y
+        };
+        let unit = &x / (x.square().sum_dims(&[1], true).sqrt() + 1e-6);
+        let cases = [(&centred, 2), (&variance, 2), (&softmax, 3), (&norm, 3), (&unit, 2)];
+        for (k, (t, apart)) in cases.into_iter().enumerate() {
+            let found = kernels(t);
+            assert_eq!(found.len(), if software { 1 } else { apart }, "{name}, case {k}: {found:?}");
+        }
+    }
+    let d = software();
+    // Across rows, few long rows, and rows that are too long for one invocation.
+    let x = data([64, 64], &d);
+    let both = &x - x.mean_dims(&[1], true).mean_dims(&[0], true);
+    assert_kernels(&both, 3);
+    let few = data([8, 4096], &d);
+    let centred = &few - few.mean_dims(&[1], true);
+    assert_kernels(&centred, 2);
+    let long = data([512, 10_000], &d);
+    let centred = &long - long.mean_dims(&[1], true);
+    assert!(kernels(&centred).len() > 1);
 }
 
 /// A product with its bias and the activation of that, both wanted, are stored by one kernel.
