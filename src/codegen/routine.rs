@@ -177,7 +177,8 @@ impl Printer<'_> {
         }
         let mut call = writer.finish(stage.name.to_owned(), stage.source, stage.workgroups, touched);
         let epilogue = if runs_epilogue { calls(&self.group.body) * self.group.numel as u64 } else { 0 };
-        call.flops = self.parts.routine.flops(stage, self.operands, self.output).map(|own| own.saturating_add(epilogue));
+        call.flops =
+            self.parts.routine.flops(stage, self.operands, self.output).map(|own| own.saturating_add(epilogue));
         Ok(call)
     }
 
@@ -242,10 +243,8 @@ impl Printer<'_> {
             true => (format!("vec4<{}>", dtype.wgsl()), value.splat()),
             false => (dtype.wgsl().to_owned(), value.name),
         };
-        writer.function(&format!(
-            "fn {function}_{}(i: u32) -> {ty} {{\n{statements}    return {text};\n}}\n",
-            read.name
-        ));
+        writer
+            .function(&format!("fn {function}_{}(i: u32) -> {ty} {{\n{statements}    return {text};\n}}\n", read.name));
         Ok(())
     }
 

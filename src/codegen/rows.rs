@@ -13,7 +13,14 @@ const WORKGROUP: u32 = 16;
 /// What a walk over the elements of a row counts by; the parts' bodies work on `[rows, size]`.
 const DIMS: [usize; 1] = [1];
 
-pub fn generate(group: &Group, parts: &[Group], rows: usize, size: usize, snap: &Snapshot, caps: &Caps) -> Result<Calls> {
+pub fn generate(
+    group: &Group,
+    parts: &[Group],
+    rows: usize,
+    size: usize,
+    snap: &Snapshot,
+    caps: &Caps,
+) -> Result<Calls> {
     let mut writer = Writer::new(caps);
     let limit = writer.named_constant("threads", word(rows)?);
     let bodies = || parts.iter().map(over_elements);

@@ -130,7 +130,6 @@ pub(super) struct Built {
     pub groups: Vec<Timed>,
 }
 
-
 /// What a group reads, and when.
 pub(super) struct Timed {
     /// Its first step.

@@ -149,8 +149,13 @@ impl State {
             Some(&(first, last)) => first < candidate.step && candidate.step <= last,
             None => self.built.outputs.contains(&i),
         };
-        let maker: HashMap<usize, usize> =
-            self.built.groups.iter().enumerate().flat_map(|(g, group)| group.writes.iter().map(move |&i| (i, g))).collect();
+        let maker: HashMap<usize, usize> = self
+            .built
+            .groups
+            .iter()
+            .enumerate()
+            .flat_map(|(g, group)| group.writes.iter().map(move |&i| (i, g)))
+            .collect();
         let mut kernels = HashSet::new();
         let mut stack = vec![candidate.node];
         while let Some(i) = stack.pop() {
@@ -210,7 +215,10 @@ impl State {
         // A kernel that starts before the copies are made goes on with the values there are.
         let early: HashSet<usize> =
             self.built.groups.iter().filter(|g| g.start < at).flat_map(|g| &g.members).copied().collect();
-        let numbers = |of: &[Option<usize>]| Numbers { unused: 1 + of.iter().flatten().max().copied().unwrap_or(0), new: HashMap::new() };
+        let numbers = |of: &[Option<usize>]| Numbers {
+            unused: 1 + of.iter().flatten().max().copied().unwrap_or(0),
+            new: HashMap::new(),
+        };
         let (mut kernels, mut rows) = (numbers(&snap.kernel), numbers(&snap.row));
         let leaves = snap.leaves.clone();
         let mut out = Snapshot { leaves, hash: snap.hash, ..Snapshot::default() };

@@ -57,7 +57,8 @@ pub fn chain(groups: Vec<Group>, kept: &[bool], snap: &Snapshot, caps: &Caps, bu
 
 /// The stored values that a group loads, each once.
 fn pending_reads(group: &Group) -> Vec<usize> {
-    let reads = group.leaves().into_iter().filter_map(|l| if let Source::Pending(i) = l.source { Some(i) } else { None });
+    let reads =
+        group.leaves().into_iter().filter_map(|l| if let Source::Pending(i) = l.source { Some(i) } else { None });
     let mut reads: Vec<usize> = reads.collect();
     reads.sort_unstable();
     reads.dedup();
@@ -161,12 +162,13 @@ fn as_rows(body: &Body, rows: usize, size: usize) -> Option<Body> {
 fn joins(chain: &Chain, next: usize, groups: &[Group], snap: &Snapshot) -> bool {
     let group = &groups[next];
     let (rows, size) = (chain.rows, chain.size);
-    let from_chain = |source: Source| {
-        matches!(source, Source::Pending(i) if chain.parts.iter().any(|&g| made(&groups[g]).any(|node| node == i)))
-    };
+    let from_chain = |source: Source| matches!(source, Source::Pending(i) if chain.parts.iter().any(|&g| made(&groups[g]).any(|node| node == i)));
     // Over the rows' elements what the chain makes is one value a row; over the rows, it is the value of that row.
     let repeats = |body: &Body| {
-        body.leaves.iter().filter(|l| from_chain(l.source)).all(|l| l.layout.strides[..] == [1, 0] && l.layout.offset == 0)
+        body.leaves
+            .iter()
+            .filter(|l| from_chain(l.source))
+            .all(|l| l.layout.strides[..] == [1, 0] && l.layout.offset == 0)
     };
     let flat = |layout: &Layout| {
         let flat = layout.collapsed();
@@ -226,7 +228,8 @@ fn together(
     }
     let is_read_outside = |node: usize| readers.get(&node) != inside.get(&node);
     let written = |node: usize| kept[node] || is_read_outside(node) || snap.written_by_rows(node);
-    let outputs: Vec<(usize, usize)> = parts.iter().flat_map(made).filter(|&node| written(node)).map(|i| (0, i)).collect();
+    let outputs: Vec<(usize, usize)> =
+        parts.iter().flat_map(made).filter(|&node| written(node)).map(|i| (0, i)).collect();
     fn all<T: Clone>(parts: &[Group], of: impl Fn(&Group) -> &Vec<T>) -> Vec<T> {
         parts.iter().flat_map(|part| of(part).clone()).collect()
     }

@@ -439,8 +439,7 @@ fn side_by_side_or_one_by_one_gives_the_same_bits() {
 fn operands_computed_in_place_agree() {
     let compute = |device: &Device| -> Vec<Vec<f32>> {
         let make = |shape: &[usize], k: f32| {
-            let values: Vec<f32> =
-                (0..shape.iter().product()).map(|i: usize| (i as f32 * 0.371 + k).sin()).collect();
+            let values: Vec<f32> = (0..shape.iter().product()).map(|i: usize| (i as f32 * 0.371 + k).sin()).collect();
             Tensor::from_slice(&values, shape, device)
         };
         let mut out = Vec::new();
@@ -510,7 +509,13 @@ fn chains_over_rows_agree() {
             loss.backward().unwrap();
             let integers = (&x * 9.0).to_dtype(DType::I32);
             let least = &integers - integers.min_dims(&[-1], true);
-            out.extend([softmax.detach(), norm.detach(), unit.contiguous().detach(), largest.detach(), spread.detach()]);
+            out.extend([
+                softmax.detach(),
+                norm.detach(),
+                unit.contiguous().detach(),
+                largest.detach(),
+                spread.detach(),
+            ]);
             out.extend([least.to_dtype(DType::F32), x.grad().unwrap()]);
         }
         out.iter().map(|t| t.to_vec::<f32>().unwrap()).collect()

@@ -177,9 +177,8 @@ pub fn program() -> Result<()> {
         made.iter().try_for_each(|t| t.realize())?;
         Ok(made)
     };
-    let sum = |tensors: &[Tensor]| -> Result<f32> {
-        tensors.iter().map(|t| t.slice(0, 7..8).sum().item::<f32>()).sum()
-    };
+    let sum =
+        |tensors: &[Tensor]| -> Result<f32> { tensors.iter().map(|t| t.slice(0, 7..8).sum().item::<f32>()).sum() };
     sum(&tensors(6, 32 << 20)?)?;
     println!("software: {}", device.info().software);
     println!("pooled before: {}", device.memory().pooled);

@@ -151,7 +151,7 @@ fn products_compute_cheap_operands_where_they_load_them() {
     let (x, w) = (data([64, 128], &d), data([128, 96], &d));
     let activated = x.relu().matmul(&w);
     assert_kernels(&activated, 1);
-    let both = x.relu().matmul(&(&w * 0.5));
+    let both = x.slice(0, 0..32).relu().matmul(&(&w * 0.5));
     assert_kernels(&both, 1);
     // Stored once: what two products read, what is loaded often, from several buffers, or dear, and what somebody holds.
     let h = &x * 0.5;
@@ -274,7 +274,7 @@ fn updates_of_all_parameters_are_one_kernel_where_it_binds_enough_buffers() {
             let kernels = match kind {
                 // Nine and eleven buffers a parameter are more than the eight that a kernel of its own may bind.
                 "Adam with amsgrad" => 3,
-                "RmsProp, all" => 4 - usize::from(wide),
+                "RmsProp, all" => 3,
                 // Three buffers a parameter without momentum, five and seven with the state of the others.
                 "Sgd" => 1,
                 _ => 1 + usize::from(!wide),
@@ -336,7 +336,7 @@ fn common_subexpressions_are_computed_once() {
     assert_kernels(&ratio, 1);
     let ratio = {
         let (a, b) = (x.exp(), x.tanh());
-        (&a - &b).sum_dims(&[1], true) / (&b - &a).sum_dims(&[1], true)
+        (&a - &b).sum_dims(&[0], true) / (&b - &a).sum_dims(&[0], true)
     };
     assert_kernels(&ratio, 2);
     // A twin that is held is a second store, not a second product.
