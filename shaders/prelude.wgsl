@@ -24,6 +24,17 @@ fn not_a_number() -> f32 {
     return bitcast<f32>(bits);
 }
 
+// n / d rounded down, for n and d below 2^31 and d > 0. By floats: software adapters divide integers lane by lane, and GPUs divide them
+// by such steps as well. The reciprocal is a little too small, so that no estimate is too large; after the second one at most one d is
+// left over.
+fn quotient(n: u32, d: u32) -> u32 {
+    let part = 0.99999 / f32(i32(d));
+    let first = u32(i32(f32(i32(n)) * part));
+    let rest = n - first * d;
+    let second = u32(i32(f32(i32(rest)) * part));
+    return first + second + select(0u, 1u, rest - second * d >= d);
+}
+
 // Bit tests: drivers may assume that comparisons never see NaN.
 fn is_nan(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;

@@ -15,12 +15,14 @@ fn main(
     if (item >= params.items) { return; }
     let positions = volume(input_size());
     let blocks = (params.input_channels + BLOCK - 1u) / BLOCK;
-    let i = item % positions;
-    let row = item / positions;
-    let block = row % blocks;
-    let g = row / blocks % params.groups;
-    let n = row / blocks / params.groups % params.batch;
-    let slot = row / blocks / params.groups / params.batch;
+    let row = quotient(item, positions);
+    let i = item - row * positions;
+    let part = quotient(row, blocks);
+    let block = row - part * blocks;
+    let image = quotient(part, params.groups);
+    let g = part - image * params.groups;
+    let slot = quotient(image, params.batch);
+    let n = image - slot * params.batch;
 
     let c = block * BLOCK;
     let channels = min(BLOCK, params.input_channels - c);

@@ -11,8 +11,12 @@ fn volume(size: vec3<u32>) -> u32 { return size.x * size.y * size.z; }
 
 // The index of a row-major position.
 fn position(i: u32, size: vec3<u32>) -> vec3<u32> {
-    return vec3<u32>(i / size.z / size.y, i / size.z % size.y, i % size.z);
+    let row = quotient(i, size.z);
+    let plane = quotient(row, size.y);
+    return vec3<u32>(plane, row - plane * size.y, i - row * size.z);
 }
+
+fn number(at: vec3<u32>, size: vec3<u32>) -> u32 { return (at.x * size.y + at.y) * size.z + at.z; }
 
 // The position after p in row-major order; the first one after the last.
 fn next(p: vec3<u32>, size: vec3<u32>) -> vec3<u32> {

@@ -1,7 +1,17 @@
-// Gradient of forward.wgsl with respect to x, from x and the gradient dy of the normalised rows; y is computed again:
+// Gradient of forward.wgsl with respect to x, from x and the gradient of the result; y, the normalised row, is computed again, and dy is
+// that gradient times the weight:
 //   layer:  dx = (dy - sum dy / n - y sum (dy y) / n) / sqrt(var + eps)
 //   rms:    dx = (dy - y sum (dy y) / n) / sqrt(sum x^2 / n + eps)
-fn run(row: u32, lane: u32) {
+fn run(chunk: u32, lane: u32) {
+    hold_parameters(lane);
+    for (var r = 0u; r < params.chunk; r++) {
+        let row = chunk * params.chunk + r;
+        if (row >= params.all_rows) { break; }
+        row_gradient(row, lane);
+    }
+}
+
+fn row_gradient(row: u32, lane: u32) {
     let s = statistics(row, lane);
     let n = f32(params.size);
     var held_dy: array<Part, HELD_SIZE>;
@@ -11,7 +21,7 @@ fn run(row: u32, lane: u32) {
     for (var h = 0u; h < turns(); h++) {
         let k = h * LANES + lane;
         if (k < params.parts) {
-            let dy = load_dy(place(row, k));
+            let dy = scaled(load_dy(place(row, k)), h, k);
             if (is_kept()) { held_dy[h] = dy; }
             sums += dy;
             products += dy * normalized(part_of_x(row, h, k), s);
@@ -26,7 +36,7 @@ fn run(row: u32, lane: u32) {
         if (k < params.parts) {
             let i = place(row, k);
             var dy: Part;
-            if (is_kept()) { dy = held_dy[h]; } else { dy = load_dy(i); }
+            if (is_kept()) { dy = held_dy[h]; } else { dy = scaled(load_dy(i), h, k); }
             store(i, s.scale * (dy - mean - normalized(part_of_x(row, h, k), s) * along));
         }
     }

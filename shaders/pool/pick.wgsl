@@ -7,6 +7,6 @@ fn main(
 ) {
     let i = workgroup_index(group, groups) * WORKGROUP + local;
     if (i >= params.total) { return; }
-    let plane = i / volume(output_size()) * volume(input_size());
+    let plane = quotient(i, volume(output_size())) * volume(input_size());
     store(i, load_x(plane + load_index(i)));
 }

@@ -3,10 +3,11 @@
 //   o reads o * stride - padding + k * dilation for k in 0..kernel, where that lies in the input.
 // Averages have dilation 1 and divide by a fixed number (DIVISOR 0), by the part of the window in the padded input (1),
 // or in the input (2).
-fn kernel() -> vec3<i32> { return vec3<i32>(params.kernel_d, params.kernel_h, params.kernel_w); }
-fn stride() -> vec3<i32> { return vec3<i32>(params.stride_d, params.stride_h, params.stride_w); }
-fn padding() -> vec3<i32> { return vec3<i32>(params.padding_d, params.padding_h, params.padding_w); }
-fn dilation() -> vec3<i32> { return vec3<i32>(params.dilation_d, params.dilation_h, params.dilation_w); }
+// Where INSIDE is 1, every window lies in the input.
+fn kernel() -> vec3<i32> { return vec3<i32>(i32(KERNEL_D), i32(KERNEL_H), i32(KERNEL_W)); }
+fn stride() -> vec3<i32> { return vec3<i32>(i32(STRIDE_D), i32(STRIDE_H), i32(STRIDE_W)); }
+fn padding() -> vec3<i32> { return vec3<i32>(i32(PADDING_D), i32(PADDING_H), i32(PADDING_W)); }
+fn dilation() -> vec3<i32> { return vec3<i32>(i32(DILATION_D), i32(DILATION_H), i32(DILATION_W)); }
 fn window_start(o: vec3<u32>) -> vec3<i32> { return vec3<i32>(o) * stride() - padding(); }
 
 // a / b rounded up, 0 for negative a.
@@ -16,6 +17,7 @@ fn ceil_div(a: vec3<i32>, b: vec3<i32>) -> vec3<i32> {
 
 fn reads(o: vec3<u32>) -> Taps {
     let start = window_start(o);
+    if (INSIDE == 1u) { return Taps(vec3<u32>(start), vec3<u32>(kernel()), vec3<u32>(dilation())); }
     let low = ceil_div(-start, dilation());
     let high = min(kernel(), ceil_div(vec3<i32>(input_size()) - start, dilation()));
     let count = max(high - low, vec3<i32>(0));

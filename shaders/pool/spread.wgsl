@@ -10,8 +10,9 @@ fn main(
 ) {
     let i = workgroup_index(group, groups) * WORKGROUP + local;
     if (i >= params.total) { return; }
-    let place = i % volume(input_size());
-    let plane = i / volume(input_size()) * volume(output_size());
+    let n = quotient(i, volume(input_size()));
+    let place = i - n * volume(input_size());
+    let plane = n * volume(output_size());
     let taps = readers(position(place, input_size()));
     let end = min(params.end, volume(taps.count));
     var sum = begin(i);

@@ -13,7 +13,9 @@ fn volume(size: vec3<u32>) -> u32 { return size.x * size.y * size.z; }
 
 // Position number i of a box, and back.
 fn position(i: u32, size: vec3<u32>) -> vec3<u32> {
-    return vec3<u32>(i / (size.y * size.z), i / size.z % size.y, i % size.z);
+    let row = quotient(i, size.z);
+    let plane = quotient(row, size.y);
+    return vec3<u32>(plane, row - plane * size.y, i - row * size.z);
 }
 fn number(at: vec3<u32>, size: vec3<u32>) -> u32 {
     return (at.x * size.y + at.y) * size.z + at.z;

@@ -8,8 +8,9 @@ fn main(
 ) {
     let i = workgroup_index(group, groups) * WORKGROUP + local;
     if (i >= params.total) { return; }
-    let plane = i / volume(input_size()) * volume(output_size());
-    let p = position(i % volume(input_size()), input_size());
+    let n = quotient(i, volume(input_size()));
+    let plane = n * volume(output_size());
+    let p = position(i - n * volume(input_size()), input_size());
     let taps = readers(p);
     let end = min(params.end, volume(taps.count));
     var sum = begin(i);

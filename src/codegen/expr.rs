@@ -231,8 +231,10 @@ fn access(writer: &mut Writer, layout: &Layout, space: &Space) -> Result<At> {
             }
             let flat = inner.collapsed();
             let aligned = |l: &Layout| l.offset % 4 == 0 && l.strides.iter().all(|s| s % 4 == 0);
-            if flat.shape.rank() == 1 && flat.strides[0] == 1 && aligned(&outer.collapsed()) {
-                return Ok(At::Quad { first: add(format!("{reduced} * 4u")), aligned: None });
+            if matches!(inner_run(&flat), Run::Unit) && aligned(&outer.collapsed()) {
+                let first = writer.let_(&format!("{reduced} * 4u"));
+                let rest = offset(writer, &flat, &first)?;
+                return Ok(At::Quad { first: add(rest), aligned: None });
             }
             let mut offsets = Vec::with_capacity(4);
             for c in 0..4 {
@@ -256,6 +258,12 @@ pub fn split(layout: &Layout, dims: &[usize]) -> (Layout, Layout) {
         }
     };
     (pick(false, layout.offset), pick(true, 0))
+}
+
+/// Whether four elements from each multiple of four on are four neighbours in memory, at a multiple of four where the layout starts at
+/// one.
+pub fn is_in_quads(layout: &Layout) -> bool {
+    matches!(inner_run(&layout.collapsed()), Run::Unit)
 }
 
 /// Whether the layout walks its buffer from start to end, so that a part of the index space is a part of the buffer.
@@ -291,6 +299,8 @@ fn inner_run(flat: &Layout) -> Run {
 /// Strides travel as wrapping u32, so that negative ones need no case of their own.
 pub fn offset(writer: &mut Writer, layout: &Layout, index: &str) -> Result<String> {
     let flat = layout.collapsed();
+    // What `quotient` takes; a group of four may reach past the end.
+    let short = flat.shape.numel() <= (1 << 31) - 4;
     let mut terms: Vec<String> = Vec::new();
     let mut rest = index.to_owned();
     if !flat.is_single() {
@@ -299,7 +309,8 @@ pub fn offset(writer: &mut Writer, layout: &Layout, index: &str) -> Result<Strin
                 rest.clone()
             } else {
                 let size = writer.constant(word(flat.shape[d])?);
-                let quotient = writer.let_(&format!("{rest} / {size}"));
+                let quotient =
+                    writer.let_(&if short { format!("quotient({rest}, {size})") } else { format!("{rest} / {size}") });
                 let remainder = format!("({rest} - {quotient} * {size})");
                 rest = quotient;
                 remainder

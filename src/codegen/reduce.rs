@@ -222,9 +222,8 @@ fn window(group: &Group, snap: &Snapshot, caps: &Caps, parts: &Parts) -> Result<
 pub fn loads_quads(body: &Body, dims: &[usize]) -> bool {
     body.leaves.iter().all(|leaf| {
         let (outer, inner) = expr::split(&leaf.layout, dims);
-        let flat = inner.collapsed();
         let aligned = outer.offset % 4 == 0 && outer.strides.iter().all(|s| s % 4 == 0);
-        inner.is_single() || (flat.shape.rank() == 1 && flat.strides[0] == 1 && aligned)
+        inner.is_single() || (expr::is_in_quads(&inner) && aligned)
     })
 }
 

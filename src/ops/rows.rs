@@ -9,6 +9,8 @@ use crate::ops::routine;
 const MOST_HELD: usize = 32;
 /// The same on GPUs, where registers are shared by the invocations under way.
 const MOST_HELD_GPU: usize = 8;
+/// Groups of invocations that keep a device busy.
+const SHARERS: usize = 128;
 /// Shortest row that a subgroup shares.
 const SHORTEST_SHARED: usize = 32;
 
@@ -24,10 +26,10 @@ macro_rules! rows_texts {
     };
     (@ $lanes:literal, $width:literal, $($file:literal),+) => {
         concat!(
-            include_str!(concat!("../../shaders/rows/", $width, ".wgsl")),
-            include_str!("../../shaders/rows/parts.wgsl"),
-            include_str!(concat!("../../shaders/rows/", $lanes, ".wgsl")),
-            $(include_str!(concat!("../../shaders/", $file, ".wgsl"))),+
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/rows/", $width, ".wgsl")),
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/rows/parts.wgsl")),
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/rows/", $lanes, ".wgsl")),
+            $(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file, ".wgsl"))),+
         )
     };
 }
@@ -88,6 +90,28 @@ impl RowPlan {
         }
     }
 
+    /// Rows that the sharers of a row take one after the other where something is loaded once for all of them: on software adapters
+    /// some, as long as there is work for all cores.
+    pub fn rows_together(&self, rows: usize) -> usize {
+        match self.lanes {
+            Lanes::Subgroup(_) if self.held > 0 => (rows / SHARERS).clamp(1, 16),
+            _ => 1,
+        }
+    }
+
+    /// Rows that the sharers of a row take one after the other where they hold sums over rows in registers; `None` where the
+    /// row is too long for that.
+    pub fn rows_summed(&self, rows: usize) -> Option<usize> {
+        let sharers = match self.lanes {
+            Lanes::One => return None,
+            Lanes::Subgroup(_) => SHARERS,
+            Lanes::Workgroup => 4 * SHARERS,
+        };
+        // Some drivers end loops after 65,535 turns: four walks over the parts of each row.
+        let most = 8192usize.checked_div(self.held)?;
+        Some(rows.div_ceil(sharers).clamp(1, most))
+    }
+
     fn turns(&self) -> usize {
         self.parts.div_ceil(self.sharers() as usize)
     }
@@ -95,6 +119,11 @@ impl RowPlan {
     /// How many parts so many neighbours are.
     pub fn parts(&self, elements: usize) -> usize {
         if self.quads { elements / 4 } else { elements }
+    }
+
+    /// Whether a part is four neighbours.
+    pub fn has_quads(&self) -> bool {
+        self.quads
     }
 
     /// The text that goes with the plan.

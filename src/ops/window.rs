@@ -174,10 +174,37 @@ impl Geometry {
         (0..stages).map(|k| (k == 0, k + 1 == stages, k * CHUNK, most.min((k + 1) * CHUNK))).collect()
     }
 
-    /// Constants of the kernels.
+    /// Whether windows of a fixed size lie in the input.
+    pub fn is_inside(&self) -> bool {
+        let Kind::Sliding { kernel, stride, padding, dilation, .. } = self.kind else { return false };
+        let end = |a: usize| (self.output[a].max(1) - 1) * stride[a] + (kernel[a] - 1) * dilation[a];
+        padding == [0; 3] && (0..3).all(|a| end(a) < self.input[a])
+    }
+
+    /// Taps of a window, where all windows have the same number of them and one stage walks through them; else 0.
+    fn fixed_taps(&self) -> usize {
+        match self.kind {
+            Kind::Sliding { kernel, .. } if self.is_inside() && self.most_taps(false) <= CHUNK => {
+                kernel.iter().product()
+            }
+            _ => 0,
+        }
+    }
+
+    /// Constants of the kernels: the windows, which are few to a model. Sizes travel as parameters.
     pub fn consts(&self) -> Vec<(&'static str, u32)> {
-        let mut consts = vec![("WORKGROUP", WORKGROUP)];
-        if let Kind::Sliding { divisor, .. } = self.kind {
+        let mut consts = vec![("WORKGROUP", WORKGROUP), ("TAPS", self.fixed_taps() as u32)];
+        if let Kind::Sliding { kernel, stride, padding, dilation, divisor } = self.kind {
+            // `check` has seen that they fit.
+            for (names, values) in [
+                (["KERNEL_D", "KERNEL_H", "KERNEL_W"], kernel),
+                (["STRIDE_D", "STRIDE_H", "STRIDE_W"], stride),
+                (["PADDING_D", "PADDING_H", "PADDING_W"], padding),
+                (["DILATION_D", "DILATION_H", "DILATION_W"], dilation),
+            ] {
+                consts.extend(names.into_iter().zip(values.map(|v| v as u32)));
+            }
+            consts.push(("INSIDE", u32::from(self.is_inside())));
             consts.push((
                 "DIVISOR",
                 match divisor {
@@ -190,27 +217,19 @@ impl Geometry {
         consts
     }
 
-    /// Parameters of the kernels: elements to compute, the range of taps, and the windows.
+    /// Parameters of the kernels: elements to compute, the range of taps, and the sizes.
     pub fn params(&self, op: &str, total: usize, taps: (usize, usize)) -> Result<Vec<(&'static str, Word)>> {
         let mut params = vec![
             ("total", routine::size(op, total)?),
             ("start", routine::size(op, taps.0)?),
             ("end", routine::size(op, taps.1)?),
         ];
-        let mut add = |names: [&'static str; 3], values: [usize; 3], signed: bool| -> Result<()> {
+        for (names, values) in [(["in_d", "in_h", "in_w"], self.input), (["out_d", "out_h", "out_w"], self.output)] {
             for (name, value) in names.into_iter().zip(values) {
-                // `check` has seen that they fit.
-                params.push((name, if signed { Word::I32(value as i32) } else { routine::size(op, value)? }));
+                params.push((name, routine::size(op, value)?));
             }
-            Ok(())
-        };
-        add(["in_d", "in_h", "in_w"], self.input, false)?;
-        add(["out_d", "out_h", "out_w"], self.output, false)?;
-        if let Kind::Sliding { kernel, stride, padding, dilation, divisor } = self.kind {
-            add(["kernel_d", "kernel_h", "kernel_w"], kernel, true)?;
-            add(["stride_d", "stride_h", "stride_w"], stride, true)?;
-            add(["padding_d", "padding_h", "padding_w"], padding, true)?;
-            add(["dilation_d", "dilation_h", "dilation_w"], dilation, true)?;
+        }
+        if let Kind::Sliding { divisor, .. } = self.kind {
             params.push(("divisor", Word::F32(if let Divisor::Fixed(n) = divisor { n as f32 } else { 1.0 })));
         }
         Ok(params)

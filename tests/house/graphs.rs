@@ -387,6 +387,8 @@ fn pooling(d: &Device) {
     for y in [
         x.max_pool2d(3, 2, 1),
         x.max_pool2d_with(&Pool::new(2)).0,
+        x.max_pool2d(2, 2, 0),
+        x.max_pool2d(3, 3, 0),
         x.avg_pool2d(3, 2, 1),
         x.avg_pool2d_with(&inside),
         x.avg_pool2d_with(&AvgPool { divisor_override: Some(2), ..inside.clone() }),

@@ -21,9 +21,9 @@ fn most_dispatches(model: &str, software: bool, wide: bool) -> usize {
     let [gpu, wide_gpu, cpu, wide_cpu] = match model {
         "two_layer_net" => [7, 7, 7, 7],
         "mlp" => [24, 17, 22, 15],
-        "cnn" => [70, 67, 75, 72],
-        "gpt of 2 layers" => [138, 119, 138, 110],
-        _ => [249, 214, 249, 197],
+        "cnn" => [57, 54, 58, 54],
+        "gpt of 2 layers" => [129, 107, 144, 113],
+        _ => [232, 193, 259, 203],
     };
     match (software, wide) {
         (false, false) => gpu,

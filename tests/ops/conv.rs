@@ -5,7 +5,7 @@ use wgrad::autograd::{grad, gradcheck, gradgradcheck};
 use wgrad::{Conv, ConvTranspose, DType, Device, Tensor};
 
 use crate::common::*;
-use crate::inputs::hardware;
+use crate::inputs::{hardware, plain};
 
 const TOLERANCE: f64 = 1e-5;
 
@@ -145,7 +145,7 @@ fn run(case: &Case, ways: [usize; 3], parts: &[&str], seed: u64, device: &Device
 
 fn compare(what: &str, case: &Case, ways: [usize; 3], parts: &[&str], seed: u64) {
     let expected = run(case, ways, parts, seed, cpu());
-    for (family, device) in [("software", gpu()), ("hardware", hardware())] {
+    for (family, device) in [("software", gpu()), ("hardware", hardware()), ("without subgroups", plain())] {
         let found = run(case, ways, parts, seed, device);
         assert!(found.len() == parts.len() && expected.len() == parts.len());
         for (part, (found, expected)) in parts.iter().zip(found.iter().zip(&expected)) {
@@ -161,6 +161,45 @@ fn convolutions_match_the_reference() {
         for seed in 0..3u64 {
             let way = |k: usize| i + seed as usize * (k + 1) + k;
             compare("convolution", case, [way(0), way(1), way(2)], &PARTS, 100 * i as u64 + 10 * seed);
+        }
+    }
+}
+
+/// More rows than a tile, channels that fill lines and that do not, images whose positions are and are not a multiple of four, products
+/// with few columns, and in f16.
+#[test]
+fn tiles_of_every_size() {
+    for (i, (x, w, stride)) in [
+        ([2usize, 8, 6, 6], [40usize, 8, 3, 3], 1usize),
+        ([3, 5, 7, 5], [33, 5, 2, 3], 2),
+        ([1, 1, 28, 28], [16, 1, 3, 3], 1),
+        ([5, 2, 9, 8], [4, 2, 1, 5], 1),
+        ([2, 17, 4, 4], [12, 17, 3, 3], 3),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for (seed, dtype) in [(1, DType::F32), (2, DType::F32), (3, DType::F16)] {
+            let run = |device: &Device| {
+                poison(device);
+                let leaf = |shape: &[usize], salt: u64| {
+                    let values = Rng(1000 * seed + 10 * i as u64 + salt).vec(shape.iter().product(), -1.0, 1.0);
+                    tensor(&values, shape, dtype, device).requires_grad()
+                };
+                let (x, w) = (leaf(&x, 0), leaf(&w, 1));
+                let options = Conv { stride: stride.into(), padding: 1.into(), ..Conv::default() };
+                let y = x.conv2d(&w, None, options);
+                let dy = leaf(y.shape(), 2).detach();
+                let gradients = grad(&[&(&y * &dy).sum()], &[&x, &w], false).unwrap_or_else(|e| panic!("{e}"));
+                [values(&y), values(&gradients[0]), values(&gradients[1])]
+            };
+            let expected = run(cpu());
+            for device in [gpu(), hardware(), plain()] {
+                for (part, (found, expected)) in PARTS.iter().zip(run(device).iter().zip(&expected)) {
+                    let tolerance = if dtype == DType::F16 { 2e-3 } else { TOLERANCE };
+                    assert_close(&format!("{part} of {x:?} by {w:?}, {dtype:?}"), found, expected, tolerance);
+                }
+            }
         }
     }
 }

@@ -13,6 +13,19 @@ pub fn hardware() -> &'static Device {
         .get_or_init(|| Device::gpu_with(true, |caps| caps.software = false).unwrap_or_else(|error| panic!("{error}")))
 }
 
+/// The adapter with the kernels that a software adapter without subgroups and 64-bit integers gets.
+pub fn plain() -> &'static Device {
+    static PLAIN: OnceLock<Device> = OnceLock::new();
+    PLAIN.get_or_init(|| {
+        Device::gpu_with(true, |caps| {
+            caps.software = true;
+            caps.subgroup = None;
+            caps.wide_loads = false;
+        })
+        .unwrap_or_else(|error| panic!("{error}"))
+    })
+}
+
 /// A matrix: the leaf behind it, and the view of the leaf that the op sees.
 pub struct Input {
     pub name: &'static str,

@@ -4,7 +4,7 @@
 use wgrad::graph::Var;
 use wgrad::ops::norm::Statistic;
 use wgrad::tensor::autograd::{grad_with, gradcheck, gradgradcheck};
-use wgrad::{Device, Tensor};
+use wgrad::{DType, Device, Tensor};
 
 use crate::common::*;
 use crate::inputs::*;
@@ -98,6 +98,44 @@ fn norms_of_channels() {
         }
     }
     report(failures);
+}
+
+/// Gradients of x, weight and bias: rows that are held and rows that are not, one row and none, many rows, operands with strides, f16.
+#[test]
+fn gradients_of_weights_and_biases() {
+    const SIZES: [(usize, usize); 9] =
+        [(0, 8), (3, 0), (1, 1), (5, 7), (37, 33), (300, 128), (66_000, 2), (9, 1028), (150, 512)];
+    for (i, (rows, size)) in SIZES.into_iter().enumerate() {
+        for (seed, rms, dtype) in [(0, false, DType::F32), (1, true, DType::F32), (2, false, DType::F16)] {
+            // Large ones take their time, on the CPU reference and to compile.
+            if rows * size > 1000 && seed != i as u64 % 3 {
+                continue;
+            }
+            let run = |device: &Device| {
+                poison(device);
+                let data = |count: usize, salt: u64| Rng(100 * i as u64 + 10 * seed + salt).vec(count, -1.0, 2.0);
+                let x = tensor(&data(rows * size, 0), &[size, rows], dtype, device).requires_grad();
+                let w = tensor(&data(2 * size, 1), &[2 * size], dtype, device).requires_grad();
+                let b = tensor(&data(size, 2), &[size], dtype, device).requires_grad();
+                let dy = tensor(&data(rows * size, 3), &[rows, size], dtype, device);
+                let weight = w.slice_step(0, 0..2 * size, 2);
+                let y = match rms {
+                    true => x.t().rms_norm(&weight, EPS) + &b,
+                    false => x.t().layer_norm(&weight, &b, EPS),
+                };
+                let gradients = grad_with(&[&(&y * &dy).sum()], &[None], &[&x, &w, &b], false);
+                let gradients = gradients.unwrap_or_else(|e| panic!("{e}"));
+                [&[y][..], &gradients].concat().iter().map(values).collect::<Vec<_>>()
+            };
+            let expected = run(cpu());
+            for device in [gpu(), hardware(), plain()] {
+                for (part, (found, expected)) in ["y", "dx", "dw", "db"].iter().zip(run(device).iter().zip(&expected)) {
+                    let tolerance = if dtype == DType::F16 { 3e-3 } else { TOLERANCE };
+                    assert_close(&format!("{part} of [{rows}, {size}], {dtype:?}"), found, expected, tolerance);
+                }
+            }
+        }
+    }
 }
 
 type Function<'a> = &'a dyn Fn(&Tensor) -> Tensor;

@@ -5,6 +5,7 @@ use wgrad::ops::elementwise::table::{Kind, Row};
 use wgrad::{DType, Device, Tensor};
 
 use crate::common::*;
+use crate::inputs::hardware;
 
 const SPECIAL: [f64; 15] = [
     0.0,
@@ -237,4 +238,41 @@ fn casts_and_promotion() {
         assert_eq!(run(gpu()).dtype(), DType::F32, "{name}");
         assert_close(name, &values(&run(gpu())), &values(&run(cpu())), 1e-6);
     }
+}
+
+/// The prelude's integer division, on which index arithmetic rests, against Rust's.
+#[test]
+fn quotients_are_exact() -> wgrad::Result<()> {
+    let op = wgrad::ops::elementwise::ElementwiseOp::new(
+        "quotient_bits",
+        "fn quotient_bits_fwd(n_high: f32, n_low: f32, d_high: f32, d_low: f32) -> f32 {
+            let n = (u32(n_high) << 16u) | u32(n_low);
+            let d = (u32(d_high) << 16u) | u32(d_low);
+            let q = quotient(n, d);
+            return select(0.0, 1.0, q == n / d && n - q * d < d);
+        }",
+    )?;
+    const LARGEST: u64 = (1 << 31) - 1;
+    let mut rng = Rng(3);
+    let mut pairs: Vec<(u64, u64)> =
+        vec![(0, 1), (LARGEST, 1), (LARGEST, LARGEST), (LARGEST - 1, LARGEST), (0, LARGEST)];
+    for _ in 0..40_000 {
+        // Of every length; multiples of d and their neighbours are the hard ones.
+        let d = (rng.bits() & LARGEST) >> (rng.bits() % 31);
+        let d = d.max(1);
+        let q = (rng.bits() & LARGEST) >> (rng.bits() % 31);
+        let n = (q % (LARGEST / d + 1)) * d;
+        pairs.extend([(n, d), (n.saturating_sub(1), d), ((n + d - 1).min(LARGEST), d), (rng.bits() & LARGEST, d)]);
+    }
+    for device in [gpu(), hardware()] {
+        let part = |f: &dyn Fn(&(u64, u64)) -> u64| {
+            let values: Vec<f32> = pairs.iter().map(|pair| f(pair) as f32).collect();
+            Tensor::from_slice(&values, [values.len()], device)
+        };
+        let operands = [part(&|p| p.0 >> 16), part(&|p| p.0 & 0xffff), part(&|p| p.1 >> 16), part(&|p| p.1 & 0xffff)];
+        let right = op.apply(&operands.iter().collect::<Vec<_>>()).to_vec::<f32>()?;
+        let wrong = right.iter().position(|&r| r != 1.0).map(|i| pairs[i]);
+        assert_eq!(wrong, None);
+    }
+    Ok(())
 }

@@ -1,31 +1,37 @@
 //! Convolutions and their gradients as matrix products whose right operand is never stored, for software adapters.
 //!
-//! A subgroup computes up to 32 channels of one place a lane; see `shaders/conv/lanes.wgsl`. Products with few rows (depthwise
+//! The tensor that taps read is copied into lines of four or more elements, zeros in the padding (`shaders/conv/lines.wgsl`), so that
+//! four elements are one load wherever a tap falls; the other operand is packed by rows. Products with few rows (depthwise
 //! convolutions) and sums too long for one loop are left to the direct kernels.
 
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::kernel::{Access, Operand, Read, Slot, Stage, Word, Write};
-use crate::ops::conv::kernels::{W, X, Y, sizes, strides, sum_stage};
+use crate::ops::conv::kernels::{W, sizes, strides, sum_stage};
 use crate::ops::conv::{Convolution, Role};
 use crate::ops::per_dim::DIMS;
 use crate::ops::routine;
 
 /// Invocations of a workgroup.
 const WORKGROUP: u32 = 64;
+/// Invocations that share a tile where there are no subgroups.
+const PLAIN_LANES: u32 = 8;
 /// Turns of a loop and terms of one sum at most: half of what some drivers allow, and short enough for small rounding errors.
 const LONGEST: usize = 16_384;
 /// Terms of a slot at least, where a sum is spread over slots for the sake of parallelism.
 const SHORTEST: usize = 256;
-/// Subgroups that should have work.
+/// Tiles that should have work, so that all cores do.
 const WANTED: usize = 64;
-/// Fewer rows than these leave most of a block empty.
+/// Fewer rows than these leave most of a tile empty.
 const FEWEST_ROWS: usize = 4;
-/// Lanes that hold the weights of one turn, a `vec4` each.
-const HOLDERS: usize = 8;
+/// Columns that a lane computes.
+const LANE_COLUMNS: usize = 4;
 
-const SOURCE: [&str; 6] = ["source_offset", "source_n", "source_c", "source_d", "source_h", "source_w"];
+/// The scratch buffers.
+const LINES: Slot = Slot::Scratch(0);
+const PACKED: Slot = Slot::Scratch(1);
+const SUMS: Slot = Slot::Scratch(2);
 
 macro_rules! text {
     ($($file:literal),*) => {
@@ -33,13 +39,43 @@ macro_rules! text {
     };
 }
 
-/// The rows of a block for so many channels.
-fn block(rows: usize) -> usize {
-    match rows {
-        0..=8 => 8,
-        9..=16 => 16,
-        _ => 32,
-    }
+/// Text for adapters with and without subgroups: the file of an operand's elements, and the files of a product.
+macro_rules! product_text {
+    ($subgroup:expr, $($file:literal),*) => {
+        if $subgroup {
+            text!("conv/window", $($file),*, "matmul/lanes", "conv/tiles_subgroup")
+        } else {
+            text!("conv/window", $($file),*, "conv/tiles_plain")
+        }
+    };
+}
+
+fn volume(sizes: &[usize; DIMS]) -> usize {
+    sizes.iter().product()
+}
+
+/// A convolution on its way to kernels.
+struct Blocked<'a> {
+    op: &'a Convolution,
+    name: &'static str,
+    caps: &'a Caps,
+    /// The tensor that taps read, and the other operand.
+    source: (usize, &'a Operand),
+    other: (usize, &'a Operand),
+    /// Lanes of a tile, and whether they are a subgroup.
+    lanes: u32,
+    subgroup: bool,
+    /// Rows of a group, and of a tile; tiles that they make.
+    rows: usize,
+    tile_rows: usize,
+    row_tiles: usize,
+    /// Channels of the source in a group; its positions, and those of the result of the taps.
+    channels: usize,
+    source_size: [usize; DIMS],
+    result_size: [usize; DIMS],
+    /// Whether a line holds all taps along the width; quads of a line.
+    along_width: bool,
+    quads: usize,
 }
 
 /// The stages, where this way suits the adapter and the sizes.
@@ -54,190 +90,263 @@ pub fn stages(
     caps: &Caps,
 ) -> Result<Option<Vec<Stage>>> {
     let g = &op.geometry;
-    let rows = match op.role {
-        Role::X => g.input_channels / g.groups,
-        Role::W | Role::Y => g.output_channels / g.groups,
+    let (ins, outs) = (g.input_channels / g.groups, g.output_channels / g.groups);
+    let (rows, source, channels) = match op.role {
+        Role::X => (ins, 1, outs),
+        Role::W | Role::Y => (outs, 0, ins),
     };
-    match caps.lanes().filter(|&lanes| caps.software && (HOLDERS as u32..=WORKGROUP).contains(&lanes)) {
-        Some(lanes) if rows >= FEWEST_ROWS => match op.role {
-            Role::W => weight_rows(op, name, rows, inputs, output, (caps, lanes)),
-            Role::X | Role::Y => source_rows(op, name, rows, inputs, (caps, lanes)),
-        },
-        _ => Ok(None),
-    }
-}
-
-fn volume(sizes: &[usize; DIMS]) -> usize {
-    sizes.iter().product()
-}
-
-fn fits(elements: usize, caps: &Caps) -> bool {
-    elements as u64 * 4 <= caps.max_binding.min(caps.max_buffer) && u32::try_from(elements).is_ok()
-}
-
-/// The convolution and its gradient with respect to the input.
-fn source_rows(
-    op: &Convolution,
-    name: &'static str,
-    rows: usize,
-    inputs: &[Operand],
-    (caps, lanes): (&Caps, u32),
-) -> Result<Option<Vec<Stage>>> {
-    let g = &op.geometry;
-    let size = |n| routine::size(name, n);
-    let (source, weight, channels, places) = match op.role {
-        Role::X => (1, 0, g.output_channels / g.groups, g.input),
-        Role::W | Role::Y => (0, 1, g.input_channels / g.groups, g.output),
-    };
-    let block = block(rows);
-    let row_tiles = rows.div_ceil(block);
-    let turns = volume(&g.kernel) * channels.div_ceil(32 / block);
-    let quads = g.groups * row_tiles * turns * HOLDERS;
-    if turns > LONGEST || !fits(quads * 4, caps) {
+    if !caps.software || rows < FEWEST_ROWS || g.batch == 0 || channels == 0 {
         return Ok(None);
     }
-    let columns = g.batch * volume(&places);
-    let tiles = row_tiles * g.groups * columns.div_ceil(lanes as usize);
-    let mut common = sizes(g)?;
-    for (name, value) in
-        [("rows", rows), ("row_tiles", row_tiles), ("turns", turns), ("source_channels", channels), ("tiles", tiles)]
-    {
-        common.push((name, size(value)?));
-    }
-    let consts = |workgroup: u32| {
-        vec![
-            ("WORKGROUP", workgroup),
-            ("LANES", lanes),
-            ("ROWS", block as u32),
-            ("STRIDE_D", g.stride[0] as u32),
-            ("STRIDE_H", g.stride[1] as u32),
-            ("STRIDE_W", g.stride[2] as u32),
-        ]
+    let (source_size, result_size) = match op.role {
+        Role::X => (g.output, g.input),
+        Role::W | Role::Y => (g.input, g.output),
     };
-    let packed = Slot::Scratch(0);
-    let layout = &inputs[weight].layout;
-    let step = |dim: usize, count: usize| Word::U32((layout.strides[dim] * count as isize) as i32 as u32);
-    let along = if op.role == Role::X { [1, 0] } else { [0, 1] };
-    let mut pack = common.clone();
-    pack.extend(strides(W, &inputs[weight]));
-    pack.push(("row_step", step(along[0], 1)));
-    pack.push(("channel_step", step(along[1], 1)));
-    pack.push(("group_step", step(0, g.output_channels / g.groups)));
-    pack.push(("quads", size(quads)?));
-    common.extend(strides(SOURCE, &inputs[source]));
-    Ok(Some(vec![
-        Stage {
+    let width = g.kernel[DIMS - 1];
+    // What lines of channels alone cost against lines of all taps along the width, which take more memory.
+    let (alone, together) = (width * channels.div_ceil(4), (width * channels).div_ceil(4));
+    let along_width = together * 3 <= alone * 2;
+    let subgroup = caps.lanes().filter(|&lanes| (8..=WORKGROUP).contains(&lanes));
+    let lanes = subgroup.unwrap_or(PLAIN_LANES);
+    let columns = match op.role {
+        Role::W => volume(&g.kernel) * channels,
+        Role::X | Role::Y => g.batch * volume(&result_size),
+    };
+    let column_tiles = columns.div_ceil(lanes as usize * LANE_COLUMNS) * g.groups;
+    // More rows load less; but tiles should not be mostly empty, and keep all cores busy where nothing else does.
+    let fits = |tile: usize| {
+        let tiles = rows.div_ceil(tile);
+        tiles * tile * 3 <= rows.next_multiple_of(8) * 4 && (op.role == Role::W || tiles * column_tiles >= WANTED / 4)
+    };
+    let tile_rows = if subgroup.is_some() { *[32, 16].iter().find(|&&tile| fits(tile)).unwrap_or(&8) } else { 8 };
+    let blocked = Blocked {
+        op,
+        name,
+        caps,
+        source: (source, &inputs[source]),
+        other: (1 - source, &inputs[1 - source]),
+        lanes,
+        subgroup: subgroup.is_some(),
+        rows,
+        tile_rows,
+        row_tiles: rows.div_ceil(tile_rows),
+        channels,
+        source_size,
+        result_size,
+        along_width,
+        quads: if along_width { together } else { channels.div_ceil(4) },
+    };
+    match op.role {
+        Role::W => blocked.weight_product(output),
+        Role::X | Role::Y => blocked.product(column_tiles),
+    }
+}
+
+impl Blocked<'_> {
+    fn size(&self, size: usize) -> Result<Word> {
+        routine::size(self.name, size)
+    }
+
+    fn fits(&self, elements: usize) -> bool {
+        elements as u64 * 4 <= self.caps.max_binding.min(self.caps.max_buffer) && i32::try_from(elements).is_ok()
+    }
+
+    /// Taps that are walked through, one line each.
+    fn taps(&self) -> usize {
+        let kernel = &self.op.geometry.kernel;
+        if self.along_width { kernel[..DIMS - 1].iter().product() } else { volume(kernel) }
+    }
+
+    /// Quads of all lines, with the one of zeros.
+    fn line_quads(&self) -> usize {
+        let mut size = self.source_size;
+        if self.along_width {
+            size[DIMS - 1] = self.result_size[DIMS - 1];
+        }
+        let g = &self.op.geometry;
+        (g.batch * g.groups).saturating_mul(volume(&size)).saturating_add(1).saturating_mul(self.quads)
+    }
+
+    /// Sizes and strides, and what a line is.
+    fn params(&self) -> Result<Vec<(&'static str, Word)>> {
+        let mut params = sizes(&self.op.geometry)?;
+        for (name, value) in [
+            ("rows", self.rows),
+            ("row_tiles", self.row_tiles),
+            ("source_channels", self.channels),
+            ("quads", self.quads),
+        ] {
+            params.push((name, self.size(value)?));
+        }
+        Ok(params)
+    }
+
+    fn consts(&self) -> Vec<(&'static str, u32)> {
+        let stride = self.op.geometry.stride;
+        vec![
+            ("WORKGROUP", WORKGROUP),
+            ("LANES", self.lanes),
+            ("ROWS", self.tile_rows as u32),
+            ("LINES", u32::from(self.along_width)),
+            ("STRIDE_D", stride[0] as u32),
+            ("STRIDE_H", stride[1] as u32),
+            ("STRIDE_W", stride[2] as u32),
+        ]
+    }
+
+    /// A stage that packs an operand into `quads` vec4s.
+    fn pack(
+        &self,
+        source: &'static str,
+        read: Read,
+        (name, slot, quads): (&'static str, Slot, usize),
+        mut params: Vec<(&'static str, Word)>,
+    ) -> Result<Stage> {
+        params.push(("items", self.size(quads)?));
+        Ok(Stage {
             name: "conv_pack",
-            source: text!("conv/window", "conv/pack"),
-            reads: vec![Read { name: "w", slot: Slot::Input(weight), access: Access::Raw }],
-            writes: vec![Write { name: "packed", slot: packed, vec4: true, scratch: Some((quads * 4, DType::F32)) }],
-            consts: consts(WORKGROUP),
-            params: pack,
+            source,
+            reads: vec![read],
+            writes: vec![Write { name, slot, vec4: true, scratch: Some((quads * 4, DType::F32)) }],
+            consts: self.consts(),
+            params,
             checks_indices: false,
             workgroups: (quads as u64).div_ceil(u64::from(WORKGROUP)),
-        },
-        Stage {
-            name,
-            source: match op.role {
-                Role::X => text!("conv/window", "conv/tap_backward", "conv/lanes", "conv/rows"),
-                Role::W | Role::Y => text!("conv/window", "conv/tap_forward", "conv/lanes", "conv/rows"),
-            },
-            reads: vec![
-                Read { name: "source", slot: Slot::Input(source), access: Access::Raw },
-                Read { name: "packed", slot: packed, access: Access::RawVec4 },
-            ],
-            writes: vec![routine::output()],
-            consts: consts(WORKGROUP),
-            params: common,
-            checks_indices: false,
-            workgroups: (tiles as u64).div_ceil(u64::from(WORKGROUP / lanes)),
-        },
-    ]))
-}
+        })
+    }
 
-/// Whether the spatial dims of an operand lie contiguous, images and channels at multiples of four elements.
-fn reads_quads(operand: &Operand) -> bool {
-    let layout = &operand.layout;
-    let mut expected = 1;
-    for d in (2..layout.shape.rank()).rev() {
-        if layout.shape[d] != 1 && layout.strides[d] != expected {
-            return false;
-        }
-        expected *= layout.shape[d] as isize;
-    }
-    let aligned = |d: usize| layout.shape[d] == 1 || layout.strides[d] % 4 == 0;
-    expected % 4 == 0 && layout.offset % 4 == 0 && aligned(0) && aligned(1)
-}
-
-/// The gradient with respect to the weight.
-fn weight_rows(
-    op: &Convolution,
-    name: &'static str,
-    rows: usize,
-    inputs: &[Operand],
-    output: &Operand,
-    (caps, lanes): (&Caps, u32),
-) -> Result<Option<Vec<Stage>>> {
-    let g = &op.geometry;
-    let size = |n| routine::size(name, n);
-    let (terms, total) = (g.batch * volume(&g.output), output.meta.numel());
-    let block = block(rows);
-    let row_tiles = rows.div_ceil(block);
-    let columns = g.input_channels / g.groups * volume(&g.kernel);
-    let tiles = columns.div_ceil(lanes as usize) * row_tiles * g.groups;
-    let slots = terms.div_ceil(LONGEST).max(WANTED.div_ceil(tiles).min(terms / SHORTEST)).max(1);
-    let chunk = terms.div_ceil(slots).next_multiple_of(4).max(4);
-    let slots = terms.div_ceil(chunk).max(1);
-    if !fits(slots.saturating_mul(total), caps) || terms == 0 {
-        return Ok(None);
-    }
-    let quads = reads_quads(&inputs[1]);
-    let mut params = sizes(g)?;
-    for (name, value) in [
-        ("row_tiles", row_tiles),
-        ("tiles", tiles * slots),
-        ("terms", terms),
-        ("chunk", chunk),
-        ("slots", slots),
-        ("total", total),
-    ] {
-        params.push((name, size(value)?));
-    }
-    params.extend(strides(X, &inputs[0]));
-    params.extend(strides(Y, &inputs[1]));
-    let sums = Slot::Scratch(0);
-    let partial = Write { name: "sums", slot: sums, vec4: false, scratch: Some((slots * total, DType::F32)) };
-    macro_rules! texts {
-        ($upstream:literal) => {
-            [
-                text!("sums/finish_sum", "conv/window", "conv/lanes", $upstream, "conv/weight_rows"),
-                text!("sums/finish_output", "conv/window", "conv/lanes", $upstream, "conv/weight_rows"),
-            ]
+    fn pack_lines(&self) -> Result<Stage> {
+        let source = match self.op.role {
+            Role::X => text!("conv/window", "conv/tap_backward", "conv/lines", "conv/pack_lines"),
+            Role::W | Role::Y => text!("conv/window", "conv/tap_forward", "conv/lines", "conv/pack_lines"),
         };
+        let read = Read { name: "source", slot: Slot::Input(self.source.0), access: Access::Logical };
+        self.pack(source, read, ("lines", LINES, self.line_quads()), self.params()?)
     }
-    let texts = if quads { texts!("conv/upstream_quads") } else { texts!("conv/upstream_scalars") };
-    let mut stages = vec![Stage {
-        name,
-        source: texts[usize::from(slots == 1)],
-        reads: vec![
-            Read { name: "x", slot: Slot::Input(0), access: Access::Raw },
-            Read { name: "y", slot: Slot::Input(1), access: if quads { Access::RawVec4 } else { Access::Raw } },
-        ],
-        writes: vec![if slots == 1 { routine::output() } else { partial }],
-        consts: vec![
-            ("WORKGROUP", WORKGROUP),
-            ("LANES", lanes),
-            ("ROWS", block as u32),
-            ("STRIDE_D", g.stride[0] as u32),
-            ("STRIDE_H", g.stride[1] as u32),
-            ("STRIDE_W", g.stride[2] as u32),
-        ],
-        params,
-        checks_indices: false,
-        workgroups: ((tiles * slots) as u64).div_ceil(u64::from(WORKGROUP / lanes)),
-    }];
-    if slots > 1 {
-        stages.push(sum_stage(name, sums, total, slots)?);
+
+    fn reads(&self) -> Vec<Read> {
+        vec![
+            Read { name: "lines", slot: LINES, access: Access::RawVec4 },
+            Read { name: "a", slot: PACKED, access: Access::RawVec4 },
+        ]
     }
-    Ok(Some(stages))
+
+    /// The convolution and its gradient with respect to the input.
+    fn product(&self, column_tiles: usize) -> Result<Option<Vec<Stage>>> {
+        let g = &self.op.geometry;
+        let (taps, tiles) = (self.taps(), self.row_tiles * column_tiles);
+        let weights = g.groups * self.row_tiles * taps * self.quads * self.tile_rows;
+        if taps * (self.quads + 1) > LONGEST || !self.fits(weights * 4) || !self.fits(self.line_quads() * 4) {
+            return Ok(None);
+        }
+        let layout = &self.other.1.layout;
+        let step = |dim: usize, count: usize| Word::U32((layout.strides[dim] * count as isize) as i32 as u32);
+        let (row, channel) = if self.op.role == Role::X { (1, 0) } else { (0, 1) };
+        let mut packed = self.params()?;
+        packed.extend(strides(W, self.other.1));
+        packed.push(("row_step", step(row, 1)));
+        packed.push(("channel_step", step(channel, 1)));
+        packed.push(("group_step", step(0, g.output_channels / g.groups)));
+        let weight_text = match self.op.role {
+            Role::X => text!("conv/window", "conv/tap_backward", "conv/lines", "conv/pack_weights"),
+            Role::W | Role::Y => text!("conv/window", "conv/tap_forward", "conv/lines", "conv/pack_weights"),
+        };
+        let read = Read { name: "w", slot: Slot::Input(self.other.0), access: Access::Raw };
+        let vec4 = volume(&self.result_size).is_multiple_of(4);
+        let source = match (self.op.role, vec4) {
+            (Role::X, true) => {
+                product_text!(self.subgroup, "conv/tap_backward", "conv/lines", "conv/put_quads", "conv/product")
+            }
+            (Role::X, false) => {
+                product_text!(self.subgroup, "conv/tap_backward", "conv/lines", "conv/put_scalars", "conv/product")
+            }
+            (_, true) => {
+                product_text!(self.subgroup, "conv/tap_forward", "conv/lines", "conv/put_quads", "conv/product")
+            }
+            (_, false) => {
+                product_text!(self.subgroup, "conv/tap_forward", "conv/lines", "conv/put_scalars", "conv/product")
+            }
+        };
+        let mut params = self.params()?;
+        params.push(("tiles", self.size(tiles)?));
+        Ok(Some(vec![
+            self.pack_lines()?,
+            self.pack(weight_text, read, ("a", PACKED, weights), packed)?,
+            Stage {
+                name: self.name,
+                source,
+                reads: self.reads(),
+                writes: vec![Write { vec4, ..routine::output() }],
+                consts: self.consts(),
+                params,
+                checks_indices: false,
+                workgroups: (tiles as u64).div_ceil(u64::from(WORKGROUP / self.lanes)),
+            },
+        ]))
+    }
+
+    /// The gradient with respect to the weight.
+    fn weight_product(&self, output: &Operand) -> Result<Option<Vec<Stage>>> {
+        let g = &self.op.geometry;
+        let (terms, total) = (g.batch * volume(&g.output), output.meta.numel());
+        let columns = self.taps() * self.quads;
+        let tiles = columns.div_ceil(self.lanes as usize) * self.row_tiles * g.groups;
+        let slots = terms.div_ceil(LONGEST).max(WANTED.div_ceil(tiles).min(terms / SHORTEST)).max(1);
+        let chunk = terms.div_ceil(slots).next_multiple_of(4).max(4);
+        let slots = terms.div_ceil(chunk).max(1);
+        let steps = terms.div_ceil(4);
+        let upstream = (g.groups * self.row_tiles).saturating_mul(steps).saturating_mul(self.tile_rows);
+        let all = [slots.saturating_mul(total), self.line_quads().saturating_mul(4), upstream.saturating_mul(4)];
+        if !all.into_iter().all(|elements| self.fits(elements)) {
+            return Ok(None);
+        }
+        let quads = volume(&g.output).is_multiple_of(4);
+        let mut packed = self.params()?;
+        packed.push(("terms", self.size(terms)?));
+        packed.push(("steps", self.size(steps)?));
+        let access = if quads { Access::LogicalVec4 } else { Access::Logical };
+        let text = match quads {
+            true => text!("conv/window", "conv/upstream_quads", "conv/pack_upstream"),
+            false => text!("conv/window", "conv/upstream_scalars", "conv/pack_upstream"),
+        };
+        let read = Read { name: "y", slot: Slot::Input(self.other.0), access };
+        let mut params = packed.clone();
+        for (name, value) in [("tiles", tiles * slots), ("chunk", chunk), ("total", total)] {
+            params.push((name, self.size(value)?));
+        }
+        let partial = Write { name: "sums", slot: SUMS, vec4: false, scratch: Some((slots * total, DType::F32)) };
+        let mut stages = vec![
+            self.pack_lines()?,
+            self.pack(text, read, ("a", PACKED, upstream), packed)?,
+            Stage {
+                name: self.name,
+                source: match slots {
+                    1 => product_text!(
+                        self.subgroup,
+                        "conv/tap_forward",
+                        "conv/lines",
+                        "sums/finish_output",
+                        "conv/weight_product"
+                    ),
+                    _ => product_text!(
+                        self.subgroup,
+                        "conv/tap_forward",
+                        "conv/lines",
+                        "sums/finish_sum",
+                        "conv/weight_product"
+                    ),
+                },
+                reads: self.reads(),
+                writes: vec![if slots == 1 { routine::output() } else { partial }],
+                consts: self.consts(),
+                params,
+                checks_indices: false,
+                workgroups: ((tiles * slots) as u64).div_ceil(u64::from(WORKGROUP / self.lanes)),
+            },
+        ];
+        if slots > 1 {
+            stages.push(sum_stage(self.name, SUMS, total, slots)?);
+        }
+        Ok(Some(stages))
+    }
 }

@@ -525,7 +525,7 @@ fn cpu_text(subgroup: bool, a: Reading, b: Reading, partial: bool, vec4: bool) -
     macro_rules! with_kernel {
         ($a:literal, $b:literal, $store:literal) => {
             if subgroup {
-                text!("batch", $a, $b, $store, "cpu_subgroup")
+                text!("batch", $a, $b, $store, "lanes", "cpu_subgroup")
             } else {
                 text!("batch", $a, $b, $store, "cpu_plain")
             }

@@ -7,7 +7,7 @@ use crate::array::Array;
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::kernel::{Access, Kernel, Operand, Read, Routine, Slot, Stage, Write};
+use crate::graph::kernel::{Access, Kernel, Operand, Read, Routine, Slot, Stage, Word, Write};
 use crate::graph::{Meta, Op, Var, Vjp, no_grad};
 use crate::ops::routine::{self, expect_float};
 use crate::ops::window::{Geometry, Kind, sum_stages, sum_texts, window_texts};
@@ -18,6 +18,13 @@ struct Largest {
     name: &'static str,
     geometry: Geometry,
     index: bool,
+}
+
+/// The gradient of [`Largest`] from its input and the upstream gradient, for windows that do not overlap.
+#[derive(Clone, Copy)]
+struct LargestBackward {
+    name: &'static str,
+    geometry: Geometry,
 }
 
 /// The elements at the places that [`Largest`] found.
@@ -34,7 +41,39 @@ struct Spread {
     geometry: Geometry,
 }
 
+/// Taps of a window and positions from one window to the next that one invocation walks through at most.
+const LONGEST_CELL: usize = 16_384;
+
 impl Geometry {
+    /// Steps from window to window, where windows do not overlap, start at the first position and are short enough to be searched
+    /// by one invocation.
+    fn apart(&self) -> Option<[usize; 3]> {
+        let Kind::Sliding { kernel, stride, padding, dilation, .. } = self.kind else { return None };
+        let apart = (0..3).all(|a| stride[a] > (kernel[a] - 1) * dilation[a]);
+        let cell = (0..3).map(|a| stride[a].min(self.input[a])).fold(1, usize::saturating_mul);
+        (apart && padding == [0; 3] && cell <= LONGEST_CELL).then_some(stride)
+    }
+
+    /// Whether windows are two neighbours wide and two apart, in rows of whole quads.
+    fn pairs(&self) -> bool {
+        let Kind::Sliding { kernel, stride, dilation, .. } = self.kind else { return false };
+        self.apart().is_some()
+            && (kernel[2], stride[2], dilation[2]) == (2, 2, 1)
+            && self.input[2].is_multiple_of(4)
+            && self.is_inside()
+    }
+
+    /// How many cells, each worked on by one invocation, all planes have together, and the parameters of the kernels that walk over
+    /// `cells` in each plane.
+    fn cells(&self, op: &str, cells: [usize; 3], planes: usize) -> Result<(usize, Vec<(&'static str, Word)>)> {
+        let total = planes * cells.iter().product::<usize>();
+        let mut params = self.params(op, total, (0, LONGEST_CELL))?;
+        for (name, cells) in ["cells_d", "cells_h", "cells_w"].into_iter().zip(cells) {
+            params.push((name, routine::size(op, cells)?));
+        }
+        Ok((total, params))
+    }
+
     fn planes(&self, x: usize) -> usize {
         x.checked_div(self.input.iter().product()).unwrap_or(0)
     }
@@ -82,12 +121,51 @@ impl Op for Largest {
 
     fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
         let Largest { name, geometry, .. } = *self;
+        let expressions = cx.create_graph || cx.output.0.context.traits.prefers_expressions;
+        if !expressions && geometry.apart().is_some() {
+            return Ok(vec![Some(Var::apply(LargestBackward { name, geometry }, &[&cx.inputs[0], cx.dy]))]);
+        }
         let index = Var::apply(Largest { index: true, ..*self }, &[&cx.inputs[0]]);
         Ok(vec![Some(Var::apply(Spread { name, geometry }, &[cx.dy, &index]))])
     }
 
     fn differentiable(&self) -> bool {
         !self.index
+    }
+}
+
+impl Op for LargestBackward {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
+        let (x, dy) = (inputs[0], inputs[1]);
+        match self.geometry.resize(self.name, &x.shape, false)? == dy.shape {
+            true => Ok(x.clone()),
+            false => {
+                Err(Error::shape(self.name, "the gradient must have one element a window", &[&x.shape, &dy.shape]))
+            }
+        }
+    }
+
+    fn attributes(&self, mut hash: &mut dyn Hasher) {
+        (self.geometry, "backward").hash(&mut hash);
+    }
+
+    fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
+        Kernel::Routine(Box::new(*self))
+    }
+
+    fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
+        let LargestBackward { name, geometry } = *self;
+        let index = Meta::new(geometry.resize(name, &output.shape, false)?, DType::U32);
+        let index = Largest { name, geometry, index: true }.reference(&inputs[..1], &index)?;
+        Spread { name, geometry }.reference(&[inputs[1], &index], output)
+    }
+
+    fn differentiable(&self) -> bool {
+        false
     }
 }
 
@@ -166,12 +244,40 @@ fn expect_index(op: &str, index: &Meta, shape: &crate::shape::Shape, x: &Meta) -
     }
 }
 
+/// Reads x by elements, or by quads.
+fn read_x(quads: bool) -> Read {
+    let access = if quads { Access::LogicalVec4 } else { Access::Logical };
+    Read { access, ..routine::read("x", 0) }
+}
+
+impl Largest {
+    /// Two windows an invocation.
+    fn pairs(&self, output: &Operand) -> Result<Vec<Stage>> {
+        let geometry = &self.geometry;
+        let [d, h, w] = geometry.output;
+        let (total, params) = geometry.cells(self.name, [d, h, w / 2], output.meta.numel() / (d * h * w).max(1))?;
+        Ok(vec![Stage {
+            name: self.name,
+            source: window_texts!(@text "pool/sliding", "pool/found", "pool/pairs", "pool/largest_pairs"),
+            reads: vec![read_x(true)],
+            writes: vec![routine::output()],
+            consts: geometry.consts(),
+            params,
+            checks_indices: false,
+            workgroups: routine::grid(total),
+        }])
+    }
+}
+
 impl Routine for Largest {
     fn stages(&self, _inputs: &[Operand], output: &Operand, _caps: &Caps) -> Result<Vec<Stage>> {
         let (geometry, kind) = (&self.geometry, self.geometry.kind);
+        if !self.index && geometry.pairs() {
+            return self.pairs(output);
+        }
         macro_rules! text {
             ($begin:literal, $finish:literal) => {
-                window_texts!(kind, $begin, $finish, "pool/largest")
+                window_texts!(kind, $begin, $finish, "pool/found", "pool/search", "pool/largest")
             };
         }
         let total = output.meta.numel();
@@ -201,6 +307,40 @@ impl Routine for Largest {
             })
         };
         geometry.chunks(false).into_iter().enumerate().map(stage).collect()
+    }
+
+    fn fuses_epilogue(&self) -> bool {
+        true
+    }
+}
+
+impl Routine for LargestBackward {
+    fn stages(&self, _inputs: &[Operand], output: &Operand, _caps: &Caps) -> Result<Vec<Stage>> {
+        let (geometry, input) = (&self.geometry, self.geometry.input);
+        let Some(stride) = geometry.apart() else {
+            return Err(Error::unsupported(self.name, "the windows overlap"));
+        };
+        let pairs = geometry.pairs();
+        let mut cells: [usize; 3] = std::array::from_fn(|a| input[a].div_ceil(stride[a]));
+        if pairs {
+            cells[2] = input[2] / 4;
+        }
+        let (total, params) = geometry.cells(self.name, cells, geometry.planes(output.meta.numel()))?;
+        let mut consts = geometry.consts();
+        consts.push(("WHOLE", u32::from((0..3).all(|a| input[a].is_multiple_of(stride[a])))));
+        Ok(vec![Stage {
+            name: self.name,
+            source: match pairs {
+                true => window_texts!(@text "pool/sliding", "pool/found", "pool/pairs", "pool/largest_pairs_backward"),
+                false => window_texts!(@text "pool/sliding", "pool/found", "pool/search", "pool/largest_backward"),
+            },
+            reads: vec![read_x(pairs), routine::read("dy", 1)],
+            writes: vec![Write { vec4: pairs, ..routine::output() }],
+            consts,
+            params,
+            checks_indices: false,
+            workgroups: routine::grid(total),
+        }])
     }
 
     fn fuses_epilogue(&self) -> bool {

@@ -1,18 +1,19 @@
 //! Normalisation by statistics of the data: layer, RMS, group, instance and batch norm, out of one op.
 //!
-//! The op computes the normalised values; scale and shift are elementwise and join its kernel. Very long rows, and
-//! batch norm over many values a channel, are composed of reductions, which the scheduler spreads over the device.
+//! The op computes the normalised values. In layer and RMS norm weight and bias are its operands, whose gradients are one op as well; in
+//! the others they are elementwise and join its kernel. Very long rows, and batch norm over many values a channel, are composed of
+//! reductions, which the scheduler spreads over the device.
+
+mod kernels;
 
 use std::hash::{Hash, Hasher};
 use std::ops::Range;
 
 use crate::array::Array;
-use crate::caps::Caps;
 use crate::error::{Error, Result};
-use crate::graph::kernel::{Kernel, Operand, Routine, Stage, Word};
+use crate::graph::kernel::Kernel;
 use crate::graph::{Meta, Op, Var, Vjp, no_grad};
-use crate::ops::routine::{self, expect_float, poisoned};
-use crate::ops::rows::{RowPlan, rows_texts};
+use crate::ops::routine::{expect_float, poisoned};
 use crate::shape::Shape;
 
 /// Longest row of the kernels: one invocation walks it up to four times, within the 65,535 turns after which some
@@ -32,8 +33,16 @@ pub enum Statistic {
     Rms,
 }
 
-/// Rows of mean 0 and variance 1 (or mean square 1). The dims `rows` number the rows; a row is all elements of the
-/// others.
+/// What a normalised row is scaled and shifted by: operands of the op after x, of the shape of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Parameters {
+    None,
+    Weight,
+    Both,
+}
+
+/// Rows of mean 0 and variance 1 (or mean square 1), scaled and shifted. The dims `rows` number the rows; a row is all elements of
+/// the others. With parameters these are the last dims.
 #[derive(Clone)]
 struct Normalize {
     /// What the user called.
@@ -41,11 +50,16 @@ struct Normalize {
     statistic: Statistic,
     rows: Range<usize>,
     eps: f64,
+    parameters: Parameters,
 }
 
-/// The gradient of [`Normalize`] from its input and the upstream gradient.
+/// The gradient of [`Normalize`] with respect to x from x, the upstream gradient and the weight, where there is one.
 #[derive(Clone)]
 struct NormalizeBackward(Normalize);
+
+/// The gradients of weight and bias from x and the upstream gradient: `[2, …]`, with the dims of a row.
+#[derive(Clone)]
+struct ParametersBackward(Normalize);
 
 /// A shape seen as `[outer, rows, inner]`.
 struct Rows {
@@ -101,33 +115,23 @@ impl Normalize {
         (centred, root)
     }
 
-    fn stage(
-        &self,
-        shape: &Shape,
-        caps: &Caps,
-        texts: [[&'static str; 2]; 3],
-        inputs: &[&'static str],
-    ) -> Result<Stage> {
-        let rows = Rows::new(shape, &self.rows);
-        let plan = RowPlan::new(caps, rows.size(), rows.inner);
-        let mut consts = plan.consts();
-        consts.push(("RMS", u32::from(self.statistic == Statistic::Rms)));
-        consts.push(("WHOLE", u32::from(rows.outer == 1)));
-        let mut params = plan.params(self.name, rows.rows)?;
-        params.push(("inner", routine::size(self.name, plan.parts(rows.inner))?));
-        params.push(("size", routine::size(self.name, rows.size())?));
-        params.push(("eps", Word::F32(self.eps as f32)));
-        Ok(Stage {
-            name: self.name,
-            source: plan.text(texts),
-            reads: inputs.iter().enumerate().map(|(i, input)| plan.read(input, i)).collect(),
-            writes: vec![plan.output()],
-            consts,
-            params,
-            checks_indices: false,
-            workgroups: if rows.size() == 0 { 0 } else { plan.workgroups(rows.rows) },
-        })
+    /// The rows before scale and shift, out of primitive ops.
+    fn composed(&self, x: &Var) -> Var {
+        x.normalize_composed(self.statistic, self.rows.clone(), self.eps)
     }
+
+    /// The same name for each op of a statistic.
+    fn named(&self, layer: &'static str, rms: &'static str) -> &'static str {
+        match self.statistic {
+            Statistic::Layer => layer,
+            Statistic::Rms => rms,
+        }
+    }
+}
+
+/// The elements of a parameter in the order of a row, where it is there.
+fn parameter(inputs: &[&Array], k: usize) -> Option<Vec<f64>> {
+    inputs.get(k).map(|a| a.to_f64())
 }
 
 impl Op for Normalize {
@@ -145,7 +149,7 @@ impl Op for Normalize {
     }
 
     fn attributes(&self, mut hash: &mut dyn Hasher) {
-        (self.statistic, &self.rows, self.eps.to_bits()).hash(&mut hash);
+        (self.statistic, &self.rows, self.eps.to_bits(), self.parameters).hash(&mut hash);
     }
 
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
@@ -153,35 +157,61 @@ impl Op for Normalize {
     }
 
     fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
-        Ok(self.map_rows(inputs, output, |rows| {
+        let (weight, bias) = (parameter(inputs, 1), parameter(inputs, 2));
+        Ok(self.map_rows(&inputs[..1], output, |rows| {
             let (centred, root) = self.statistics(&rows[0]);
-            centred.into_iter().map(|v| v / root).collect()
+            let scaled = |(k, v): (usize, f64)| {
+                v / root * weight.as_ref().map_or(1.0, |w| w[k]) + bias.as_ref().map_or(0.0, |b| b[k])
+            };
+            centred.into_iter().enumerate().map(scaled).collect()
         }))
     }
 
     fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
-        let (x, y, dy) = (&cx.inputs[0], cx.output, cx.dy);
-        if !cx.create_graph && !y.0.context.traits.prefers_expressions {
-            return Ok(vec![Some(Var::apply(NormalizeBackward(self.clone()), &[x, dy]))]);
+        let (x, weight, dy) = (&cx.inputs[0], cx.inputs.get(1), cx.dy);
+        let expressions = cx.create_graph || dy.0.context.traits.prefers_expressions;
+        let over_rows: Vec<usize> = self.rows.clone().collect();
+        let needs = |k: usize| cx.needs.get(k).copied().unwrap_or(false);
+        let mut gradients = match (needs(0), expressions) {
+            (false, _) => vec![None],
+            (true, false) => {
+                let inputs: Vec<&Var> = [x, dy].into_iter().chain(weight).collect();
+                vec![Some(Var::apply(NormalizeBackward(self.clone()), &inputs))]
+            }
+            (true, true) => {
+                let dims = self.dims(x.shape().rank());
+                // The output is the normalised row where nothing scales it.
+                let y = if weight.is_some() { self.composed(x) } else { cx.output.clone() };
+                let dy = weight.map_or(dy.clone(), |weight| dy * weight);
+                let along = &y * (&dy * &y).mean(&dims, true);
+                let scale = (x.moments(self.statistic, &dims).1 + self.eps).rsqrt();
+                vec![Some(match self.statistic {
+                    Statistic::Layer => scale * (&dy - dy.mean(&dims, true) - along),
+                    Statistic::Rms => scale * (dy - along),
+                })]
+            }
+        };
+        let both = (needs(1) && !expressions).then(|| Var::apply(ParametersBackward(self.clone()), &[x, dy]));
+        let part = |both: &Var, k: usize| both.slice(0, k, 1, 1).squeeze(0);
+        if weight.is_some() {
+            gradients.push(needs(1).then(|| match &both {
+                Some(both) => part(both, 0),
+                None => (dy * self.composed(x)).sum(&over_rows, false),
+            }));
         }
-        let dims = self.dims(x.shape().rank());
-        let along = y * (dy * y).mean(&dims, true);
-        let (centred, variance) = x.moments(self.statistic, &dims);
-        drop(centred);
-        let scale = (variance + self.eps).rsqrt();
-        Ok(vec![Some(match self.statistic {
-            Statistic::Layer => scale * (dy - dy.mean(&dims, true) - along),
-            Statistic::Rms => scale * (dy - along),
-        })])
+        if self.parameters == Parameters::Both {
+            gradients.push(needs(2).then(|| match &both {
+                Some(both) => part(both, 1),
+                None => dy.sum(&over_rows, false),
+            }));
+        }
+        Ok(gradients)
     }
 }
 
 impl Op for NormalizeBackward {
     fn name(&self) -> &str {
-        match self.0.statistic {
-            Statistic::Layer => "normalize_backward",
-            Statistic::Rms => "rms_normalize_backward",
-        }
+        self.0.named("normalize_backward", "rms_normalize_backward")
     }
 
     fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
@@ -197,12 +227,15 @@ impl Op for NormalizeBackward {
     }
 
     fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
-        Ok(self.0.map_rows(inputs, output, |rows| {
+        let weight = parameter(inputs, 2);
+        Ok(self.0.map_rows(&inputs[..2], output, |rows| {
             let (centred, root) = self.0.statistics(&rows[0]);
-            let (dy, n) = (&rows[1], rows[1].len() as f64);
+            let scaled = |(k, dy): (usize, &f64)| dy * weight.as_ref().map_or(1.0, |w| w[k]);
+            let dy: Vec<f64> = rows[1].iter().enumerate().map(scaled).collect();
+            let n = dy.len() as f64;
             let mean = if self.0.statistic == Statistic::Layer { dy.iter().sum::<f64>() / n } else { 0.0 };
-            let along = centred.iter().zip(dy).map(|(v, dy)| v / root * dy).sum::<f64>() / n;
-            centred.iter().zip(dy).map(|(v, dy)| (dy - mean - v / root * along) / root).collect()
+            let along = centred.iter().zip(&dy).map(|(v, dy)| v / root * dy).sum::<f64>() / n;
+            centred.iter().zip(&dy).map(|(v, dy)| (dy - mean - v / root * along) / root).collect()
         }))
     }
 
@@ -211,25 +244,41 @@ impl Op for NormalizeBackward {
     }
 }
 
-impl Routine for Normalize {
-    fn stages(&self, _inputs: &[Operand], output: &Operand, caps: &Caps) -> Result<Vec<Stage>> {
-        let texts = rows_texts!("norm/statistics", "norm/forward");
-        Ok(vec![self.stage(&output.meta.shape, caps, texts, &["x"])?])
+impl Op for ParametersBackward {
+    fn name(&self) -> &str {
+        self.0.named("normalize_parameters_backward", "rms_normalize_parameters_backward")
     }
 
-    fn fuses_epilogue(&self) -> bool {
-        true
-    }
-}
-
-impl Routine for NormalizeBackward {
-    fn stages(&self, _inputs: &[Operand], output: &Operand, caps: &Caps) -> Result<Vec<Stage>> {
-        let texts = rows_texts!("norm/statistics", "norm/backward");
-        Ok(vec![self.0.stage(&output.meta.shape, caps, texts, &["x", "dy"])?])
+    fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
+        let Meta { shape, dtype } = inputs[0];
+        let shape: Shape = std::iter::once(2).chain(shape[self.0.rows.end..].iter().copied()).collect();
+        Ok(Meta::new(shape, *dtype))
     }
 
-    fn fuses_epilogue(&self) -> bool {
-        true
+    fn attributes(&self, hash: &mut dyn Hasher) {
+        self.0.attributes(hash);
+    }
+
+    fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
+        Kernel::Routine(Box::new(self.clone()))
+    }
+
+    fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
+        let size = output.numel() / 2;
+        let (x, dy) = (inputs[0].to_f64(), inputs[1].to_f64());
+        let mut sums = vec![0.0; 2 * size];
+        for (x, dy) in x.chunks(size.max(1)).zip(dy.chunks(size.max(1))) {
+            let (centred, root) = self.0.statistics(x);
+            for (k, (v, dy)) in centred.iter().zip(dy).enumerate() {
+                sums[k] += v / root * dy;
+                sums[size + k] += dy;
+            }
+        }
+        Ok(Array::from_vec(&output.shape, sums).cast(output.dtype))
+    }
+
+    fn differentiable(&self) -> bool {
+        false
     }
 }
 
@@ -305,7 +354,7 @@ impl Var {
         if Rows::new(self.shape(), &rows).size() > longest {
             return self.normalize_composed(statistic, rows, eps);
         }
-        Var::apply(Normalize { name, statistic, rows, eps }, &[self])
+        Var::apply(Normalize { name, statistic, rows, eps, parameters: Parameters::None }, &[self])
     }
 
     /// Normalisation out of primitive ops: what the kernels are tested against, and what very long rows use. The dims
@@ -344,7 +393,16 @@ impl Var {
         };
         match checked() {
             Ok(()) => {
-                let y = self.normalize_rows(name, statistic, 0..rank - count, LONGEST_ROW, eps);
+                let rows = 0..rank - count;
+                let same = |v: &Var| v.dtype() == self.dtype();
+                if let Some(weight) = weight.filter(|w| same(w) && w.meta().numel() <= LONGEST_ROW)
+                    && bias.is_none_or(same)
+                {
+                    let parameters = if bias.is_some() { Parameters::Both } else { Parameters::Weight };
+                    let inputs: Vec<&Var> = [self, weight].into_iter().chain(bias).collect();
+                    return Var::apply(Normalize { name, statistic, rows, eps, parameters }, &inputs);
+                }
+                let y = self.normalize_rows(name, statistic, rows, LONGEST_ROW, eps);
                 affine(y, weight.cloned(), bias.cloned())
             }
             Err(error) => self.fail(error),

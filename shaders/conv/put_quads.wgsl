@@ -1,0 +1,6 @@
+// Stores one row of four columns, where the positions of an image are a multiple of four.
+fn put(g: u32, row: u32, columns: Columns, values: vec4<f32>) {
+    if (row >= params.rows || !columns.there.x) { return; }
+    let positions = volume(result_size());
+    store((((columns.n.x * params.groups + g) * params.rows + row) * positions + columns.i.x) / 4u, values);
+}
