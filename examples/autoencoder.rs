@@ -69,16 +69,15 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result {
-    let device = args.run.device()?;
-    let out = args.run.out_dir("autoencoder")?;
-    let epochs = args.train.epochs.unwrap_or(if args.run.quick { 5 } else { 60 });
+    let (device, out) = args.run.begin("autoencoder")?;
+    let epochs = args.train.epochs(if args.run.quick { 5 } else { 60 })?;
     let peak = args.train.lr.unwrap_or(4e-3);
-    ensure(epochs > 0 && args.code > 0, "--epochs and --code must be at least 1")?;
+    ensure(args.code > 0, "--code must be at least 1")?;
 
     let (train, _) = Digits::train().tensors(&device);
     let test = Digits::test();
     let (images, _) = test.tensors(&device);
-    let batch_size = args.train.batch_size.unwrap_or(64).clamp(1, train.shape()[0]);
+    let batch_size = args.train.batch_size(64, train.shape()[0]);
     let loader =
         DataLoader::new(TensorDataset::new(vec![train])?, batch_size, &device).shuffle(args.run.seed).drop_last(true);
     let per_epoch = loader.per_epoch() as u64;
@@ -109,8 +108,8 @@ fn run(args: &Args) -> Result {
     let made = no_grad(|| model.decode(&codes)).sigmoid().to_vec::<f32>()?;
     let pixels = |values: &[f32], i: usize| values[i * Digits::PIXELS..(i + 1) * Digits::PIXELS].to_vec();
     // The first test images of each digit, two rows of ten, each above its reconstruction.
-    let pick =
-        |nth: usize| (0..10).filter_map(move |digit| (0..360).filter(|&i| Digits::test().labels[i] == digit).nth(nth));
+    let labels = &test.labels;
+    let pick = |nth: usize| (0..10).filter_map(move |digit| (0..labels.len()).filter(|&i| labels[i] == digit).nth(nth));
     let mut pictures = Vec::new();
     for nth in 0..2 {
         let row: Vec<usize> = pick(nth).collect();
@@ -148,18 +147,14 @@ fn run(args: &Args) -> Result {
     let plain = images.var_dims(&[0], 0.0, false).mean().item::<f32>()?;
     let explained = 1.0 - last / f64::from(plain);
     let weights = model.parameters();
-    let hash = format!("{:016x}", common::weights_hash(&weights.iter().collect::<Vec<_>>())?);
-    common::table(
-        ["result", "value"],
-        &[
-            ["epochs × steps of images".into(), format!("{epochs} × {per_epoch} of {batch_size}")],
-            ["squared error of a test pixel".into(), format!("{last:.4}")],
-            ["of the mean image".into(), format!("{plain:.4}")],
-            ["explained".into(), format!("{:.1} %", 100.0 * explained)],
-            ["training time".into(), format!("{:.1} s", outcome.seconds)],
-            ["weights' hash".into(), hash.clone()],
-        ],
-    );
+    let hash = common::weights_hash(&weights)?;
+    let mut rows = vec![
+        ["squared error of a test pixel".into(), format!("{last:.4}")],
+        ["of the mean image".into(), format!("{plain:.4}")],
+        ["explained".into(), format!("{:.1} %", 100.0 * explained)],
+    ];
+    rows.extend(common::training_rows(epochs, per_epoch, batch_size, outcome.seconds, &hash));
+    common::table(["result", "value"], &rows);
     args.run.write_json(&json!({
         "example": "autoencoder",
         "seed": args.run.seed,

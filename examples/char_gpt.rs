@@ -156,8 +156,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result {
-    let device = args.run.device()?;
-    let out = args.run.out_dir("char_gpt")?;
+    let (device, out) = args.run.begin("char_gpt")?;
     let quick = args.run.quick;
     let (steps, batch_size) = (args.steps.unwrap_or(if quick { 60 } else { 1500 }), args.batch_size.unwrap_or(16));
     let context = args.context.unwrap_or(if quick { 32 } else { 64 });
@@ -217,7 +216,7 @@ fn run(args: &Args) -> Result {
     common::write(&out.join("sample.txt"), &text)?;
 
     let weights = model.parameters();
-    let hash = format!("{:016x}", common::weights_hash(&weights.iter().collect::<Vec<_>>())?);
+    let hash = common::weights_hash(&weights)?;
     let series = outcome.history.series("loss");
     let (first, last) = (series.first().map_or(f64::NAN, |p| p.1), series.last().map_or(f64::NAN, |p| p.1));
     common::table(

@@ -36,8 +36,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result {
-    let device = args.run.device()?;
-    let out = args.run.out_dir("gates")?;
+    let (device, out) = args.run.begin("gates")?;
     let graphs = json!({
         "add_multiply": add_multiply(&device, &out)?,
         "multiply_max": multiply_max(&device, &out)?,

@@ -73,8 +73,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result {
-    let device = args.run.device()?;
-    let out = args.run.out_dir("linear_classifiers")?;
+    let (device, out) = args.run.begin("linear_classifiers")?;
     let (train, test) = (Data::new(&Digits::train(), &device), Data::new(&Digits::test(), &device));
 
     // Small and common to both, so that the curves start alike.
@@ -185,7 +184,7 @@ impl Fit {
             "penalties": self.penalties,
             "train_accuracy": self.train_accuracy,
             "test_accuracy": self.test_accuracy,
-            "weights_hash": format!("{:016x}", common::weights_hash(&[&self.w])?),
+            "weights_hash": common::weights_hash(std::slice::from_ref(&self.w))?,
         }))
     }
 }

@@ -22,7 +22,7 @@ use serde_json::json;
 use wgrad::data::{DataLoader, Dataset, Vocabulary};
 use wgrad::nn::{Embedding, Linear, Lstm, Module, Parameters, loss};
 use wgrad::optim::Adam;
-use wgrad::train::plot::{self, Panel};
+use wgrad::train::plot::{self, Bars};
 use wgrad::train::{Supervised, Trainer};
 use wgrad::{Device, Tensor, no_grad};
 
@@ -100,16 +100,15 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result {
-    let device = args.run.device()?;
-    let out = args.run.out_dir("lstm_names")?;
-    let epochs = args.train.epochs.unwrap_or(if args.run.quick { 6 } else { 40 });
+    let (device, out) = args.run.begin("lstm_names")?;
+    let epochs = args.train.epochs(if args.run.quick { 6 } else { 20 })?;
     let peak = args.train.lr.unwrap_or(1e-2);
     let text = match &args.names {
         Some(path) => std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?,
         None => NAMES.to_owned(),
     };
     let list: Vec<&str> = text.lines().map(str::trim).filter(|name| !name.is_empty()).collect();
-    ensure(!list.is_empty() && epochs > 0, "there must be a name, and --epochs must be at least 1")?;
+    ensure(!list.is_empty(), "there is no name in the file")?;
     // The end mark sorts before all letters.
     let vocabulary = Vocabulary::of(&(END.to_string() + &list.concat()));
     ensure(vocabulary.chars()[0] == END, "the names have control characters")?;
@@ -117,7 +116,7 @@ fn run(args: &Args) -> Result {
     let longest = names.iter().map(Vec::len).max().unwrap_or(0);
     println!("{} names of up to {longest} letters, {} different letters", names.len(), vocabulary.len() - 1);
 
-    let batch_size = args.train.batch_size.unwrap_or(32).clamp(1, names.len());
+    let batch_size = args.train.batch_size(32, names.len());
     let loader = DataLoader::new(Names { names, longest }, batch_size, &device).shuffle(args.run.seed).drop_last(true);
     let per_epoch = loader.per_epoch() as u64;
     let steps = per_epoch * epochs as u64;
@@ -155,25 +154,26 @@ fn run(args: &Args) -> Result {
         let letter = vocabulary.chars()[token];
         list.iter().filter(|name| name.starts_with(letter)).count() as f64 / list.len() as f64
     };
-    let points = |share: &dyn Fn(usize) -> f64| (1..vocabulary.len()).map(|t| (t as f64, 100.0 * share(t))).collect();
-    let lines = vec![("learnt", points(&|t| f64::from(learnt[t]))), ("in the list", points(&counted))];
-    let panel = Panel { title: "Share of names that begin with a letter", x: "letter's number", y: "%", lines };
-    common::drew(plot::curves(out.join("letters"), &[panel])?);
+    let letters: Vec<String> = vocabulary.chars()[1..].iter().map(char::to_string).collect();
+    let panel = |title: &str, share: &dyn Fn(usize) -> f64| Bars {
+        title: title.into(),
+        unit: "% of names that begin with it",
+        bars: letters.iter().enumerate().map(|(i, letter)| (letter.as_str(), 100.0 * share(i + 1))).collect(),
+    };
+    let panels =
+        [panel("First letters as learnt", &|t| f64::from(learnt[t])), panel("First letters in the list", &counted)];
+    common::drew(plot::bars(out.join("letters"), &panels)?);
 
     let series = outcome.history.series("loss");
     let (first, last) = (series.first().map_or(f64::NAN, |p| p.1), series.last().map_or(f64::NAN, |p| p.1));
     let weights = model.parameters();
-    let hash = format!("{:016x}", common::weights_hash(&weights.iter().collect::<Vec<_>>())?);
-    common::table(
-        ["result", "value"],
-        &[
-            ["epochs × steps of names".into(), format!("{epochs} × {per_epoch} of {batch_size}")],
-            ["loss in the first epoch".into(), format!("{first:.3}")],
-            ["loss in the last epoch".into(), format!("{last:.3}")],
-            ["training time".into(), format!("{:.1} s", outcome.seconds)],
-            ["weights' hash".into(), hash.clone()],
-        ],
-    );
+    let hash = common::weights_hash(&weights)?;
+    let mut rows = vec![
+        ["loss in the first epoch".into(), format!("{first:.3}")],
+        ["loss in the last epoch".into(), format!("{last:.3}")],
+    ];
+    rows.extend(common::training_rows(epochs, per_epoch, batch_size, outcome.seconds, &hash));
+    common::table(["result", "value"], &rows);
     args.run.write_json(&json!({
         "example": "lstm_names",
         "seed": args.run.seed,

@@ -23,7 +23,7 @@ use wgrad::nn::{BatchNorm2d, Conv2d, Flatten, Lambda, Linear, Module, Parameters
 use wgrad::optim::Adam;
 use wgrad::train::plot::{self, Picture};
 use wgrad::train::{Supervised, Trainer};
-use wgrad::{Device, Tensor, io};
+use wgrad::{Device, io};
 
 /// Train on a folder of IDX files
 #[derive(Parser)]
@@ -70,8 +70,7 @@ fn write_digits(folder: &Path) -> Result {
 }
 
 fn run(args: &Args) -> Result {
-    let device = args.run.device()?;
-    let out = args.run.out_dir("mnist")?;
+    let (device, out) = args.run.begin("mnist")?;
     let folder = match &args.data {
         Some(folder) => folder.clone(),
         None if args.run.quick => {
@@ -101,10 +100,9 @@ fn run(args: &Args) -> Result {
         test.labels.len()
     );
 
-    let epochs = args.train.epochs.unwrap_or(2);
+    let epochs = args.train.epochs(2)?;
     let peak = args.train.lr.unwrap_or(3e-3);
-    let batch_size = args.train.batch_size.unwrap_or(64).clamp(1, train.labels.len());
-    ensure(epochs > 0, "--epochs must be at least 1")?;
+    let batch_size = args.train.batch_size(64, train.labels.len());
     // The images stay on the host as bytes; a thread turns the next batches into tensors while the device computes.
     let loader = DataLoader::new(train, batch_size, &device).shuffle(args.run.seed).drop_last(true).prefetch(2);
     let per_epoch = loader.per_epoch() as u64;
@@ -122,8 +120,8 @@ fn run(args: &Args) -> Result {
     })
     .schedule(move |step| peak * common::one_cycle(step as f32 / steps as f32))
     .evaluate(move |model, _| {
-        let wrong =
-            read(model, &shown)?.iter().zip(&shown.labels).filter(|(read, label)| **read != u32::from(**label)).count();
+        let answers = read(model, &shown)?;
+        let wrong = answers.iter().zip(&shown.labels).filter(|(read, label)| **read != u32::from(**label)).count();
         Ok(vec![("test accuracy".into(), 1.0 - wrong as f64 / shown.labels.len() as f64)])
     });
     let trainer = Trainer::new(steps, &device).folder(&out).report_every((steps / 40).max(5)).evaluate_every(per_epoch);
@@ -132,7 +130,6 @@ fn run(args: &Args) -> Result {
     let model = task.model();
     let panels: [(&str, &[&str]); 2] = [("Cross-entropy", &["loss"]), ("Accuracy", &["accuracy", "test accuracy"])];
     common::drew(outcome.history.draw(out.join("learning_curve"), &panels)?);
-    model.eval();
     let answers = read(model, &test)?;
     let wrong: Vec<usize> = (0..answers.len()).filter(|&i| answers[i] != u32::from(test.labels[i])).collect();
     let size = height * width;
@@ -148,16 +145,10 @@ fn run(args: &Args) -> Result {
 
     let accuracy = 1.0 - wrong.len() as f64 / answers.len() as f64;
     let weights = model.parameters();
-    let hash = format!("{:016x}", common::weights_hash(&weights.iter().collect::<Vec<_>>())?);
-    common::table(
-        ["result", "value"],
-        &[
-            ["epochs × steps of images".into(), format!("{epochs} × {per_epoch} of {batch_size}")],
-            ["test accuracy".into(), format!("{:.2} %", 100.0 * accuracy)],
-            ["training time".into(), format!("{:.1} s", outcome.seconds)],
-            ["weights' hash".into(), hash.clone()],
-        ],
-    );
+    let hash = common::weights_hash(&weights)?;
+    let mut rows = vec![["test accuracy".into(), format!("{:.2} %", 100.0 * accuracy)]];
+    rows.extend(common::training_rows(epochs, per_epoch, batch_size, outcome.seconds, &hash));
+    common::table(["result", "value"], &rows);
     args.run.write_json(&json!({
         "example": "mnist",
         "seed": args.run.seed,
@@ -170,14 +161,13 @@ fn run(args: &Args) -> Result {
     ensure(accuracy > 2.0 / classes as f64, "the test accuracy is close to chance: something is broken")
 }
 
-/// What the network reads on each image, in batches that fit small devices.
+/// What the network reads on each image, in parts that fit small devices.
 fn read(model: &Sequential, set: &Mnist) -> wgrad::Result<Vec<u32>> {
     let device = model.parameters()[0].device().clone();
     let all: Vec<usize> = (0..set.labels.len()).collect();
     let mut answers = Vec::with_capacity(all.len());
     for indices in all.chunks(500) {
-        let images: Tensor = set.batch(indices, &device)?.swap_remove(0);
-        answers.extend(wgrad::no_grad(|| model.forward(&images)).argmax(-1, false).to_vec::<u32>()?);
+        answers.extend(common::answers(model, &set.batch(indices, &device)?[0])?);
     }
     Ok(answers)
 }

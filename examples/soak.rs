@@ -117,14 +117,14 @@ fn run(args: &Args) -> Result {
             ensure(grown < 16 << 20, format!("{way}: the process grew by {grown} bytes"))?;
         }
         ensure(last.is_finite(), "the loss is not finite")?;
-        let hash = weights_hash(&parameters.iter().collect::<Vec<_>>())?;
-        figures.push(json!({ "way": way, "steps": steps, "loss": last, "weights_hash": format!("{hash:016x}") }));
+        let hash = weights_hash(&parameters)?;
+        figures.push(json!({ "way": way, "steps": steps, "loss": last, "weights_hash": hash }));
         ends.push(hash);
     }
     let header = ["way", "steps", "kernels", "plans", "bind groups", "allocations", "tensors", "process", "a step"];
     table(header, &rows);
     ensure(ends[0] == ends[1], "the captured and the dynamic run end with different weights")?;
-    println!("Both ways end with weights {:016x}.", ends[0]);
+    println!("Both ways end with weights {}.", ends[0]);
     args.run.write_json(&json!({ "results": figures }))
 }
 

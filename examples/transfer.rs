@@ -93,8 +93,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result {
-    let device = args.run.device()?;
-    let out = args.run.out_dir("transfer")?;
+    let (device, out) = args.run.begin("transfer")?;
     let steps = if args.run.quick { 30 } else { 120 };
     ensure(args.images > 0, "--images must be at least 1")?;
 
@@ -141,8 +140,7 @@ fn run(args: &Args) -> Result {
     let title = format!("Test accuracy, {} images of each digit", args.images);
     let lines = vec![("fine-tuned", series(&tuned)), ("from nothing", series(&scratch))];
     common::drew(plot::curves(out.join("accuracy"), &[Panel { title: &title, x: "step", y: "%", lines }])?);
-    model.eval();
-    let read = no_grad(|| model.forward(&test.images)).argmax(-1, false).to_vec::<u32>()?;
+    let read = common::answers(&model, &test.images)?;
     let wrong = common::draw_wrong(&out.join("wrongly_read"), &Digits::test(), &read)?;
     let file = out.join("model.safetensors");
     io::save_safetensors_with_metadata(&file, &model.state_dict(), &[("format".into(), "pt".into())].into())?;
@@ -155,7 +153,7 @@ fn run(args: &Args) -> Result {
         "fine_tuned": percent(&tuned),
         "from_nothing": percent(&scratch),
         "wrongly_read": wrong,
-        "weights_hash": format!("{:016x}", common::weights_hash(&model.parameters().iter().collect::<Vec<_>>())?),
+        "weights_hash": common::weights_hash(&model.parameters())?,
         "device": common::device_json(&device),
     }))?;
     println!("test accuracy: {:.2} %", percent(&tuned));

@@ -55,8 +55,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result {
-    let device = args.run.device()?;
-    let out = args.run.out_dir("two_layer_net")?;
+    let (device, out) = args.run.begin("two_layer_net")?;
     let steps = args.steps.unwrap_or(if args.run.quick { 60 } else { 500 });
     ensure(steps > 0, "--steps must be at least 1")?;
 
@@ -119,7 +118,7 @@ fn run(args: &Args) -> Result {
         "losses_by_autograd": auto.losses,
         "seconds_by_hand": hand_seconds,
         "seconds_by_autograd": auto_seconds,
-        "weights_hash": format!("{:016x}", common::weights_hash(&[&auto.w1, &auto.w2])?),
+        "weights_hash": common::weights_hash(&[auto.w1.clone(), auto.w2.clone()])?,
         "device": common::device_json(&device),
     }))
 }

@@ -27,6 +27,19 @@ pub struct Caps {
     /// Whether four 32-bit values are better read as two 64-bit integers: software adapters load lane by lane, and a lane's
     /// load costs the same whatever its width.
     pub wide_loads: bool,
+    /// Texels that a panel ([`PANELS`]) may have; 0 where kernels read packed operands from buffers.
+    pub panel_texels: u64,
+}
+
+/// Panels of a device: textures into which kernels pack what they read many times. A software adapter fetches a texel for all its
+/// lanes at once, and loads from buffers lane by lane.
+pub const PANELS: usize = 3;
+/// Texels (`vec4<f32>`) of a panel's row; a place is row-major.
+pub const PANEL_WIDTH: u64 = 1024;
+
+/// The bytes of a panel of so many texels: whole rows.
+pub fn panel_bytes(texels: u64) -> u64 {
+    texels.div_ceil(PANEL_WIDTH).saturating_mul(PANEL_WIDTH * 16)
 }
 
 impl Caps {
@@ -44,6 +57,7 @@ impl Caps {
             f16: false,
             timestamps: false,
             wide_loads: false,
+            panel_texels: 0,
         }
     }
 

@@ -54,17 +54,27 @@ pub(crate) fn create_folder(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).map_err(|error| failed(folder, error))
 }
 
+/// Bytes of a file.
+///
+/// # Errors
+/// [`Error::Io`] where there is none, or it is a folder or another thing that is no file.
+pub(crate) fn length(path: &Path) -> Result<u64> {
+    let about = fs::metadata(path).map_err(|error| failed(path, error))?;
+    match (about.is_dir(), about.is_file()) {
+        (true, _) => Err(failed(path, "is a folder, not a file")),
+        (_, true) => Ok(about.len()),
+        _ => Err(failed(path, "is not a regular file")),
+    }
+}
+
 /// Reads a file of at most `limit` bytes.
 ///
 /// # Errors
 /// [`Error::Io`] where it cannot be read, is no file, or is longer.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
-    let about = fs::metadata(path).map_err(|error| failed(path, error))?;
-    if !about.is_file() {
-        return Err(failed(path, "this is no file"));
-    }
-    if about.len() > limit {
-        return Err(failed(path, format!("{} bytes are more than the {limit} that may be read", about.len())));
+    let len = length(path)?;
+    if len > limit {
+        return Err(failed(path, format!("{len} bytes are more than the {limit} that may be read")));
     }
     fs::read(path).map_err(|error| failed(path, error))
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
+use wgrad::nn::Module;
 use wgrad::train::plot::{self, Picture};
 use wgrad::{Device, Tensor};
 
@@ -54,7 +55,39 @@ pub struct TrainArgs {
     pub lr: Option<f32>,
 }
 
+impl TrainArgs {
+    /// Passes over the data, where the flags do not say `default`; at least one.
+    pub fn epochs(&self, default: usize) -> Result<usize> {
+        let epochs = self.epochs.unwrap_or(default);
+        ensure(epochs > 0, "--epochs must be at least 1")?;
+        Ok(epochs)
+    }
+
+    /// Samples in a step, where the flags do not say `default`; at least one and at most all.
+    pub fn batch_size(&self, default: usize, samples: usize) -> usize {
+        self.batch_size.unwrap_or(default).clamp(1, samples.max(1))
+    }
+
+    /// An error where a test accuracy is below what the whole run, or a quick one, promises. Settings that were changed promise
+    /// nothing.
+    pub fn ensure_accuracy(&self, run: &RunArgs, accuracy: f64, whole: f64, quick: f64) -> Result {
+        let least = if run.quick { quick } else { whole };
+        let defaults = self.epochs.is_none() && self.batch_size.is_none() && self.lr.is_none();
+        let text = format!(
+            "the test accuracy is {:.2} %, below {:.1} %: something is broken",
+            100.0 * accuracy,
+            100.0 * least
+        );
+        ensure(!defaults || accuracy >= least, text)
+    }
+}
+
 impl RunArgs {
+    /// The device and the folder of an example.
+    pub fn begin(&self, example: &str) -> Result<(Device, PathBuf)> {
+        Ok((self.device()?, self.out_dir(example)?))
+    }
+
     /// The device that the flags ask for, seeded; prints a line that names it.
     pub fn device(&self) -> Result<Device> {
         let device = match self.device.as_deref() {
@@ -164,7 +197,7 @@ pub fn device_json(device: &Device) -> Value {
 }
 
 /// 64-bit FNV-1a over the bits of all values: equal hashes mean equal weights, bit for bit.
-pub fn weights_hash(parameters: &[&Tensor]) -> Result<u64> {
+pub fn weights_hash(parameters: &[Tensor]) -> Result<String> {
     let mut hash = 0xcbf2_9ce4_8422_2325u64;
     for parameter in parameters {
         for value in parameter.to_vec::<f32>()? {
@@ -173,7 +206,7 @@ pub fn weights_hash(parameters: &[&Tensor]) -> Result<u64> {
             }
         }
     }
-    Ok(hash)
+    Ok(format!("{hash:016x}"))
 }
 
 /// The share of rows whose highest score stands at the label.
@@ -185,6 +218,27 @@ pub fn accuracy(scores: &Tensor, labels: &Tensor) -> Result<f32> {
 pub fn hits(scores: &Tensor, labels: &Tensor) -> Tensor {
     let right = scores.argmax(-1, false).to_dtype(wgrad::DType::I32).eq(labels);
     right.to_dtype(wgrad::DType::F32).mean()
+}
+
+/// The class of the highest score of each image, in evaluation and in batches that fit small devices.
+pub fn answers(model: &impl Module, images: &Tensor) -> wgrad::Result<Vec<u32>> {
+    const AT_ONCE: usize = 500;
+    model.eval();
+    let mut answers = Vec::with_capacity(images.shape()[0]);
+    for start in (0..images.shape()[0]).step_by(AT_ONCE) {
+        let part = images.narrow(0, start, AT_ONCE.min(images.shape()[0] - start));
+        answers.extend(wgrad::no_grad(|| model.forward(&part)).argmax(-1, false).to_vec::<u32>()?);
+    }
+    Ok(answers)
+}
+
+/// Rows of a table of results that all training examples have.
+pub fn training_rows(epochs: usize, per_epoch: u64, batch_size: usize, seconds: f64, hash: &str) -> [[String; 2]; 3] {
+    [
+        ["epochs × steps of samples".into(), format!("{epochs} × {per_epoch} of {batch_size}")],
+        ["training time".into(), format!("{seconds:.1} s")],
+        ["weights' hash".into(), hash.into()],
+    ]
 }
 
 /// A learning rate's share of its peak while `progress` goes from 0 to 1: up over the first fifth, then half a cosine down.

@@ -30,7 +30,8 @@ fn main(
             for (var c = 0u; c < D_QUADS; c += 1u) { dk[c] += ds * q_quad(query, c); }
         }
     }
+    let place = place_of(row, params.keys, params.kv_heads);
     for (var d = 0u; d < params.d; d += 1u) {
-        store(row * params.d + d, params.scale * dk[d / 4u][d % 4u]);
+        store(place * params.d + d, params.scale * dk[d / 4u][d % 4u]);
     }
 }

@@ -26,7 +26,8 @@ fn main(
         let ds = p * (dp - delta);
         for (var c = 0u; c < D_QUADS; c += 1u) { dq[c] += ds * k_quad(first_key + j, c); }
     }
+    let place = place_of(row, params.queries, params.heads);
     for (var d = 0u; d < params.d; d += 1u) {
-        store(row * params.d + d, params.scale * dq[d / 4u][d % 4u]);
+        store(place * params.d + d, params.scale * dq[d / 4u][d % 4u]);
     }
 }

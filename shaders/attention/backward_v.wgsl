@@ -24,7 +24,8 @@ fn main(
             for (var c = 0u; c < V_QUADS; c += 1u) { dv[c] += p * dy_quad(query, c); }
         }
     }
+    let place = place_of(row, params.keys, params.kv_heads);
     for (var d = 0u; d < params.v_size; d += 1u) {
-        store(row * params.v_size + d, dv[d / 4u][d % 4u]);
+        store(place * params.v_size + d, dv[d / 4u][d % 4u]);
     }
 }

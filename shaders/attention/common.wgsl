@@ -3,6 +3,12 @@
 //   s_ij = scale q_i · k_j + mask_ij,   p_ij = e^(s_ij - l_i),   l_i = ln sum_j e^(s_ij),   y_i = sum_j p_ij v_j
 // A vector of d elements is held as D_QUADS vec4s, one of v_size elements as V_QUADS; what is past the end is zero.
 
+// Where a row of a head with `seq` rows is stored: heads lie side by side in one row of the sequence.
+fn place_of(row: u32, seq: u32, heads: u32) -> u32 {
+    let head = row / seq;
+    return (head / heads * seq + row % seq) * heads + head % heads;
+}
+
 // The row of query 0 of the same batch and head, counted in rows of queries.
 fn head_of(row: u32) -> u32 { return row / params.queries; }
 

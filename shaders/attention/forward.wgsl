@@ -31,7 +31,8 @@ fn main(
         sum += weight;
         for (var c = 0u; c < V_QUADS; c += 1u) { y[c] += weight * v_quad(first_key + j, c); }
     }
+    let place = place_of(row, params.queries, params.heads);
     for (var d = 0u; d < params.v_size; d += 1u) {
-        store(row * params.v_size + d, select(y[d / 4u][d % 4u] / sum, 0.0, sum == 0.0));
+        store(place * params.v_size + d, select(y[d / 4u][d % 4u] / sum, 0.0, sum == 0.0));
     }
 }

@@ -90,6 +90,7 @@ impl Device {
             allows_f16: caps.is_none_or(|caps| caps.f16),
             prefers_expressions: is_cpu,
             software: caps.is_some_and(|caps| caps.software),
+            lanes: caps.is_some_and(|caps| caps.software && caps.lanes() >= Some(8)),
         };
         let lane = match &backend {
             Backend::Gpu(gpu) => gpu.gpu.lane(),

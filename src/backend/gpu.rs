@@ -262,6 +262,7 @@ impl GpuBackend {
             bindings: kernel.writable.iter().map(|&w| if w { Binding::ReadWrite } else { Binding::Read }).collect(),
             params_bytes: kernel.params_bytes,
             checks_indices: kernel.checks_indices,
+            panels: kernel.panels.clone(),
             trusted: kernel.trusted,
         })
     }
@@ -281,6 +282,7 @@ impl GpuBackend {
         let replaced = replaced(snap, &prepared.plan, &leaves);
         let outputs = self.output_buffers(prepared, &leaves, &replaced, partners)?;
         workspace.reserve(&self.gpu, &prepared.plan.places)?;
+        self.gpu.reserve_panels(&prepared.plan.panels)?;
         let Opened { mut doubts, reports } = self.open(snap, &prepared.tagged, faults)?;
         let report = |node: &usize| report_of(*node, &prepared.tagged, &reports);
         let mut params = prepared.params.clone();

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::explain::{KernelReport, StoredValue};
 use crate::backend::faults::{Check, Hang};
+use crate::caps::{PANELS, panel_bytes};
 use crate::codegen::KernelText;
 use crate::graph::number::Live;
 use crate::ops::scalar::bits;
@@ -34,6 +35,8 @@ pub struct Recipe {
     pub hangs: Vec<Hang>,
     /// Bytes of each buffer of the workspace.
     pub places: Vec<u64>,
+    /// Texels of the device's panels that the kernels use.
+    pub panels: [u64; PANELS],
     /// The least workspace that would do.
     pub lower_bound: u64,
 }
@@ -120,6 +123,7 @@ impl Recipe {
         recipe.leaves = snap.leaves.iter().map(|leaf| leaf.meta().bytes()).collect();
         recipe.outputs = plan.outputs.iter().map(|(_, bytes)| *bytes).collect();
         recipe.places = plan.places.clone();
+        recipe.panels = plan.panels;
         let (leaves, outputs) = (recipe.leaves.len(), recipe.outputs.len());
         let mut tagged: BTreeSet<usize> = BTreeSet::new();
         for source in plan.steps.iter().flat_map(|step| &step.params) {
@@ -197,6 +201,10 @@ impl Recipe {
                 Param::Tag(check) | Param::Slot(check) => *check < self.checks.len(),
             };
             call.kernel < self.kernels.len()
+                && self.kernels[call.kernel]
+                    .panels
+                    .iter()
+                    .all(|(panel, _)| self.panels.get(*panel).is_some_and(|&t| t > 0))
                 && call.operands.len() == self.kernels[call.kernel].writable.len()
                 && call.operands.iter().zip(&self.kernels[call.kernel].writable).all(operand)
                 && call.params.iter().all(param)
@@ -233,7 +241,8 @@ impl Recipe {
     pub fn summary(&self) -> PlanSummary {
         let size = crate::caps::size_class;
         let total = |bytes: &[u64]| bytes.iter().copied().map(size).fold(0, u64::saturating_add);
-        let workspace = self.places.iter().copied().fold(0, u64::saturating_add);
+        let panels = self.panels.iter().copied().map(panel_bytes).fold(0, u64::saturating_add);
+        let workspace = self.places.iter().copied().fold(panels, u64::saturating_add);
         let (outputs, leaves) = (total(&self.outputs), total(&self.leaves));
         let kernel = |call: &Dispatch| &self.kernels[call.kernel];
         // What else a summary says is of graphs.
@@ -243,7 +252,7 @@ impl Recipe {
             shaders: self.calls.iter().map(|call| kernel(call).wgsl.clone()).collect(),
             dispatches: self.calls.len(),
             workspace,
-            lower_bound: self.lower_bound,
+            lower_bound: self.lower_bound.saturating_add(panels),
             outputs,
             leaves,
             peak_bytes: outputs.saturating_add(leaves).saturating_add(workspace),

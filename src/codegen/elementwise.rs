@@ -19,7 +19,7 @@ pub(super) const WINDOW_GRAIN: u64 = 128;
 pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps) -> Result<Calls> {
     let largest = largest(group, snap);
     if largest <= caps.max_binding {
-        return Ok(Calls { calls: vec![kernel(group, snap, caps, None)?], scratch: Vec::new() });
+        return Ok(Calls { calls: vec![kernel(group, snap, caps, None)?], ..Calls::default() });
     }
     // A buffer bound in part cannot be walked in another order as well.
     let flat = |source: Source| group.body.leaves.iter().any(|l| l.source == source && expr::is_flat(&l.layout));
@@ -30,7 +30,7 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps) -> Result<Calls> {
     let window = (caps.max_binding / ELEMENT / WINDOW_GRAIN * WINDOW_GRAIN) as usize;
     let starts = (0..group.numel).step_by(window.max(1));
     let calls = starts.map(|start| kernel(group, snap, caps, Some((start, window.min(group.numel - start)))));
-    Ok(Calls { calls: calls.collect::<Result<_>>()?, scratch: Vec::new() })
+    Ok(Calls { calls: calls.collect::<Result<_>>()?, ..Calls::default() })
 }
 
 /// The kernel over all elements, or over a window: first element and number of elements.

@@ -17,7 +17,7 @@ pub use writer::KernelText;
 
 use std::sync::Arc;
 
-use crate::caps::Caps;
+use crate::caps::{Caps, PANELS};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::schedule::group::{Body, Core, Group, What};
@@ -72,10 +72,12 @@ pub struct Call {
     pub flops: Option<u64>,
 }
 
-/// The dispatches of a group and the scratch buffers they share, in bytes.
+/// The dispatches of a group, the scratch buffers they share, in bytes, and the texels of panels that they use.
+#[derive(Default)]
 pub struct Calls {
     pub calls: Vec<Call>,
     pub scratch: Vec<u64>,
+    pub panels: [u64; PANELS],
 }
 
 /// Prints a group.

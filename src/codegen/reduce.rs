@@ -107,7 +107,7 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps, parts: Parts) -> Re
             let mut writer = Writer::new(caps);
             let segment = stage.last(&mut writer, group, caps, &parts, dtype)?;
             calls.push(writer.finish_threads(elementwise::name(group, snap), &segment));
-            return Ok(Calls { calls, scratch });
+            return Ok(Calls { calls, scratch, ..Calls::default() });
         }
         let (values, indices) = (scratch.len(), scratch.len() + 1);
         scratch.push((outputs * chunks * 4) as u64 * if quads == Quads::Kept { 4 } else { 1 });

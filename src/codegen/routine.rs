@@ -1,6 +1,6 @@
 //! Kernels of routines: a shader file behind generated parameters, accessors and stores.
 
-use crate::caps::Caps;
+use crate::caps::{Caps, PANELS};
 use crate::codegen::expr::{self, Space, Value};
 use crate::codegen::writer::Writer;
 use crate::codegen::{Bound, Calls, ParamSource, calls, word};
@@ -38,6 +38,7 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps, parts: Parts) -> Re
     }
     let stages = routine.stages(&operands, &output, caps)?;
     let mut scratch: Vec<(u64, DType)> = Vec::new();
+    let mut panels = [0; PANELS];
     for write in stages.iter().flat_map(|s| &s.writes) {
         if let (Slot::Scratch(k), Some((numel, dtype))) = (write.slot, write.scratch) {
             if scratch.len() <= k {
@@ -46,13 +47,16 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps, parts: Parts) -> Re
             let bytes = numel as u64 * dtype.size() as u64;
             scratch[k] = (scratch[k].0.max(bytes), dtype);
         }
+        if let (Slot::Panel(k), Some((numel, _))) = (write.slot, write.scratch) {
+            panels[k] = panels[k].max(numel.div_ceil(4) as u64);
+        }
     }
     let printer = Printer { group, snap, caps, parts, operands: &operands, output: &output, scratch: &scratch };
     let last = stages.len().saturating_sub(1);
     let fuses = routine.fuses_epilogue();
     let calls =
         stages.iter().enumerate().map(|(k, s)| printer.stage(s, fuses && k == last)).collect::<Result<Vec<_>>>()?;
-    Ok(Calls { calls, scratch: scratch.iter().map(|(bytes, _)| *bytes).collect() })
+    Ok(Calls { calls, scratch: scratch.iter().map(|(bytes, _)| *bytes).collect(), panels })
 }
 
 struct Printer<'a> {
@@ -66,11 +70,12 @@ struct Printer<'a> {
 }
 
 impl Printer<'_> {
+    /// The buffer of a slot; a panel is none.
     fn bound(&self, slot: Slot) -> (Bound, DType) {
         match slot {
             Slot::Input(i) => (Bound::Source(self.parts.inputs[i].source), self.parts.inputs[i].dtype),
             Slot::Output => (Bound::Source(Source::Pending(self.parts.node)), self.snap.nodes[self.parts.node].dtype()),
-            Slot::Scratch(k) => (Bound::Scratch(k), self.scratch.get(k).map_or(DType::F32, |s| s.1)),
+            Slot::Scratch(k) | Slot::Panel(k) => (Bound::Scratch(k), self.scratch.get(k).map_or(DType::F32, |s| s.1)),
         }
     }
 
@@ -85,6 +90,10 @@ impl Printer<'_> {
         }
         let mut touched = 0;
         for read in &stage.reads {
+            if let Slot::Panel(panel) = read.slot {
+                writer.panel(read.name, panel, false);
+                continue;
+            }
             let (bound, dtype) = self.bound(read.slot);
             touched += self.bytes(read.slot);
             if let Some(producer) = self.producer(read.slot) {
@@ -142,6 +151,10 @@ impl Printer<'_> {
             }
         }
         for write in &stage.writes {
+            if let Slot::Panel(panel) = write.slot {
+                writer.panel(write.name, panel, true);
+                continue;
+            }
             let (bound, dtype) = self.bound(write.slot);
             touched += self.bytes(write.slot);
             let is_output = write.slot == Slot::Output;
@@ -184,7 +197,7 @@ impl Printer<'_> {
 
     /// Binds a bare array under the routine's own name. A buffer that the stage also writes is bound once, writable.
     fn raw(&self, writer: &mut Writer, name: &str, bound: Bound, dtype: DType, vec4: bool, stage: &Stage) {
-        let writable = stage.writes.iter().any(|w| self.bound(w.slot).0 == bound);
+        let writable = stage.writes.iter().any(|w| !matches!(w.slot, Slot::Panel(_)) && self.bound(w.slot).0 == bound);
         let actual = writer.named_bind(name, bound, dtype, vec4, writable);
         if actual != name {
             // One operand used twice (`x.matmul(&x)`): WGSL has no aliases for variables, so bind it again under its own
@@ -264,6 +277,7 @@ impl Printer<'_> {
             Slot::Input(i) => self.operands[i].meta.bytes(),
             Slot::Output => self.snap.nodes[self.parts.node].meta().bytes(),
             Slot::Scratch(k) => self.scratch.get(k).map_or(0, |s| s.0),
+            Slot::Panel(_) => 0,
         }
     }
 }

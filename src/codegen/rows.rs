@@ -67,7 +67,7 @@ pub fn generate(
     let work = (parts.len() * rows * size * 4) as u64;
     let segment = Segment { size: WORKGROUP, limit, threads: word(rows)?, work, flops };
     let name = format!("{}_rows", elementwise::name(group, snap));
-    Ok(Calls { calls: vec![writer.finish_threads(name, &segment)], scratch: Vec::new() })
+    Ok(Calls { calls: vec![writer.finish_threads(name, &segment)], scratch: Vec::new(), panels: Default::default() })
 }
 
 /// The code that runs at every element.

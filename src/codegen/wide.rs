@@ -32,5 +32,5 @@ pub fn generate(parts: &[Group], snap: &Snapshot, caps: &Caps) -> Result<Calls> 
         Some(first) => format!("{}_{}_side_by_side", elementwise::name(first, snap), parts.len()),
         None => "nothing".into(),
     };
-    Ok(Calls { calls: vec![writer.finish_wide(name, &segments)], scratch: Vec::new() })
+    Ok(Calls { calls: vec![writer.finish_wide(name, &segments)], ..Calls::default() })
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use crate::caps::Caps;
+use crate::caps::{Caps, PANEL_WIDTH};
 use crate::codegen::{Bound, Call, ParamSource};
 use crate::dtype::DType;
 use crate::ops::elementwise::PRELUDE;
@@ -23,6 +23,8 @@ pub struct KernelText {
     pub params_bytes: u32,
     /// Whether the block of index errors is bound after the others.
     pub checks_indices: bool,
+    /// Panels bound after these: number, and whether it is written.
+    pub panels: Vec<(usize, bool)>,
     /// Whether all of the text is from this crate. Text with users' functions is compiled with all run-time checks.
     pub trusted: bool,
     /// Hash of the text.
@@ -83,11 +85,29 @@ impl Binding {
     }
 }
 
+/// A panel's binding, and the function that reads or writes it. The panel's number is part of the text, since kernels of one text are
+/// one.
+fn panel_text(binding: usize, (name, panel, writable): &(String, usize, bool)) -> String {
+    let (column, row) = (PANEL_WIDTH - 1, PANEL_WIDTH.ilog2());
+    let place = format!("vec2<u32>(i & {column}u, i >> {row}u)");
+    match writable {
+        true => format!(
+            "@group(0) @binding({binding}) var panel{panel}_{name}: texture_storage_2d<rgba32float, write>;\n\
+             fn store_{name}(i: u32, value: vec4<f32>) {{\n    textureStore(panel{panel}_{name}, {place}, value);\n}}\n"
+        ),
+        false => format!(
+            "@group(0) @binding({binding}) var panel{panel}_{name}: texture_2d<f32>;\n\
+             fn quad_{name}(i: u32) -> vec4<f32> {{\n    return textureLoad(panel{panel}_{name}, {place}, 0);\n}}\n"
+        ),
+    }
+}
+
 /// Collects the pieces of a kernel.
 #[derive(Default)]
 pub struct Writer {
     params: Vec<(String, &'static str, ParamSource)>,
     bindings: Vec<Binding>,
+    panels: Vec<(String, usize, bool)>,
     pasted: Vec<Arc<str>>,
     pasted_texts: HashSet<u128>,
     consts: String,
@@ -174,6 +194,11 @@ impl Writer {
     /// Asks for `quad_NAME(i)` of a buffer that is bound by `vec4`s, and must then be read in no other way.
     pub fn read_quads(&mut self, name: &str) {
         self.bindings.iter_mut().filter(|b| b.name == name).for_each(|b| b.quads = true);
+    }
+
+    /// Binds a panel, to be read through `quad_NAME(i)` or written through `store_NAME(i, value)`.
+    pub fn panel(&mut self, name: &str, panel: usize, writable: bool) {
+        self.panels.push((name.to_owned(), panel, writable));
     }
 
     /// Pastes a shader file once.
@@ -296,6 +321,10 @@ impl Writer {
                 self.bindings.len() + 1
             );
         }
+        let first = self.bindings.len() + 1 + usize::from(self.checks_indices);
+        for (i, panel) in self.panels.iter().enumerate() {
+            wgsl.push_str(&panel_text(first + i, panel));
+        }
         wgsl.push_str(&self.consts);
         wgsl.push_str(PRELUDE);
         for b in self.bindings.iter().filter(|b| b.quads) {
@@ -319,6 +348,7 @@ impl Writer {
                 writable: self.bindings.iter().map(|b| b.writable).collect(),
                 params_bytes,
                 checks_indices: self.checks_indices,
+                panels: self.panels.iter().map(|(_, panel, writable)| (*panel, *writable)).collect(),
                 trusted: !self.untrusted,
                 key,
             }),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::Device;
-use crate::data::Digits;
+use crate::data::{Batches, Digits};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
@@ -116,6 +116,75 @@ impl Dataset for TensorDataset {
     }
 }
 
+/// Some of the samples of a data set, in an order of their own.
+///
+/// ```
+/// use wgrad::data::{Dataset, Digits, Subset};
+/// let first = Subset::new(Digits::train(), (0..100).collect())?;
+/// assert_eq!(first.len(), 100);
+/// assert!(Subset::new(Digits::train(), vec![1437]).is_err());
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Subset {
+    dataset: Arc<dyn Dataset>,
+    indices: Vec<usize>,
+}
+
+impl Subset {
+    /// The samples of these numbers.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] where the data set has no sample of one of them.
+    #[track_caller]
+    pub fn new(dataset: impl Dataset + 'static, indices: Vec<usize>) -> Result<Subset> {
+        if let Some(index) = indices.iter().find(|&&i| i >= dataset.len()) {
+            let detail = format!("there is no sample {index} among {}", dataset.len());
+            return Err(Error::argument("Subset", detail).or_at(std::panic::Location::caller()));
+        }
+        Ok(Subset { dataset: Arc::new(dataset), indices })
+    }
+
+    /// Cuts a data set at random into parts of these sizes, which follow from `seed`. (PyTorch's `random_split`.)
+    ///
+    /// ```
+    /// use wgrad::data::{Dataset, Digits, Subset};
+    /// let [train, held_out] = Subset::split(Digits::train(), [1200, 237], 42)?;
+    /// assert_eq!((train.len(), held_out.len()), (1200, 237));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Argument`] where the sizes do not add up to the data set's.
+    #[track_caller]
+    pub fn split<const N: usize>(dataset: impl Dataset + 'static, sizes: [usize; N], seed: u64) -> Result<[Subset; N]> {
+        let total = sizes.iter().try_fold(0usize, |sum, &size| sum.checked_add(size));
+        if total != Some(dataset.len()) {
+            let detail = format!("sizes {sizes:?} do not add up to {} samples", dataset.len());
+            return Err(Error::argument("Subset", detail).or_at(std::panic::Location::caller()));
+        }
+        let mut order = Batches::new(dataset.len(), dataset.len().max(1), seed).epoch(0).flatten();
+        let dataset: Arc<dyn Dataset> = Arc::new(dataset);
+        Ok(sizes.map(|size| Subset { dataset: dataset.clone(), indices: order.by_ref().take(size).collect() }))
+    }
+
+    /// The numbers of the samples in the whole set.
+    pub fn indices(&self) -> &[usize] {
+        &self.indices
+    }
+}
+
+impl Dataset for Subset {
+    fn len(&self) -> usize {
+        self.indices.len()
+    }
+
+    fn batch(&self, indices: &[usize], device: &Device) -> Result<Vec<Tensor>> {
+        let indices: Vec<usize> = indices.iter().map(|&i| self.indices[i]).collect();
+        self.dataset.batch(&indices, device)
+    }
+}
+
 /// Images `[N, 64]` (f32) and labels `[N]` (i32).
 impl Dataset for Digits {
     fn len(&self) -> usize {
@@ -129,5 +198,29 @@ impl Dataset for Digits {
             Tensor::from_slice(&images, [indices.len(), Digits::PIXELS], device),
             Tensor::from_slice(&labels, [indices.len()], device),
         ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_split_share_nothing_and_leave_nothing_out() {
+        let parts = Subset::split(Digits::test(), [100, 0, 260], 7).unwrap();
+        let mut all: Vec<usize> = parts.iter().flat_map(|part| part.indices().to_vec()).collect();
+        assert!(!all.is_sorted(), "drawn at random");
+        all.sort_unstable();
+        assert_eq!(all, (0..360).collect::<Vec<_>>());
+        let again = Subset::split(Digits::test(), [100, 0, 260], 7).unwrap();
+        assert_eq!(parts[2].indices(), again[2].indices());
+        assert!(
+            Subset::split(Digits::test(), [100, 259], 7).is_err()
+                && Subset::split(Digits::test(), [usize::MAX, 2], 7).is_err()
+        );
+        // Samples are those of the numbers.
+        let labels = parts[2].batch(&[3, 0], &Device::cpu()).unwrap()[1].to_vec::<i32>().unwrap();
+        let of = |i: usize| Digits::test().labels[parts[2].indices()[i]];
+        assert_eq!(labels, [of(3), of(0)]);
     }
 }

@@ -11,7 +11,7 @@ pub mod text;
 
 pub use csv::Csv;
 pub use dataloader::{DataLoader, Epoch, Position};
-pub use dataset::{Dataset, TensorDataset};
+pub use dataset::{Dataset, Subset, TensorDataset};
 pub use digits::Digits;
 pub use idx::Idx;
 pub use loader::Batches;

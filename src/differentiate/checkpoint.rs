@@ -9,13 +9,10 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::array::Array;
 use crate::differentiate::gradients;
 use crate::error::Result;
-use crate::graph::kernel::Kernel;
 use crate::graph::node::Hook;
 use crate::graph::{Meta, Op, Var, Vjp};
-use crate::layout::View;
 
 /// Where an input of a step comes from.
 enum Source {
@@ -88,17 +85,7 @@ impl Op for Checkpoint {
         "checkpoint"
     }
 
-    fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
-        Ok(inputs[0].clone())
-    }
-
-    fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
-        Kernel::View(View::Identity)
-    }
-
-    fn reference(&self, inputs: &[&Array], _output: &Meta) -> Result<Array> {
-        Ok(inputs[0].clone())
-    }
+    crate::graph::op::passes_on!();
 
     fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
         let context = &cx.output.0.context;
@@ -138,17 +125,7 @@ impl Op for Again {
         "again"
     }
 
-    fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
-        Ok(inputs[0].clone())
-    }
-
-    fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
-        Kernel::View(View::Identity)
-    }
-
-    fn reference(&self, inputs: &[&Array], _output: &Meta) -> Result<Array> {
-        Ok(inputs[0].clone())
-    }
+    crate::graph::op::passes_on!();
 
     fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
         Ok(vec![Some(cx.dy.clone()), None])

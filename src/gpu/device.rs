@@ -11,7 +11,7 @@ use super::pool::Pool;
 use super::profile::Clock;
 use super::stats::{Counters, Memory, Stats};
 use super::sticky::{Sticky, describe};
-use crate::caps::Caps;
+use crate::caps::{Caps, PANEL_WIDTH};
 use crate::error::{At, Error, Result};
 use crate::trace;
 
@@ -342,5 +342,10 @@ fn caps(device: &wgpu::Device, raw: &wgpu::AdapterInfo, info: &AdapterInfo) -> C
         f16: features.contains(wgpu::Features::SHADER_F16),
         timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
         wide_loads: info.software && features.contains(wgpu::Features::SHADER_INT64),
+        // Measured on llvmpipe only.
+        panel_texels: match info.software && info.name.contains("llvmpipe") {
+            true => u64::from(limits.max_texture_dimension_2d) * PANEL_WIDTH,
+            false => 0,
+        },
     }
 }

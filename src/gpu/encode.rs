@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::bindings::{BindGroups, Key};
 use super::device::{FAULT_BYTES, Gpu, Inner, SLOT_BYTES};
+use super::panels::Panel;
 use super::pipeline::Pipeline;
 use super::pool::Buffer;
 use super::profile::{self, Chunk as Timed, Queries};
@@ -15,6 +16,7 @@ use super::replay::Sets;
 use super::stats::Counters;
 use super::sticky::scoped;
 use super::sync::lock;
+use crate::caps::PANELS;
 use crate::error::{At, Error, Result};
 use crate::trace;
 
@@ -79,14 +81,20 @@ pub(super) struct Stream {
     contents: Vec<u8>,
     /// Made when times are wanted for the first time.
     pub queries: Option<Queries>,
+    pub panels: [Option<Panel>; PANELS],
 }
 
 impl Stream {
     /// Drops all bind groups, and what is known of the arena: after a failed run they may be invalid.
     pub fn forget_bindings(&mut self) {
+        self.forget_groups();
+        self.contents.clear();
+    }
+
+    /// Drops all bind groups.
+    pub fn forget_groups(&mut self) {
         self.groups.clear();
         self.sets.clear();
-        self.contents.clear();
     }
 }
 
@@ -401,7 +409,7 @@ impl Inner {
             generation: if with_params { stream.generation } else { 0 },
             buffers: dispatch.buffers.iter().map(|s| (s.buffer.id(), s.offset, s.size)).collect(),
         };
-        let arena = &stream.arena;
+        let (arena, panels) = (&stream.arena, &stream.panels);
         stream.groups.get(key, || {
             Counters::bump(&self.counters.bind_groups, 1);
             let entry = |binding: usize, buffer, offset, size| wgpu::BindGroupEntry {
@@ -421,6 +429,14 @@ impl Inner {
             }
             if pipeline.checks_indices {
                 entries.push(entry(dispatch.buffers.len() + 1, &self.faults, 0, FAULT_BYTES));
+            }
+            let first = dispatch.buffers.len() + 1 + usize::from(pipeline.checks_indices);
+            for (i, (panel, _)) in pipeline.panels.iter().enumerate() {
+                // Where one is missing, wgpu's check of the group says so.
+                if let Some(panel) = &panels[*panel] {
+                    let resource = wgpu::BindingResource::TextureView(&panel.view);
+                    entries.push(wgpu::BindGroupEntry { binding: (first + i) as u32, resource });
+                }
             }
             self.device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: None,

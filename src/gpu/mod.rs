@@ -6,7 +6,7 @@
 //!
 //! Kernel convention: entry point `main`; `@group(0) @binding(0)` is the uniform block of parameters (where the kernel has
 //! one); `@binding(1..=n)` are the storage buffers; `@binding(n + 1)` is the device's block of index errors where the
-//! kernel checks indices. Workgroups beyond the limit of one dimension are folded into `y`, so a kernel's linear workgroup number
+//! kernel checks indices; then come the panels, textures that the device has. Workgroups beyond the limit of one dimension are folded into `y`, so a kernel's linear workgroup number
 //! is `wid.y * num_workgroups.x + wid.x`, and it must guard against numbers past its own count.
 
 mod bindings;
@@ -14,6 +14,7 @@ mod device;
 mod encode;
 #[cfg(not(target_arch = "wasm32"))]
 mod exit;
+mod panels;
 mod pipeline;
 mod pool;
 mod profile;

@@ -5,6 +5,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use super::device::{FAULT_BYTES, Gpu};
+use super::panels;
 use super::stats::Counters;
 use super::sticky::{describe, scoped};
 use super::sync::lock;
@@ -32,6 +33,8 @@ pub struct KernelSource {
     pub params_bytes: u32,
     /// Whether the kernel binds the index-error block.
     pub checks_indices: bool,
+    /// The panels that it binds: number, and whether it writes there.
+    pub panels: Vec<(usize, bool)>,
     /// Whether the runtime checks of wgpu may be left out. Only for text from this crate's own generator: every access must
     /// be in bounds and every loop must end, whatever the buffers hold.
     pub trusted: bool,
@@ -43,6 +46,7 @@ pub struct Pipeline {
     bindings: Vec<Binding>,
     params_bytes: u32,
     pub(super) checks_indices: bool,
+    pub(super) panels: Vec<(usize, bool)>,
     pub(super) layout: Arc<Layout>,
     pub(super) raw: wgpu::ComputePipeline,
 }
@@ -75,6 +79,7 @@ pub(super) struct LayoutKey {
     params_bytes: u32,
     bindings: Vec<Binding>,
     checks_indices: bool,
+    panels: Vec<(usize, bool)>,
 }
 
 /// Kernels of the same interface share a layout, and so bind groups.
@@ -113,6 +118,7 @@ impl Gpu {
             params_bytes: source.params_bytes.next_multiple_of(16),
             bindings: source.bindings,
             checks_indices: source.checks_indices,
+            panels: source.panels,
         };
         let (name, wgsl, trusted) = (source.name, source.wgsl, source.trusted);
         // A browser reports shader errors too late to be caught here, so there naga looks first.
@@ -129,8 +135,8 @@ impl Gpu {
         if let Some(error) = error {
             return Err(self.shader_error(name, &error));
         }
-        let LayoutKey { params_bytes, bindings, checks_indices } = key;
-        Ok(Pipeline { name, bindings, params_bytes, checks_indices, layout, raw })
+        let LayoutKey { params_bytes, bindings, checks_indices, panels } = key;
+        Ok(Pipeline { name, bindings, params_bytes, checks_indices, panels, layout, raw })
     }
 
     fn shader_error(&self, name: String, error: &wgpu::Error) -> Error {
@@ -203,6 +209,8 @@ impl Gpu {
             let ty = wgpu::BufferBindingType::Storage { read_only: false };
             entries.push(entry(key.bindings.len() + 1, ty, false, FAULT_BYTES));
         }
+        let first = key.bindings.len() + 1 + usize::from(key.checks_indices);
+        entries.extend(key.panels.iter().enumerate().map(|(i, (_, writable))| panels::entry(first + i, *writable)));
         let bind_group =
             device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries });
         let pipeline = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {

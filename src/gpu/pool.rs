@@ -113,6 +113,18 @@ impl Pool {
         Some((key.1, raw))
     }
 
+    /// Counts memory that is no buffer of the pool's.
+    pub(super) fn book(&self, bytes: u64) {
+        let mut state = lock(&self.0);
+        state.memory.allocations += 1;
+        state.lend(bytes);
+    }
+
+    /// Counts such memory as given back.
+    pub(super) fn unbook(&self, bytes: u64) {
+        lock(&self.0).memory.in_use -= bytes;
+    }
+
     fn adopt(&self, capacity: u64) -> BufferId {
         let mut state = lock(&self.0);
         state.next_id += 1;
@@ -280,6 +292,7 @@ impl Gpu {
         let inner = &*self.0;
         let freed = inner.pool.drain();
         inner.forget_groups(freed.keys().map(|(_, id)| *id).collect());
+        self.drop_panels();
         lock(&inner.staging).clear();
         drop(freed);
         inner.poll_once();

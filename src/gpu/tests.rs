@@ -38,6 +38,7 @@ fn kernel(gpu: &Gpu, key: u128, wgsl: &str, bindings: &[Binding], params_bytes: 
         bindings: bindings.to_vec(),
         params_bytes,
         checks_indices: false,
+        panels: Vec::new(),
         trusted,
     };
     gpu.pipeline(key, true, source).unwrap()
@@ -224,6 +225,7 @@ fn bad_kernels_are_errors_with_text() {
         bindings,
         params_bytes: 0,
         checks_indices: false,
+        panels: Vec::new(),
         trusted: false,
     };
     let syntax = "@compute @workgroup_size(1) fn main() { let x = undefined_name; }";
@@ -283,6 +285,7 @@ fn index_faults_stay_in_their_slots_until_cleared() {
         bindings: vec![Binding::ReadWrite],
         params_bytes: 16,
         checks_indices: true,
+        panels: Vec::new(),
         trusted: true,
     };
     let pipeline = gpu.pipeline(7, true, source).unwrap();

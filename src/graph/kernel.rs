@@ -151,6 +151,9 @@ pub enum Slot {
     Output,
     /// Temporary storage that lives from the first to the last stage that names it.
     Scratch(usize),
+    /// The device's panel of this number, where [`Caps::panel_texels`] allows: temporary storage of `vec4<f32>`, written through
+    /// `store_NAME` and read by [`Access::RawVec4`]. Any kernel after this routine's may write it anew.
+    Panel(usize),
 }
 
 /// A buffer that a stage reads.
@@ -191,7 +194,7 @@ pub struct Write {
     pub slot: Slot,
     /// Store four neighbours at once.
     pub vec4: bool,
-    /// Elements and type of a scratch buffer; ignored for the output.
+    /// Elements and type of a scratch buffer or a panel; ignored for the output.
     pub scratch: Option<(usize, DType)>,
 }
 

@@ -57,6 +57,8 @@ pub struct Traits {
     pub prefers_expressions: bool,
     /// Whether shaders run on CPU cores, where matrix products often beat one fused kernel.
     pub software: bool,
+    /// Whether they run there in subgroups of eight lanes or more.
+    pub lanes: bool,
 }
 
 /// What the nodes of one device share.
@@ -695,15 +697,7 @@ impl Op for Alias {
     fn name(&self) -> &str {
         if self.leaf { "leaf" } else { "detach" }
     }
-    fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
-        Ok(inputs[0].clone())
-    }
-    fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
-        Kernel::View(crate::layout::View::Identity)
-    }
-    fn reference(&self, inputs: &[&Array], _output: &Meta) -> Result<Array> {
-        Ok(inputs[0].clone())
-    }
+    crate::graph::op::passes_on!();
     fn differentiable(&self) -> bool {
         self.leaf
     }

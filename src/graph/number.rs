@@ -169,6 +169,12 @@ pub(crate) enum Operation {
     Div,
     /// A power; the exponent is cut to an integer.
     Powi,
+    /// A power.
+    Pow,
+    /// The larger one.
+    Max,
+    /// 1 where the first is the larger, else 0.
+    Above,
 }
 
 impl Formula {
@@ -187,6 +193,9 @@ impl Formula {
                     Operation::Mul => a * b,
                     Operation::Div => a / b,
                     Operation::Powi => a.powi(b as i32),
+                    Operation::Pow => a.powf(b),
+                    Operation::Max => a.max(b),
+                    Operation::Above => f64::from(a > b),
                 }
             }
         }
@@ -200,6 +209,21 @@ impl Formula {
     /// Its power to a whole number.
     pub fn powi(self, exponent: impl Into<Formula>) -> Formula {
         Formula::Two(Operation::Powi, Arc::new([self, exponent.into()]))
+    }
+
+    /// Its power.
+    pub fn pow(self, exponent: impl Into<Formula>) -> Formula {
+        Formula::Two(Operation::Pow, Arc::new([self, exponent.into()]))
+    }
+
+    /// The larger of two numbers.
+    pub fn max(self, other: impl Into<Formula>) -> Formula {
+        Formula::Two(Operation::Max, Arc::new([self, other.into()]))
+    }
+
+    /// 1 where it is above `other`, else 0.
+    pub fn above(self, other: impl Into<Formula>) -> Formula {
+        Formula::Two(Operation::Above, Arc::new([self, other.into()]))
     }
 }
 
@@ -216,7 +240,9 @@ impl fmt::Display for Formula {
                     Operation::Sub => "-",
                     Operation::Mul => "·",
                     Operation::Div => "/",
-                    Operation::Powi => "^",
+                    Operation::Powi | Operation::Pow => "^",
+                    Operation::Max => "max",
+                    Operation::Above => ">",
                 };
                 write!(f, "({} {sign} {})", operands[0], operands[1])
             }
@@ -268,5 +294,8 @@ mod tests {
         rate.set(3.0);
         assert_eq!((bias.value(), formula.value()), (0.75, 3.0 / 0.75f64.sqrt() * 2.0));
         assert_eq!(bias.to_string(), "(1 - (0.5 ^ (count + 1)))");
+        let count = || count.formula();
+        assert_eq!([count().above(0.5), count().above(1.0)].map(|f| f.value()), [1.0, 0.0]);
+        assert_eq!((count().max(3.0).value(), (count() + 3.0).pow(0.5).value()), (3.0, 2.0));
     }
 }

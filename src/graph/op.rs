@@ -69,3 +69,29 @@ pub struct Vjp<'a> {
     /// Whether the gradient will itself be differentiated: then rules must use differentiable ops only.
     pub create_graph: bool,
 }
+
+/// What an op does whose value is that of its first input, under another name: shape, kernel and reference. Stands in an `impl Op`.
+macro_rules! passes_on {
+    () => {
+        fn infer(&self, inputs: &[&$crate::graph::Meta]) -> $crate::error::Result<$crate::graph::Meta> {
+            Ok(inputs[0].clone())
+        }
+
+        fn kernel(
+            &self,
+            _inputs: &[&$crate::graph::Meta],
+            _output: &$crate::graph::Meta,
+        ) -> $crate::graph::kernel::Kernel {
+            $crate::graph::kernel::Kernel::View($crate::layout::View::Identity)
+        }
+
+        fn reference(
+            &self,
+            inputs: &[&$crate::array::Array],
+            _output: &$crate::graph::Meta,
+        ) -> $crate::error::Result<$crate::array::Array> {
+            Ok(inputs[0].clone())
+        }
+    };
+}
+pub(crate) use passes_on;

@@ -55,6 +55,17 @@ pub fn load_npz(path: impl AsRef<Path>, device: &Device) -> Result<BTreeMap<Stri
 
 /// Writes one tensor into an npy file, as `numpy.save` does, atomically.
 ///
+/// ```
+/// use wgrad::{Device, Tensor, io};
+/// # let folder = std::env::temp_dir().join(format!("wgrad-npy-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder).unwrap();
+/// let path = folder.join("x.npy");
+/// io::save_npy(&path, &Tensor::eye(2, &Device::default()))?;
+/// assert_eq!(io::load_npy(&path, &Device::cpu())?.to_vec::<f32>()?, [1.0, 0.0, 0.0, 1.0]);
+/// # std::fs::remove_dir_all(&folder).unwrap();
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) where the file cannot be written; the error that the tensor carries.
 pub fn save_npy(path: impl AsRef<Path>, tensor: &Tensor) -> Result<()> {
@@ -62,7 +73,7 @@ pub fn save_npy(path: impl AsRef<Path>, tensor: &Tensor) -> Result<()> {
     write_atomically(path, |file| file.write_all(&bytes))
 }
 
-/// The array of an npy file, on `device`. As [`load_npz`].
+/// The array of an npy file, on `device`. As [`load_npz`]; [`save_npy`] has an example.
 ///
 /// # Errors
 /// As [`load_npz`].

@@ -45,6 +45,19 @@ pub fn save_safetensors(path: impl AsRef<Path>, tensors: &BTreeMap<String, Tenso
 
 /// [`save_safetensors`] with words about the file, such as `("format", "pt")`, in its header.
 ///
+/// ```
+/// use wgrad::{Device, Tensor, io};
+/// # let folder = std::env::temp_dir().join(format!("wgrad-metadata-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder).unwrap();
+/// let path = folder.join("model.safetensors");
+/// let tensors = [("w".to_string(), Tensor::ones([2], &Device::default()))].into();
+/// io::save_safetensors_with_metadata(&path, &tensors, &[("format".to_string(), "pt".to_string())].into())?;
+/// let (_, metadata) = io::load_safetensors_with_metadata(&path, &Device::cpu())?;
+/// assert_eq!(metadata["format"], "pt");
+/// # std::fs::remove_dir_all(&folder).unwrap();
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`save_safetensors`].
 pub fn save_safetensors_with_metadata(
@@ -55,7 +68,7 @@ pub fn save_safetensors_with_metadata(
     write(path.as_ref(), &to_host(tensors)?, metadata)
 }
 
-/// The tensors of a safetensors file, by name, on `device`.
+/// The tensors of a safetensors file, by name, on `device`; [`save_safetensors`] has an example.
 ///
 /// bf16 is widened to f32; i64 and u64 become i32 and u32 where all values fit, else it is an error; smaller integers are widened
 /// to i32 and u32. On a device without f64 or f16 these become f32.
@@ -67,7 +80,7 @@ pub fn load_safetensors(path: impl AsRef<Path>, device: &Device) -> Result<BTree
     Ok(load_safetensors_with_metadata(path, device)?.0)
 }
 
-/// [`load_safetensors`], and the words about the file in its header.
+/// [`load_safetensors`], and the words about the file in its header; [`save_safetensors_with_metadata`] has an example.
 ///
 /// # Errors
 /// As [`load_safetensors`].

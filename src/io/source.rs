@@ -31,15 +31,9 @@ impl Source {
     /// # Errors
     /// Where it cannot be opened, or is a folder or another thing that is no file.
     pub fn open(path: &Path) -> Result<Source> {
-        let meta = std::fs::metadata(path).map_err(|e| failed(path, e))?;
-        if meta.is_dir() {
-            return Err(failed(path, "is a folder, not a file"));
-        }
-        if !meta.is_file() {
-            return Err(failed(path, "is not a regular file"));
-        }
+        let len = crate::file::length(path)?;
         let file = File::open(path).map_err(|e| failed(path, e))?;
-        Ok(Source { path: path.to_owned(), file: BufReader::new(file), len: meta.len() })
+        Ok(Source { path: path.to_owned(), file: BufReader::new(file), len })
     }
 
     /// Bytes in the file.

@@ -1,23 +1,9 @@
 //! Activations as layers.
 
 use crate::backend::Device;
+use crate::nn::module::stateless;
 use crate::nn::{Members, Module, Parameters};
 use crate::tensor::Tensor;
-
-macro_rules! stateless {
-    ($name:ident, |$self:ident, $x:ident| $forward:expr) => {
-        impl Parameters for $name {
-            fn members(&self, _members: &mut Members) {}
-        }
-
-        impl Module for $name {
-            #[track_caller]
-            fn forward(&$self, $x: &Tensor) -> Tensor {
-                $forward
-            }
-        }
-    };
-}
 
 /// Layers without numbers: name and method of [`Tensor`].
 macro_rules! plain {
@@ -93,6 +79,7 @@ with_number! {
     Hardshrink: hardshrink(lambda: f32 = 0.5, "What is not farther than this from 0 becomes 0.");
     Softshrink: softshrink(lambda: f32 = 0.5, "How far all moves towards 0.");
     Glu: glu(dim: isize = -1, "The dim that is halved.");
+    Softmin: softmin(dim: isize = -1, "The dim over which the results sum to 1.");
     Softmax: softmax(dim: isize = -1, "The dim over which the results sum to 1.");
     LogSoftmax: log_softmax(dim: isize = -1, "The dim over which the exponentials of the results sum to 1.");
 }

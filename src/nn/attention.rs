@@ -3,6 +3,7 @@
 use std::panic::Location;
 
 use crate::backend::Device;
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::nn::init;
 use crate::nn::{Linear, Members, Mode, Module, Parameters};
@@ -12,10 +13,11 @@ use crate::tensor::Tensor;
 /// to `[N, L, size]`.
 ///
 /// Parameters are `in_proj_weight` `[3·size, size]` (for queries, keys and values; it begins uniform as by Glorot & Bengio
-/// 2010), `in_proj_bias` `[3·size]` (begins at 0) and `out_proj` (its bias begins at 0).
+/// 2010), `in_proj_bias` `[3·size]` (begins at 0) and `out_proj` (its bias begins at 0). Where keys or values are of
+/// another size ([`MultiheadAttention::new_with`]), three weights of their own stand in the place of `in_proj_weight`.
 ///
 /// Where queries, keys and values are one tensor, one product projects all. [`Module::forward`] is self-attention without a
-/// mask.
+/// mask. Attention weights are not returned: fused attention never stores them.
 ///
 /// ```
 /// use wgrad::nn::{Module, MultiheadAttention};
@@ -33,14 +35,26 @@ use crate::tensor::Tensor;
 /// ```
 #[derive(Clone, Debug)]
 pub struct MultiheadAttention {
-    /// `[3·size, size]`: the maps of queries, keys and values.
-    pub in_proj_weight: Tensor,
+    /// `[3·size, size]`: the maps of queries, keys and values, where all are of one size.
+    pub in_proj_weight: Option<Tensor>,
+    /// `[size, size]`: the map of queries, where sizes differ.
+    pub q_proj_weight: Option<Tensor>,
+    /// `[size, key size]`: the map of keys, where sizes differ.
+    pub k_proj_weight: Option<Tensor>,
+    /// `[size, value size]`: the map of values, where sizes differ.
+    pub v_proj_weight: Option<Tensor>,
     /// `[3·size]`, if any.
     pub in_proj_bias: Option<Tensor>,
+    /// `[1, 1, size]`: a key that every query sees behind the others, if any.
+    pub bias_k: Option<Tensor>,
+    /// `[1, 1, size]`: its value.
+    pub bias_v: Option<Tensor>,
     /// What the heads' results go through.
     pub out_proj: Linear,
     /// Number of heads.
     pub heads: usize,
+    /// Whether every query also sees a key and a value of zeros.
+    pub add_zero_attn: bool,
     /// Probability with which an attention weight becomes 0 in training.
     pub dropout: f32,
     /// Training or evaluation.
@@ -51,25 +65,55 @@ impl MultiheadAttention {
     /// Without dropout. The parameters carry an error where the size does not divide into the heads.
     #[track_caller]
     pub fn new(size: usize, heads: usize, device: &Device) -> MultiheadAttention {
+        MultiheadAttention::new_with(size, heads, size, size, device)
+    }
+
+    /// For keys and values of other sizes than queries and output, `[N, S, key_size]` and `[N, S, value_size]`. (PyTorch's `kdim` and
+    /// `vdim`.)
+    ///
+    /// ```
+    /// use wgrad::nn::{MultiheadAttention, Parameters};
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let attention = MultiheadAttention::new_with(12, 3, 6, 8, &device);
+    /// let (q, k, v) = (Tensor::randn([2, 5, 12], &device), Tensor::randn([2, 7, 6], &device), Tensor::randn([2, 7, 8], &device));
+    /// assert_eq!(attention.attend(&q, &k, &v, None, false).shape(), [2, 5, 12]);
+    /// assert_eq!(attention.named_parameters()[1].0, "k_proj_weight");
+    /// ```
+    #[track_caller]
+    pub fn new_with(
+        size: usize,
+        heads: usize,
+        key_size: usize,
+        value_size: usize,
+        device: &Device,
+    ) -> MultiheadAttention {
         let at = Location::caller();
         let out_proj = Linear::new(size, size, device);
-        let drawn = || -> Result<Tensor> {
-            if heads == 0 || !size.is_multiple_of(heads) {
-                let detail = format!("a size of {size} does not divide into {heads} heads");
-                return Err(Error::argument("MultiheadAttention", detail));
-            }
-            let weight = Tensor::zeros([3 * size, size], device).requires_grad();
-            init::xavier_uniform(&weight, init::Gain::Linear)?;
-            if let Some(bias) = &out_proj.bias {
-                init::zeros(bias)?;
-            }
-            Ok(weight)
+        let joint = (key_size, value_size) == (size, size);
+        let draw = |rows: usize, columns: usize| -> Tensor {
+            let drawn = || -> Result<Tensor> {
+                if heads == 0 || !size.is_multiple_of(heads) {
+                    let detail = format!("a size of {size} does not divide into {heads} heads");
+                    return Err(Error::argument("MultiheadAttention", detail));
+                }
+                let weight = Tensor::zeros([rows, columns], device).requires_grad();
+                init::xavier_uniform(&weight, init::Gain::Linear)?;
+                Ok(weight)
+            };
+            drawn().unwrap_or_else(|error| init::failed(error, device, at))
         };
         MultiheadAttention {
-            in_proj_weight: drawn().unwrap_or_else(|error| init::failed(error, device, at)),
+            in_proj_weight: joint.then(|| draw(3 * size, size)),
+            q_proj_weight: (!joint).then(|| draw(size, size)),
+            k_proj_weight: (!joint).then(|| draw(size, key_size)),
+            v_proj_weight: (!joint).then(|| draw(size, value_size)),
             in_proj_bias: Some(Tensor::zeros([3 * size], device).requires_grad()),
-            out_proj,
+            bias_k: None,
+            bias_v: None,
+            out_proj: Linear { bias: Some(Tensor::zeros([size], device).requires_grad()), ..out_proj },
             heads,
+            add_zero_attn: false,
             dropout: 0.0,
             mode: Mode::new(),
         }
@@ -86,27 +130,111 @@ impl MultiheadAttention {
         MultiheadAttention { in_proj_bias: None, out_proj: self.out_proj.without_bias(), ..self }
     }
 
+    /// The same with a learned key and value, `bias_k` and `bias_v`, that every query sees behind the others, whatever the mask. They begin
+    /// normal (Glorot & Bengio 2010).
+    ///
+    /// ```
+    /// use wgrad::nn::{Module, MultiheadAttention};
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let attention = MultiheadAttention::new(12, 3, &device).add_bias_kv();
+    /// assert_eq!(attention.forward(&Tensor::randn([2, 5, 12], &device)).shape(), [2, 5, 12]);
+    /// ```
+    #[track_caller]
+    pub fn add_bias_kv(self) -> MultiheadAttention {
+        let (size, device) = (self.size(), self.out_proj.weight.device());
+        let [k, v] = [(); 2].map(|()| Tensor::zeros([1, 1, size], device).requires_grad());
+        for bias in [&k, &v] {
+            // A fresh f32 tensor of three dims takes any.
+            let _ = init::xavier_normal(bias, init::Gain::Linear);
+        }
+        MultiheadAttention { bias_k: Some(k), bias_v: Some(v), ..self }
+    }
+
+    /// Sets whether every query also sees a key and a value of zeros, so that it can look at nothing.
+    pub fn add_zero_attn(self, add_zero_attn: bool) -> MultiheadAttention {
+        MultiheadAttention { add_zero_attn, ..self }
+    }
+
+    /// Size of queries and output.
+    fn size(&self) -> usize {
+        self.out_proj.weight.shape().last().copied().unwrap_or(0)
+    }
+
+    /// Sizes of queries, keys and values.
+    fn sizes(&self) -> [usize; 3] {
+        let columns = |weight: &Option<Tensor>| weight.as_ref().and_then(|w| w.shape().last().copied());
+        [
+            self.size(),
+            columns(&self.k_proj_weight).unwrap_or(self.size()),
+            columns(&self.v_proj_weight).unwrap_or(self.size()),
+        ]
+    }
+
     /// The attention of queries to keys and values.
     ///
     /// `mask` and `causal` are those of [`Tensor::scaled_dot_product_attention`]: booleans are true where a query may look,
     /// which is the other way round than in PyTorch's `MultiheadAttention`; a mask of whole keys is `[N, 1, 1, S]`.
     #[track_caller]
     pub fn attend(&self, q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, causal: bool) -> Tensor {
-        let size = self.out_proj.weight.shape().last().copied().unwrap_or(0);
-        for (name, x) in [("queries", q), ("keys", k), ("values", v)] {
+        for ((name, x), size) in [("queries", q), ("keys", k), ("values", v)].into_iter().zip(self.sizes()) {
             if x.check().is_ok() && (x.rank() != 3 || x.shape()[2] != size) {
                 let detail = format!("{name} must be [batch, length, {size}]");
                 let error = Error::shape("MultiheadAttention", detail, &[&x.shape().into()]);
                 return x.build(Location::caller(), |_| Err(error));
             }
         }
-        let (weight, bias) = (&self.in_proj_weight, self.in_proj_bias.as_ref());
-        let part = |x: &Tensor, from: usize, count: usize| {
-            let bias = bias.map(|b| b.narrow(0, from * size, count * size));
-            x.linear(&weight.narrow(0, from * size, count * size), bias.as_ref())
+        let (q, mut k, mut v) = self.projected(q, k, v);
+        let (keys, queries) = (k.shape().get(1).copied().unwrap_or(0), q.shape().get(1).copied().unwrap_or(0));
+        if let (Some(bias_k), Some(bias_v)) = (&self.bias_k, &self.bias_v) {
+            let behind = |x: &Tensor, bias: &Tensor| {
+                Tensor::cat(&[x, &bias.expand([x.shape().first().copied().unwrap_or(0), 1, self.size()])], 1)
+            };
+            (k, v) = (behind(&k, bias_k), behind(&v, bias_v));
+        }
+        let split = |x: &Tensor| x.unflatten(2, [self.heads as isize, -1]).transpose(1, 2);
+        let (q, mut k, mut v) = (split(&q), split(&k), split(&v));
+        if self.add_zero_attn {
+            let padding = [(0, 0), (0, 0), (0, 1), (0, 0)];
+            (k, v) = (k.pad(&padding, 0.0), v.pad(&padding, 0.0));
+        }
+        let more = usize::from(self.bias_k.is_some()) + usize::from(self.add_zero_attn);
+        let widened =
+            (more > 0 && (mask.is_some() || causal)).then(|| widened(mask, causal, [queries, keys], more, &q));
+        let (mask, causal) = match &widened {
+            Some(mask) => (Some(mask), false),
+            None => (mask, causal),
         };
-        let (q, k, v) = if q.is_same(k) && k.is_same(v) {
-            let all = q.linear(weight, bias);
+        let y = if self.dropout > 0.0 && self.mode.training() {
+            self.with_dropout(&q, &k, &v, mask, causal)
+        } else {
+            q.scaled_dot_product_attention(&k, &v, mask, causal)
+        };
+        self.out_proj.forward(&y.transpose(1, 2).flatten(2, 3))
+    }
+
+    /// Queries, keys and values through their maps; inputs that are the same tensor share a product.
+    #[track_caller]
+    fn projected(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> (Tensor, Tensor, Tensor) {
+        let (size, bias) = (self.size(), self.in_proj_bias.as_ref());
+        let bias = |from: usize, count: usize| bias.map(|b| b.narrow(0, from * size, count * size));
+        if let (Some(wq), Some(wk), Some(wv)) = (&self.q_proj_weight, &self.k_proj_weight, &self.v_proj_weight) {
+            let map = |x: &Tensor, w: &Tensor, i: usize| x.linear(w, bias(i, 1).as_ref());
+            return (map(q, wq, 0), map(k, wk, 1), map(v, wv, 2));
+        }
+        let Some(weight) = &self.in_proj_weight else {
+            let error = Error::argument(
+                "MultiheadAttention",
+                "there is neither in_proj_weight nor all of q_, k_ and v_proj_weight",
+            );
+            let failed = q.build(Location::caller(), |_| Err(error));
+            return (failed.clone(), failed.clone(), failed);
+        };
+        let part = |x: &Tensor, from: usize, count: usize| {
+            x.linear(&weight.narrow(0, from * size, count * size), bias(from, count).as_ref())
+        };
+        if q.is_same(k) && k.is_same(v) {
+            let all = q.linear(weight, self.in_proj_bias.as_ref());
             let third = |i: usize| all.narrow(2, i * size, size);
             (third(0), third(1), third(2))
         } else if k.is_same(v) {
@@ -114,15 +242,7 @@ impl MultiheadAttention {
             (part(q, 0, 1), both.narrow(2, 0, size), both.narrow(2, size, size))
         } else {
             (part(q, 0, 1), part(k, 1, 1), part(v, 2, 1))
-        };
-        let split = |x: &Tensor| x.unflatten(2, [self.heads as isize, -1]).transpose(1, 2);
-        let (q, k, v) = (split(&q), split(&k), split(&v));
-        let y = if self.dropout > 0.0 && self.mode.training() {
-            self.with_dropout(&q, &k, &v, mask, causal)
-        } else {
-            q.scaled_dot_product_attention(&k, &v, mask, causal)
-        };
-        self.out_proj.forward(&y.transpose(1, 2).flatten(2, 3))
+        }
     }
 
     /// Attention out of matrix products, with dropout of the weights.
@@ -137,7 +257,7 @@ impl MultiheadAttention {
             None => {}
         }
         if causal && let [.., queries, keys] = *scores.shape() {
-            scores = hide(&scores, &Tensor::ones([queries, keys], q.device()).tril(0).ne(0.0));
+            scores = hide(&scores, &up_to_itself(queries, keys, q));
         }
         // A query that sees nothing has the largest score -∞ and the sum 0, and gives 0.
         let largest = scores.detach().max_dims(&[-1], true).clamp_min(f32::MIN);
@@ -148,10 +268,50 @@ impl MultiheadAttention {
     }
 }
 
+/// Where each query sees the keys up to its own place.
+#[track_caller]
+fn up_to_itself(queries: usize, keys: usize, like: &Tensor) -> Tensor {
+    Tensor::ones([queries, keys], like.device()).tril(0).ne(0.0)
+}
+
+/// A mask, a causal one, or both, with so many keys more that all queries see.
+#[track_caller]
+fn widened(mask: Option<&Tensor>, causal: bool, [queries, keys]: [usize; 2], more: usize, like: &Tensor) -> Tensor {
+    let wider = |mask: &Tensor, value: f32| {
+        let rank = mask.rank();
+        if rank == 0 {
+            return mask.clone();
+        }
+        // A mask that is the same for all keys is written out first.
+        let mut shape = mask.shape().to_vec();
+        shape[rank - 1] = keys;
+        let padding: Vec<(usize, usize)> = (0..rank).map(|d| (0, if d + 1 == rank { more } else { 0 })).collect();
+        mask.expand(shape).pad(&padding, value)
+    };
+    let seen = |mask: &Tensor| wider(&mask.to_dtype(DType::F32), 1.0).ne(0.0);
+    let own = causal.then(|| seen(&up_to_itself(queries, keys, like)));
+    match (mask, own) {
+        (Some(mask), None) if mask.dtype().is_float() => wider(mask, 0.0),
+        (Some(mask), Some(own)) if mask.dtype().is_float() => {
+            let mask = wider(mask, 0.0);
+            mask.masked_fill(&own.logical_not(), f32::NEG_INFINITY)
+        }
+        (Some(mask), None) => seen(mask),
+        (Some(mask), Some(own)) => seen(mask).logical_and(&own),
+        (None, Some(own)) => own,
+        (None, None) => seen(&Tensor::ones([1, keys], like.device())),
+    }
+}
+
 impl Parameters for MultiheadAttention {
     fn members(&self, members: &mut Members) {
         members.add("in_proj_weight", &self.in_proj_weight);
+        members.add("q_proj_weight", &self.q_proj_weight);
+        members.add("k_proj_weight", &self.k_proj_weight);
+        members.add("v_proj_weight", &self.v_proj_weight);
         members.add("in_proj_bias", &self.in_proj_bias);
+        members.add("bias_k", &self.bias_k);
+        members.add("bias_v", &self.bias_v);
         members.add("out_proj", &self.out_proj);
         members.add("mode", &self.mode);
     }

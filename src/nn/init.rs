@@ -116,6 +116,15 @@ fn expect_spread(op: &str, what: &str, value: f32) -> Result<()> {
 
 /// Uniform in `[low, high)`.
 ///
+/// ```
+/// use wgrad::nn::init;
+/// use wgrad::{Device, Tensor};
+/// let w = Tensor::zeros([40, 50], &Device::default()).requires_grad();
+/// init::uniform(&w, -0.5, 0.5)?;
+/// assert!(w.abs().max().item::<f32>()? <= 0.5);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
 /// # Errors
 /// Where `low` is above `high`; as all of this module.
 #[track_caller]
@@ -127,6 +136,15 @@ pub fn uniform(tensor: &Tensor, low: f32, high: f32) -> Result<()> {
 }
 
 /// Normal.
+///
+/// ```
+/// use wgrad::nn::init;
+/// use wgrad::{Device, Tensor};
+/// let w = Tensor::zeros([40, 50], &Device::default()).requires_grad();
+/// init::normal(&w, 0.0, 0.02)?;
+/// assert!((w.std(0.0).item::<f32>()? / 0.02 - 1.0).abs() < 0.1);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 ///
 /// # Errors
 /// Where `std` is negative; as all of this module.
@@ -140,6 +158,15 @@ pub fn normal(tensor: &Tensor, mean: f32, std: f32) -> Result<()> {
 
 /// Every element `value`.
 ///
+/// ```
+/// use wgrad::nn::init;
+/// use wgrad::{Device, Tensor};
+/// let w = Tensor::zeros([40, 50], &Device::default()).requires_grad();
+/// init::constant(&w, 0.25)?;
+/// assert_eq!(w.mean().item::<f32>()?, 0.25);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
 /// # Errors
 /// As all of this module.
 #[track_caller]
@@ -148,6 +175,15 @@ pub fn constant(tensor: &Tensor, value: f32) -> Result<()> {
 }
 
 /// Every element 0.
+///
+/// ```
+/// use wgrad::nn::init;
+/// use wgrad::{Device, Tensor};
+/// let w = Tensor::zeros([40, 50], &Device::default()).requires_grad();
+/// init::zeros(&w)?;
+/// assert_eq!(w.abs().max().item::<f32>()?, 0.0);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 ///
 /// # Errors
 /// As all of this module.
@@ -158,6 +194,15 @@ pub fn zeros(tensor: &Tensor) -> Result<()> {
 
 /// Every element 1.
 ///
+/// ```
+/// use wgrad::nn::init;
+/// use wgrad::{Device, Tensor};
+/// let w = Tensor::zeros([40, 50], &Device::default()).requires_grad();
+/// init::ones(&w)?;
+/// assert_eq!(w.min().item::<f32>()?, 1.0);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
 /// # Errors
 /// As all of this module.
 #[track_caller]
@@ -166,6 +211,15 @@ pub fn ones(tensor: &Tensor) -> Result<()> {
 }
 
 /// Uniform in `±gain · √(6 / (fan_in + fan_out))` (Glorot & Bengio 2010).
+///
+/// ```
+/// use wgrad::nn::init::{self, Gain};
+/// use wgrad::{Device, Tensor};
+/// let w = Tensor::zeros([40, 50], &Device::default()).requires_grad();
+/// init::xavier_uniform(&w, Gain::Tanh)?;
+/// assert!(w.abs().max().item::<f32>()? <= 5.0 / 3.0 * (6f32 / 90.0).sqrt());
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 ///
 /// # Errors
 /// Where the tensor has fewer than two dims; as all of this module.
@@ -180,6 +234,15 @@ pub fn xavier_uniform(tensor: &Tensor, gain: Gain) -> Result<()> {
 }
 
 /// Normal with the standard deviation `gain · √(2 / (fan_in + fan_out))` (Glorot & Bengio 2010).
+///
+/// ```
+/// use wgrad::nn::init::{self, Gain};
+/// use wgrad::{Device, Tensor};
+/// let w = Tensor::zeros([40, 50], &Device::default()).requires_grad();
+/// init::xavier_normal(&w, Gain::Linear)?;
+/// assert!((w.std(0.0).item::<f32>()? / (2f32 / 90.0).sqrt() - 1.0).abs() < 0.1);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 ///
 /// # Errors
 /// Where the tensor has fewer than two dims; as all of this module.
@@ -204,6 +267,15 @@ fn kaiming(op: &str, tensor: &Tensor, fan: Fan, gain: Gain) -> Result<f32> {
 
 /// Uniform in `±gain · √(3 / fan)` (He et al. 2015).
 ///
+/// ```
+/// use wgrad::nn::init::{self, Fan, Gain};
+/// use wgrad::{Device, Tensor};
+/// let w = Tensor::zeros([40, 50], &Device::default()).requires_grad();
+/// init::kaiming_uniform(&w, Fan::In, Gain::Relu)?;
+/// assert!(w.abs().max().item::<f32>()? <= (6f32 / 50.0).sqrt());
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
 /// # Errors
 /// Where the tensor has fewer than two dims; as all of this module.
 #[track_caller]
@@ -215,6 +287,15 @@ pub fn kaiming_uniform(tensor: &Tensor, fan: Fan, gain: Gain) -> Result<()> {
 }
 
 /// Normal with the standard deviation `gain / √fan` (He et al. 2015).
+///
+/// ```
+/// use wgrad::nn::init::{self, Fan, Gain};
+/// use wgrad::{Device, Tensor};
+/// let w = Tensor::zeros([40, 50], &Device::default()).requires_grad();
+/// init::kaiming_normal(&w, Fan::Out, Gain::Relu)?;
+/// assert!((w.std(0.0).item::<f32>()? / (2f32 / 40.0).sqrt() - 1.0).abs() < 0.1);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 ///
 /// # Errors
 /// Where the tensor has fewer than two dims; as all of this module.

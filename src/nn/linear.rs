@@ -53,3 +53,55 @@ impl Module for Linear {
         x.linear(&self.weight, self.bias.as_ref())
     }
 }
+
+/// `yₖ = aᵀ Wₖ b + cₖ` of two inputs `[…, first]` and `[…, second]` to `[…, outputs]`.
+///
+/// `weight` is `[outputs, first, second]`, `bias` `[outputs]`; both begin uniform in `±1/√first`.
+///
+/// ```
+/// use wgrad::nn::Bilinear;
+/// use wgrad::{Device, Tensor};
+/// let device = Device::default();
+/// let layer = Bilinear::new(4, 3, 5, &device);
+/// let y = layer.forward_pair(&Tensor::randn([2, 7, 4], &device), &Tensor::randn([2, 7, 3], &device));
+/// assert_eq!(y.shape(), [2, 7, 5]);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Bilinear {
+    /// `[outputs, first, second]`.
+    pub weight: Tensor,
+    /// `[outputs]`, if any.
+    pub bias: Option<Tensor>,
+}
+
+impl Bilinear {
+    /// A layer with a bias.
+    #[track_caller]
+    pub fn new(first: usize, second: usize, outputs: usize, device: &Device) -> Bilinear {
+        let weight = init::by_fan(&[outputs, first, second], first, device);
+        let bias = init::by_fan(&[outputs], first, device);
+        Bilinear { weight, bias: Some(bias) }
+    }
+
+    /// The same without a bias.
+    pub fn without_bias(self) -> Bilinear {
+        Bilinear { bias: None, ..self }
+    }
+
+    /// The output for two inputs. Carries an error where they do not fit the weight and each other.
+    #[track_caller]
+    pub fn forward_pair(&self, a: &Tensor, b: &Tensor) -> Tensor {
+        let y = Tensor::einsum("...i,kij,...j->...k", &[a, &self.weight, b]);
+        match &self.bias {
+            Some(bias) => y + bias,
+            None => y,
+        }
+    }
+}
+
+impl Parameters for Bilinear {
+    fn members(&self, members: &mut Members) {
+        members.add("weight", &self.weight);
+        members.add("bias", &self.bias);
+    }
+}

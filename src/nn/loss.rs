@@ -189,6 +189,24 @@ pub fn bce_with_logits(logits: &Tensor, targets: &Tensor) -> Tensor {
     logits.widened().build(Location::caller(), |v| Ok(loss::bce_with_logits(v, &targets.node())))
 }
 
+/// [`bce_with_logits`] with the weight of positive targets: `−mean(w·y·ln σ(x) + (1 − y)·ln(1 − σ(x)))`, with `pos_weight` that broadcasts, one
+/// element a class most often. Above 1 it raises the recall of rare classes.
+///
+/// ```
+/// use wgrad::{Device, Tensor, nn::loss};
+/// let device = Device::cpu();
+/// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
+/// let loss = loss::bce_with_logits_with(&vector(&[0.0, 1e4]), &vector(&[1.0, 1.0]), &vector(&[3.0, 1.0]));
+/// assert!((loss.item::<f32>()? - 1.5 * 2f32.ln()).abs() < 1e-5);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[track_caller]
+pub fn bce_with_logits_with(logits: &Tensor, targets: &Tensor, pos_weight: &Tensor) -> Tensor {
+    let positive = targets * pos_weight * logits.log_sigmoid();
+    let negative = (1.0 - targets) * (-logits).log_sigmoid();
+    -(positive + negative).mean()
+}
+
 /// Multiclass SVM (hinge) loss of scores `[n, classes]` with class indices `[n]`:
 /// `Σ_{j≠t} max(0, margin + s[j] − s[t]) / classes` (Weston & Watkins 1999, scaled as in PyTorch).
 ///

@@ -40,6 +40,7 @@
 //! ```
 
 mod activation;
+mod arrange;
 mod attention;
 mod conv;
 mod dropout;
@@ -56,15 +57,18 @@ mod state;
 mod transformer;
 
 pub use activation::*;
+pub use arrange::{Flatten, Identity, Pad, PixelShuffle, PixelUnshuffle, Unflatten, Upsample};
 pub use attention::MultiheadAttention;
 pub use conv::{Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d};
-pub use dropout::Dropout;
+pub use dropout::{AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d};
 pub use embedding::Embedding;
-pub use linear::Linear;
+pub use linear::{Bilinear, Linear};
 pub use module::{Member, Members, Mode, Module, Parameters};
-pub use norm::{BatchNorm1d, BatchNorm2d, GroupNorm, InstanceNorm, LayerNorm, RmsNorm};
+pub use norm::{BatchNorm1d, BatchNorm2d, BatchNorm3d, GroupNorm, InstanceNorm, LayerNorm, RmsNorm};
 pub use pool::*;
 pub use recurrent::{Direction, Gru, Lstm, Recurrent, Rnn};
-pub use sequential::{Flatten, Lambda, Sequential};
+pub use sequential::{Lambda, Sequential};
 pub use state::{StateDict, Unmatched};
-pub use transformer::{Activation, TransformerEncoderLayer};
+pub use transformer::{
+    Activation, Transformer, TransformerDecoder, TransformerDecoderLayer, TransformerEncoder, TransformerEncoderLayer,
+};

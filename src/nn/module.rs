@@ -246,6 +246,23 @@ macro_rules! pointers {
 }
 pointers!(Box, Arc);
 
+/// A layer without parameters and without a mode: what it does to its input.
+macro_rules! stateless {
+    ($name:ident, |$self:ident, $x:ident| $forward:expr) => {
+        impl $crate::nn::Parameters for $name {
+            fn members(&self, _members: &mut $crate::nn::Members) {}
+        }
+
+        impl $crate::nn::Module for $name {
+            #[track_caller]
+            fn forward(&$self, $x: &$crate::Tensor) -> $crate::Tensor {
+                $forward
+            }
+        }
+    };
+}
+pub(super) use stateless;
+
 /// Whether a layer trains or evaluates; clones share it. A layer that behaves differently in training has one among its
 /// members.
 #[derive(Clone, Debug)]

@@ -27,8 +27,8 @@ macro_rules! batch_norm {
             pub num_batches_tracked: Tensor,
             /// Added to variances.
             pub eps: f32,
-            /// How far the running statistics move towards those of a batch.
-            pub momentum: f32,
+            /// How far the running statistics move towards those of a batch; with `None` they are the mean over all batches so far.
+            pub momentum: Option<f32>,
             /// Training or evaluation.
             pub mode: Mode,
         }
@@ -44,7 +44,7 @@ macro_rules! batch_norm {
                     running_var: Tensor::from_slice(&vec![1f32; channels], [channels], device),
                     num_batches_tracked: Tensor::from_slice(&[0i32], [], device),
                     eps: 1e-5,
-                    momentum: 0.1,
+                    momentum: Some(0.1),
                     mode: Mode::new(),
                 }
             }
@@ -54,9 +54,9 @@ macro_rules! batch_norm {
                 $name { eps, ..self }
             }
 
-            /// Sets how far the running statistics move towards those of a batch.
-            pub fn momentum(self, momentum: f32) -> $name {
-                $name { momentum, ..self }
+            /// Sets how far the running statistics move towards those of a batch; `None` for the mean over all batches so far.
+            pub fn momentum(self, momentum: impl Into<Option<f32>>) -> $name {
+                $name { momentum: momentum.into(), ..self }
             }
 
             /// The same without weight and bias.
@@ -87,13 +87,20 @@ macro_rules! batch_norm {
                 let (weight, bias) = (self.weight.as_ref(), self.bias.as_ref());
                 let (mean, var) = (&self.running_mean, &self.running_var);
                 let training = self.mode.training();
-                let (y, new_mean, new_var) =
-                    x.batch_norm(weight, bias, mean, var, training, self.momentum, self.eps);
+                let (y, mut new_mean, mut new_var) =
+                    x.batch_norm(weight, bias, mean, var, training, self.momentum.unwrap_or(1.0), self.eps);
                 // An input that does not fit leaves the statistics as they are.
                 if training && y.check().is_ok() {
+                    let count = no_grad(|| self.num_batches_tracked.add(1));
+                    if self.momentum.is_none() {
+                        // What has come is the batch's own; the mean moves by one part in `count` towards it.
+                        let share = no_grad(|| count.to_dtype(mean.dtype()).recip());
+                        new_mean = no_grad(|| mean + (&new_mean - mean) * &share);
+                        new_var = no_grad(|| var + (&new_var - var) * &share);
+                    }
                     mean.advance(&new_mean);
                     var.advance(&new_var);
-                    self.num_batches_tracked.advance(&no_grad(|| self.num_batches_tracked.add(1)));
+                    self.num_batches_tracked.advance(&count);
                 }
                 y
             }
@@ -133,6 +140,20 @@ batch_norm! {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     BatchNorm2d 4 => "[N, C, H, W]";
+    /// Batch norm of `[N, C, D, H, W]` (Ioffe & Szegedy 2015); see [`Tensor::batch_norm`] and [`BatchNorm1d`].
+    ///
+    /// ```
+    /// use wgrad::nn::{BatchNorm3d, Module};
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let norm = BatchNorm3d::new(2, &device).momentum(None); // statistics over all batches
+    /// let x = Tensor::from_slice(&[1f32, 3.0, 0.0, 8.0], [2, 2, 1, 1, 1], &device);
+    /// assert_eq!(norm.forward(&x).shape(), x.shape());
+    /// norm.forward(&(x * 3.0));
+    /// assert_eq!(norm.running_mean.to_vec::<f32>()?, [1.0, 11.0]); // the mean of (0.5, 5.5) and of (1.5, 16.5)
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    BatchNorm3d 5 => "[N, C, D, H, W]";
 }
 
 /// Layer norm over the last dims (Ba, Kiros & Hinton 2016); see [`Tensor::layer_norm`].

@@ -1,8 +1,9 @@
 //! Pooling as layers.
 
-use crate::nn::{Members, Module, Parameters};
+use crate::nn::module::stateless;
 use crate::ops::per_dim::PerDim;
 use crate::ops::pool::{AvgPool, Pool};
+#[cfg(doc)]
 use crate::tensor::Tensor;
 
 /// Windows that slide: name, options, method of [`Tensor`], spatial dims.
@@ -43,16 +44,7 @@ macro_rules! sliding {
             }
         }
 
-        impl Parameters for $name {
-            fn members(&self, _members: &mut Members) {}
-        }
-
-        impl Module for $name {
-            #[track_caller]
-            fn forward(&self, x: &Tensor) -> Tensor {
-                sliding!(@call $options x.$method(&self.options))
-            }
-        }
+        stateless!($name, |self, x| sliding!(@call $options x.$method(&self.options)));
     )*};
     (@call Pool $x:ident.$method:ident($options:expr)) => { $x.$method($options).0 };
     (@call AvgPool $x:ident.$method:ident($options:expr)) => { $x.$method($options) };
@@ -91,16 +83,7 @@ macro_rules! adaptive {
             }
         }
 
-        impl Parameters for $name {
-            fn members(&self, _members: &mut Members) {}
-        }
-
-        impl Module for $name {
-            #[track_caller]
-            fn forward(&self, x: &Tensor) -> Tensor {
-                x.$method(self.size)
-            }
-        }
+        stateless!($name, |self, x| x.$method(self.size));
     )*};
 }
 

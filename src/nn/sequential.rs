@@ -75,40 +75,6 @@ impl Module for Sequential {
     }
 }
 
-/// The dims from `from` to `to` as one; all but the first by default, as between convolutions and linear layers.
-///
-/// ```
-/// use wgrad::nn::{Flatten, Module};
-/// use wgrad::{Device, Tensor};
-/// let x = Tensor::zeros([2, 3, 4, 5], &Device::default());
-/// assert_eq!(Flatten::default().forward(&x).shape(), [2, 60]);
-/// assert_eq!(Flatten { from: -2, to: -1 }.forward(&x).shape(), [2, 3, 20]);
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct Flatten {
-    /// The first of the dims.
-    pub from: isize,
-    /// The last of them.
-    pub to: isize,
-}
-
-impl Default for Flatten {
-    fn default() -> Flatten {
-        Flatten { from: 1, to: -1 }
-    }
-}
-
-impl Parameters for Flatten {
-    fn members(&self, _members: &mut Members) {}
-}
-
-impl Module for Flatten {
-    #[track_caller]
-    fn forward(&self, x: &Tensor) -> Tensor {
-        x.flatten(self.from, self.to)
-    }
-}
-
 /// A function as a layer.
 ///
 /// ```

@@ -1,10 +1,12 @@
-//! Transformer layers.
+//! Transformer layers, and stacks of them.
 
 use crate::backend::Device;
+use crate::error::Result;
+use crate::nn::init::{self, Gain};
 use crate::nn::{Dropout, LayerNorm, Linear, Members, Module, MultiheadAttention, Parameters};
 use crate::tensor::Tensor;
 
-/// What stands between the two linear maps of a [`TransformerEncoderLayer`].
+/// What stands between the two linear maps of a [`TransformerEncoderLayer`] or [`TransformerDecoderLayer`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Activation {
     /// [`Tensor::relu`], PyTorch's default.
@@ -139,9 +141,22 @@ impl TransformerEncoderLayer {
 
     #[track_caller]
     fn network(&self, x: &Tensor) -> Tensor {
-        let inner = self.dropout.forward(&self.activation.apply(&self.linear1.forward(x)));
-        self.dropout2.forward(&self.linear2.forward(&inner))
+        network(x, &self.linear1, self.activation, &self.dropout, &self.linear2, &self.dropout2)
     }
+}
+
+/// The two linear maps of a layer, and what stands between and behind them.
+#[track_caller]
+fn network(
+    x: &Tensor,
+    first: &Linear,
+    activation: Activation,
+    inner: &Dropout,
+    second: &Linear,
+    last: &Dropout,
+) -> Tensor {
+    let inner = inner.forward(&activation.apply(&first.forward(x)));
+    last.forward(&second.forward(&inner))
 }
 
 impl Parameters for TransformerEncoderLayer {
@@ -161,5 +176,300 @@ impl Module for TransformerEncoderLayer {
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
         self.forward_with(x, None, false)
+    }
+}
+
+/// Self-attention, attention to an encoder's output, and a network of two linear maps, each with a residual connection and layer norm
+/// (Vaswani et al. 2017), batch first.
+///
+/// Built and named as [`TransformerEncoderLayer`] and as in PyTorch: `self_attn`, `multihead_attn`, `linear1`, `linear2`, `norm1` to `norm3`.
+///
+/// ```
+/// use wgrad::nn::{Parameters, TransformerDecoderLayer};
+/// use wgrad::{Device, Tensor};
+/// let device = Device::default();
+/// let layer = TransformerDecoderLayer::new(16, 4, 32, &device).dropout(0.0);
+/// let (target, memory) = (Tensor::randn([2, 5, 16], &device), Tensor::randn([2, 7, 16], &device));
+/// let y = layer.decode(&target, &memory, None, None, true); // a target sees what came before it, and all of the memory
+/// assert_eq!(y.shape(), [2, 5, 16]);
+/// assert!(layer.named_parameters().iter().any(|(name, _)| name == "multihead_attn.in_proj_weight"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct TransformerDecoderLayer {
+    /// Attention of the target to itself.
+    pub self_attn: MultiheadAttention,
+    /// Attention of the target to the memory.
+    pub multihead_attn: MultiheadAttention,
+    /// From `size` to the network's inner size.
+    pub linear1: Linear,
+    /// And back.
+    pub linear2: Linear,
+    /// The norm that belongs to self-attention.
+    pub norm1: LayerNorm,
+    /// The norm that belongs to attention to the memory.
+    pub norm2: LayerNorm,
+    /// The norm that belongs to the network.
+    pub norm3: LayerNorm,
+    /// Between the two linear maps.
+    pub dropout: Dropout,
+    /// Of what self-attention adds.
+    pub dropout1: Dropout,
+    /// Of what attention to the memory adds.
+    pub dropout2: Dropout,
+    /// Of what the network adds.
+    pub dropout3: Dropout,
+    /// Between the two linear maps.
+    pub activation: Activation,
+    /// Whether the norms come first.
+    pub norm_first: bool,
+}
+
+impl TransformerDecoderLayer {
+    /// A layer with PyTorch's defaults: dropout of 0.1, ReLU, norms after the additions. `inner` is the size between the two
+    /// linear maps.
+    #[track_caller]
+    pub fn new(size: usize, heads: usize, inner: usize, device: &Device) -> TransformerDecoderLayer {
+        let layer = TransformerDecoderLayer {
+            self_attn: MultiheadAttention::new(size, heads, device),
+            multihead_attn: MultiheadAttention::new(size, heads, device),
+            linear1: Linear::new(size, inner, device),
+            linear2: Linear::new(inner, size, device),
+            norm1: LayerNorm::new(size, device),
+            norm2: LayerNorm::new(size, device),
+            norm3: LayerNorm::new(size, device),
+            dropout: Dropout::new(0.0),
+            dropout1: Dropout::new(0.0),
+            dropout2: Dropout::new(0.0),
+            dropout3: Dropout::new(0.0),
+            activation: Activation::Relu,
+            norm_first: false,
+        };
+        layer.dropout(0.1)
+    }
+
+    /// Sets all probabilities of dropout, those of attention weights too.
+    pub fn dropout(mut self, p: f32) -> TransformerDecoderLayer {
+        self.self_attn.dropout = p;
+        self.multihead_attn.dropout = p;
+        let all = [&mut self.dropout, &mut self.dropout1, &mut self.dropout2, &mut self.dropout3];
+        all.into_iter().for_each(|dropout| dropout.p = p);
+        self
+    }
+
+    /// Sets what stands between the two linear maps.
+    pub fn activation(self, activation: Activation) -> TransformerDecoderLayer {
+        TransformerDecoderLayer { activation, ..self }
+    }
+
+    /// Puts the norms before attention and network (`true`) or after the additions.
+    pub fn norm_first(self, norm_first: bool) -> TransformerDecoderLayer {
+        TransformerDecoderLayer { norm_first, ..self }
+    }
+
+    /// The same without biases, in attention, linear maps and norms.
+    pub fn without_bias(self) -> TransformerDecoderLayer {
+        TransformerDecoderLayer {
+            self_attn: self.self_attn.without_bias(),
+            multihead_attn: self.multihead_attn.without_bias(),
+            linear1: self.linear1.without_bias(),
+            linear2: self.linear2.without_bias(),
+            norm1: self.norm1.without_bias(),
+            norm2: self.norm2.without_bias(),
+            norm3: self.norm3.without_bias(),
+            ..self
+        }
+    }
+
+    /// The output for a target `[N, T, size]` and a memory `[N, S, size]`. The masks are those of [`MultiheadAttention::attend`] for the target and
+    /// the memory; with `causal` a target sees the targets up to itself.
+    #[track_caller]
+    pub fn decode(
+        &self,
+        target: &Tensor,
+        memory: &Tensor,
+        mask: Option<&Tensor>,
+        memory_mask: Option<&Tensor>,
+        causal: bool,
+    ) -> Tensor {
+        let own = |x: &Tensor| self.dropout1.forward(&self.self_attn.attend(x, x, x, mask, causal));
+        let other =
+            |x: &Tensor| self.dropout2.forward(&self.multihead_attn.attend(x, memory, memory, memory_mask, false));
+        let network =
+            |x: &Tensor| network(x, &self.linear1, self.activation, &self.dropout, &self.linear2, &self.dropout3);
+        if self.norm_first {
+            let x = target + own(&self.norm1.forward(target));
+            let x = &x + other(&self.norm2.forward(&x));
+            &x + network(&self.norm3.forward(&x))
+        } else {
+            let x = self.norm1.forward(&(target + own(target)));
+            let x = self.norm2.forward(&(&x + other(&x)));
+            self.norm3.forward(&(&x + network(&x)))
+        }
+    }
+}
+
+impl Parameters for TransformerDecoderLayer {
+    fn members(&self, members: &mut Members) {
+        members.add("self_attn", &self.self_attn);
+        members.add("multihead_attn", &self.multihead_attn);
+        members.add("linear1", &self.linear1);
+        members.add("dropout", &self.dropout);
+        members.add("linear2", &self.linear2);
+        members.add("norm1", &self.norm1);
+        members.add("norm2", &self.norm2);
+        members.add("norm3", &self.norm3);
+        members.add("dropout1", &self.dropout1);
+        members.add("dropout2", &self.dropout2);
+        members.add("dropout3", &self.dropout3);
+    }
+}
+
+/// Encoder layers one after another, `layers.0` and so on, and a norm at the end, if any.
+///
+/// Unlike PyTorch's, which copies one layer, each layer begins with values of its own.
+///
+/// ```
+/// use wgrad::nn::{LayerNorm, Module, Parameters, TransformerEncoder, TransformerEncoderLayer};
+/// use wgrad::{Device, Tensor};
+/// let device = Device::default();
+/// let layers = (0..2).map(|_| TransformerEncoderLayer::new(16, 4, 32, &device).norm_first(true)).collect();
+/// let encoder = TransformerEncoder { layers, norm: Some(LayerNorm::new(16, &device)) };
+/// assert_eq!(encoder.forward(&Tensor::randn([2, 5, 16], &device)).shape(), [2, 5, 16]);
+/// assert!(encoder.state_dict().contains_key("layers.1.norm1.weight"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct TransformerEncoder {
+    /// The layers in order.
+    pub layers: Vec<TransformerEncoderLayer>,
+    /// Of the output.
+    pub norm: Option<LayerNorm>,
+}
+
+crate::module!(TransformerEncoder { layers, norm });
+
+impl TransformerEncoder {
+    /// The output, with a mask or a causal one in every layer: see [`MultiheadAttention::attend`].
+    #[track_caller]
+    pub fn forward_with(&self, x: &Tensor, mask: Option<&Tensor>, causal: bool) -> Tensor {
+        let mut x = x.clone();
+        for layer in &self.layers {
+            x = layer.forward_with(&x, mask, causal);
+        }
+        normed(&self.norm, x)
+    }
+}
+
+impl Module for TransformerEncoder {
+    #[track_caller]
+    fn forward(&self, x: &Tensor) -> Tensor {
+        self.forward_with(x, None, false)
+    }
+}
+
+/// What a stack ends with.
+#[track_caller]
+fn normed(norm: &Option<LayerNorm>, x: Tensor) -> Tensor {
+    match norm {
+        Some(norm) => norm.forward(&x),
+        None => x,
+    }
+}
+
+/// Decoder layers one after another, `layers.0` and so on, and a norm at the end, if any.
+///
+/// ```
+/// use wgrad::nn::{TransformerDecoder, TransformerDecoderLayer};
+/// use wgrad::{Device, Tensor};
+/// let device = Device::default();
+/// let decoder = TransformerDecoder { layers: vec![TransformerDecoderLayer::new(16, 4, 32, &device)], norm: None };
+/// let (target, memory) = (Tensor::randn([2, 5, 16], &device), Tensor::randn([2, 7, 16], &device));
+/// assert_eq!(decoder.decode(&target, &memory, None, None, true).shape(), [2, 5, 16]);
+/// ```
+#[derive(Clone, Debug)]
+pub struct TransformerDecoder {
+    /// The layers in order.
+    pub layers: Vec<TransformerDecoderLayer>,
+    /// Of the output.
+    pub norm: Option<LayerNorm>,
+}
+
+crate::module!(TransformerDecoder { layers, norm });
+
+impl TransformerDecoder {
+    /// The output, with the same masks in every layer: see [`TransformerDecoderLayer::decode`].
+    #[track_caller]
+    pub fn decode(
+        &self,
+        target: &Tensor,
+        memory: &Tensor,
+        mask: Option<&Tensor>,
+        memory_mask: Option<&Tensor>,
+        causal: bool,
+    ) -> Tensor {
+        let mut x = target.clone();
+        for layer in &self.layers {
+            x = layer.decode(&x, memory, mask, memory_mask, causal);
+        }
+        normed(&self.norm, x)
+    }
+}
+
+/// An encoder and a decoder (Vaswani et al. 2017): sources `[N, S, size]` and targets `[N, T, size]` to `[N, T, size]`.
+///
+/// ```
+/// use wgrad::nn::{Parameters, Transformer};
+/// use wgrad::{Device, Tensor};
+/// let device = Device::default();
+/// let model = Transformer::new(16, 4, 2, 1, 32, &device)?;
+/// let (source, target) = (Tensor::randn([2, 7, 16], &device), Tensor::randn([2, 5, 16], &device));
+/// let memory = model.encoder.forward_with(&source, None, false);
+/// assert_eq!(model.decoder.decode(&target, &memory, None, None, true).shape(), [2, 5, 16]);
+/// assert!(model.state_dict().contains_key("decoder.layers.0.multihead_attn.out_proj.weight"));
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Transformer {
+    /// Of sources.
+    pub encoder: TransformerEncoder,
+    /// Of targets.
+    pub decoder: TransformerDecoder,
+}
+
+crate::module!(Transformer { encoder, decoder });
+
+impl Transformer {
+    /// So many layers of PyTorch's defaults with norms at the end of both; all weights begin uniform as by Glorot & Bengio 2010.
+    ///
+    /// # Errors
+    /// Where the size does not divide into the heads.
+    #[track_caller]
+    pub fn new(
+        size: usize,
+        heads: usize,
+        encoder_layers: usize,
+        decoder_layers: usize,
+        inner: usize,
+        device: &Device,
+    ) -> Result<Transformer> {
+        let norm = || Some(LayerNorm::new(size, device));
+        let encoder = (0..encoder_layers).map(|_| TransformerEncoderLayer::new(size, heads, inner, device)).collect();
+        let decoder = (0..decoder_layers).map(|_| TransformerDecoderLayer::new(size, heads, inner, device)).collect();
+        let model = Transformer {
+            encoder: TransformerEncoder { layers: encoder, norm: norm() },
+            decoder: TransformerDecoder { layers: decoder, norm: norm() },
+        };
+        for parameter in model.parameters() {
+            parameter.check()?;
+            if parameter.rank() > 1 {
+                init::xavier_uniform(&parameter, Gain::Linear)?;
+            }
+        }
+        Ok(model)
+    }
+
+    /// The output for a source and a target that sees only what came before, without other masks.
+    #[track_caller]
+    pub fn forward_pair(&self, source: &Tensor, target: &Tensor) -> Tensor {
+        self.decoder.decode(target, &self.encoder.forward(source), None, None, true)
     }
 }

@@ -1,5 +1,7 @@
 //! Scaled dot-product attention: `softmax(q kᵀ / √d + mask) v`, fused so that scores never reach memory, and its decomposition.
 
+mod lanes;
+
 use std::hash::Hasher;
 
 use crate::array::Array;
@@ -33,9 +35,12 @@ enum Part {
     K,
     /// The gradient of v from q, k, dy, statistics.
     V,
+    /// The gradients of k and v side by side in the last dim, from q, k, v, dy, statistics; on software adapters.
+    Kv,
 }
 
-/// A fused kernel over `[batch, heads, seq, d]`; a mask, where there is one, is the last input.
+/// A fused kernel over `[batch, heads, seq, d]`; a mask, where there is one, is the last input. Results are `[batch, seq, heads, d]`,
+/// in which order networks go on; only the statistics are `[batch, heads, seq, 2]`.
 #[derive(Clone, Copy)]
 struct Attention {
     part: Part,
@@ -64,6 +69,7 @@ impl Part {
             Part::Q => "attention_backward_q",
             Part::K => "attention_backward_k",
             Part::V => "attention_backward_v",
+            Part::Kv => "attention_backward_kv",
         }
     }
 
@@ -72,13 +78,13 @@ impl Part {
         match self {
             Part::Forward => &["q", "k", "v"],
             Part::Statistics => &["q", "k", "y", "dy"],
-            Part::Q | Part::K => &["q", "k", "v", "dy", "stats"],
+            Part::Q | Part::K | Part::Kv => &["q", "k", "v", "dy", "stats"],
             Part::V => &["q", "k", "dy", "stats"],
         }
     }
 
-    /// Texts for no mask, a boolean one and one of floats.
-    fn texts(self) -> [&'static str; 3] {
+    /// Texts for no mask, a boolean one and one of floats, where there are some for any adapter.
+    fn texts(self) -> Option<[&'static str; 3]> {
         macro_rules! texts {
             ($($file:literal),*) => {[
                 texts!(@one "mask_none", $($file),*),
@@ -93,13 +99,14 @@ impl Part {
                 )
             };
         }
-        match self {
+        Some(match self {
             Part::Forward => texts!("values", "forward"),
             Part::Statistics => texts!("statistics"),
             Part::Q => texts!("values", "upstream", "backward_q"),
             Part::K => texts!("values", "upstream", "backward_k"),
             Part::V => texts!("upstream", "backward_v"),
-        }
+            Part::Kv => return None,
+        })
     }
 }
 
@@ -109,9 +116,18 @@ impl Attention {
         // The size of a value: of v, or of what has its last dim.
         let v_size = match self.part {
             Part::Forward | Part::Statistics | Part::V => inputs[2].shape[3],
-            Part::Q | Part::K => inputs[3].shape[3],
+            Part::Q | Part::K | Part::Kv => inputs[3].shape[3],
         };
         Sizes { batch: q[0], heads: q[1], kv_heads: k[1], queries: q[2], keys: k[2], d: q[3], v_size }
+    }
+
+    /// Which text a mask takes: none, booleans or floats.
+    fn mask(&self, inputs: &[&Meta]) -> usize {
+        match inputs.last().filter(|_| self.has_mask).map(|mask| mask.dtype) {
+            None => 0,
+            Some(DType::Bool) => 1,
+            Some(_) => 2,
+        }
     }
 
     fn with(self, part: Part) -> Attention {
@@ -127,11 +143,12 @@ impl Op for Attention {
     fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
         let s = self.sizes(inputs);
         let shape = match self.part {
-            Part::Forward => Shape::from([s.batch, s.heads, s.queries, s.v_size]),
+            Part::Forward => Shape::from([s.batch, s.queries, s.heads, s.v_size]),
             Part::Statistics => Shape::from([s.batch, s.heads, s.queries, 2]),
-            Part::Q => Shape::from([s.batch, s.heads, s.queries, s.d]),
-            Part::K => Shape::from([s.batch, s.kv_heads, s.keys, s.d]),
-            Part::V => Shape::from([s.batch, s.kv_heads, s.keys, s.v_size]),
+            Part::Q => Shape::from([s.batch, s.queries, s.heads, s.d]),
+            Part::K => Shape::from([s.batch, s.keys, s.kv_heads, s.d]),
+            Part::V => Shape::from([s.batch, s.keys, s.kv_heads, s.v_size]),
+            Part::Kv => Shape::from([s.batch, s.keys, s.kv_heads, s.d + s.v_size]),
         };
         // Statistics are sums over a row, which f16 would spoil.
         let dtype = if self.part == Part::Statistics { inputs[0].dtype.register() } else { inputs[0].dtype };
@@ -166,8 +183,10 @@ impl Op for Attention {
         }
         let (q, k, v, mask) = (&cx.inputs[0], &cx.inputs[1], &cx.inputs[2], cx.inputs.get(3));
         let needs_mask = self.has_mask && cx.needs[3];
+        // As the operands have it: [batch, heads, seq, d].
+        let (y, dy) = (cx.output.transpose(1, 2), cx.dy.transpose(1, 2));
         if cx.create_graph || needs_mask || q.0.context.traits.prefers_expressions {
-            let mut grads = Composed::new(q, k, v, mask, self.causal, f64::from(self.scale)).vjp(cx.dy);
+            let mut grads = Composed::new(q, k, v, mask, self.causal, f64::from(self.scale)).vjp(&dy);
             grads.truncate(cx.inputs.len());
             return Ok(grads.into_iter().zip(cx.needs).map(|(g, &needs)| needs.then_some(g)).collect());
         }
@@ -175,12 +194,17 @@ impl Op for Attention {
             let all: Vec<&Var> = inputs.iter().copied().chain(mask).collect();
             Var::apply(self.with(part), &all)
         };
-        let stats = apply(Part::Statistics, &[q, k, cx.output, cx.dy]);
-        let mut grads = vec![
-            cx.needs[0].then(|| apply(Part::Q, &[q, k, v, cx.dy, &stats])),
-            cx.needs[1].then(|| apply(Part::K, &[q, k, v, cx.dy, &stats])),
-            cx.needs[2].then(|| apply(Part::V, &[q, k, cx.dy, &stats])),
-        ];
+        let stats = apply(Part::Statistics, &[q, k, &y, &dy]);
+        let gradient = |part: Part, inputs: &[&Var]| apply(part, inputs).transpose(1, 2);
+        let mut grads = vec![cx.needs[0].then(|| gradient(Part::Q, &[q, k, v, &dy, &stats]))];
+        let (d, v_size) = (q.shape()[3], v.shape()[3]);
+        if q.0.context.traits.lanes && lanes::fit(d, v_size) && cx.needs[1] && cx.needs[2] {
+            let both = gradient(Part::Kv, &[q, k, v, &dy, &stats]);
+            grads.extend([Some(both.slice(3, 0, 1, d)), Some(both.slice(3, d, 1, v_size))]);
+        } else {
+            grads.push(cx.needs[1].then(|| gradient(Part::K, &[q, k, v, &dy, &stats])));
+            grads.push(cx.needs[2].then(|| gradient(Part::V, &[q, k, &dy, &stats])));
+        }
         grads.resize(cx.inputs.len(), None);
         Ok(grads)
     }
@@ -204,6 +228,11 @@ fn reference<'a>(
     };
     let hidden = mask.map(|m| (m.dtype() == DType::Bool, m.to_f64()));
     let mut out = vec![0.0; numel];
+    // Where a row of one head stands where heads lie side by side.
+    let place = |row: usize, seq: usize, heads: usize| {
+        let head = row / seq;
+        (head / heads * seq + row % seq) * heads + head % heads
+    };
     for query in 0..s.batch * s.heads * s.queries {
         let (head, i) = (query / s.queries, query % s.queries);
         let key_head = head / s.heads * s.kv_heads + head % s.heads / (s.heads / s.kv_heads.max(1)).max(1);
@@ -234,17 +263,23 @@ fn reference<'a>(
         for (j, score) in scores.into_iter().enumerate() {
             let key = key_head * s.keys + j;
             let p = (score - log_sum).exp();
+            let (own, other) = (place(query, s.queries, s.heads), place(key, s.keys, s.kv_heads));
             let ds = || f64::from(op.scale) * p * (dot(dy, query, v, key, s.v_size) - stats[query * 2 + 1]);
             match op.part {
-                Part::Forward => (0..s.v_size).for_each(|c| out[query * s.v_size + c] += p * v[key * s.v_size + c]),
-                Part::V => (0..s.v_size).for_each(|c| out[key * s.v_size + c] += p * dy[query * s.v_size + c]),
+                Part::Forward => (0..s.v_size).for_each(|c| out[own * s.v_size + c] += p * v[key * s.v_size + c]),
+                Part::V => (0..s.v_size).for_each(|c| out[other * s.v_size + c] += p * dy[query * s.v_size + c]),
                 Part::Q => {
                     let ds = ds();
-                    (0..s.d).for_each(|c| out[query * s.d + c] += ds * k[key * s.d + c]);
+                    (0..s.d).for_each(|c| out[own * s.d + c] += ds * k[key * s.d + c]);
                 }
                 Part::K => {
                     let ds = ds();
-                    (0..s.d).for_each(|c| out[key * s.d + c] += ds * q[query * s.d + c]);
+                    (0..s.d).for_each(|c| out[other * s.d + c] += ds * q[query * s.d + c]);
+                }
+                Part::Kv => {
+                    let (ds, first) = (ds(), other * (s.d + s.v_size));
+                    (0..s.d).for_each(|c| out[first + c] += ds * q[query * s.d + c]);
+                    (0..s.v_size).for_each(|c| out[first + s.d + c] += p * dy[query * s.v_size + c]);
                 }
                 Part::Statistics => {}
             }
@@ -254,7 +289,7 @@ fn reference<'a>(
 }
 
 impl Routine for Attention {
-    fn stages(&self, inputs: &[Operand], output: &Operand, _caps: &Caps) -> Result<Vec<Stage>> {
+    fn stages(&self, inputs: &[Operand], output: &Operand, caps: &Caps) -> Result<Vec<Stage>> {
         let metas: Vec<&Meta> = inputs.iter().map(|i| &i.meta).collect();
         let s = self.sizes(&metas);
         let size = |n| routine::size(self.name(), n);
@@ -262,21 +297,22 @@ impl Routine for Attention {
             size(s.batch * s.heads * s.queries * s.keys)?;
         }
         let rows = match self.part {
-            Part::K | Part::V => s.batch * s.kv_heads * s.keys,
+            Part::K | Part::V | Part::Kv => s.batch * s.kv_heads * s.keys,
             _ => s.batch * s.heads * s.queries,
         };
+        if let Some(stage) = lanes::stage(self, s, inputs, caps)? {
+            return Ok(vec![stage]);
+        }
         let names = self.part.inputs().iter().copied().chain(self.has_mask.then_some("mask"));
-        let mask = match self.has_mask.then(|| metas[metas.len() - 1].dtype) {
-            None => 0,
-            Some(DType::Bool) => 1,
-            Some(_) => 2,
+        let Some(texts) = self.part.texts() else {
+            return Err(Error::unsupported(self.name(), "needs a software adapter with subgroups"));
         };
         let mut reads: Vec<Read> = names.enumerate().map(|(i, name)| routine::read(name, i)).collect();
         // Two operands may be one tensor, which is then read under both names all the same.
         reads.sort_by_key(|r| r.name);
         Ok(vec![Stage {
             name: self.part.name(),
-            source: self.part.texts()[mask],
+            source: texts[self.mask(&metas)],
             reads,
             writes: vec![routine::output()],
             consts: vec![
@@ -450,8 +486,13 @@ impl Operands {
         let context = &self.q.0.context;
         let group = q[1] / k[1].max(1);
         let scores = q[0] * q[1] * q[2] * k[2];
-        let turns = k[2].max(group * q[2]) * (2 * d.div_ceil(4) + v_size.div_ceil(4) + 1);
-        d.max(v_size) <= LARGEST_HEAD && (!context.traits.software || scores * 4 > SCORES && turns <= MAX_TURNS)
+        let rows = k[2].max(group * q[2]);
+        let turns = rows * (2 * d.div_ceil(4) + v_size.div_ceil(4) + 1);
+        match (context.traits.software, context.traits.lanes && lanes::fit(d, v_size)) {
+            (false, _) => d.max(v_size) <= LARGEST_HEAD,
+            (true, true) => rows <= MAX_TURNS,
+            (true, false) => d.max(v_size) <= LARGEST_HEAD && scores * 4 > SCORES && turns <= MAX_TURNS,
+        }
     }
 }
 
@@ -500,7 +541,7 @@ impl Var {
         let y = if fused {
             let op = Attention { part: Part::Forward, has_mask: mask.is_some(), causal, scale: scale as f32 };
             let inputs: Vec<&Var> = [&q, &k, &v].into_iter().chain(&mask).collect();
-            Var::apply(op, &inputs)
+            Var::apply(op, &inputs).transpose(1, 2)
         } else if q.dtype() == DType::F16 {
             let wide = |x: &Var| if x.dtype() == DType::F16 { x.cast(DType::F32) } else { x.clone() };
             let mask = mask.as_ref().map(wide);

@@ -19,8 +19,8 @@ use crate::tensor::{Operand, Tensor};
 pub(super) struct Slot {
     /// Its name in a state dictionary, PyTorch's where it has one.
     pub name: &'static str,
-    /// What its elements start from.
-    start: f32,
+    /// What its elements start from; the learning rate where there is nothing.
+    start: Option<f32>,
     /// Whether it is one number, and not of the parameter's shape.
     scalar: bool,
 }
@@ -33,33 +33,36 @@ impl Slot {
 
     /// A state that starts from this value.
     pub fn from(name: &'static str, start: f32) -> Slot {
-        Slot { name, start, scalar: false }
+        Slot { name, start: Some(start), scalar: false }
+    }
+
+    /// A state that starts from the learning rate.
+    pub fn rate(name: &'static str) -> Slot {
+        Slot { name, start: None, scalar: false }
     }
 
     /// A state of one number.
     pub fn scalar(name: &'static str, start: f32) -> Slot {
-        Slot { name, start, scalar: true }
+        Slot { name, start: Some(start), scalar: true }
     }
 
     /// Its first value.
-    fn begin(&self, parameter: &Tensor) -> Tensor {
+    fn begin(&self, parameter: &Tensor, rate: &Rate) -> Tensor {
+        let start = self.start.unwrap_or_else(|| rate.get());
         if !self.scalar {
-            return parameter.full_like(self.start);
+            return parameter.full_like(start);
         }
-        Tensor::full((), self.start, parameter.device()).to_dtype(parameter.dtype())
+        Tensor::full((), start, parameter.device()).to_dtype(parameter.dtype())
     }
 }
 
 /// One kind of optimizer: its hyperparameters and what it does to a parameter.
 pub(super) trait Rule {
-    /// What errors call it.
-    fn name(&self) -> &'static str;
-
-    /// Hyperparameters out of their domain.
+    /// Hyperparameters out of their domain; `op` is what errors call the optimizer.
     ///
     /// # Errors
     /// Names the hyperparameter and its value.
-    fn validate(&self) -> Result<()>;
+    fn validate(&self, op: &str) -> Result<()>;
 
     /// The state tensors that each parameter has.
     fn slots(&self) -> Vec<Slot>;
@@ -69,14 +72,11 @@ pub(super) trait Rule {
         false
     }
 
-    /// Weight decay of groups without one of their own.
-    fn weight_decay(&self) -> f32;
-
     /// What fits a parameter of this shape, for optimizers that do not take all.
     ///
     /// # Errors
     /// Where the parameter does not fit.
-    fn accepts(&self, _parameter: &Tensor) -> Result<()> {
+    fn accepts(&self, _op: &str, _parameter: &Tensor) -> Result<()> {
         Ok(())
     }
 
@@ -94,6 +94,8 @@ pub(super) struct Update<'a> {
     pub weight_decay: f32,
     state: &'a State,
     rate: &'a Rate,
+    /// What the momentum follows, where it is driven.
+    momentum: Option<&'a Rate>,
     /// Whether steps are counted on the device, since some of them may not count.
     conditional: bool,
 }
@@ -113,6 +115,54 @@ impl Operand for Factor {
     }
 }
 
+/// How slowly a running mean or sum forgets: a hyperparameter, or a number that a handle drives.
+#[derive(Clone)]
+pub(super) enum Momentum {
+    Fixed(f32),
+    Driven(Formula),
+}
+
+impl Momentum {
+    /// `1 − μ`.
+    pub fn rest(&self) -> Momentum {
+        match self {
+            Momentum::Fixed(value) => Momentum::Fixed(1.0 - value),
+            Momentum::Driven(formula) => Momentum::Driven(1.0 - formula.clone()),
+        }
+    }
+
+    /// This share of the way from one tensor to another.
+    pub fn lerp(&self, from: &Tensor, to: &Tensor) -> Tensor {
+        match self {
+            Momentum::Fixed(value) => from.lerp(to, *value),
+            Momentum::Driven(_) => from + (to - from).mul(self.clone()),
+        }
+    }
+
+    /// As a part of numbers.
+    fn formula(&self) -> Formula {
+        match self {
+            Momentum::Fixed(value) => (*value).into(),
+            Momentum::Driven(formula) => formula.clone(),
+        }
+    }
+}
+
+impl From<f32> for Momentum {
+    fn from(value: f32) -> Momentum {
+        Momentum::Fixed(value)
+    }
+}
+
+impl Operand for Momentum {
+    fn beside(&self, like: &Var) -> Var {
+        match self {
+            Momentum::Fixed(value) => value.beside(like),
+            Momentum::Driven(formula) => recording::follow(formula.clone()).beside(like),
+        }
+    }
+}
+
 impl Update<'_> {
     /// The state tensor of this position.
     pub fn state(&self, i: usize) -> &Tensor {
@@ -128,6 +178,21 @@ impl Update<'_> {
     pub fn shrunk(&self) -> Tensor {
         let decay = self.weight_decay;
         if decay == 0.0 { self.p.clone() } else { self.p - self.p.mul(recording::follow(self.rate() * decay)) }
+    }
+
+    /// The parameter and the gradient that an update starts from, with the weight decay in the one or in the other.
+    pub fn decay_into(&self, decoupled: bool) -> (Tensor, Tensor) {
+        if decoupled { (self.shrunk(), self.g.clone()) } else { (self.p.clone(), self.decayed()) }
+    }
+
+    /// The momentum, which is `value` unless it is driven.
+    pub fn momentum(&self, value: f32) -> Momentum {
+        self.momentum.map_or(Momentum::Fixed(value), |rate| Momentum::Driven(rate.formula()))
+    }
+
+    /// The running mean in state `i`, with the gradient taken in.
+    pub fn mean(&self, i: usize, beta: &Momentum, g: &Tensor) -> Tensor {
+        self.state(i).mul(beta.clone()) + g.mul(beta.rest())
     }
 
     /// The learning rate as an operand.
@@ -157,12 +222,31 @@ impl Update<'_> {
     /// its digits at the first steps.
     pub fn unbiased(
         &self,
-        beta: f32,
+        beta: impl Into<Momentum>,
         host: impl FnOnce(Formula) -> Formula,
         device: impl FnOnce(&Tensor) -> Tensor,
     ) -> Factor {
-        let log = f64::from(beta).ln() as f32;
-        self.factor(|t| host(1.0 - Formula::from(beta).powi(t)), |t| device(&-(t * log).expm1()))
+        let beta = beta.into();
+        self.factor(
+            |t| host(1.0 - beta.formula().powi(t)),
+            |t| {
+                let exponent = match &beta {
+                    Momentum::Fixed(beta) => t * f64::from(*beta).ln() as f32,
+                    driven => t * t.zeros_like().add(driven.clone()).log(),
+                };
+                device(&-exponent.expm1())
+            },
+        )
+    }
+
+    /// `lr / (1 − βᵗ)`.
+    pub fn unbiased_rate(&self, beta: impl Into<Momentum>) -> Factor {
+        self.unbiased(beta, |bias| self.rate() / bias, |bias| bias.recip().mul(recording::follow(self.rate())))
+    }
+
+    /// `√v / √(1 − βᵗ)`.
+    pub fn unbiased_root(&self, v: &Tensor, beta: f32) -> Tensor {
+        v.sqrt().mul(self.unbiased(beta, |bias| 1.0 / bias.sqrt(), |bias| bias.rsqrt()))
     }
 }
 
@@ -177,8 +261,8 @@ struct State {
 impl State {
     /// Values in memory of their own, so that the first step has the structure of all others. They stay the same variables
     /// ([`Tensor::advance`]), so that captured steps know them again.
-    fn new(parameter: &Tensor, slots: &[Slot]) -> Result<State> {
-        let tensors = slots.iter().map(|slot| settled(|| slot.begin(parameter))).collect::<Result<_>>()?;
+    fn new(parameter: &Tensor, slots: &[Slot], rate: &Rate) -> Result<State> {
+        let tensors = slots.iter().map(|slot| settled(|| slot.begin(parameter, rate))).collect::<Result<_>>()?;
         Ok(State { tensors, steps: Count::default(), skipped: None })
     }
 
@@ -202,7 +286,15 @@ pub(crate) fn settled(make: impl FnOnce() -> Tensor) -> Result<Tensor> {
 
 /// An optimizer with one update a parameter.
 pub(super) struct Driver<R> {
+    /// What errors call it.
+    name: &'static str,
     pub rule: R,
+    /// Weight decay of groups without one of their own.
+    pub weight_decay: f32,
+    /// Whether it climbs.
+    pub maximize: bool,
+    /// What the momentum follows, once somebody has asked for its handle.
+    momentum: Option<Rate>,
     parameters: Vec<Tensor>,
     groups: Vec<Group>,
     /// The group of each parameter.
@@ -215,9 +307,13 @@ pub(super) struct Driver<R> {
 }
 
 impl<R: Rule> Driver<R> {
-    pub fn new(rule: R, groups: Vec<ParamGroup>, lr: f32) -> Driver<R> {
+    pub fn new(name: &'static str, rule: R, groups: Vec<ParamGroup>, lr: f32, weight_decay: f32) -> Driver<R> {
         let mut driver = Driver {
+            name,
             rule,
+            weight_decay,
+            maximize: false,
+            momentum: None,
             parameters: Vec::new(),
             groups: Vec::new(),
             group: Vec::new(),
@@ -239,7 +335,7 @@ impl<R: Rule> Driver<R> {
                     self.groups.len(),
                     p.shape()
                 );
-                self.fault.get_or_insert(Error::argument(self.rule.name(), detail));
+                self.fault.get_or_insert(Error::argument(self.name, detail));
             }
         }
         self.group.extend(group.parameters.iter().map(|_| self.groups.len()));
@@ -262,6 +358,16 @@ impl<R: Rule> Driver<R> {
         self.groups.first().map_or_else(|| Rate::new(self.lr), |group| group.rate.clone())
     }
 
+    /// The momentum's handle, made from its present value.
+    pub fn momentum_rate(&mut self, value: impl FnOnce(&R) -> f32) -> Rate {
+        let start = value(&self.rule);
+        if start == 0.0 {
+            self.fault
+                .get_or_insert(Error::argument(self.name, "a momentum of 0 cannot be driven: begin with another"));
+        }
+        self.momentum.get_or_insert_with(|| Rate::new(start)).clone()
+    }
+
     #[track_caller]
     pub fn set_lr(&mut self, lr: f32) {
         self.lr = lr;
@@ -272,17 +378,21 @@ impl<R: Rule> Driver<R> {
     }
 
     fn decay(&self, group: &Group) -> f32 {
-        group.weight_decay.unwrap_or_else(|| self.rule.weight_decay())
+        group.weight_decay.unwrap_or(self.weight_decay)
     }
 
     fn validate(&self) -> Result<()> {
         if let Some(fault) = &self.fault {
             return Err(fault.clone());
         }
-        self.rule.validate()?;
+        self.rule.validate(self.name)?;
+        if let Some(momentum) = &self.momentum {
+            // Without a momentum to begin with there is no state for it.
+            in_domain(self.name, "momentum", momentum.get(), |m| (0.0..1.0).contains(&m))?;
+        }
         for group in &self.groups {
-            in_domain(self.rule.name(), "lr", group.rate.get(), |lr| lr >= 0.0)?;
-            in_domain(self.rule.name(), "weight_decay", self.decay(group), |decay| decay >= 0.0)?;
+            in_domain(self.name, "lr", group.rate.get(), |lr| lr >= 0.0)?;
+            in_domain(self.name, "weight_decay", self.decay(group), |decay| decay >= 0.0)?;
         }
         Ok(())
     }
@@ -291,14 +401,14 @@ impl<R: Rule> Driver<R> {
     pub fn step(&mut self, condition: Option<&Tensor>, at: &'static Location<'static>) -> Result<()> {
         self.validate().map_err(|e| e.or_at(at))?;
         if let Some(condition) = condition {
-            check_condition(self.rule.name(), condition).map_err(|e| e.or_at(at))?;
+            check_condition(self.name, condition).map_err(|e| e.or_at(at))?;
         }
         let gradients = self.gradients(at)?;
         let slots = self.rule.slots();
         for (i, _) in &gradients {
             let parameter = &self.parameters[*i];
             if self.states[*i].is_none() {
-                self.states[*i] = Some(State::new(parameter, &slots)?);
+                self.states[*i] = Some(State::new(parameter, &slots, &self.groups[self.group[*i]].rate)?);
             }
             if let (Some(state), true) = (&mut self.states[*i], condition.is_some() && self.rule.counts())
                 && state.skipped.is_none()
@@ -313,9 +423,11 @@ impl<R: Rule> Driver<R> {
                 let Some(state) = &self.states[i] else { continue };
                 let group = &self.groups[self.group[i]];
                 let p = &self.parameters[i];
+                let g = if self.maximize { -g } else { g };
                 let (weight_decay, rate, conditional) = (self.decay(group), &group.rate, state.skipped.is_some());
+                let momentum = self.momentum.as_ref();
                 let (mut value, mut states) =
-                    self.rule.update(&Update { p, g, weight_decay, state, rate, conditional });
+                    self.rule.update(&Update { p, g, weight_decay, state, rate, momentum, conditional });
                 let mut skipped = state.skipped.clone();
                 if let Some(condition) = condition {
                     value = condition.where_(&value, p);
@@ -349,14 +461,14 @@ impl<R: Rule> Driver<R> {
         let mut out = Vec::with_capacity(self.parameters.len());
         for (i, parameter) in self.parameters.iter().enumerate() {
             parameter.check()?;
-            let failed = |detail: String| Err(Error::argument(self.rule.name(), detail).or_at(at));
+            let failed = |detail: String| Err(Error::argument(self.name, detail).or_at(at));
             if !parameter.is_leaf_with_grad() {
                 return failed(format!(
                     "parameter {i} of shape {:?} was not made with requires_grad",
                     parameter.shape()
                 ));
             }
-            self.rule.accepts(parameter).map_err(|e| e.or_at(at))?;
+            self.rule.accepts(self.name, parameter).map_err(|e| e.or_at(at))?;
             if let Some(grad) = parameter.grad() {
                 grad.check()?;
                 if grad.shape() != parameter.shape() || grad.dtype() != parameter.dtype() {
@@ -374,6 +486,9 @@ impl<R: Rule> Driver<R> {
         let Some(device) = self.parameters.first().map(Tensor::device) else { return entries };
         for (g, group) in self.groups.iter().enumerate() {
             entries.insert(format!("group.{g}.lr"), state::number(group.rate.get(), device));
+        }
+        if let Some(momentum) = &self.momentum {
+            entries.insert(MOMENTUM.into(), state::number(momentum.get(), device));
         }
         let slots = self.rule.slots();
         for (i, state) in self.states.iter().enumerate() {
@@ -396,11 +511,12 @@ impl<R: Rule> Driver<R> {
 
     pub fn load_state_dict(&mut self, entries: &Entries, at: &'static Location<'static>) -> Result<()> {
         state::refuse_in_capture().map_err(|e| e.or_at(at))?;
-        let mut loader = Loader::new(self.rule.name(), entries);
+        let mut loader = Loader::new(self.name, entries);
         let named = !self.parameters.is_empty();
         let groups = self.groups.len();
         let rates: Vec<_> =
             (0..groups).filter(|_| named).map(|g| loader.number::<f32>(&format!("group.{g}.lr"))).collect();
+        let momentum = self.momentum.as_ref().filter(|_| named).and_then(|_| loader.number::<f32>(MOMENTUM));
         let slots = self.rule.slots();
         let mut found = Vec::with_capacity(self.parameters.len());
         for (i, parameter) in self.parameters.iter().enumerate() {
@@ -410,8 +526,9 @@ impl<R: Rule> Driver<R> {
                 continue;
             }
             let name = |slot: &str| format!("state.{i}.{slot}");
+            let rate = &self.groups[self.group[i]].rate;
             let tensors: Vec<_> =
-                slots.iter().map(|slot| loader.tensor(&name(slot.name), &slot.begin(parameter))).collect();
+                slots.iter().map(|slot| loader.tensor(&name(slot.name), &slot.begin(parameter, rate))).collect();
             let steps = if self.rule.counts() { loader.number::<i32>(&name("step")) } else { Some(0) };
             found.push(Some((tensors, steps)));
         }
@@ -419,7 +536,7 @@ impl<R: Rule> Driver<R> {
         // Nothing fails from here on, but for the memory of fresh states, which are made first.
         for (i, new) in found.iter().enumerate() {
             if new.is_some() || self.states[i].is_some() {
-                let fresh = State::new(&self.parameters[i], &slots)?;
+                let fresh = State::new(&self.parameters[i], &slots, &self.groups[self.group[i]].rate)?;
                 match &self.states[i] {
                     None => self.states[i] = Some(fresh),
                     // Variables stay what they are; a state that is not in the dictionary begins anew.
@@ -439,9 +556,15 @@ impl<R: Rule> Driver<R> {
         for (group, rate) in self.groups.iter().zip(rates.into_iter().flatten()) {
             group.rate.set(rate);
         }
+        if let (Some(handle), Some(momentum)) = (&self.momentum, momentum) {
+            handle.set(momentum);
+        }
         Ok(())
     }
 }
+
+/// The entry of a driven momentum.
+const MOMENTUM: &str = "momentum";
 
 /// A hyperparameter has to be in its domain.
 pub(super) fn in_domain(op: &str, name: &str, value: f32, inside: impl Fn(f32) -> bool) -> Result<()> {
@@ -449,6 +572,17 @@ pub(super) fn in_domain(op: &str, name: &str, value: f32, inside: impl Fn(f32) -
         return Ok(());
     }
     Err(Error::argument(op, format!("{name} = {value} is out of its domain")))
+}
+
+/// Hyperparameters that must not be negative, by name.
+pub(super) fn not_negative(op: &str, values: &[(&str, f32)]) -> Result<()> {
+    values.iter().try_for_each(|(name, value)| in_domain(op, name, *value, |v| v >= 0.0))
+}
+
+/// Decay rates lie in 0..1.
+pub(super) fn valid_betas(op: &str, betas: (f32, f32)) -> Result<()> {
+    in_domain(op, "beta1", betas.0, |b| (0.0..1.0).contains(&b))?;
+    in_domain(op, "beta2", betas.1, |b| (0.0..1.0).contains(&b))
 }
 
 /// What makes a step conditional is one boolean.

@@ -1,68 +1,41 @@
 //! Lion.
 
 use crate::error::Result;
-use crate::optim::ParamGroup;
-use crate::optim::adam::valid_betas;
-use crate::optim::driver::{Driver, Rule, Slot, Update};
+use crate::optim::driver::{Rule, Slot, Update, valid_betas};
 use crate::tensor::Tensor;
 
-/// Lion (Chen et al. 2023, arXiv 2302.06675): `p ← p − lr·(sign(β₁·m + (1−β₁)·g) + λ·p)`, `m ← β₂·m + (1−β₂)·g`. Half of Adam's
-/// state; the usual learning rate is 3 to 10 times smaller than Adam's, the weight decay as many times larger.
-///
-/// ```
-/// use wgrad::{Device, Tensor, optim::Lion};
-/// let w = Tensor::from_slice(&[1f32, -1.0], [2], &Device::default()).requires_grad();
-/// let mut optimizer = Lion::new(vec![w.clone()], 0.25);
-/// w.square().sum().backward()?;
-/// optimizer.step()?; // every element moves by the learning rate
-/// assert_eq!(w.to_vec::<f32>()?, [0.75, -0.75]);
-/// # Ok::<(), wgrad::Error>(())
-/// ```
-pub struct Lion {
-    driver: Driver<Sign>,
+super::optimizer! {
+    /// Lion (Chen et al. 2023, arXiv 2302.06675): `p ← p − lr·(sign(β₁·m + (1−β₁)·g) + λ·p)`, `m ← β₂·m + (1−β₂)·g`. Half of Adam's
+    /// state; the usual learning rate is 3 to 10 times smaller than Adam's, the weight decay as many times larger.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::Lion};
+    /// let w = Tensor::from_slice(&[1f32, -1.0], [2], &Device::default()).requires_grad();
+    /// let mut optimizer = Lion::new(vec![w.clone()], 0.25);
+    /// w.square().sum().backward()?;
+    /// optimizer.step()?; // every element moves by the learning rate
+    /// assert_eq!(w.to_vec::<f32>()?, [0.75, -0.75]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    Lion(Sign { betas: (0.9, 0.99) });
+    /// Lion with β = (0.9, 0.99) and no weight decay.
+    new;
+    weight_decay = 0.0, decoupled;
+    /// The momentum's weight in the update, and its decay rate.
+    betas: (f32, f32);
 }
 
 struct Sign {
     betas: (f32, f32),
-    weight_decay: f32,
-}
-
-super::optimizer!(Lion, Sign { betas: (0.9, 0.99), weight_decay: 0.0 });
-
-impl Lion {
-    /// Lion with β = (0.9, 0.99) and no weight decay.
-    pub fn new(parameters: Vec<Tensor>, lr: f32) -> Lion {
-        Lion::with_groups(vec![ParamGroup::new(parameters)], lr)
-    }
-
-    /// The momentum's weight in the update, and its decay rate.
-    pub fn betas(mut self, betas: (f32, f32)) -> Lion {
-        self.driver.rule.betas = betas;
-        self
-    }
-
-    /// Shrinks parameters by `lr` times this a step.
-    pub fn weight_decay(mut self, weight_decay: f32) -> Lion {
-        self.driver.rule.weight_decay = weight_decay;
-        self
-    }
 }
 
 impl Rule for Sign {
-    fn name(&self) -> &'static str {
-        "Lion"
-    }
-
-    fn validate(&self) -> Result<()> {
-        valid_betas("Lion", self.betas)
+    fn validate(&self, op: &str) -> Result<()> {
+        valid_betas(op, self.betas)
     }
 
     fn slots(&self) -> Vec<Slot> {
         vec![Slot::zero("exp_avg")]
-    }
-
-    fn weight_decay(&self) -> f32 {
-        self.weight_decay
     }
 
     fn update(&self, cx: &Update) -> (Tensor, Vec<Tensor>) {

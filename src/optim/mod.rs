@@ -5,7 +5,9 @@ mod adadelta;
 mod adagrad;
 mod adam;
 mod adamax;
+mod asgd;
 mod clip;
+mod define;
 pub(crate) mod driver;
 mod ema;
 mod group;
@@ -13,7 +15,9 @@ mod lbfgs;
 mod lion;
 pub mod lr;
 mod muon;
+mod radam;
 mod rmsprop;
+mod rprop;
 mod sgd;
 pub(crate) mod state;
 
@@ -22,19 +26,22 @@ pub use adadelta::Adadelta;
 pub use adagrad::Adagrad;
 pub use adam::{Adam, AdamW};
 pub use adamax::{Adamax, NAdam};
+pub use asgd::Asgd;
 pub use clip::{clip_grad_norm, clip_grad_value};
 pub use ema::Ema;
 pub use group::ParamGroup;
 pub use lbfgs::Lbfgs;
 pub use lion::Lion;
 pub use muon::{Muon, MuonScale};
+pub use radam::RAdam;
 pub use rmsprop::RmsProp;
+pub use rprop::Rprop;
 pub use sgd::Sgd;
 
-use crate::nn::StateDict;
-
 use crate::error::Result;
+use crate::nn::StateDict;
 use crate::tensor::Tensor;
+use define::optimizer;
 
 /// What all optimizers offer.
 pub trait Optimizer {
@@ -75,8 +82,8 @@ pub trait Optimizer {
     /// The handles of the groups' learning rates.
     fn rates(&self) -> Vec<Rate>;
 
-    /// Everything that a later step depends on besides parameters and hyperparameters: `group.G.lr` for each group, and for the
-    /// parameter at each position `state.I.NAME` with PyTorch's names, and `state.I.step` (i32) where steps are counted.
+    /// Everything that a later step depends on besides parameters and hyperparameters: `group.G.lr` for each group, `momentum` where a
+    /// [handle](Sgd::momentum_rate) drives it, and for the parameter at each position `state.I.NAME` with PyTorch's names, and `state.I.step` (i32) where steps are counted.
     /// Parameters that had no gradient yet have no state.
     ///
     /// ```
@@ -105,111 +112,3 @@ pub trait Optimizer {
     #[track_caller]
     fn load_state_dict(&mut self, entries: &StateDict) -> Result<()>;
 }
-
-/// What every optimizer that is a rule behind a driver has: constructor with groups, [`Optimizer`], and its methods without its
-/// import.
-macro_rules! optimizer {
-    ($name:ident, $rule:expr) => {
-        impl $name {
-            /// With groups of parameters, which may have a learning rate and a weight decay of their own.
-            pub fn with_groups(groups: Vec<$crate::optim::ParamGroup>, lr: f32) -> $name {
-                $name { driver: $crate::optim::driver::Driver::new($rule, groups, lr) }
-            }
-
-            /// Adds a group of parameters.
-            pub fn add_param_group(&mut self, group: $crate::optim::ParamGroup) {
-                self.driver.add(group);
-            }
-
-            /// The handle of the first group's learning rate, to set it while a captured step owns the optimizer.
-            pub fn rate(&self) -> $crate::optim::Rate {
-                self.driver.rate()
-            }
-        }
-
-        impl $crate::optim::Optimizer for $name {
-            #[track_caller]
-            fn step(&mut self) -> $crate::error::Result<()> {
-                self.driver.step(None, std::panic::Location::caller())
-            }
-
-            #[track_caller]
-            fn step_if(&mut self, condition: &$crate::tensor::Tensor) -> $crate::error::Result<()> {
-                self.driver.step(Some(condition), std::panic::Location::caller())
-            }
-
-            fn parameters(&self) -> &[$crate::tensor::Tensor] {
-                self.driver.parameters()
-            }
-
-            fn lr(&self) -> f32 {
-                self.driver.rate().get()
-            }
-
-            #[track_caller]
-            fn set_lr(&mut self, lr: f32) {
-                self.driver.set_lr(lr);
-            }
-
-            fn rates(&self) -> Vec<$crate::optim::Rate> {
-                self.driver.rates()
-            }
-
-            fn state_dict(&self) -> $crate::nn::StateDict {
-                self.driver.state_dict()
-            }
-
-            #[track_caller]
-            fn load_state_dict(&mut self, entries: &$crate::nn::StateDict) -> $crate::error::Result<()> {
-                self.driver.load_state_dict(entries, std::panic::Location::caller())
-            }
-        }
-
-        impl $name {
-            /// [`Optimizer::step`](crate::optim::Optimizer::step).
-            ///
-            /// # Errors
-            /// As [`Optimizer::step`](crate::optim::Optimizer::step).
-            #[track_caller]
-            pub fn step(&mut self) -> $crate::error::Result<()> {
-                $crate::optim::Optimizer::step(self)
-            }
-
-            /// [`Optimizer::zero_grad`](crate::optim::Optimizer::zero_grad).
-            pub fn zero_grad(&self) {
-                $crate::optim::Optimizer::zero_grad(self);
-            }
-
-            /// [`Optimizer::lr`](crate::optim::Optimizer::lr).
-            pub fn lr(&self) -> f32 {
-                $crate::optim::Optimizer::lr(self)
-            }
-
-            /// [`Optimizer::set_lr`](crate::optim::Optimizer::set_lr).
-            #[track_caller]
-            pub fn set_lr(&mut self, lr: f32) {
-                $crate::optim::Optimizer::set_lr(self, lr);
-            }
-
-            /// [`Optimizer::rates`](crate::optim::Optimizer::rates).
-            pub fn rates(&self) -> Vec<$crate::optim::Rate> {
-                $crate::optim::Optimizer::rates(self)
-            }
-
-            /// [`Optimizer::state_dict`](crate::optim::Optimizer::state_dict).
-            pub fn state_dict(&self) -> $crate::nn::StateDict {
-                $crate::optim::Optimizer::state_dict(self)
-            }
-
-            /// [`Optimizer::load_state_dict`](crate::optim::Optimizer::load_state_dict).
-            ///
-            /// # Errors
-            /// As [`Optimizer::load_state_dict`](crate::optim::Optimizer::load_state_dict).
-            #[track_caller]
-            pub fn load_state_dict(&mut self, entries: &$crate::nn::StateDict) -> $crate::error::Result<()> {
-                $crate::optim::Optimizer::load_state_dict(self, entries)
-            }
-        }
-    };
-}
-use optimizer;

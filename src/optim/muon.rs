@@ -3,30 +3,43 @@
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::recording;
-use crate::optim::ParamGroup;
-use crate::optim::driver::{Driver, Rule, Slot, Update, in_domain};
+use crate::optim::driver::{Rule, Slot, Update, in_domain, not_negative};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
 /// Coefficients of the quintic Newton-Schulz iteration, chosen for a steep slope at 0 (Jordan 2024).
 const COEFFICIENTS: (f32, f32, f32) = (3.4445, -4.775, 2.0315);
 
-/// Muon (Jordan et al. 2024, *Muon: an optimizer for hidden layers in neural networks*) for weights of two dims: the momentum is made
-/// nearly orthogonal by five Newton-Schulz iterations before it is added, so that all directions move alike. In PyTorch's form:
-/// `b ← μ·b + (1−μ)·g`, `u = (1−μ)·g + μ·b`, `p ← p·(1 − lr·λ) − lr·√max(1, rows/columns) · NS(u)`. The iterations run in
-/// the parameter's own type, f32 where it is f16. Biases, norms and embeddings are for another optimizer.
-///
-/// ```
-/// use wgrad::{Device, Tensor, optim::Muon};
-/// let w = Tensor::eye(3, &Device::default()).requires_grad();
-/// let mut optimizer = Muon::new(vec![w.clone()], 0.1).weight_decay(0.0);
-/// w.square().sum().backward()?;
-/// optimizer.step()?;
-/// assert!(w.sum().item::<f32>()? < 2.9);
-/// # Ok::<(), wgrad::Error>(())
-/// ```
-pub struct Muon {
-    driver: Driver<Orthogonal>,
+super::optimizer! {
+    /// Muon (Jordan et al. 2024, *Muon: an optimizer for hidden layers in neural networks*) for weights of two dims: the momentum is made
+    /// nearly orthogonal by five Newton-Schulz iterations before it is added, so that all directions move alike. In PyTorch's form:
+    /// `b ← μ·b + (1−μ)·g`, `u = (1−μ)·g + μ·b`, `p ← p·(1 − lr·λ) − lr·√max(1, rows/columns) · NS(u)`. The iterations run in
+    /// the parameter's own type, f32 where it is f16. Biases, norms and embeddings are for another optimizer.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::Muon};
+    /// let w = Tensor::eye(3, &Device::default()).requires_grad();
+    /// let mut optimizer = Muon::new(vec![w.clone()], 0.1).weight_decay(0.0);
+    /// w.square().sum().backward()?;
+    /// optimizer.step()?;
+    /// assert!(w.sum().item::<f32>()? < 2.9);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    Muon(Orthogonal { momentum: 0.95, nesterov: true, iterations: 5, eps: 1e-7, scale: MuonScale::Original });
+    /// Muon with a momentum of 0.95 (Nesterov's), a weight decay of 0.1 and five iterations.
+    new;
+    weight_decay = 0.1, decoupled;
+    @momentum |rule| rule.momentum;
+    /// How slowly the running mean of gradients forgets.
+    momentum: f32;
+    /// Looks ahead along the momentum.
+    nesterov: bool;
+    /// Number of Newton-Schulz iterations, fewer than 100.
+    iterations: usize;
+    /// The least norm that a momentum is divided by.
+    eps: f32;
+    /// How the learning rate follows from the shape of a weight.
+    scale: MuonScale;
 }
 
 /// How the learning rate follows from the shape of a weight.
@@ -42,97 +55,33 @@ pub enum MuonScale {
 struct Orthogonal {
     momentum: f32,
     nesterov: bool,
-    weight_decay: f32,
     iterations: usize,
     eps: f32,
     scale: MuonScale,
 }
 
-super::optimizer!(
-    Muon,
-    Orthogonal {
-        momentum: 0.95,
-        nesterov: true,
-        weight_decay: 0.1,
-        iterations: 5,
-        eps: 1e-7,
-        scale: MuonScale::Original,
-    }
-);
-
-impl Muon {
-    /// Muon with a momentum of 0.95 (Nesterov's), a weight decay of 0.1 and five iterations.
-    pub fn new(parameters: Vec<Tensor>, lr: f32) -> Muon {
-        Muon::with_groups(vec![ParamGroup::new(parameters)], lr)
-    }
-
-    /// How slowly the running mean of gradients forgets.
-    pub fn momentum(mut self, momentum: f32) -> Muon {
-        self.driver.rule.momentum = momentum;
-        self
-    }
-
-    /// Looks ahead along the momentum.
-    pub fn nesterov(mut self, nesterov: bool) -> Muon {
-        self.driver.rule.nesterov = nesterov;
-        self
-    }
-
-    /// Shrinks parameters by `lr` times this a step.
-    pub fn weight_decay(mut self, weight_decay: f32) -> Muon {
-        self.driver.rule.weight_decay = weight_decay;
-        self
-    }
-
-    /// Number of Newton-Schulz iterations, fewer than 100.
-    pub fn iterations(mut self, iterations: usize) -> Muon {
-        self.driver.rule.iterations = iterations;
-        self
-    }
-
-    /// The least norm that a momentum is divided by.
-    pub fn eps(mut self, eps: f32) -> Muon {
-        self.driver.rule.eps = eps;
-        self
-    }
-
-    /// How the learning rate follows from the shape of a weight.
-    pub fn scale(mut self, scale: MuonScale) -> Muon {
-        self.driver.rule.scale = scale;
-        self
-    }
-}
-
 impl Rule for Orthogonal {
-    fn name(&self) -> &'static str {
-        "Muon"
-    }
-
-    fn validate(&self) -> Result<()> {
-        in_domain("Muon", "momentum", self.momentum, |m| m >= 0.0)?;
-        in_domain("Muon", "eps", self.eps, |e| e >= 0.0)?;
-        in_domain("Muon", "iterations", self.iterations as f32, |n| n < 100.0)
+    fn validate(&self, op: &str) -> Result<()> {
+        not_negative(op, &[("momentum", self.momentum), ("eps", self.eps)])?;
+        in_domain(op, "iterations", self.iterations as f32, |n| n < 100.0)
     }
 
     fn slots(&self) -> Vec<Slot> {
         vec![Slot::zero("momentum_buffer")]
     }
 
-    fn weight_decay(&self) -> f32 {
-        self.weight_decay
-    }
-
-    fn accepts(&self, parameter: &Tensor) -> Result<()> {
+    fn accepts(&self, op: &str, parameter: &Tensor) -> Result<()> {
         if parameter.rank() == 2 {
             return Ok(());
         }
         let detail = "Muon is for weights of two dims; give others to another optimizer";
-        Err(Error::shape("Muon", detail, &[&Shape::from(parameter.shape())]))
+        Err(Error::shape(op, detail, &[&Shape::from(parameter.shape())]))
     }
 
     fn update(&self, cx: &Update) -> (Tensor, Vec<Tensor>) {
-        let momentum = cx.state(0).lerp(&cx.g, 1.0 - self.momentum);
-        let along = if self.nesterov { cx.g.lerp(&momentum, self.momentum) } else { momentum.clone() };
+        let share = cx.momentum(self.momentum);
+        let momentum = share.rest().lerp(cx.state(0), &cx.g);
+        let along = if self.nesterov { share.lerp(&cx.g, &momentum) } else { momentum.clone() };
         let (rows, columns) = (cx.p.shape()[0] as f64, cx.p.shape()[1] as f64);
         let scale = match self.scale {
             MuonScale::Original => (rows / columns).max(1.0).sqrt(),

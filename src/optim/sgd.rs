@@ -2,82 +2,52 @@
 
 use crate::error::{Error, Result};
 use crate::graph::number::Formula;
-use crate::optim::ParamGroup;
-use crate::optim::driver::{Driver, Rule, Slot, Update, in_domain};
+use crate::optim::driver::{Rule, Slot, Update, in_domain, not_negative};
 use crate::tensor::Tensor;
 
-/// Stochastic gradient descent with momentum (Sutskever et al. 2013, in PyTorch's form):
-/// `g ← g + λ·p`, `v ← μ·v + (1−τ)·g` (the first time `v ← g`), `p ← p − lr·v` (with Nesterov `p ← p − lr·(g + μ·v)`).
-///
-/// ```
-/// use wgrad::{Device, Tensor, optim::Sgd};
-/// let w = Tensor::ones([2], &Device::default()).requires_grad();
-/// let mut optimizer = Sgd::new(vec![w.clone()], 0.1).momentum(0.9);
-/// (&w * &w).sum().backward()?;
-/// optimizer.step()?;
-/// assert_eq!(w.to_vec::<f32>()?, [0.8, 0.8]);
-/// # Ok::<(), wgrad::Error>(())
-/// ```
-pub struct Sgd {
-    driver: Driver<Descent>,
+super::optimizer! {
+    /// Stochastic gradient descent with momentum (Sutskever et al. 2013, in PyTorch's form):
+    /// `g ← g + λ·p`, `v ← μ·v + (1−τ)·g` (the first time `v ← g`), `p ← p − lr·v` (with Nesterov `p ← p − lr·(g + μ·v)`).
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::Sgd};
+    /// let w = Tensor::ones([2], &Device::default()).requires_grad();
+    /// let mut optimizer = Sgd::new(vec![w.clone()], 0.1).momentum(0.9);
+    /// (&w * &w).sum().backward()?;
+    /// optimizer.step()?;
+    /// assert_eq!(w.to_vec::<f32>()?, [0.8, 0.8]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    Sgd(Descent { momentum: 0.0, dampening: 0.0, nesterov: false });
+    /// Plain gradient descent on `parameters` (leaves made with `requires_grad`).
+    new;
+    weight_decay = 0.0, coupled;
+    @momentum |rule| rule.momentum;
+    /// Keeps a running sum of gradients that fades by this factor a step.
+    momentum: f32;
+    /// Takes this share off each gradient but the first before it is added to the running sum.
+    dampening: f32;
+    /// Looks ahead along the velocity (Nesterov's momentum).
+    nesterov: bool;
 }
 
-#[derive(Default)]
 struct Descent {
     momentum: f32,
     dampening: f32,
     nesterov: bool,
-    weight_decay: f32,
-}
-
-super::optimizer!(Sgd, Descent::default());
-
-impl Sgd {
-    /// Plain gradient descent on `parameters` (leaves made with `requires_grad`).
-    pub fn new(parameters: Vec<Tensor>, lr: f32) -> Sgd {
-        Sgd::with_groups(vec![ParamGroup::new(parameters)], lr)
-    }
-
-    /// Keeps a running sum of gradients that fades by this factor a step.
-    pub fn momentum(mut self, momentum: f32) -> Sgd {
-        self.driver.rule.momentum = momentum;
-        self
-    }
-
-    /// Takes this share off each gradient but the first before it is added to the running sum.
-    pub fn dampening(mut self, dampening: f32) -> Sgd {
-        self.driver.rule.dampening = dampening;
-        self
-    }
-
-    /// Looks ahead along the velocity (Nesterov's momentum).
-    pub fn nesterov(mut self, nesterov: bool) -> Sgd {
-        self.driver.rule.nesterov = nesterov;
-        self
-    }
-
-    /// Adds this much of the parameter to its gradient (L2 regularisation).
-    pub fn weight_decay(mut self, weight_decay: f32) -> Sgd {
-        self.driver.rule.weight_decay = weight_decay;
-        self
-    }
 }
 
 impl Rule for Descent {
-    fn name(&self) -> &'static str {
-        "Sgd"
-    }
-
-    fn validate(&self) -> Result<()> {
-        in_domain("Sgd", "momentum", self.momentum, |m| m >= 0.0)?;
+    fn validate(&self, op: &str) -> Result<()> {
+        not_negative(op, &[("momentum", self.momentum)])?;
         if self.nesterov && (self.momentum == 0.0 || self.dampening != 0.0) {
             let detail = format!(
                 "Nesterov's momentum needs a momentum and no dampening, not momentum = {} and dampening = {}",
                 self.momentum, self.dampening
             );
-            return Err(Error::argument("Sgd", detail));
+            return Err(Error::argument(op, detail));
         }
-        in_domain("Sgd", "dampening", self.dampening, f32::is_finite)
+        in_domain(op, "dampening", self.dampening, f32::is_finite)
     }
 
     fn slots(&self) -> Vec<Slot> {
@@ -89,17 +59,14 @@ impl Rule for Descent {
         self.momentum != 0.0 && self.dampening != 0.0
     }
 
-    fn weight_decay(&self) -> f32 {
-        self.weight_decay
-    }
-
     fn update(&self, cx: &Update) -> (Tensor, Vec<Tensor>) {
         let g = cx.decayed();
         if self.momentum == 0.0 {
             return (cx.p - g.mul(cx.lr()), Vec::new());
         }
         // From a velocity of zero the first step gives v = g, as in PyTorch.
-        let v = cx.state(0) * self.momentum;
+        let momentum = cx.momentum(self.momentum);
+        let v = cx.state(0).mul(momentum.clone());
         let v = if self.dampening == 0.0 {
             v + &g
         } else {
@@ -111,7 +78,7 @@ impl Rule for Descent {
             );
             v + g.mul(factor)
         };
-        let along = if self.nesterov { &g + &v * self.momentum } else { v.clone() };
+        let along = if self.nesterov { &g + v.mul(momentum) } else { v.clone() };
         (cx.p - along.mul(cx.lr()), vec![v])
     }
 }

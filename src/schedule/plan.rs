@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::caps::{Caps, GRAIN, size_class};
+use crate::caps::{Caps, GRAIN, PANELS, panel_bytes, size_class};
 use crate::codegen::{self, Bound, KernelText};
 use crate::error::{Error, Result};
 use crate::layout::Layout;
@@ -73,7 +73,7 @@ pub struct PlanSummary {
     pub merged: usize,
     /// Values that are computed again to keep to the memory budget.
     pub recomputed: usize,
-    /// Bytes of the workspace: what is alive during the run only.
+    /// Bytes of the workspace: what is alive during the run only, packed operands of matrix products included.
     pub workspace: u64,
     /// The least that any assignment of the workspace needs.
     pub lower_bound: u64,
@@ -105,8 +105,10 @@ pub struct Plan {
     pub outputs: Vec<(usize, u64)>,
     /// Bytes of the workspace's buffers, the largest first.
     pub places: Vec<u64>,
-    /// Bytes of the workspace.
+    /// Bytes of the workspace's buffers together.
     pub workspace: u64,
+    /// Texels of the device's panels that the kernels use.
+    pub panels: [u64; PANELS],
     /// Bytes alive at once at least, workspace only.
     pub lower_bound: u64,
     pub clusters: Vec<Cluster>,
@@ -195,9 +197,11 @@ impl Plan {
         let mut bounds: Vec<Vec<Key>> = Vec::new();
         let mut clusters = Vec::with_capacity(groups.len());
         let mut timed = Vec::with_capacity(groups.len());
+        let mut panels = [0; PANELS];
         for (g, group) in groups.iter().enumerate() {
             timed.extend(group.parts().map(|part| Timed::new(part, steps.len())));
             let calls = codegen::generate(group, snap, caps)?;
+            panels.iter_mut().zip(calls.panels).for_each(|(most, own)| *most = own.max(*most));
             clusters.push(Cluster {
                 name: calls.calls.last().map(|call| call.kernel.name.clone()).unwrap_or_default(),
                 ops: group.ops.clone(),
@@ -289,6 +293,7 @@ impl Plan {
             steps,
             outputs,
             workspace: assigned.bytes(),
+            panels,
             lower_bound: memory::lower_bound(&lifetimes),
             places: assigned.buffers,
             merged,
@@ -301,7 +306,12 @@ impl Plan {
     /// Bytes that are needed whatever the order: what the run reads and leaves behind, as allocated.
     pub fn fixed_bytes(&self, snap: &Snapshot) -> u64 {
         let (leaves, outputs) = self.leaves_and_outputs(snap);
-        leaves + outputs
+        leaves + outputs + self.panel_bytes()
+    }
+
+    /// Bytes of the panels.
+    fn panel_bytes(&self) -> u64 {
+        self.panels.iter().copied().map(panel_bytes).sum()
     }
 
     /// Bytes that the run reads, and those that it leaves behind, as allocated.
@@ -350,11 +360,11 @@ impl Plan {
             dispatches: self.steps.len(),
             merged: self.merged,
             recomputed: self.recomputed,
-            workspace: self.workspace,
-            lower_bound: self.lower_bound,
+            workspace: self.workspace + self.panel_bytes(),
+            lower_bound: self.lower_bound + self.panel_bytes(),
             outputs,
             leaves,
-            peak_bytes: leaves + outputs + self.workspace,
+            peak_bytes: leaves + outputs + self.workspace + self.panel_bytes(),
         }
     }
 }

@@ -3,12 +3,9 @@
 use std::panic::Location;
 use std::sync::Arc;
 
-use crate::array::Array;
 use crate::backend::Device;
 use crate::error::{Error, Result};
-use crate::graph::kernel::Kernel;
-use crate::graph::{Meta, Op, Var, Vjp, no_grad, with_location};
-use crate::layout::View;
+use crate::graph::{Op, Var, Vjp, no_grad, with_location};
 use crate::tensor::Tensor;
 
 /// What [`Function::forward`] keeps for [`Function::backward`].
@@ -95,17 +92,7 @@ impl<F: Function> Op for Custom<F> {
         std::any::type_name::<F>().rsplit("::").next().unwrap_or("function")
     }
 
-    fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
-        Ok(inputs[0].clone())
-    }
-
-    fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
-        Kernel::View(View::Identity)
-    }
-
-    fn reference(&self, inputs: &[&Array], _output: &Meta) -> Result<Array> {
-        Ok(inputs[0].clone())
-    }
+    crate::graph::op::passes_on!();
 
     fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
         let dy = Tensor::from_var(cx.dy.clone(), &self.device);

@@ -63,7 +63,8 @@ pub fn curves(path: impl AsRef<Path>, panels: &[Panel]) -> crate::Result<[PathBu
     })
 }
 
-/// One diagram of bars, each with its name and figure; heights start at 0.
+/// One diagram of bars, each with its name and figure, or, where there are more than twelve, in one colour and without figures; heights
+/// start at 0.
 #[derive(Clone, Debug)]
 pub struct Bars<'a> {
     /// What stands above it.
@@ -75,6 +76,17 @@ pub struct Bars<'a> {
 }
 
 /// Draws diagrams of bars side by side into `<path>.png` and `<path>.svg`.
+///
+/// ```
+/// use wgrad::train::plot::{Bars, bars};
+/// # let folder = std::env::temp_dir().join(format!("wgrad-bars-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder).unwrap();
+/// let panel = Bars { title: "Time of a step".into(), unit: "ms", bars: vec![("plain", 4.5), ("captured", 2.0)] };
+/// let [png, svg] = bars(folder.join("steps"), &[panel])?;
+/// # assert!(png.exists() && svg.exists());
+/// # std::fs::remove_dir_all(&folder).unwrap();
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) where a file cannot be written.
@@ -115,9 +127,14 @@ where
             .light_line_style(WHITE)
             .bold_line_style(RGBColor(225, 225, 225))
             .draw()?;
+        let many = n > 12;
         for (i, ((_, y), colour)) in panel.bars.iter().zip(COLOURS.into_iter().cycle()).enumerate() {
             let x = i as f64;
+            let colour = if many { COLOURS[0] } else { colour };
             chart.draw_series([Rectangle::new([(x - 0.35, 0.0), (x + 0.35, *y)], colour.mix(0.85).filled())])?;
+            if many {
+                continue;
+            }
             let digits = if *y < 10.0 { 2 } else { usize::from(*y < 100.0) };
             let style = ("sans-serif", 15).into_font().color(&BLACK).pos(Pos::new(HPos::Center, VPos::Bottom));
             chart.draw_series([Text::new(format!("{y:.digits$}"), (x, *y + highest * 0.012), style)])?;
@@ -127,6 +144,17 @@ where
 }
 
 /// Draws pictures as a grid of `columns` under a title into `<path>.png` and `<path>.svg`.
+///
+/// ```
+/// use wgrad::train::plot::{Picture, grid};
+/// # let folder = std::env::temp_dir().join(format!("wgrad-grid-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder).unwrap();
+/// let cross = vec![0.0, 1.0, 0.0, 1.0, 1.0, 1.0, 0.0, 1.0, 0.0];
+/// let [png, svg] = grid(folder.join("cross"), "A cross", &[Picture { pixels: cross, width: 3, caption: "3 × 3".into() }], 1)?;
+/// # assert!(png.exists() && svg.exists());
+/// # std::fs::remove_dir_all(&folder).unwrap();
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) where a file cannot be written.
@@ -175,6 +203,8 @@ where
             .build_cartesian_2d(x.0..x.1, y.0..y.1)?;
         chart
             .configure_mesh()
+            // Steps and epochs are whole numbers; Rust prints them so.
+            .x_label_formatter(&|x| format!("{}", (x * 1e6).round() / 1e6))
             .x_desc(panel.x)
             .y_desc(panel.y)
             .label_style(("sans-serif", 14))

@@ -26,14 +26,14 @@ type Evaluate<M> = Box<dyn FnMut(&M, u64) -> Result<Vec<(String, f64)>> + Send>;
 /// use wgrad::Device;
 /// let device = Device::default();
 /// let model = Linear::new(64, 10, &device);
-/// let optimizer = Adam::new(model.parameters(), 1e-2);
+/// let optimizer = Adam::new(model.parameters(), 5e-2);
 /// let loader = DataLoader::new(Digits::train(), 64, &device).shuffle(1).drop_last(true);
 /// let mut task = Supervised::new(model, optimizer, loader, &device, |model, batch| {
 ///     vec![("loss".into(), loss::cross_entropy(&model.forward(&batch[0]), &batch[1]))]
 /// })
-/// .schedule(|step| 1e-2 * 0.97f32.powi(step as i32));
+/// .schedule(|step| 5e-2 * 0.97f32.powi(step as i32));
 /// let outcome = Trainer::new(44, &device).quiet().run(&mut task)?;
-/// assert!(outcome.history.last("loss").unwrap() < 2.0); // a guess among ten has 2.3
+/// assert!(outcome.history.last("loss").unwrap() < 0.7); // a guess among ten has 2.3
 /// let weights = task.model().state_dict();
 /// # let _ = weights;
 /// # Ok::<(), wgrad::Error>(())

@@ -17,6 +17,45 @@ const HISTORY: &str = "trainer.history";
 
 /// What a [`Trainer`] drives: a model in training. Closures `FnMut(u64) -> Result<Metrics>` are tasks that cannot be saved;
 /// [`Supervised`](crate::train::Supervised) is one of a model, an optimizer, a loader and a loss.
+///
+/// ```
+/// use wgrad::optim::Sgd;
+/// use wgrad::train::{Checkpoint, Metrics, Task, Trainer};
+/// use wgrad::{Device, Result, Tensor};
+/// struct Fit {
+///     w: Tensor,
+///     optimizer: Sgd,
+/// }
+/// impl Task for Fit {
+///     fn step(&mut self, _step: u64) -> Result<Metrics> {
+///         let loss = (&self.w - 3.0).square().sum();
+///         self.optimizer.zero_grad();
+///         loss.backward()?;
+///         self.optimizer.step()?;
+///         Ok(vec![("loss".into(), loss)])
+///     }
+///     fn save(&self, checkpoint: &mut Checkpoint) -> Result<()> {
+///         checkpoint.put("w", [("w".to_string(), self.w.detach())].into());
+///         checkpoint.put_optimizer(&self.optimizer);
+///         Ok(())
+///     }
+///     fn load(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+///         self.w.assign(&checkpoint.part("w")?["w"]);
+///         checkpoint.load_optimizer(&mut self.optimizer)
+///     }
+/// }
+/// let device = Device::default();
+/// let w = Tensor::zeros([1], &device).requires_grad();
+/// let mut task = Fit { optimizer: Sgd::new(vec![w.clone()], 0.1), w };
+/// # let folder = std::env::temp_dir().join(format!("wgrad-task-{}", std::process::id()));
+/// let trainer = |steps| Trainer::new(steps, &device).quiet().folder(&folder).checkpoint_every(10);
+/// trainer(20).run(&mut task)?;
+/// let outcome = trainer(40).run(&mut task)?; // goes on from the last checkpoint
+/// assert_eq!(outcome.resumed, Some(20));
+/// assert!((task.w.item::<f32>()? - 3.0).abs() < 0.01);
+/// # std::fs::remove_dir_all(&folder).unwrap();
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 pub trait Task {
     /// Does training step number `step`, from 0, and returns what it measured. The tensors stay on the device: reading one here
     /// would wait for each step.

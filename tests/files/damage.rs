@@ -4,9 +4,9 @@ use std::path::Path;
 
 use wgrad::data::{CharCorpus, Csv, Idx, Mnist, Vocabulary};
 use wgrad::train::{Checkpoint, History};
-use wgrad::{Device, io};
+use wgrad::{Device, io, load_captured};
 
-use crate::{Folder, fixture};
+use crate::{Folder, fixture, gpu};
 
 /// The error's text, which must name the file.
 fn says<T>(path: &Path, result: wgrad::Result<T>) -> String {
@@ -41,7 +41,10 @@ fn no_loader_takes_a_folder_a_missing_file_or_an_empty_one() {
             says(path, Csv::load(path)),
             says(path, CharCorpus::load(path)),
             says(path, Vocabulary::load(path)),
+            // An error of another kind, which names the file too.
+            load_captured(path, gpu()).err().map(|error| error.to_string()).unwrap_or_default(),
         ];
+        assert!(errors[8].contains(&path.display().to_string()), "{}", errors[8]);
         assert!(errors.iter().all(|e| e.contains(expected)), "{errors:?}");
         assert!(History::load_csv(path).is_err());
     }

@@ -6,6 +6,7 @@ mod exchange;
 mod fuzz;
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A folder that is removed with its contents.
@@ -36,6 +37,12 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// The GPU device that tests share.
+fn gpu() -> &'static wgrad::Device {
+    static SHARED: OnceLock<wgrad::Device> = OnceLock::new();
+    SHARED.get_or_init(|| wgrad::Device::gpu().unwrap_or_else(|error| panic!("{error}")))
 }
 
 /// A file of `tests/files/fixtures`.

@@ -22,6 +22,10 @@ pub fn adapters() -> Vec<(&'static str, Caps)> {
             Caps { software: true, subgroup: Some((8, 8)), max_storage_buffers: 64, ..base.clone() },
         ),
         ("gpu with f16", Caps { f16: true, ..base.clone() }),
+        (
+            "software with subgroups and panels",
+            Caps { software: true, subgroup: Some((8, 8)), panel_texels: 1 << 24, ..base.clone() },
+        ),
         ("software with subgroups and f16", Caps { software: true, subgroup: Some((8, 8)), f16: true, ..base }),
     ]
 }
@@ -55,14 +59,16 @@ pub fn plan_all(device: &Device) {
 }
 
 fn attention(d: &Device) {
-    let q = || leaf([2, 4, 6, 10], d);
-    let kv = || leaf([2, 2, 6, 10], d);
     let seen = data([6, 6], d).gt(0.2);
     let bias = data([6, 6], d);
-    for mask in [None, Some(&seen), Some(&bias)] {
-        let y = q().rope(10_000.0, 3).scaled_dot_product_attention(&kv().rope(10_000.0, 3), &kv(), mask, true);
-        y.sum().backward().unwrap_or_else(|e| panic!("{e}"));
-        d.sync().unwrap_or_else(|e| panic!("{e}"));
+    for size in [10, 32, 64, 128] {
+        let q = || leaf([2, 4, 6, size], d);
+        let kv = || leaf([2, 2, 6, size], d);
+        for mask in [None, Some(&seen), Some(&bias)] {
+            let y = q().rope(10_000.0, 3).scaled_dot_product_attention(&kv().rope(10_000.0, 3), &kv(), mask, true);
+            y.sum().backward().unwrap_or_else(|e| panic!("{e}"));
+            d.sync().unwrap_or_else(|e| panic!("{e}"));
+        }
     }
 }
 
@@ -185,6 +191,8 @@ fn matmuls(d: &Device) {
     let (a, b) = (data([3, 5, 16, 24], d), data([5, 24, 40], d));
     a.matmul(&b).realize().unwrap();
     a.slice(2, 1..9).matmul(&b.flip(&[1])).realize().unwrap();
+    // Columns that are not aligned: packed element by element.
+    data([100, 301], d).t().matmul(&data([100, 101], d)).realize().unwrap();
     data([7], d).matmul(&data([7], d)).realize().unwrap();
     data([2, 3, 7], d).matmul(&data([7], d)).realize().unwrap();
     // The second has so many products an element that they are added in several stages.

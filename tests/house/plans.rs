@@ -243,7 +243,9 @@ fn a_step_of_an_mlp_with_adam() {
         println!("  workspace {} bytes, lower bound {}", plan.workspace, plan.lower_bound);
         assert!(plan.workspace as f64 <= plan.lower_bound as f64 * 1.05 + 4096.0, "{name}: {plan:?}");
         let allowed = if name.ends_with("64 buffers") { 16 } else { 24 };
-        assert!(plan.kernels.len() <= allowed, "{name}: {:?}", plan.kernels);
+        // Adapters with panels pack operands into them.
+        let packs = plan.kernels.iter().filter(|kernel| name.ends_with("panels") && *kernel == "matmul_pack").count();
+        assert!(plan.kernels.len() - packs <= allowed, "{name}: {:?}", plan.kernels);
     }
 }
 

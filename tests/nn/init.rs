@@ -67,7 +67,7 @@ fn layers_begin_as_in_pytorch() {
         normal(&table.narrow(0, 8, 292), 1.0);
 
         let attention = MultiheadAttention::new(64, 4, device);
-        uniform(&attention.in_proj_weight, (6.0f64 / 256.0).sqrt());
+        uniform(attention.in_proj_weight.as_ref().unwrap(), (6.0f64 / 256.0).sqrt());
         uniform(&attention.out_proj.weight, 0.125);
         for bias in [attention.in_proj_bias.unwrap(), attention.out_proj.bias.unwrap()] {
             assert!(bias.to_vec::<f32>().unwrap().iter().all(|&v| v == 0.0));

@@ -109,12 +109,12 @@ fn attention_with_dropout_keeps_its_mean_and_ends_in_evaluation() {
         // Gradients too stay finite where a query sees nothing.
         attention.zero_grad();
         run(Some(&seen)).square().sum().backward().unwrap();
-        let grad = attention.in_proj_weight.grad().unwrap().to_vec::<f32>().unwrap();
+        let grad = attention.in_proj_weight.as_ref().unwrap().grad().unwrap().to_vec::<f32>().unwrap();
         assert!(grad.iter().all(|v| v.is_finite()) && grad.iter().any(|&v| v != 0.0));
         let wrong = attention.attend(&x, &x, &Tensor::ones([1, 5, 7], device), None, false);
         assert!(wrong.check().unwrap_err().to_string().contains("values must be [batch, length, 8]"));
     }
-    assert!(MultiheadAttention::new(8, 3, &Device::cpu()).in_proj_weight.check().is_err());
+    assert!(MultiheadAttention::new(8, 3, &Device::cpu()).in_proj_weight.unwrap().check().is_err());
 }
 
 #[test]

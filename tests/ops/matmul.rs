@@ -9,8 +9,9 @@ use wgrad::{DType, Device, Result, Tensor};
 
 use crate::common::*;
 
-/// Every adapter runs all of them; without subgroups of a fixed size the third is the second.
-const FAMILIES: [Family; 4] = [Family::Naive, Family::CpuPlain, Family::CpuSubgroup, Family::Tiled];
+/// Every adapter runs all of them; without subgroups of a fixed size the third and fourth are the second, without panels the
+/// fourth is the third.
+const FAMILIES: [Family; 5] = [Family::Naive, Family::CpuPlain, Family::CpuSubgroup, Family::CpuPanels, Family::Tiled];
 
 /// A matmul by one family, whatever the adapter.
 struct Forced(Family);
@@ -21,6 +22,7 @@ impl Op for Forced {
             Family::Naive => "matmul_by_naive",
             Family::CpuPlain => "matmul_by_cpu_plain",
             Family::CpuSubgroup => "matmul_by_cpu_subgroup",
+            Family::CpuPanels => "matmul_by_cpu_panels",
             Family::Tiled => "matmul_by_tiled",
         }
     }

@@ -84,6 +84,21 @@ CASES = {
             p, f32(0.05), betas=B(0.9, 0.99), weight_decay=f32(0.1), momentum_decay=f32(0.1), decoupled_weight_decay=True
         ),
     ),
+    "radam": (COMMON, lambda p: O.RAdam(p, f32(0.05), betas=B(0.9, 0.999), weight_decay=f32(0.01))),
+    "radam decoupled": (
+        COMMON,
+        lambda p: O.RAdam(
+            p, f32(0.05), betas=B(0.8, 0.9), eps=f32(1e-4), weight_decay=f32(0.1), decoupled_weight_decay=True
+        ),
+    ),
+    "asgd": (COMMON, lambda p: O.ASGD(p, f32(0.05), lambd=f32(0.01), alpha=0.75, t0=5.0, weight_decay=f32(0.01))),
+    "rprop": (COMMON, lambda p: O.Rprop(p, f32(0.02), etas=(0.5, f32(1.2)), step_sizes=(f32(1e-3), f32(0.1)))),
+    "adamw maximize": (
+        COMMON,
+        lambda p: O.AdamW(p, f32(0.05), betas=B(0.9, 0.999), weight_decay=f32(0.1), amsgrad=True, maximize=True),
+    ),
+    "sgd one cycle": (COMMON, lambda p: O.SGD(p, f32(0.05), momentum=f32(0.9), nesterov=True)),
+    "adam one cycle": (COMMON, lambda p: O.Adam(p, f32(0.05), betas=B(0.9, 0.999))),
     "rmsprop": (COMMON, lambda p: O.RMSprop(p, f32(0.02), alpha=f32(0.99), weight_decay=f32(0.01))),
     "rmsprop centered": (
         COMMON,
@@ -119,6 +134,16 @@ def flat(params):
     return torch.cat([p.detach().reshape(-1) for p in params])
 
 
+def round_to_32_bits(optimizer):
+    """What a schedule sets is a 32-bit number there."""
+    for group in optimizer.param_groups:
+        group["lr"] = f32(group["lr"])
+        if "momentum" in group:
+            group["momentum"] = f32(group["momentum"])
+        if "betas" in group:
+            group["betas"] = B(*group["betas"])
+
+
 def trajectory(name, dtype):
     indices, make = CASES[name]
     params = [initial(i, dtype) for i in indices]
@@ -127,6 +152,13 @@ def trajectory(name, dtype):
         optimizer = O.AdamW(groups, f32(0.05), betas=B(0.9, 0.999), weight_decay=f32(0.1))
     else:
         optimizer = make(params)
+    schedule = None
+    if name.endswith("one cycle"):
+        schedule = O.lr_scheduler.OneCycleLR(
+            optimizer, f32(0.1), STEPS, pct_start=f32(0.3), base_momentum=f32(0.85), max_momentum=f32(0.95)
+        )
+        # The numbers that are 32-bit there.
+        round_to_32_bits(optimizer)
     rows = []
     for step in range(STEPS):
         for i, p in zip(indices, params):
@@ -135,6 +167,9 @@ def trajectory(name, dtype):
         if name == "sgd clipped":
             torch.nn.utils.clip_grad_norm_(params, f32(1.0))
         optimizer.step()
+        if schedule and step + 1 < STEPS:
+            schedule.step()
+            round_to_32_bits(optimizer)
         if step + 1 in RECORDED:
             rows.append(flat(params))
     return torch.stack(rows)
@@ -176,6 +211,15 @@ def schedules():
             o, f32(0.5), 60, pct_start=f32(0.25), anneal_strategy="linear", div_factor=10.0, final_div_factor=100.0
         ),
         "one_cycle_three_phase": lambda o: S.OneCycleLR(o, f32(0.5), 60, pct_start=f32(0.3), three_phase=True),
+        "constant": lambda o: S.ConstantLR(o, f32(0.25), 8),
+        "linear": lambda o: S.LinearLR(o, f32(0.25), f32(0.75), 20),
+        "cyclic": lambda o: S.CyclicLR(o, f32(0.01), f32(0.1), 7, 5, cycle_momentum=False),
+        "cyclic_halved": lambda o: S.CyclicLR(o, f32(0.01), f32(0.1), 6, mode="triangular2", cycle_momentum=False),
+        "cyclic_exponential": lambda o: S.CyclicLR(
+            o, f32(0.01), f32(0.1), 6, mode="exp_range", gamma=f32(0.95), cycle_momentum=False
+        ),
+        "chained": lambda o: S.ChainedScheduler([S.ConstantLR(o, f32(0.5), 10), S.ExponentialLR(o, f32(0.9))]),
+        "lambda": lambda o: S.LambdaLR(o, lambda t: 1.0 / (1.0 + t)),
         "warmup": lambda o: S.LinearLR(o, f32(0.25), 1.0, 8),
         "warmup_cosine": lambda o: S.SequentialLR(
             o, [S.LinearLR(o, f32(0.25), 1.0, 8), S.CosineAnnealingLR(o, 40)], [8]
@@ -192,6 +236,17 @@ def schedules():
             if len(rates) < 60:
                 schedule.step()
         out[name] = rates
+    optimizer = O.SGD([torch.zeros(1, requires_grad=True)], lr, momentum=f32(0.9))
+    optimizer.step()
+    for name, options in [("", {}), ("_three_phase", dict(three_phase=True))]:
+        schedule = S.OneCycleLR(
+            optimizer, f32(0.5), 60, pct_start=f32(0.3), base_momentum=f32(0.85), max_momentum=f32(0.95), **options
+        )
+        out["momentum_of_one_cycle" + name] = momenta = []
+        for _ in range(60):
+            momenta.append(optimizer.param_groups[0]["momentum"])
+            if len(momenta) < 60:
+                schedule.step()
     metrics = [f32(3 * math.exp(-i / 6) + 0.05 * math.sin(i) + 0.1 * (i > 30)) for i in range(60)]
     plateaus = {
         "min": dict(factor=f32(0.5), patience=2),

@@ -9,7 +9,7 @@ mod trajectories;
 
 use std::sync::OnceLock;
 
-use wgrad::optim::{Adadelta, Adagrad, Adam, AdamW, Adamax, Lion, NAdam, Optimizer, RmsProp, Sgd};
+use wgrad::optim::{Adadelta, Adagrad, Adam, AdamW, Adamax, Asgd, Lion, NAdam, Optimizer, RAdam, RmsProp, Rprop, Sgd};
 use wgrad::{Device, Tensor};
 
 /// The shared GPU device and the CPU reference.
@@ -63,6 +63,10 @@ fn optimizers() -> Vec<(&'static str, Make)> {
         ("adadelta", |p| Box::new(Adadelta::new(p, 1.0).weight_decay(1e-2))),
         ("adamax", |p| Box::new(Adamax::new(p, 0.05))),
         ("nadam", |p| Box::new(NAdam::new(p, 0.05).weight_decay(1e-2).decoupled_weight_decay(true))),
+        ("radam", |p| Box::new(RAdam::new(p, 0.05).betas((0.9, 0.9)).weight_decay(1e-2))),
+        ("asgd", |p| Box::new(Asgd::new(p, 0.05).lambd(1e-2).t0(2.0))),
+        ("rprop", |p| Box::new(Rprop::new(p, 0.02))),
+        ("maximize", |p| Box::new(AdamW::new(p, 0.01).maximize(true))),
         ("lion", |p| Box::new(Lion::new(p, 0.02).weight_decay(1e-2))),
     ]
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use wgrad::optim::Sgd;
 use wgrad::optim::lr::{
-    Anneal, CosineAnnealing, CosineWarmRestarts, Exponential, Improvement, LinearWarmup, MultiStep, OneCycle,
-    Polynomial, ReduceOnPlateau, Schedule, Scheduler, StepLr,
+    Anneal, Constant, CosineAnnealing, CosineWarmRestarts, Cyclic, CyclicScale, Exponential, Improvement, Linear,
+    LinearWarmup, MultiStep, OneCycle, Polynomial, ReduceOnPlateau, Schedule, Scheduler, StepLr,
 };
 use wgrad::{Device, Tensor};
 
@@ -40,6 +40,15 @@ fn every_rate_is_pytorchs() {
             ),
         ),
         ("one_cycle_three_phase", boxed(OneCycle::new(0.5, 60).three_phase(true))),
+        ("momentum_of_one_cycle", boxed(OneCycle::new(0.5, 60).momentum(0.85, 0.95))),
+        ("momentum_of_one_cycle_three_phase", boxed(OneCycle::new(0.5, 60).three_phase(true).momentum(0.85, 0.95))),
+        ("constant", boxed(Constant::new(0.1, 0.25, 8))),
+        ("linear", boxed(Linear::new(0.1, 0.25, 0.75, 20))),
+        ("cyclic", boxed(Cyclic::new(0.01, 0.1, 7).steps_down(5))),
+        ("cyclic_halved", boxed(Cyclic::new(0.01, 0.1, 6).scale(CyclicScale::Triangular2))),
+        ("cyclic_exponential", boxed(Cyclic::new(0.01, 0.1, 6).scale(CyclicScale::ExpRange(0.95)))),
+        ("chained", boxed(Exponential::new(0.1, 0.9).times(Constant::new(1.0, 0.5, 10)))),
+        ("lambda", boxed(|t: usize| 0.1 / (1.0 + t as f32))),
         ("warmup", boxed(LinearWarmup::new(0.1, 8).start_factor(0.25))),
         ("warmup_cosine", boxed(LinearWarmup::new(0.1, 8).start_factor(0.25).then(CosineAnnealing::new(0.1, 40)))),
     ];

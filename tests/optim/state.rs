@@ -198,3 +198,29 @@ fn bad_hyperparameters_and_repeated_parameters_are_errors_of_the_step() {
     check(twice, &["Adam: parameter 2 of group 0 is given twice"]);
     assert_eq!(bits(&p[0]), before);
 }
+
+#[test]
+fn a_driven_momentum_is_saved_and_a_momentum_of_nothing_refused() {
+    let device = Device::cpu();
+    let p = parameters(&device);
+    let mut optimizer = Sgd::new(p.clone(), 0.1).momentum(0.5);
+    assert!(!optimizer.state_dict().contains_key("momentum"));
+    let momentum = optimizer.momentum_rate();
+    momentum.set(0.75);
+    set_gradients(&p, 0);
+    optimizer.step().unwrap();
+    let saved = optimizer.state_dict();
+    let mut other = Sgd::new(p.clone(), 0.1).momentum(0.5);
+    let message = other.load_state_dict(&saved).unwrap_err().to_string();
+    assert!(message.contains("momentum is unexpected"), "{message}");
+    let again = other.momentum_rate();
+    other.load_state_dict(&saved).unwrap();
+    assert_eq!(again.get(), 0.75);
+    momentum.set(1.5);
+    let message = optimizer.step().unwrap_err().to_string();
+    assert!(message.contains("Sgd: momentum = 1.5 is out of its domain"), "{message}");
+    let mut none = Sgd::new(p.clone(), 0.1);
+    none.momentum_rate();
+    let message = none.step().unwrap_err().to_string();
+    assert!(message.contains("a momentum of 0 cannot be driven"), "{message}");
+}

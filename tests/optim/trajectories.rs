@@ -2,8 +2,9 @@
 
 use safetensors::SafeTensors;
 use wgrad::optim::{
-    Adadelta, Adagrad, Adam, AdamW, Adamax, Lbfgs, Lion, Muon, MuonScale, NAdam, ParamGroup, RmsProp, Sgd,
-    clip_grad_norm,
+    Adadelta, Adagrad, Adam, AdamW, Adamax, Asgd, Lbfgs, Lion, Muon, MuonScale, NAdam, Optimizer, ParamGroup, RAdam,
+    Rate, RmsProp, Rprop, Sgd, clip_grad_norm,
+    lr::{OneCycle, Scheduler},
 };
 use wgrad::{DType, Device, Result, Tensor, capture, no_grad};
 
@@ -35,6 +36,14 @@ fn cases() -> Vec<(&'static str, Make)> {
             let nadam = NAdam::new(p, 0.05).betas((0.9, 0.99)).weight_decay(0.1);
             Box::new(nadam.momentum_decay(0.1).decoupled_weight_decay(true))
         }),
+        ("radam", |p| Box::new(RAdam::new(p, 0.05).weight_decay(0.01))),
+        ("radam decoupled", |p| {
+            let radam = RAdam::new(p, 0.05).betas((0.8, 0.9)).eps(1e-4).weight_decay(0.1);
+            Box::new(radam.decoupled_weight_decay(true))
+        }),
+        ("asgd", |p| Box::new(Asgd::new(p, 0.05).lambd(0.01).alpha(0.75).t0(5.0).weight_decay(0.01))),
+        ("rprop", |p| Box::new(Rprop::new(p, 0.02).step_sizes((1e-3, 0.1)))),
+        ("adamw maximize", |p| Box::new(AdamW::new(p, 0.05).weight_decay(0.1).amsgrad(true).maximize(true))),
         ("rmsprop", |p| Box::new(RmsProp::new(p, 0.02).weight_decay(0.01))),
         ("rmsprop centered", |p| Box::new(RmsProp::new(p, 0.02).alpha(0.9).momentum(0.9).centered(true).eps(1e-3))),
         ("adagrad", |p| Box::new(Adagrad::new(p, 0.2))),
@@ -47,6 +56,33 @@ fn cases() -> Vec<(&'static str, Make)> {
         ("muon matched", |p| {
             let muon = Muon::new(p, 0.02).weight_decay(0.0).momentum(0.9).nesterov(false).iterations(3);
             Box::new(muon.scale(MuonScale::MatchAdamW))
+        }),
+    ]
+}
+
+/// An optimizer and the schedules that go on after each step.
+type Driven = (Box<dyn Optimizer + Send>, Vec<Scheduler>);
+
+type MakeDriven = fn(Vec<Tensor>) -> Driven;
+
+/// The cases in which rate and momentum follow a cycle.
+fn cycles() -> Vec<(&'static str, MakeDriven)> {
+    fn driven(optimizer: impl Optimizer + Send + 'static, momentum: Rate) -> Driven {
+        let cycle = OneCycle::new(0.1, STEPS);
+        let rates = Scheduler::new(optimizer.rates(), |_| cycle.clone());
+        let momenta = Scheduler::new(vec![momentum], |_| cycle.momentum(0.85, 0.95));
+        (Box::new(optimizer), vec![rates, momenta])
+    }
+    vec![
+        ("sgd one cycle", |p| {
+            let mut sgd = Sgd::new(p, 0.05).momentum(0.9).nesterov(true);
+            let momentum = sgd.momentum_rate();
+            driven(sgd, momentum)
+        }),
+        ("adam one cycle", |p| {
+            let mut adam = Adam::new(p, 0.05);
+            let momentum = adam.momentum_rate();
+            driven(adam, momentum)
         }),
     ]
 }
@@ -108,12 +144,12 @@ fn set_gradients(parameters: &[Tensor], targets: &[Tensor]) {
     }
 }
 
-fn run(name: &str, make: Make, dtype: DType, device: &Device, captured: bool) -> f64 {
+fn run(name: &str, make: &dyn Fn(Vec<Tensor>) -> Driven, dtype: DType, device: &Device, captured: bool) -> f64 {
     let fixtures = Fixtures::load();
     let suffix = if dtype == DType::F64 { "f64" } else { "f32" };
     let (_, expected) = fixtures.values(&format!("{name}.{suffix}"));
     let parameters = fixtures.parameters(indices(name), dtype, device);
-    let mut optimizer = make(parameters.clone());
+    let (mut optimizer, mut schedules) = make(parameters.clone());
     let target = |i: &usize| fixtures.tensor(&format!("target.{i}"), dtype, device);
     let targets: Vec<Tensor> = indices(name).iter().map(target).collect();
     let (own, clipped) = (parameters.clone(), name == "sgd clipped");
@@ -137,31 +173,44 @@ fn run(name: &str, make: Make, dtype: DType, device: &Device, captured: bool) ->
         for i in 0..STEPS {
             step.run(&at(i)).unwrap();
             compare(i);
+            schedules.iter_mut().for_each(Scheduler::step);
         }
         assert_eq!(step.variants(), 1, "{name}");
     } else {
         for i in 0..STEPS {
             f(&at(i)).unwrap();
             compare(i);
+            schedules.iter_mut().for_each(Scheduler::step);
         }
     }
     worst
 }
 
+fn check(name: &str, make: &dyn Fn(Vec<Tensor>) -> Driven) {
+    let [gpu, cpu] = devices();
+    // Hyperparameters are 32-bit, and so are the numbers that follow from them: that is what remains in f64.
+    let double = run(name, make, DType::F64, &cpu, false);
+    let [single, captured, on_cpu] =
+        [(&gpu, false), (&gpu, true), (&cpu, false)].map(|(d, c)| run(name, make, DType::F32, d, c));
+    println!("{name}: f64 {double:.1e}, f32 {single:.1e}, captured {captured:.1e}, CPU {on_cpu:.1e}");
+    assert!(double < 1e-6, "{name} in f64: {double:e}");
+    for error in [single, captured, on_cpu] {
+        assert!(error < 1e-5, "{name} in f32: {error:e}");
+    }
+    assert_eq!(single.to_bits(), captured.to_bits(), "{name}: captured steps differ");
+}
+
 #[test]
 fn trajectories_are_pytorchs() {
-    let [gpu, cpu] = devices();
     for (name, make) in cases() {
-        // Hyperparameters are 32-bit, and so are the numbers that follow from them: that is what remains in f64.
-        let double = run(name, make, DType::F64, &cpu, false);
-        let [single, captured, on_cpu] =
-            [(&gpu, false), (&gpu, true), (&cpu, false)].map(|(d, c)| run(name, make, DType::F32, d, c));
-        println!("{name}: f64 {double:.1e}, f32 {single:.1e}, captured {captured:.1e}, CPU {on_cpu:.1e}");
-        assert!(double < 1e-6, "{name} in f64: {double:e}");
-        for error in [single, captured, on_cpu] {
-            assert!(error < 1e-5, "{name} in f32: {error:e}");
-        }
-        assert_eq!(single.to_bits(), captured.to_bits(), "{name}: captured steps differ");
+        check(name, &|p| (make(p), Vec::new()));
+    }
+}
+
+#[test]
+fn cycles_of_rate_and_momentum_are_pytorchs() {
+    for (name, make) in cycles() {
+        check(name, &make);
     }
 }
 
@@ -173,6 +222,7 @@ fn every_trajectory_of_the_fixtures_is_replayed() {
     names.retain(|n| !n.starts_with("lbfgs"));
     names.sort();
     let mut known: Vec<&str> = cases().iter().map(|(name, _)| *name).collect();
+    known.extend(cycles().iter().map(|(name, _)| *name));
     known.sort();
     assert_eq!(names, known);
 }

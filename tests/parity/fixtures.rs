@@ -3,30 +3,25 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use safetensors::{Dtype, SafeTensors};
 use wgrad::nn::StateDict;
-use wgrad::{Device, Tensor};
+use wgrad::{Device, Tensor, io};
 
 /// Where a fixture is.
 pub fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity/fixtures").join(format!("{name}.safetensors"))
 }
 
-/// A stored array; all types go into f64 without loss.
+/// A stored array; its values go into f64 without loss.
 pub struct Stored {
     pub shape: Vec<usize>,
     pub values: Vec<f64>,
-    integer: bool,
+    tensor: Tensor,
 }
 
 impl Stored {
     /// The array as a tensor of f32 or i32.
     pub fn upload(&self, device: &Device) -> Tensor {
-        if self.integer {
-            Tensor::from_slice(&self.values.iter().map(|&v| v as i32).collect::<Vec<_>>(), &self.shape[..], device)
-        } else {
-            Tensor::from_slice(&self.values.iter().map(|&v| v as f32).collect::<Vec<_>>(), &self.shape[..], device)
-        }
+        self.tensor.to_device(device)
     }
 }
 
@@ -35,19 +30,9 @@ pub struct File(BTreeMap<String, Stored>);
 
 impl File {
     pub fn read(name: &str) -> File {
-        let bytes = std::fs::read(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let file = SafeTensors::deserialize(&bytes).unwrap();
-        let array = |view: &safetensors::tensor::TensorView<'_>| {
-            let parts = |n: usize| view.data().chunks_exact(n);
-            let values = match view.dtype() {
-                Dtype::F32 => parts(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()).into()).collect(),
-                Dtype::I32 => parts(4).map(|b| i32::from_le_bytes(b.try_into().unwrap()).into()).collect(),
-                Dtype::I64 => parts(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()) as f64).collect(),
-                other => panic!("{other:?} is not among the types of fixtures"),
-            };
-            Stored { shape: view.shape().to_vec(), values, integer: view.dtype() != Dtype::F32 }
-        };
-        File(file.iter().map(|(name, view)| (name.to_string(), array(&view))).collect())
+        let tensors = io::load_safetensors(path(name), &Device::cpu()).unwrap_or_else(|error| panic!("{error}"));
+        let stored = |tensor: Tensor| Stored { shape: tensor.shape().to_vec(), values: read(&tensor), tensor };
+        File(tensors.into_iter().map(|(name, tensor)| (name, stored(tensor))).collect())
     }
 
     pub fn get(&self, name: &str) -> Option<&Stored> {

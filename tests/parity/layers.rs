@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use wgrad::nn::{
-    Activation, BatchNorm1d, BatchNorm2d, Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d,
-    Embedding, GroupNorm, Gru, InstanceNorm, LayerNorm, Linear, Lstm, Module, MultiheadAttention, Parameters, Prelu,
-    Recurrent, RmsNorm, Rnn, TransformerEncoderLayer,
+    Activation, BatchNorm1d, BatchNorm2d, BatchNorm3d, Bilinear, Conv1d, Conv2d, Conv3d, ConvTranspose1d,
+    ConvTranspose2d, ConvTranspose3d, Embedding, GroupNorm, Gru, InstanceNorm, LayerNorm, Linear, Lstm, Module,
+    MultiheadAttention, Parameters, Prelu, Recurrent, RmsNorm, Rnn, Transformer, TransformerDecoderLayer,
+    TransformerEncoderLayer,
 };
 use wgrad::{Conv, ConvTranspose, Device, Tensor};
 
@@ -32,6 +33,12 @@ fn plain(layer: impl Module + 'static) -> Case {
 fn make(name: &str, d: &Device) -> Case {
     let deep = Recurrent { layers: 2, bidirectional: true, ..Recurrent::default() };
     let encoder = || TransformerEncoderLayer::new(8, 2, 12, d).dropout(0.0);
+    let decoder = || TransformerDecoderLayer::new(8, 2, 12, d).dropout(0.0);
+    // The first sequence of two has three keys to see, the second six, of seven.
+    let some_keys = || {
+        let seen: Vec<bool> = (0..14).map(|i| if i < 7 { i < 3 } else { i < 13 }).collect();
+        Tensor::from_slice(&seen, [2, 1, 1, 7], d)
+    };
     match name {
         "linear" => plain(Linear::new(6, 4, d)),
         "conv1d" => plain(Conv1d::new(3, 4, 3, d).stride(2).padding(1)),
@@ -61,11 +68,43 @@ fn make(name: &str, d: &Device) -> Case {
         "attention_causal" => case(MultiheadAttention::new(8, 2, d).without_bias(), |layer, x| {
             vec![layer.attend(&x[0], &x[0], &x[0], None, true)]
         }),
-        "attention_cross" => case(MultiheadAttention::new(8, 4, d), |layer, x| {
-            let seen: Vec<bool> = (0..14).map(|i| if i < 7 { i < 3 } else { i < 13 }).collect();
-            let seen = Tensor::from_slice(&seen, [2, 1, 1, 7], x[0].device());
-            vec![layer.attend(&x[0], &x[1], &x[1], Some(&seen), false)]
+        "attention_cross" => {
+            let seen = some_keys();
+            case(MultiheadAttention::new(8, 4, d), move |layer, x| {
+                vec![layer.attend(&x[0], &x[1], &x[1], Some(&seen), false)]
+            })
+        }
+        "attention_sizes" => case(MultiheadAttention::new_with(6, 3, 4, 5, d), |layer, x| {
+            vec![layer.attend(&x[0], &x[1], &x[2], None, false)]
         }),
+        "attention_bias_kv" => case(MultiheadAttention::new(8, 2, d).add_bias_kv().add_zero_attn(true), |layer, x| {
+            vec![layer.attend(&x[0], &x[0], &x[0], None, true)]
+        }),
+        "attention_bias_kv_masked" => {
+            let seen = some_keys();
+            case(MultiheadAttention::new_with(8, 4, 6, 6, d).add_bias_kv(), move |layer, x| {
+                vec![layer.attend(&x[0], &x[1], &x[1], Some(&seen), false)]
+            })
+        }
+        "decoder_post" => {
+            let seen = some_keys();
+            case(decoder(), move |layer, x| vec![layer.decode(&x[0], &x[1], None, Some(&seen), true)])
+        }
+        "decoder_pre" => {
+            let layer = decoder().norm_first(true).activation(Activation::Gelu).without_bias();
+            case(layer, |layer, x| vec![layer.decode(&x[0], &x[1], None, None, false)])
+        }
+        "transformer" => {
+            let mut model = Transformer::new(8, 2, 1, 2, 12, d).unwrap();
+            model.encoder.layers = model.encoder.layers.into_iter().map(|layer| layer.dropout(0.0)).collect();
+            model.decoder.layers = model.decoder.layers.into_iter().map(|layer| layer.dropout(0.0)).collect();
+            case(model, |model, x| vec![model.forward_pair(&x[0], &x[1])])
+        }
+        "batch_norm3d" => plain(BatchNorm3d::new(2, d)),
+        "batch_norm_cumulative" => {
+            case(BatchNorm2d::new(3, d).momentum(None), |layer, x| x.iter().map(|x| layer.forward(x)).collect())
+        }
+        "bilinear" => case(Bilinear::new(4, 3, 5, d), |layer, x| vec![layer.forward_pair(&x[0], &x[1])]),
         "attention_three" => {
             case(MultiheadAttention::new(6, 3, d), |layer, x| vec![layer.attend(&x[0], &x[1], &x[2], None, false)])
         }
@@ -103,7 +142,7 @@ fn make(name: &str, d: &Device) -> Case {
 fn layers_agree_forward_and_backward() {
     let file = File::read("layers");
     let names = file.sections();
-    assert_eq!(names.len(), 28, "{names:?}");
+    assert_eq!(names.len(), 37, "{names:?}");
     for device in devices() {
         for name in &names {
             let Case { layer, call } = make(name, device);

@@ -197,6 +197,7 @@ impl GpuBackend {
             step.table.push(self.next_of(ring)?);
         }
         state.workspace.reserve(&self.gpu, &step.places)?;
+        self.gpu.reserve_panels(&step.recipe.panels)?;
         step.table.extend((0..step.places.len()).map(|place| state.workspace.get(place).clone()));
         for (at, form, live) in &step.live {
             step.params[*at..at + 4].copy_from_slice(&form.bits(live.get()).to_ne_bytes());

@@ -18,7 +18,7 @@ fn context() -> Arc<Context> {
 }
 
 fn context_with(prefers_expressions: bool) -> Arc<Context> {
-    let traits = Traits { allows_f64: true, allows_f16: true, prefers_expressions, software: false };
+    let traits = Traits { allows_f64: true, allows_f16: true, prefers_expressions, software: false, lanes: false };
     Context::new("test", traits)
 }
 

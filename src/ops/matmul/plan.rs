@@ -34,6 +34,8 @@ pub enum Family {
     CpuPlain,
     /// Register blocks whose elements of A go round by subgroup broadcast, for software adapters.
     CpuSubgroup,
+    /// The same with both operands packed into panels, whether that pays or not; it does for large ones, see `panel_pays`.
+    CpuPanels,
     /// Workgroup-memory tiles, for GPUs.
     Tiled,
 }
@@ -58,7 +60,7 @@ pub fn stages(problem: &Problem, caps: &Caps, force: Option<Family>) -> Result<V
         return Ok(vec![zero(elements)]);
     }
     let family = force.unwrap_or_else(|| choose(caps));
-    if problem.n == 1 && problem.m > 1 && matches!(family, Family::CpuPlain | Family::CpuSubgroup) {
+    if problem.n == 1 && problem.m > 1 && matches!(family, Family::CpuPlain | Family::CpuSubgroup | Family::CpuPanels) {
         return Planner::new(&problem.column_as_row(), caps, family, [1, 0])?.stages();
     }
     Planner::new(problem, caps, family, [0, 1])?.stages()
@@ -90,7 +92,7 @@ fn output(vec4: bool) -> Write {
     Write { name: "c", slot: Slot::Output, vec4, scratch: None }
 }
 
-/// The scratch buffers.
+/// The scratch buffers, and the panels of packed operands.
 const PACKED_A: usize = 0;
 const PACKED_B: usize = 1;
 const PARTIAL: usize = 2;
@@ -162,7 +164,7 @@ impl<'a> Planner<'a> {
         match self.family {
             Family::Naive => self.naive(),
             Family::Tiled => self.tiled(),
-            Family::CpuPlain | Family::CpuSubgroup => self.cpu(),
+            Family::CpuPlain | Family::CpuSubgroup | Family::CpuPanels => self.cpu(),
         }
     }
 
@@ -317,7 +319,7 @@ impl<'a> Planner<'a> {
     fn cpu(mut self) -> Result<Vec<Stage>> {
         let (m, n, k, matrices) = (self.problem.m, self.problem.n, self.problem.k, self.problem.matrices());
         let subgroup = match (self.family, self.caps.lanes()) {
-            (Family::CpuSubgroup, Some(lanes)) if m > 1 => Some(lanes),
+            (Family::CpuSubgroup | Family::CpuPanels, Some(lanes)) if m > 1 => Some(lanes),
             _ => None,
         };
         let lanes = subgroup.unwrap_or(8);
@@ -347,12 +349,14 @@ impl<'a> Planner<'a> {
         params.push(("row_tiles", count(row_tiles)?));
         params.push(("column_tiles", count(column_tiles)?));
 
-        let (a_reading, a_params) = self.read_a(rows as usize)?;
-        let (b_reading, b_params) = self.read_b(lanes as usize)?;
+        let panels = subgroup.is_some() && self.caps.panel_texels > 0;
+        let (a_reading, a_params) = self.read_a(rows as usize, panels.then_some(column_tiles))?;
+        let (b_reading, b_params) = self.read_b(lanes as usize, panels.then_some(row_tiles))?;
         params.extend(a_params);
         params.extend(b_params);
         let access = |reading| if reading == Reading::Elements { Access::Raw } else { Access::RawVec4 };
-        let tail = !(k.is_multiple_of(4) || a_reading == Reading::AlongK && matches!(self.b.slot, Slot::Scratch(_)));
+        let tail = !(k.is_multiple_of(4)
+            || a_reading == Reading::AlongK && matches!(self.b.slot, Slot::Scratch(_) | Slot::Panel(_)));
         let vec4 = n.is_multiple_of(4);
         let source = cpu_text(subgroup.is_some(), a_reading, b_reading, cut.splits > 1, vec4);
         // Two subgroups: small products have few tiles, which all cores should share.
@@ -372,13 +376,15 @@ impl<'a> Planner<'a> {
     }
 
     /// How the cpu kernels read A: packed where that pays, else in place. Each element is loaded once a tile, so aligned
-    /// rows are as good as a packed copy.
-    fn read_a(&mut self, rows: usize) -> Result<(Reading, Vec<(&'static str, Word)>)> {
+    /// rows are as good as a packed copy in a buffer. `uses` is how often a panel's texel would be fetched, where there are panels.
+    fn read_a(&mut self, rows: usize, uses: Option<usize>) -> Result<(Reading, Vec<(&'static str, Word)>)> {
         let reading = self.a.reading();
         let in_place = if reading == Reading::AlongK { Reading::AlongK } else { Reading::Elements };
-        if rows > 1 && in_place == Reading::Elements && packing_pays(&self.a, self.problem.n, false) {
+        let into_panel = uses.is_some_and(|uses| self.panel_pays(&self.a, uses, in_place != Reading::Elements));
+        let into_buffer = rows > 1 && in_place == Reading::Elements && packing_pays(&self.a, self.problem.n, false);
+        if into_panel || into_buffer {
             let steps = self.problem.k.div_ceil(4);
-            if let Some(batch) = self.pack(PACKED_A, reading, rows, steps)? {
+            if let Some(batch) = self.pack(PACKED_A, reading, rows, steps, into_panel)? {
                 let panel = (rows * steps) as isize;
                 return Ok((
                     Reading::AlongK,
@@ -398,11 +404,13 @@ impl<'a> Planner<'a> {
     }
 
     /// How the cpu kernels read B: packed where that pays, else in place.
-    fn read_b(&mut self, lanes: usize) -> Result<(Reading, Vec<(&'static str, Word)>)> {
+    fn read_b(&mut self, lanes: usize, uses: Option<usize>) -> Result<(Reading, Vec<(&'static str, Word)>)> {
         let reading = self.b.reading();
-        if packing_pays(&self.b, self.problem.m, reading != Reading::Elements) {
+        let aligned = reading != Reading::Elements;
+        let into_panel = uses.is_some_and(|uses| self.panel_pays(&self.b, uses, aligned));
+        if into_panel || packing_pays(&self.b, self.problem.m, aligned) {
             let steps = self.problem.k.next_multiple_of(4);
-            if let Some(batch) = self.pack(PACKED_B, reading, lanes, steps)? {
+            if let Some(batch) = self.pack(PACKED_B, reading, lanes, steps, into_panel)? {
                 let panel = (lanes * steps) as isize;
                 return Ok((
                     Reading::AlongFree,
@@ -426,7 +434,20 @@ impl<'a> Planner<'a> {
         Ok((reading, params))
     }
 
-    /// Adds the stage that copies an operand into panels of `lanes` by `steps` vec4s, and makes the copy the operand.
+    /// Whether a copy in a panel of the device saves more than it costs, where each vec4 is then fetched `uses` times. Fetching a
+    /// texel costs a quarter of loading it from a buffer, packing it about twice such a load, and a kernel some 50 µs.
+    fn panel_pays(&self, side: &Side, uses: usize, aligned: bool) -> bool {
+        if self.family == Family::CpuPanels {
+            return true;
+        }
+        let matrices = (0..BATCH_DIMS).filter(|&d| side.batch[d] != 0).map(|d| self.sizes[d]).product::<usize>();
+        let uses = uses * (self.problem.matrices() / matrices.max(1));
+        let gain = if aligned { uses.saturating_sub(2) } else { (2 * uses).saturating_sub(3) };
+        (matrices * side.u * side.k / 4).saturating_mul(gain) >= PANEL_PAYS
+    }
+
+    /// Adds the stage that copies an operand into panels of `lanes` by `steps` vec4s, in a panel of the device where
+    /// `into_panel` asks for that and it fits, and makes the copy the operand.
     /// Gives the copy's batch strides in vec4s (a repeated matrix is packed once), or `None` where it would be too
     /// large to bind.
     fn pack(
@@ -435,6 +456,7 @@ impl<'a> Planner<'a> {
         reading: Reading,
         lanes: usize,
         steps: usize,
+        into_panel: bool,
     ) -> Result<Option<[isize; BATCH_DIMS]>> {
         let along_k = scratch == PACKED_A;
         let side = if along_k { &mut self.a } else { &mut self.b };
@@ -451,24 +473,33 @@ impl<'a> Planner<'a> {
             }
         }
         let quads = matrices * panels * lanes * steps;
-        if quads as u64 * 16 > self.caps.max_binding.min(self.caps.max_buffer) {
+        let into_panel = into_panel && quads as u64 <= self.caps.panel_texels;
+        if !into_panel && quads as u64 * 16 > self.caps.max_binding.min(self.caps.max_buffer) {
             return Ok(None);
         }
+        let blocks = reading == if along_k { Reading::AlongFree } else { Reading::AlongK } && lanes.is_multiple_of(4);
         let wide = reading == if along_k { Reading::AlongK } else { Reading::AlongFree };
         let mut params = vec![
-            ("quads", count(quads)?),
-            ("steps", count(steps)?),
+            if blocks { ("blocks", count(quads / 4)?) } else { ("quads", count(quads)?) },
+            ("steps", count(if blocks && !along_k { steps / 4 } else { steps })?),
             ("panels", count(panels)?),
             ("batch1", count(sizes[1])?),
             ("batch2", count(sizes[2])?),
         ];
-        let unit = if wide { 4 } else { 1 };
+        let unit = if wide || blocks { 4 } else { 1 };
         params.push(("offset", stride(side.offset / unit)));
         params.push(("stride0", stride(side.batch[0] / unit)));
         params.push(("stride1", stride(side.batch[1] / unit)));
         params.push(("stride2", stride(side.batch[2] / unit)));
         let mut consts = vec![("WORKGROUP", PACK_WORKGROUP), ("LANES", word(lanes)?)];
-        if wide {
+        if blocks {
+            let (quads_inside, lines_inside, line_stride) =
+                if along_k { (side.u / 4, side.k, side.k_stride) } else { (side.k / 4, side.u, side.u_stride) };
+            consts.push(("ALONG_K", u32::from(along_k)));
+            params.push(("quads_inside", count(quads_inside)?));
+            params.push(("lines_inside", count(lines_inside)?));
+            params.push(("line_stride", stride(line_stride / 4)));
+        } else if wide {
             let (inside_lanes, inside_steps) = if along_k { (side.u, side.k / 4) } else { (side.u / 4, side.k) };
             let (lane_stride, step_stride) = if along_k { (side.u_stride / 4, 1) } else { (1, side.k_stride / 4) };
             params.push(("lanes", count(inside_lanes)?));
@@ -482,23 +513,29 @@ impl<'a> Planner<'a> {
             params.push(("u_stride", stride(side.u_stride)));
             params.push(("k_stride", stride(side.k_stride)));
         }
-        let access = if wide { Access::RawVec4 } else { Access::Element };
-        let slot = Slot::Scratch(scratch);
+        let access = if wide || blocks { Access::RawVec4 } else { Access::Element };
+        let slot = if into_panel { Slot::Panel(scratch) } else { Slot::Scratch(scratch) };
         self.stages.push(Stage {
             name: "matmul_pack",
-            source: if wide { text!("batch", "pack_quads") } else { text!("batch", "pack") },
+            source: match (wide, blocks) {
+                (true, _) => text!("batch", "pack_quads"),
+                (_, true) => text!("batch", "pack_blocks"),
+                _ => text!("batch", "pack"),
+            },
             reads: vec![Read { name: "source", slot: side.slot, access }],
             writes: vec![Write { name: "packed", slot, vec4: true, scratch: Some((quads * 4, DType::F32)) }],
             consts,
             params,
             checks_indices: false,
-            workgroups: (quads as u64).div_ceil(u64::from(PACK_WORKGROUP)),
+            workgroups: (quads / if blocks { 4 } else { 1 }).div_ceil(PACK_WORKGROUP as usize) as u64,
         });
         side.slot = slot;
         Ok(Some(batch))
     }
 }
 
+/// Texels times fetches from which on a panel pays, see `panel_pays`: well above what a dispatch costs.
+const PANEL_PAYS: usize = 64 << 10;
 /// Invocations of a workgroup in the packing kernels.
 const PACK_WORKGROUP: u32 = 256;
 

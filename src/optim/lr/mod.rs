@@ -19,9 +19,11 @@
 //! # Ok::<(), wgrad::Error>(())
 //! ```
 
+mod cycle;
 mod plateau;
 mod scheduler;
 
+pub use cycle::{Anneal, Cyclic, CyclicScale, OneCycle, OneCycleMomentum};
 pub use plateau::{Improvement, ReduceOnPlateau};
 pub use scheduler::Scheduler;
 
@@ -31,6 +33,19 @@ use std::f64::consts::PI;
 use crate::optim::Rate;
 
 /// The learning rate of each step.
+///
+/// ```
+/// use wgrad::optim::lr::{LinearWarmup, Schedule};
+/// /// Falls with the square root of the steps.
+/// struct InverseSquareRoot(f32);
+/// impl Schedule for InverseSquareRoot {
+///     fn rate(&self, step: usize) -> f32 {
+///         self.0 / ((step + 1) as f32).sqrt()
+///     }
+/// }
+/// let schedule = LinearWarmup::new(0.5, 10).then(InverseSquareRoot(0.5));
+/// assert_eq!((schedule.rate(10), schedule.rate(13)), (0.5, 0.25));
+/// ```
 pub trait Schedule {
     /// The rate of the step of this number, from 0.
     fn rate(&self, step: usize) -> f32;
@@ -50,6 +65,20 @@ pub trait Schedule {
         Self: Sized,
     {
         Chained { at, first: self, next }
+    }
+
+    /// The product with another schedule, most often one that begins at 1. (What PyTorch's `ChainedScheduler` comes to.)
+    ///
+    /// ```
+    /// use wgrad::optim::lr::{Constant, Exponential, Schedule};
+    /// let schedule = Exponential::new(1.0, 0.5).times(Constant::new(1.0, 0.25, 2));
+    /// assert_eq!([0, 1, 2, 3].map(|t| schedule.rate(t)), [0.25, 0.125, 0.25, 0.125]);
+    /// ```
+    fn times<S: Schedule>(self, other: S) -> Product<Self, S>
+    where
+        Self: Sized,
+    {
+        Product(self, other)
     }
 }
 
@@ -88,6 +117,49 @@ impl<A: Schedule, B: Schedule> Schedule for Chained<A, B> {
 impl<A: Schedule, B: Ending> Ending for Chained<A, B> {
     fn end(&self) -> usize {
         self.at + self.next.end()
+    }
+}
+
+/// Two schedules multiplied; see [`Schedule::times`].
+#[derive(Clone, Debug)]
+pub struct Product<A, B>(A, B);
+
+impl<A: Schedule, B: Schedule> Schedule for Product<A, B> {
+    fn rate(&self, step: usize) -> f32 {
+        (f64::from(self.0.rate(step)) * f64::from(self.1.rate(step))) as f32
+    }
+}
+
+/// `lr · factor` for `steps` steps, then `lr`. (PyTorch's `ConstantLR`.)
+///
+/// ```
+/// use wgrad::optim::lr::{Constant, Schedule};
+/// let schedule = Constant::new(1.0, 0.25, 4);
+/// assert_eq!((schedule.rate(3), schedule.rate(4)), (0.25, 1.0));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Constant {
+    lr: f32,
+    factor: f32,
+    steps: usize,
+}
+
+impl Constant {
+    /// A share of `lr` for so many steps.
+    pub fn new(lr: f32, factor: f32, steps: usize) -> Constant {
+        Constant { lr, factor, steps }
+    }
+}
+
+impl Schedule for Constant {
+    fn rate(&self, step: usize) -> f32 {
+        if step < self.steps { self.lr * self.factor } else { self.lr }
+    }
+}
+
+impl Ending for Constant {
+    fn end(&self) -> usize {
+        self.steps
     }
 }
 
@@ -146,6 +218,11 @@ impl Schedule for MultiStep {
 }
 
 /// Multiplied by `gamma` each step. (PyTorch's `ExponentialLR`.)
+///
+/// ```
+/// use wgrad::optim::lr::{Exponential, Schedule};
+/// assert_eq!(Exponential::new(1.0, 0.5).rate(3), 0.125);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Exponential {
     lr: f32,
@@ -171,6 +248,12 @@ fn scaled(lr: f32, gamma: f32, n: usize) -> f32 {
 }
 
 /// `lr · (1 − t/T)^power` up to step `T`, then 0. (PyTorch's `PolynomialLR`.)
+///
+/// ```
+/// use wgrad::optim::lr::{Polynomial, Schedule};
+/// let schedule = Polynomial::new(1.0, 4, 2.0);
+/// assert_eq!([0, 2, 4, 9].map(|t| schedule.rate(t)), [1.0, 0.25, 0.0, 0.0]);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Polynomial {
     lr: f32,
@@ -288,119 +371,45 @@ impl Schedule for CosineWarmRestarts {
     }
 }
 
-/// The way from one rate to the next.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Anneal {
-    /// Half a cosine.
-    #[default]
-    Cosine,
-    /// A straight line.
-    Linear,
-}
-
-impl Anneal {
-    fn at(self, from: f32, to: f32, share: f64) -> f32 {
-        match self {
-            Anneal::Cosine => cosine(from, to, share),
-            Anneal::Linear => (f64::from(from) + (f64::from(to) - f64::from(from)) * share) as f32,
-        }
-    }
-}
-
-/// Up from `max_lr / div_factor` to `max_lr`, then down to `max_lr / div_factor / final_div_factor`, in `total_steps` steps.
-/// (Smith & Topin 2018, arXiv 1708.07120; PyTorch's `OneCycleLR`, without its cycle of the momentum.)
-/// After the last step the rate stays.
+/// From `lr · start_factor` to `lr · end_factor` along a line in `steps` steps, then that. (PyTorch's `LinearLR`.)
 ///
 /// ```
-/// use wgrad::optim::lr::{OneCycle, Schedule};
-/// let schedule = OneCycle::new(1.0, 101).pct_start(0.5).div_factor(10.0);
-/// assert_eq!((schedule.rate(0), schedule.rate(100)), (0.1, 0.1 / 1e4));
-/// assert!((0..101).all(|t| schedule.rate(t) <= 1.0));
+/// use wgrad::optim::lr::{Linear, Schedule};
+/// let schedule = Linear::new(1.0, 0.5, 0.0, 4);
+/// assert_eq!([0, 1, 4, 9].map(|t| schedule.rate(t)), [0.5, 0.375, 0.0, 0.0]);
 /// ```
 #[derive(Clone, Debug)]
-pub struct OneCycle {
-    max_lr: f32,
-    total_steps: usize,
-    pct_start: f32,
-    div_factor: f32,
-    final_div_factor: f32,
-    anneal: Anneal,
-    three_phase: bool,
+pub struct Linear {
+    lr: f32,
+    start_factor: f32,
+    end_factor: f32,
+    steps: usize,
 }
 
-impl OneCycle {
-    /// A cycle with `pct_start` = 0.3, `div_factor` = 25, `final_div_factor` = 10⁴, along cosines, in two phases.
-    pub fn new(max_lr: f32, total_steps: usize) -> OneCycle {
-        OneCycle {
-            max_lr,
-            total_steps,
-            pct_start: 0.3,
-            div_factor: 25.0,
-            final_div_factor: 1e4,
-            anneal: Anneal::Cosine,
-            three_phase: false,
-        }
-    }
-
-    /// Share of the steps in which the rate rises.
-    pub fn pct_start(mut self, pct_start: f32) -> OneCycle {
-        self.pct_start = pct_start;
-        self
-    }
-
-    /// The first rate is the largest by this.
-    pub fn div_factor(mut self, div_factor: f32) -> OneCycle {
-        self.div_factor = div_factor;
-        self
-    }
-
-    /// The last rate is the first by this.
-    pub fn final_div_factor(mut self, final_div_factor: f32) -> OneCycle {
-        self.final_div_factor = final_div_factor;
-        self
-    }
-
-    /// The way up and down.
-    pub fn anneal(mut self, anneal: Anneal) -> OneCycle {
-        self.anneal = anneal;
-        self
-    }
-
-    /// Down to the first rate in as many steps as up, then on to the last.
-    pub fn three_phase(mut self, three_phase: bool) -> OneCycle {
-        self.three_phase = three_phase;
-        self
+impl Linear {
+    /// Between two shares of `lr`.
+    pub fn new(lr: f32, start_factor: f32, end_factor: f32, steps: usize) -> Linear {
+        Linear { lr, start_factor, end_factor, steps }
     }
 }
 
-impl Schedule for OneCycle {
+impl Schedule for Linear {
     fn rate(&self, step: usize) -> f32 {
-        let (total, rise) = (self.total_steps as f64, f64::from(self.pct_start) * self.total_steps as f64);
-        let first = (f64::from(self.max_lr) / f64::from(self.div_factor)) as f32;
-        let last = (f64::from(self.max_lr) / f64::from(self.div_factor) / f64::from(self.final_div_factor)) as f32;
-        let two = [(rise - 1.0, first, self.max_lr), (total - 1.0, self.max_lr, last)];
-        let three =
-            [(rise - 1.0, first, self.max_lr), (2.0 * rise - 2.0, self.max_lr, first), (total - 1.0, first, last)];
-        let phases: &[_] = if self.three_phase { &three } else { &two };
-        let (step, mut start) = ((step as f64).min(total - 1.0), 0.0);
-        for &(end, from, to) in phases {
-            if step <= end {
-                let share = if end > start { (step - start) / (end - start) } else { 1.0 };
-                return self.anneal.at(from, to, share);
-            }
-            start = end;
+        if step >= self.steps {
+            return self.lr * self.end_factor;
         }
-        last
+        let (start, end) = (f64::from(self.start_factor), f64::from(self.end_factor));
+        (f64::from(self.lr) * (start + (end - start) * step as f64 / self.steps as f64)) as f32
     }
 }
 
-impl Ending for OneCycle {
+impl Ending for Linear {
     fn end(&self) -> usize {
-        self.total_steps
+        self.steps
     }
 }
 
-/// From `lr · start_factor` to `lr` along a line in `steps` steps, then `lr`. (PyTorch's `LinearLR` with an `end_factor` of 1.)
+/// From `lr · start_factor` up to `lr` along a line in `steps` steps, then `lr`: [`Linear`] with an end factor of 1.
 ///
 /// ```
 /// use wgrad::optim::lr::{LinearWarmup, Schedule};
@@ -408,37 +417,29 @@ impl Ending for OneCycle {
 /// assert_eq!([0, 1, 2, 4, 9].map(|t| schedule.rate(t)), [0.5, 0.625, 0.75, 1.0, 1.0]);
 /// ```
 #[derive(Clone, Debug)]
-pub struct LinearWarmup {
-    lr: f32,
-    steps: usize,
-    start_factor: f32,
-}
+pub struct LinearWarmup(Linear);
 
 impl LinearWarmup {
     /// Up from a third of `lr`.
     pub fn new(lr: f32, steps: usize) -> LinearWarmup {
-        LinearWarmup { lr, steps, start_factor: 1.0 / 3.0 }
+        LinearWarmup(Linear::new(lr, 1.0 / 3.0, 1.0, steps))
     }
 
     /// Where it starts, as a share of the rate.
     pub fn start_factor(mut self, start_factor: f32) -> LinearWarmup {
-        self.start_factor = start_factor;
+        self.0.start_factor = start_factor;
         self
     }
 }
 
 impl Schedule for LinearWarmup {
     fn rate(&self, step: usize) -> f32 {
-        if step >= self.steps {
-            return self.lr;
-        }
-        let start = f64::from(self.start_factor);
-        (f64::from(self.lr) * (start + (1.0 - start) * step as f64 / self.steps as f64)) as f32
+        self.0.rate(step)
     }
 }
 
 impl Ending for LinearWarmup {
     fn end(&self) -> usize {
-        self.steps
+        self.0.steps
     }
 }

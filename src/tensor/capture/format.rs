@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use crate::backend::program::{Base, Made};
 use crate::backend::recipe::Recipe;
-use crate::caps::Caps;
+use crate::caps::{Caps, PANELS};
 use crate::codegen::KernelText;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -19,7 +19,7 @@ use crate::schedule::snapshot::hash_text;
 use crate::shape::Shape;
 
 /// The version of the format. It changes with everything that older builds would misread.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What every version has.
 #[derive(Serialize, Deserialize)]
@@ -59,6 +59,7 @@ pub struct Needs {
     pub workgroup_memory: u32,
     pub buffer: u64,
     pub binding: u64,
+    pub panel_texels: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -68,6 +69,7 @@ pub struct KernelFile {
     pub writable: Vec<bool>,
     pub params_bytes: u32,
     pub checks_indices: bool,
+    pub panels: Vec<(usize, bool)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -134,6 +136,9 @@ pub enum FormulaFile {
     Mul(Box<[FormulaFile; 2]>),
     Div(Box<[FormulaFile; 2]>),
     Powi(Box<[FormulaFile; 2]>),
+    Pow(Box<[FormulaFile; 2]>),
+    Max(Box<[FormulaFile; 2]>),
+    Above(Box<[FormulaFile; 2]>),
 }
 
 /// A value that the step leaves behind.
@@ -197,24 +202,27 @@ impl MetaFile {
 
 impl KernelFile {
     pub fn of(kernel: &KernelText) -> KernelFile {
-        let KernelText { name, wgsl, writable, params_bytes, checks_indices, .. } = kernel;
+        let KernelText { name, wgsl, writable, params_bytes, checks_indices, panels, .. } = kernel;
         KernelFile {
             name: name.clone(),
             wgsl: wgsl.clone(),
             writable: writable.clone(),
             params_bytes: *params_bytes,
             checks_indices: *checks_indices,
+            panels: panels.clone(),
         }
     }
 
     /// The kernel. It is not trusted, whoever wrote it.
     pub fn read(self) -> Result<KernelText> {
-        let KernelFile { name, wgsl, writable, params_bytes, checks_indices } = self;
-        if params_bytes > 64 << 10 || writable.len() > 64 {
-            return Err(unsound(format!("kernel {name} has {params_bytes} bytes of parameters")));
+        let KernelFile { name, wgsl, writable, params_bytes, checks_indices, panels } = self;
+        let no_panel = panels.len() > PANELS || panels.iter().any(|(panel, _)| *panel >= PANELS);
+        if params_bytes > 64 << 10 || writable.len() > 64 || no_panel {
+            let bound = writable.len() + panels.len();
+            return Err(unsound(format!("kernel {name} has {params_bytes} bytes of parameters and {bound} bindings")));
         }
-        let key = hash_text(&format!("{writable:?} {params_bytes} {checks_indices} {wgsl}"));
-        Ok(KernelText { name, wgsl, writable, params_bytes, checks_indices, trusted: false, key })
+        let key = hash_text(&format!("{writable:?} {params_bytes} {checks_indices} {panels:?} {wgsl}"));
+        Ok(KernelText { name, wgsl, writable, params_bytes, checks_indices, panels, trusted: false, key })
     }
 }
 
@@ -241,6 +249,7 @@ impl Needs {
                 let places = recipe.places.iter();
                 recipe.leaves.iter().chain(&recipe.outputs).chain(places).copied().collect()
             };
+            needs.panel_texels = recipe.panels.iter().copied().fold(needs.panel_texels, u64::max);
             needs.buffer = sizes.iter().copied().fold(needs.buffer, u64::max);
             for (buffer, window) in recipe.calls.iter().flat_map(|call| &call.operands) {
                 let size = window.map_or(sizes[*buffer], |(_, size)| size);
@@ -267,6 +276,7 @@ impl Needs {
             ("bytes of workgroup memory", u64::from(self.workgroup_memory), u64::from(caps.workgroup_memory)),
             ("bytes in a buffer", self.buffer, caps.max_buffer),
             ("bytes in a binding", self.binding, caps.max_binding),
+            ("texels in a panel", self.panel_texels, caps.panel_texels),
         ];
         let lacking = amounts.into_iter().find(|(_, needed, there)| needed > there);
         lacking.map(|(what, needed, there)| format!("{needed} {what}; this adapter has {there}"))
@@ -325,6 +335,9 @@ impl FormulaFile {
                     Operation::Mul => FormulaFile::Mul(pair),
                     Operation::Div => FormulaFile::Div(pair),
                     Operation::Powi => FormulaFile::Powi(pair),
+                    Operation::Pow => FormulaFile::Pow(pair),
+                    Operation::Max => FormulaFile::Max(pair),
+                    Operation::Above => FormulaFile::Above(pair),
                 }
             }
         }
@@ -342,6 +355,9 @@ impl FormulaFile {
             FormulaFile::Mul(pair) => (Operation::Mul, pair),
             FormulaFile::Div(pair) => (Operation::Div, pair),
             FormulaFile::Powi(pair) => (Operation::Powi, pair),
+            FormulaFile::Pow(pair) => (Operation::Pow, pair),
+            FormulaFile::Max(pair) => (Operation::Max, pair),
+            FormulaFile::Above(pair) => (Operation::Above, pair),
         };
         let operands = [pair[0].read(rates, counts)?, pair[1].read(rates, counts)?];
         Ok(Formula::Two(operation, std::sync::Arc::new(operands)))

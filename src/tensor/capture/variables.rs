@@ -143,8 +143,8 @@ impl Captured<'_> {
         self.variables().into_iter().find(|variable| variable.name == name)
     }
 
-    /// The learning rates that the step follows, in the order in which it meets them: one for each optimizer. They are how the
-    /// rate of a step from a file is set.
+    /// The learning rates that the step follows, in the order in which it meets them: one for each group of parameters; and where a
+    /// [handle](crate::optim::Sgd::momentum_rate) drives an optimizer's momentum, that too. They are how the rate of a step from a file is set.
     pub fn rates(&self) -> Vec<Rate> {
         let mut rates: Vec<Rate> = Vec::new();
         for tick in lock(&self.state).variants.iter().flat_map(|variant| &variant.ticks) {

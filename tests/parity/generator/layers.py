@@ -54,6 +54,22 @@ def cases():
         ("gru", nn.GRU(3, 4, batch_first=True, bias=False), [(2, 6, 3)], lambda m, x: list(m(x))),
         ("gru_deep", nn.GRU(3, 4, num_layers=2, bidirectional=True, batch_first=True), [(2, 6, 3), (4, 2, 4)],
             lambda m, x, h: list(m(x, h))),
+        ("batch_norm3d", nn.BatchNorm3d(2), [(3, 2, 2, 3, 2)], plain),
+        ("batch_norm_cumulative", nn.BatchNorm2d(3, momentum=None), [(4, 3, 3, 2), (2, 3, 2, 2), (3, 3, 1, 2)],
+            lambda m, *x: [m(x) for x in x]),
+        ("bilinear", nn.Bilinear(4, 3, 5), [(2, 6, 4), (2, 6, 3)], lambda m, x, y: [m(x, y)]),
+        ("attention_sizes", nn.MultiheadAttention(6, 3, kdim=4, vdim=5, batch_first=True), [(2, 5, 6), (2, 4, 4), (2, 4, 5)],
+            lambda m, x, y, z: [m(x, y, z, need_weights=False)[0]]),
+        ("attention_bias_kv", nn.MultiheadAttention(8, 2, add_bias_kv=True, add_zero_attn=True, batch_first=True),
+            [(2, 5, 8)], lambda m, x: [m(x, x, x, attn_mask=causal.to(x.dtype), need_weights=False)[0]]),
+        ("attention_bias_kv_masked", nn.MultiheadAttention(8, 4, kdim=6, vdim=6, add_bias_kv=True, batch_first=True),
+            [(2, 5, 8), (2, 7, 6)], lambda m, x, y: [m(x, y, y, key_padding_mask=~seen, need_weights=False)[0]]),
+        ("decoder_post", nn.TransformerDecoderLayer(**encoder), [(2, 5, 8), (2, 7, 8)],
+            lambda m, x, y: [m(x, y, tgt_mask=causal.to(x.dtype), memory_key_padding_mask=~seen)]),
+        ("decoder_pre", nn.TransformerDecoderLayer(**encoder, norm_first=True, activation="gelu", bias=False),
+            [(2, 5, 8), (2, 7, 8)], lambda m, x, y: [m(x, y)]),
+        ("transformer", nn.Transformer(8, 2, 1, 2, 12, dropout=0.0, batch_first=True), [(2, 7, 8), (2, 5, 8)],
+            lambda m, x, y: [m(x, y, tgt_mask=causal.to(x.dtype))]),
     ]
 
 

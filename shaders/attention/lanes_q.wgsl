@@ -1,0 +1,30 @@
+// Rows of q, owned by a lane or shared by the lanes.
+fn q_quad(row: u32, c: u32) -> vec4<f32> {
+    return select(vec4<f32>(), load_q(row * params.d_quads + min(c, params.d_quads - 1u)), c < params.d_quads);
+}
+fn q_octet(row: u32, c: u32) -> Octet {
+    return Octet(
+        q_quad(row, c), q_quad(row, c + 1u), q_quad(row, c + 2u), q_quad(row, c + 3u),
+        q_quad(row, c + 4u), q_quad(row, c + 5u), q_quad(row, c + 6u), q_quad(row, c + 7u),
+    );
+}
+fn q_own(row: u32) -> Row {
+    var x: Row;
+    x.o0 = q_octet(row, 0u);
+    if (D_OCTETS > 1u) { x.o1 = q_octet(row, 8u); }
+    if (D_OCTETS > 2u) {
+        x.o2 = q_octet(row, 16u);
+        x.o3 = q_octet(row, 24u);
+    }
+    return x;
+}
+fn q_shared(row: u32, lane: u32) -> Shared {
+    let c = lane % 8u;
+    var s = Shared(q_quad(row, c), vec4<f32>(), vec4<f32>(), vec4<f32>());
+    if (D_OCTETS > 1u) { s.o1 = q_quad(row, c + 8u); }
+    if (D_OCTETS > 2u) {
+        s.o2 = q_quad(row, c + 16u);
+        s.o3 = q_quad(row, c + 24u);
+    }
+    return s;
+}

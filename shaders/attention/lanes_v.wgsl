@@ -1,0 +1,30 @@
+// Rows of v, owned by a lane or shared by the lanes.
+fn v_quad(row: u32, c: u32) -> vec4<f32> {
+    return select(vec4<f32>(), load_v(row * params.v_quads + min(c, params.v_quads - 1u)), c < params.v_quads);
+}
+fn v_octet(row: u32, c: u32) -> Octet {
+    return Octet(
+        v_quad(row, c), v_quad(row, c + 1u), v_quad(row, c + 2u), v_quad(row, c + 3u),
+        v_quad(row, c + 4u), v_quad(row, c + 5u), v_quad(row, c + 6u), v_quad(row, c + 7u),
+    );
+}
+fn v_own(row: u32) -> Row {
+    var x: Row;
+    x.o0 = v_octet(row, 0u);
+    if (V_OCTETS > 1u) { x.o1 = v_octet(row, 8u); }
+    if (V_OCTETS > 2u) {
+        x.o2 = v_octet(row, 16u);
+        x.o3 = v_octet(row, 24u);
+    }
+    return x;
+}
+fn v_shared(row: u32, lane: u32) -> Shared {
+    let c = lane % 8u;
+    var s = Shared(v_quad(row, c), vec4<f32>(), vec4<f32>(), vec4<f32>());
+    if (V_OCTETS > 1u) { s.o1 = v_quad(row, c + 8u); }
+    if (V_OCTETS > 2u) {
+        s.o2 = v_quad(row, c + 16u);
+        s.o3 = v_quad(row, c + 24u);
+    }
+    return s;
+}
