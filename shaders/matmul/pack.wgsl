@@ -7,7 +7,7 @@
 fn element(start: u32, u: u32, k: u32) -> f32 {
     let inside = u < params.u && k < params.k;
     let i = start + min(u, params.u - 1u) * params.u_stride + min(k, params.k - 1u) * params.k_stride;
-    return select(0.0, f32(source[i]), inside);
+    return select(0.0, element_source(i), inside);
 }
 
 @compute @workgroup_size(WORKGROUP)

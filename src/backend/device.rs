@@ -397,8 +397,8 @@ impl Device {
 
     /// Bounds the memory that one flush, and one run of a step captured from now on, needs at once, as
     /// [`PlanSummary::peak_bytes`] counts it: what it reads, what it leaves behind, and what lives in between. Values that wait
-    /// long for their next reader, as those for the backward pass do, are then computed again where that saves memory; in rare
-    /// graphs that changes a last bit. `None` lifts the bound.
+    /// long for their next reader, as those for the backward pass do, are then computed again where that saves memory. The bits
+    /// of the results stay the same. `None` lifts the bound.
     ///
     /// A flush that cannot keep to it is an [`Error::OverBudget`] that says what would be enough. On the CPU reference, which
     /// keeps no values that it does not need, this changes nothing.

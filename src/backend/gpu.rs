@@ -18,9 +18,10 @@ use crate::dtype::DType;
 use crate::env;
 use crate::error::{Error, Result};
 use crate::gpu::{Binding, Buffer, BufferId, BufferSlice, Dispatch, Gpu, KernelSource, Pipeline, Timing};
-use crate::graph::node::lock;
+use crate::graph::node::{address, lock};
 use crate::graph::{Value, Var};
 use crate::ops::scalar::bits;
+use crate::schedule::snapshot::Source;
 use crate::schedule::{BufferRef, ParamSource, Plan, Snapshot};
 use crate::trace;
 
@@ -49,7 +50,15 @@ struct State {
     /// Buffers that all plans share for values that do not outlive a flush. One queue runs all flushes in order.
     workspace: Workspace,
     faults: Faults,
+    partners: Partners,
 }
+
+/// Pairs of buffers between which a variable's value alternates: a step reads the one and writes the other. Whatever plan runs
+/// the step, the pair stays.
+type Partners = HashMap<BufferId, BufferId>;
+
+/// Pairs that are remembered; past that all are forgotten.
+const PARTNERS: usize = 1 << 16;
 
 /// A plan with what it takes to run it.
 struct Prepared {
@@ -165,12 +174,13 @@ impl GpuBackend {
         let profile = explanation.is_some() || env::get().debug >= 2 || lane != 0;
         let planned = trace::now();
         let summary = profile.then(|| prepared.plan.summary(&snap));
-        let mut outcome = self.execute(&snap, prepared, &mut state.workspace, &mut state.faults, profile);
+        let State { workspace, faults, partners, .. } = state;
+        let mut outcome = self.execute(&snap, prepared, workspace, faults, partners, profile);
         if let Err(Error::OutOfMemory { .. }) = outcome {
             // The workspace is a cache; without it there may be room.
-            state.workspace.clear();
+            workspace.clear();
             self.gpu.trim();
-            outcome = self.execute(&snap, prepared, &mut state.workspace, &mut state.faults, profile);
+            outcome = self.execute(&snap, prepared, workspace, faults, partners, profile);
         }
         let timings = outcome?;
         let Some(summary) = summary else { return Ok(()) };
@@ -264,11 +274,13 @@ impl GpuBackend {
         prepared: &mut Prepared,
         workspace: &mut Workspace,
         faults: &mut Faults,
+        partners: &mut Partners,
         profile: bool,
     ) -> Result<Vec<Option<Timing>>> {
         let encoding = trace::span(self.gpu.lane(), "encode");
         let leaves = snap.leaves.iter().map(buffer_of).collect::<Result<Vec<_>>>()?;
-        let outputs = self.output_buffers(prepared, &leaves)?;
+        let replaced = replaced(snap, &prepared.plan, &leaves);
+        let outputs = self.output_buffers(prepared, &leaves, &replaced, partners)?;
         workspace.reserve(&self.gpu, &prepared.plan.places)?;
         self.gpu.reserve_panels(&prepared.plan.panels)?;
         let Opened { mut doubts, reports } = self.open(snap, &prepared.tagged, faults)?;
@@ -366,32 +378,46 @@ impl GpuBackend {
         Ok(())
     }
 
-    /// Buffers for the values that outlive the flush, where possible those that the loop used before in their place.
-    fn output_buffers(&self, prepared: &Prepared, leaves: &[Buffer]) -> Result<Vec<Buffer>> {
+    /// Buffers for the values that outlive the flush, where possible those that the loop used before in their place. `replaced`
+    /// has the buffer of the value that an output is the next one of.
+    fn output_buffers(
+        &self,
+        prepared: &Prepared,
+        leaves: &[Buffer],
+        replaced: &[Option<BufferId>],
+        partners: &mut Partners,
+    ) -> Result<Vec<Buffer>> {
         let last = &prepared.last;
         let outputs = &prepared.plan.outputs;
         // An output of the last run that is a leaf now was updated; its predecessor's buffer is what comes next.
         let successor: HashMap<BufferId, BufferId> =
             leaves.iter().map(Buffer::id).zip(last.leaves.iter().copied()).collect();
-        let preferred: Vec<Option<BufferId>> = (0..outputs.len())
-            .map(|o| last.outputs.get(o).map(|own| successor.get(own).copied().unwrap_or(*own)))
-            .collect();
-        let mut chosen: Vec<Option<Buffer>> = Vec::with_capacity(outputs.len());
-        for ((_, bytes), preferred) in outputs.iter().zip(&preferred) {
-            let buffer = match preferred {
-                Some(id) => Some(self.gpu.alloc_preferring(*bytes, Some(*id))?).filter(|b| b.id() == *id),
-                None => None,
-            };
-            chosen.push(buffer);
+        let of_last = |o: usize| last.outputs.get(o).map(|own| successor.get(own).copied().unwrap_or(*own));
+        let partner = |o: usize| replaced[o].and_then(|old| partners.get(&old).copied());
+        let mut chosen: Vec<Option<Buffer>> = vec![None; outputs.len()];
+        // Variables first: a value without a partner may lie anywhere.
+        for preferred in [&partner as &dyn Fn(usize) -> Option<BufferId>, &of_last] {
+            for (o, (_, bytes)) in outputs.iter().enumerate() {
+                if let (None, Some(id)) = (&chosen[o], preferred(o)) {
+                    chosen[o] = Some(self.gpu.alloc_preferring(*bytes, Some(id))?).filter(|b| b.id() == id);
+                }
+            }
         }
-        chosen
-            .into_iter()
-            .zip(outputs)
-            .map(|(buffer, (_, bytes))| match buffer {
-                Some(buffer) => Ok(buffer),
-                None => self.gpu.alloc(*bytes),
-            })
-            .collect()
+        let chosen = chosen.into_iter().zip(outputs).map(|(buffer, (_, bytes))| match buffer {
+            Some(buffer) => Ok(buffer),
+            None => self.gpu.alloc(*bytes),
+        });
+        let chosen: Vec<Buffer> = chosen.collect::<Result<_>>()?;
+        if partners.len() > PARTNERS {
+            partners.clear();
+        }
+        for (new, old) in chosen.iter().zip(replaced) {
+            if let Some(old) = *old {
+                partners.insert(old, new.id());
+                partners.insert(new.id(), old);
+            }
+        }
+        Ok(chosen)
     }
 
     /// Puts an array's elements into a buffer.
@@ -439,6 +465,28 @@ impl GpuBackend {
         lock(&self.state).workspace.clear();
         self.gpu.trim();
     }
+}
+
+/// For each output of a plan, the buffer of the value that it is to replace in a variable, where it is one of the leaves.
+fn replaced(snap: &Snapshot, plan: &Plan, leaves: &[Buffer]) -> Vec<Option<BufferId>> {
+    let mut out = vec![None; plan.outputs.len()];
+    let mut old: HashMap<usize, BufferId> = HashMap::new();
+    for (i, var) in snap.nodes.iter().enumerate() {
+        let Some(address_of_old) = var.0.succeeded() else { continue };
+        if old.is_empty() {
+            let values = snap.leaves.iter().zip(leaves);
+            old.extend(values.filter_map(|(leaf, buffer)| Some((address(&leaf.0.value()?), buffer.id()))));
+        }
+        // Variables are bound to aliases of what was computed.
+        let mut base = i;
+        while let (true, [Source::Pending(inner)]) = (snap.nodes[base].is_alias(), &snap.inputs[base][..]) {
+            base = *inner;
+        }
+        if let Ok(o) = plan.outputs.binary_search_by_key(&base, |(node, _)| *node) {
+            out[o] = old.get(&address_of_old).copied();
+        }
+    }
+    out
 }
 
 /// The bits of a scalar node's value.

@@ -123,6 +123,9 @@ fn rounded(value: &Value) -> String {
 
 /// Writes a load.
 pub fn load(writer: &mut Writer, bound: Bound, layout: &Layout, dtype: DType, space: &Space) -> Result<Value> {
+    if let Some(name) = writer.held(bound) {
+        return Ok(Value { name: name.to_owned(), dtype, vec4: false });
+    }
     let access = access(writer, layout, space)?;
     let quad = matches!(access, At::Quad { .. });
     let buffer = writer.bind(bound, dtype, quad, false);

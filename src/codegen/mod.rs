@@ -8,6 +8,7 @@ mod elementwise;
 mod expr;
 mod reduce;
 mod routine;
+mod rows;
 mod wide;
 mod writer;
 
@@ -89,11 +90,14 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps) -> Result<Calls> {
         Core::Reduce { node, reduce, body, value } => {
             reduce::generate(group, snap, caps, reduce::Parts { node: *node, reduce, body, value: *value })
         }
-        Core::Routine { node, routine, inputs } => routine::generate(group, snap, caps, *node, &**routine, inputs),
+        Core::Routine { node, routine, inputs, producers } => {
+            routine::generate(group, snap, caps, routine::Parts { node: *node, routine: &**routine, inputs, producers })
+        }
         Core::Wide(parts) => wide::generate(parts, snap, caps),
+        Core::Rows { parts, rows, size } => rows::generate(group, parts, *rows, *size, snap, caps),
     };
     let blamed = match &group.core {
-        Core::Elementwise | Core::Wide(_) => group.members.first(),
+        Core::Elementwise | Core::Wide(_) | Core::Rows { .. } => group.members.first(),
         Core::Reduce { node, .. } | Core::Routine { node, .. } => Some(node),
     };
     result.map_err(|error| match blamed {

@@ -174,6 +174,28 @@ pub fn segment(writer: &mut Writer, group: &Group, snap: &Snapshot, caps: &Caps,
     stage.last(writer, group, caps, parts, dtype)
 }
 
+/// Writes the reduction of one row, `thread`, over `[rows, length]` with its consumers; gives the values of the group's outputs.
+pub fn row(
+    writer: &mut Writer,
+    parts: &Parts,
+    group: &Group,
+    rows: usize,
+    length: usize,
+    quads: Quads,
+    limit: &str,
+) -> Result<Vec<Value>> {
+    let reduce = Reduce { combine: parts.reduce.combine, dims: [1usize].into_iter().collect() };
+    let parts = Parts { reduce: &reduce, ..*parts };
+    let dtype = parts.body.code[parts.value].dtype.register();
+    let input = Input::Producers { parts: &parts };
+    let stage = Stage { input, quads, outputs: rows, length, chunks: 1, blocked: true, row_major: true };
+    stage.combine(writer, parts.reduce.combine, dtype)?;
+    let result = Value { name: "result".into(), dtype, vec4: false };
+    let space = Space::Linear { index: "output", local: "output", vec4: false, numel: limit };
+    let values = expr::emit(writer, &group.body, &space, Some(&result))?;
+    Ok(group.outputs.iter().map(|&(value, _)| values[value].clone()).collect())
+}
+
 /// Elements of the windows that a reduction of everything runs over where a buffer is larger than a binding may be.
 ///
 /// # Errors
@@ -197,7 +219,7 @@ fn window(group: &Group, snap: &Snapshot, caps: &Caps, parts: &Parts) -> Result<
 }
 
 /// Whether every load can take four reduced elements at a time or is the same for all of them.
-fn loads_quads(body: &Body, dims: &[usize]) -> bool {
+pub fn loads_quads(body: &Body, dims: &[usize]) -> bool {
     body.leaves.iter().all(|leaf| {
         let (outer, inner) = expr::split(&leaf.layout, dims);
         let aligned = outer.offset % 4 == 0 && outer.strides.iter().all(|s| s % 4 == 0);

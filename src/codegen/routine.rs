@@ -7,19 +7,22 @@ use crate::codegen::{Bound, Calls, ParamSource, calls, word};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::Meta;
-use crate::graph::kernel::{Access, Operand, Routine, Slot, Stage};
+use crate::graph::kernel::{Access, Operand, Read, Routine, Slot, Stage};
 use crate::layout::Layout;
-use crate::schedule::group::{Group, Leaf};
+use crate::schedule::group::{Group, Leaf, Producer};
 use crate::schedule::snapshot::{Snapshot, Source};
 
-pub fn generate(
-    group: &Group,
-    snap: &Snapshot,
-    caps: &Caps,
-    node: usize,
-    routine: &dyn Routine,
-    inputs: &[Leaf],
-) -> Result<Calls> {
+/// The routine of a group.
+#[derive(Clone, Copy)]
+pub struct Parts<'a> {
+    pub node: usize,
+    pub routine: &'a dyn Routine,
+    pub inputs: &'a [Leaf],
+    pub producers: &'a [Option<Producer>],
+}
+
+pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps, parts: Parts) -> Result<Calls> {
+    let Parts { node, routine, inputs, .. } = parts;
     let meta = snap.nodes[node].meta();
     let operands: Vec<Operand> = inputs
         .iter()
@@ -48,8 +51,7 @@ pub fn generate(
             panels[k] = panels[k].max(numel.div_ceil(4) as u64);
         }
     }
-    let printer =
-        Printer { group, snap, caps, node, routine, inputs, operands: &operands, output: &output, scratch: &scratch };
+    let printer = Printer { group, snap, caps, parts, operands: &operands, output: &output, scratch: &scratch };
     let last = stages.len().saturating_sub(1);
     let fuses = routine.fuses_epilogue();
     let calls =
@@ -61,9 +63,7 @@ struct Printer<'a> {
     group: &'a Group,
     snap: &'a Snapshot,
     caps: &'a Caps,
-    node: usize,
-    routine: &'a dyn Routine,
-    inputs: &'a [Leaf],
+    parts: Parts<'a>,
     operands: &'a [Operand],
     output: &'a Operand,
     scratch: &'a [(u64, DType)],
@@ -73,8 +73,8 @@ impl Printer<'_> {
     /// The buffer of a slot; a panel is none.
     fn bound(&self, slot: Slot) -> (Bound, DType) {
         match slot {
-            Slot::Input(i) => (Bound::Source(self.inputs[i].source), self.inputs[i].dtype),
-            Slot::Output => (Bound::Source(Source::Pending(self.node)), self.snap.nodes[self.node].dtype()),
+            Slot::Input(i) => (Bound::Source(self.parts.inputs[i].source), self.parts.inputs[i].dtype),
+            Slot::Output => (Bound::Source(Source::Pending(self.parts.node)), self.snap.nodes[self.parts.node].dtype()),
             Slot::Scratch(k) | Slot::Panel(k) => (Bound::Scratch(k), self.scratch.get(k).map_or(DType::F32, |s| s.1)),
         }
     }
@@ -96,6 +96,10 @@ impl Printer<'_> {
             }
             let (bound, dtype) = self.bound(read.slot);
             touched += self.bytes(read.slot);
+            if let Some(producer) = self.producer(read.slot) {
+                self.computed(&mut writer, read, producer, dtype)?;
+                continue;
+            }
             match read.access {
                 Access::Raw => {
                     self.raw(&mut writer, read.name, bound, dtype, false, stage);
@@ -111,6 +115,19 @@ impl Printer<'_> {
                     let (statements, element) = (writer.take_body(), value.splat());
                     writer.function(&format!(
                         "fn load_{}(i: u32) -> vec4<{}> {{\n{statements}    return {element};\n}}\n",
+                        read.name,
+                        dtype.wgsl()
+                    ));
+                }
+                Access::Element => {
+                    let buffer = writer.bind(bound, dtype, false, false);
+                    let element = match dtype {
+                        DType::Bool => format!("{buffer}[i] != 0u"),
+                        DType::F16 => format!("f32({buffer}[i])"),
+                        _ => format!("{buffer}[i]"),
+                    };
+                    writer.function(&format!(
+                        "fn element_{}(i: u32) -> {} {{ return {element}; }}\n",
                         read.name,
                         dtype.wgsl()
                     ));
@@ -159,8 +176,8 @@ impl Printer<'_> {
             writer.function(&format!("fn {name}(i: u32, value: {ty}) {{\n{statements}}}\n"));
         }
         if stage.checks_indices {
-            let tag = writer.param("u32", ParamSource::Tag { node: self.node });
-            let slot = writer.param("u32", ParamSource::Slot { node: self.node });
+            let tag = writer.param("u32", ParamSource::Tag { node: self.parts.node });
+            let slot = writer.param("u32", ParamSource::Slot { node: self.parts.node });
             writer.function(&format!(
                 "// Notes the first index that is out of range; reads of what hangs on it return it as an error.\n\
                  fn report_index(index: i32, bound: u32) {{\n    \
@@ -173,7 +190,8 @@ impl Printer<'_> {
         }
         let mut call = writer.finish(stage.name.to_owned(), stage.source, stage.workgroups, touched);
         let epilogue = if runs_epilogue { calls(&self.group.body) * self.group.numel as u64 } else { 0 };
-        call.flops = self.routine.flops(stage, self.operands, self.output).map(|own| own.saturating_add(epilogue));
+        call.flops =
+            self.parts.routine.flops(stage, self.operands, self.output).map(|own| own.saturating_add(epilogue));
         Ok(call)
     }
 
@@ -191,6 +209,58 @@ impl Printer<'_> {
         }
     }
 
+    /// What computes a buffer's elements where they are read.
+    fn producer(&self, slot: Slot) -> Option<&Producer> {
+        let Slot::Input(i) = slot else { return None };
+        self.parts.producers.get(i)?.as_ref()
+    }
+
+    /// Writes the function by which the stage reads an input that is computed where it is read.
+    fn computed(&self, writer: &mut Writer, read: &Read, producer: &Producer, dtype: DType) -> Result<()> {
+        let (function, vec4) = match read.access {
+            Access::Logical => ("load", false),
+            Access::LogicalVec4 => ("load", true),
+            Access::Element | Access::Raw => ("element", false),
+            Access::RawVec4 => ("quad", true),
+        };
+        let layout = self.layout(read.slot, dtype);
+        let logical = function == "load" && !expr::is_flat(&layout);
+        let Slot::Input(input) = read.slot else { return Ok(()) };
+        let numel = self.snap.var(self.parts.inputs[input].source).meta().numel();
+        let numel = writer.constant(word(numel)?);
+        // The value at offset `index` of the buffer that would hold it.
+        let at = |writer: &mut Writer, index: &str, vec4: bool| -> Result<Value> {
+            let space = Space::Linear { index, local: index, vec4, numel: &numel };
+            Ok(expr::emit(writer, &producer.body, &space, None)?.swap_remove(producer.value))
+        };
+        let value = match (logical, vec4) {
+            (false, _) => at(writer, "i", vec4)?,
+            (true, false) => {
+                let offset = expr::offset(writer, &layout, "i")?;
+                let offset = writer.let_(&offset);
+                at(writer, &offset, false)?
+            }
+            (true, true) => {
+                let mut parts = Vec::with_capacity(4);
+                for c in 0..4 {
+                    let element = writer.let_(&format!("i * 4u + {c}u"));
+                    let offset = expr::offset(writer, &layout, &element)?;
+                    let offset = writer.let_(&offset);
+                    parts.push(at(writer, &offset, false)?.name);
+                }
+                Value { name: format!("vec4<{}>({})", dtype.wgsl(), parts.join(", ")), dtype, vec4: true }
+            }
+        };
+        let statements = writer.take_body();
+        let (ty, text) = match vec4 {
+            true => (format!("vec4<{}>", dtype.wgsl()), value.splat()),
+            false => (dtype.wgsl().to_owned(), value.name),
+        };
+        writer
+            .function(&format!("fn {function}_{}(i: u32) -> {ty} {{\n{statements}    return {text};\n}}\n", read.name));
+        Ok(())
+    }
+
     /// How the logical elements of a buffer that is read lie.
     fn layout(&self, slot: Slot, dtype: DType) -> Layout {
         match slot {
@@ -200,9 +270,12 @@ impl Printer<'_> {
     }
 
     fn bytes(&self, slot: Slot) -> u64 {
+        if let Some(producer) = self.producer(slot) {
+            return producer.body.leaves.iter().map(|leaf| self.snap.var(leaf.source).meta().bytes()).sum();
+        }
         match slot {
             Slot::Input(i) => self.operands[i].meta.bytes(),
-            Slot::Output => self.snap.nodes[self.node].meta().bytes(),
+            Slot::Output => self.snap.nodes[self.parts.node].meta().bytes(),
             Slot::Scratch(k) => self.scratch.get(k).map_or(0, |s| s.0),
             Slot::Panel(_) => 0,
         }

@@ -118,12 +118,24 @@ pub struct Writer {
     pub checks_indices: bool,
     pub untrusted: bool,
     wide_loads: bool,
+    /// Values in registers that stand for the elements of a buffer at hand.
+    held: Vec<(Bound, String)>,
 }
 
 impl Writer {
     /// A kernel for such a device.
     pub fn new(caps: &Caps) -> Writer {
         Writer { wide_loads: caps.wide_loads, ..Writer::default() }
+    }
+
+    /// From here on loads of a buffer give the value of this name.
+    pub fn hold(&mut self, bound: Bound, name: String) {
+        self.held.push((bound, name));
+    }
+
+    /// The name of the value that a buffer's elements are held in.
+    pub fn held(&self, bound: Bound) -> Option<&str> {
+        self.held.iter().find(|(own, _)| *own == bound).map(|(_, name)| name.as_str())
     }
 
     /// A parameter under a generated name; returns the expression that reads it.

@@ -71,7 +71,7 @@ pub enum Kernel {
     Elementwise(Elementwise),
     /// Fused with its elementwise producers and consumers.
     Reduce(Reduce),
-    /// Complete shaders of its own; elementwise consumers may be fused into its last store.
+    /// Complete shaders of its own; elementwise consumers may be fused into its last store, producers into its loads.
     Routine(Box<dyn Routine>),
 }
 
@@ -98,6 +98,13 @@ pub trait Routine: Send + Sync {
         false
     }
 
+    /// How often each element of input `input` is loaded, where every stage that reads it does so by functions (not
+    /// [`Access::Raw`]): the scheduler may then have the ops that make the input computed where it is loaded. `None` where they
+    /// have to be stored.
+    fn loads(&self, _input: usize, _inputs: &[Operand], _output: &Operand, _caps: &Caps) -> Option<usize> {
+        None
+    }
+
     /// Floating-point operations of one of its stages, where known: for explanations only.
     fn flops(&self, _stage: &Stage, _inputs: &[Operand], _output: &Operand) -> Option<u64> {
         None
@@ -110,7 +117,7 @@ pub trait Routine: Send + Sync {
 /// - the prelude (`shaders/prelude.wgsl`);
 /// - `const NAME: u32 = …;` for each of `consts` (they are part of the pipeline's identity);
 /// - `params.NAME` for each of `params` (they are not);
-/// - for each of `reads`, by its [`Access`]: `load_NAME(i)`, or the bare storage array `NAME`;
+/// - for each of `reads`, by its [`Access`]: `load_NAME(i)`, `element_NAME(i)`, `quad_NAME(i)`, or the bare storage array `NAME`;
 /// - for each of `writes`: `store(i, value)` for the routine's output, `store_NAME(i, value)` for a scratch buffer; where
 ///   `vec4` is set, `i` counts groups of four and `value` is a `vec4`. Output stores run the fused epilogue;
 /// - `workgroup_index(group, groups)`: the linear workgroup index, to be guarded against the grid's tail;
@@ -167,11 +174,14 @@ pub enum Access {
     Logical,
     /// The bare array `NAME: array<T>`, indexed by element offset in the buffer; the routine resolves strides itself.
     Raw,
+    /// `element_NAME(i: u32) -> T` with `i` the element offset in the buffer; the routine resolves strides itself. Where the
+    /// input is computed in place, its offsets are those of a buffer that held it.
+    Element,
     /// `load_NAME(i: u32) -> vec4<T>` with `i` counting groups of four neighbours in row-major logical order; the generator
     /// resolves strides. The number of elements is a multiple of four.
     LogicalVec4,
-    /// `quad_NAME(i: u32) -> vec4<T>` with `i` a quarter of the element offset in the buffer; the routine resolves strides
-    /// itself.
+    /// `quad_NAME(i: u32) -> vec4<T>` with `i` a quarter of the element offset in the buffer, as for [`Access::Element`]; the
+    /// routine resolves strides itself.
     RawVec4,
 }
 

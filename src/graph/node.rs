@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::Location;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 
 use smallvec::SmallVec;
@@ -211,10 +211,17 @@ pub struct Node {
     value: RwLock<Option<Value>>,
     handles: AtomicU32,
     differentiated: AtomicBool,
+    /// Where the value lay that a variable had before it was bound to this node; 0 where there was none. Only compared.
+    succeeds: AtomicUsize,
     /// Index checks that may have failed, or yet turn out to have; the backend's affair.
     doubt: Mutex<Doubt>,
     /// Called with the gradient during backward; may replace it.
     hooks: Mutex<Vec<Hook>>,
+}
+
+/// Where a value lies, the same for all nodes that share it.
+pub fn address(value: &Value) -> usize {
+    Arc::as_ptr(value).cast::<()>() as usize
 }
 
 /// A function that sees, and may replace, the gradient of a node.
@@ -239,6 +246,16 @@ impl Node {
     /// Whether a value has been computed.
     pub fn has_value(&self) -> bool {
         self.value.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Notes that a variable is bound to this node now, which had `value` before: as a hint of which buffer to store it in.
+    pub fn succeed(&self, value: &Value) {
+        self.succeeds.store(address(value), Ordering::Relaxed);
+    }
+
+    /// The [`address`] of the value that this node's is to replace.
+    pub fn succeeded(&self) -> Option<usize> {
+        Some(self.succeeds.load(Ordering::Relaxed)).filter(|&address| address != 0)
     }
 
     /// Stores the computed value and lets go of what only its computation needed.
@@ -539,14 +556,19 @@ impl Var {
         if recording::active() {
             return;
         }
-        let op: &dyn Any = &*self.0.op;
-        if op.is::<Alias>() {
+        if self.is_alias() {
             let found = self.0.with_inputs(|inputs| inputs.first().and_then(|v| Some((v.0.value()?, v.0.doubt()))));
             if let Some((value, doubt)) = found {
                 self.0.set_doubt(doubt);
                 self.0.set_value(value);
             }
         }
+    }
+
+    /// Whether the node is its input by another name.
+    pub fn is_alias(&self) -> bool {
+        let op: &dyn Any = &*self.0.op;
+        op.is::<Alias>()
     }
 
     /// A node that carries an error.
@@ -591,6 +613,7 @@ impl Var {
             value: RwLock::new(parts.value),
             handles: AtomicU32::new(0),
             differentiated: AtomicBool::new(false),
+            succeeds: AtomicUsize::new(0),
             doubt: Mutex::default(),
             hooks: Mutex::default(),
         }))

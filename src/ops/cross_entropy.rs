@@ -220,6 +220,11 @@ impl Routine for CrossEntropy {
     fn fuses_epilogue(&self) -> bool {
         true
     }
+
+    fn loads(&self, input: usize, inputs: &[Operand], _output: &Operand, caps: &Caps) -> Option<usize> {
+        let classes = inputs[0].meta.shape[1];
+        RowPlan::new(caps, classes, classes).loads().filter(|_| input == 0)
+    }
 }
 
 impl Routine for CrossEntropyBackward {
@@ -235,5 +240,10 @@ impl Routine for CrossEntropyBackward {
 
     fn fuses_epilogue(&self) -> bool {
         true
+    }
+
+    fn loads(&self, input: usize, inputs: &[Operand], _output: &Operand, caps: &Caps) -> Option<usize> {
+        let classes = inputs[0].meta.shape[1];
+        RowPlan::new(caps, classes, classes).loads().filter(|_| input == 0)
     }
 }

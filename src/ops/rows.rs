@@ -164,6 +164,11 @@ impl RowPlan {
         Read { name, slot: Slot::Input(index), access }
     }
 
+    /// How often a kernel that holds its rows loads each element; `None` where each walk loads them again.
+    pub fn loads(&self) -> Option<usize> {
+        (self.held > 0).then_some(1)
+    }
+
     /// The write of the output through `store`, by parts.
     pub fn output(&self) -> Write {
         Write { vec4: self.quads, ..routine::output() }

@@ -111,6 +111,11 @@ impl Op for SoftmaxBackward {
 }
 
 impl Softmax {
+    fn rows(&self, shape: &crate::shape::Shape, caps: &Caps) -> RowPlan {
+        let around = around(shape, self.dim);
+        RowPlan::new(caps, around.size, if around.inner == 1 { around.size } else { 1 })
+    }
+
     fn stage(
         &self,
         name: &'static str,
@@ -121,7 +126,7 @@ impl Softmax {
     ) -> Result<Stage> {
         let around = around(shape, self.dim);
         let rows = around.outer * around.inner;
-        let plan = RowPlan::new(caps, around.size, if around.inner == 1 { around.size } else { 1 });
+        let plan = self.rows(shape, caps);
         let mut consts = plan.consts();
         consts.push(("LOG", u32::from(self.log)));
         let mut params = plan.params(name, rows)?;
@@ -148,6 +153,10 @@ impl Routine for Softmax {
     fn fuses_epilogue(&self) -> bool {
         true
     }
+
+    fn loads(&self, _input: usize, _inputs: &[Operand], output: &Operand, caps: &Caps) -> Option<usize> {
+        self.rows(&output.meta.shape, caps).loads()
+    }
 }
 
 impl Routine for SoftmaxBackward {
@@ -159,6 +168,10 @@ impl Routine for SoftmaxBackward {
 
     fn fuses_epilogue(&self) -> bool {
         true
+    }
+
+    fn loads(&self, _input: usize, _inputs: &[Operand], output: &Operand, caps: &Caps) -> Option<usize> {
+        self.0.rows(&output.meta.shape, caps).loads()
     }
 }
 

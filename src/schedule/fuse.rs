@@ -2,26 +2,31 @@
 //!
 //! 1. Views are resolved: every input is a base (a leaf or a node that computes something) seen through a path of views.
 //! 2. In topological order each elementwise node is made *virtual* (computed again by whoever reads it) or *stored*.
-//!    Stored are: what must outlive the flush, operands of routines, values that several kernels read and that are dear
-//!    to recompute, values that would be recomputed many times under an expand, and whatever would burst a kernel's
-//!    budget of buffers or instructions.
+//!    Stored are: what must outlive the flush, operands of routines (but for cheap ones that the routine loads once, as a
+//!    matrix product does that packs them), values that several kernels read and that are dear to recompute, values that
+//!    would be recomputed many times under an expand, and whatever would burst a kernel's budget of buffers or
+//!    instructions.
 //! 3. In topological order each stored node joins the kernel that produces its latest input, or one that reads the same
 //!    data, or starts its own. A kernel's position in the list is its place in the execution order, so a node may join
 //!    only if all its other inputs come from earlier positions.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use smallvec::SmallVec;
 
+use crate::caps::Caps;
 use crate::error::Result;
 use crate::graph::kernel::{Elementwise, Kernel, Reduce, Routine};
 use crate::layout::{Layout, View};
 use crate::schedule::group::Group;
 use crate::schedule::reason::StoreReason;
-use crate::schedule::snapshot::{Snapshot, Source};
+use crate::schedule::snapshot::{Keep, Snapshot, Source};
 
 mod build;
 mod decide;
+
+pub use decide::MAX_INSTRUCTIONS;
+
 mod emit;
 
 /// A chain of views from a base to where it is read, base first.
@@ -58,16 +63,20 @@ struct Fuser<'a> {
     size: Vec<usize>,
     budget: usize,
     fuse: bool,
+    caps: &'a Caps,
+    /// How often routines load each element of their operands, where those may be computed in place.
+    loads: HashMap<usize, Vec<Option<usize>>>,
 }
 
 /// Decides what is stored and forms the kernels, in execution order.
 ///
-/// `budget` is the number of storage buffers that one kernel may bind. With `fuse` off every op is its own kernel.
+/// `budget` is the number of storage buffers that one kernel may bind on a device of `caps`. With `fuse` off every op is its own
+/// kernel.
 ///
 /// # Errors
 /// Where one op alone needs more buffers than the budget.
-pub fn groups(snap: &Snapshot, budget: usize, fuse: bool) -> Result<Fused> {
-    let mut fuser = Fuser::new(snap, budget, fuse);
+pub fn groups(snap: &Snapshot, budget: usize, fuse: bool, caps: &Caps) -> Result<Fused> {
+    let mut fuser = Fuser::new(snap, budget, fuse, caps);
     fuser.decide()?;
     let groups = fuser.build()?;
     Ok(Fused { groups, keep: fuser.keep, stored: fuser.stored })
@@ -89,7 +98,7 @@ fn fold(shape: &crate::shape::Shape, path: &[View]) -> Option<Layout> {
 }
 
 impl<'a> Fuser<'a> {
-    fn new(snap: &'a Snapshot, budget: usize, fuse: bool) -> Fuser<'a> {
+    fn new(snap: &'a Snapshot, budget: usize, fuse: bool, caps: &'a Caps) -> Fuser<'a> {
         let n = snap.nodes.len();
         let mut fuser = Fuser {
             snap,
@@ -102,6 +111,8 @@ impl<'a> Fuser<'a> {
             size: vec![0; n],
             budget,
             fuse,
+            caps,
+            loads: HashMap::new(),
         };
         for i in 0..n {
             fuser.classify(i);
@@ -159,6 +170,8 @@ impl<'a> Fuser<'a> {
     /// Notes who reads what, and which values must outlive the flush.
     fn note_uses(&mut self, i: usize) {
         let keep = self.snap.keep[i];
+        // What is computed again takes the same part as before, but outlives nothing.
+        let keep = if self.snap.again(i).is_some() { Keep { root: false, held: false, ..keep } } else { keep };
         if let Role::View = self.role[i] {
             if let (true, Source::Pending(base)) = (keep.held, self.resolved[i].0) {
                 self.keep[base] |= !matches!(self.role[base], Role::Scalar);

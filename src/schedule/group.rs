@@ -9,7 +9,7 @@ use crate::schedule::reason::{EndReason, StoreReason};
 use crate::schedule::snapshot::Source;
 
 /// Straight-line code over single-assignment values, evaluated at every element of an index space.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Body {
     /// Instructions; each refers to earlier ones by position.
     pub code: Vec<Inst>,
@@ -18,12 +18,14 @@ pub struct Body {
 }
 
 /// One instruction and the type of its value.
+#[derive(Clone)]
 pub struct Inst {
     pub what: What,
     pub dtype: DType,
 }
 
 /// What an instruction does.
+#[derive(Clone)]
 pub enum What {
     /// Loads from `Body::leaves[_]`.
     Load(usize),
@@ -55,8 +57,17 @@ pub enum Core {
     Reduce { node: usize, reduce: Reduce, body: Body, value: usize },
     /// Several groups without dependence on each other, side by side in one kernel.
     Wide(Vec<Group>),
-    /// A routine; `inputs` are its operands in order.
-    Routine { node: usize, routine: Box<dyn Routine>, inputs: Vec<Leaf> },
+    /// Reductions over the last dim of `[rows, size]`, and elementwise code over its elements, in one kernel that walks over each row
+    /// once a part.
+    Rows { parts: Vec<Group>, rows: usize, size: usize },
+    /// A routine; `inputs` are its operands in order, and `producers` compute those of them that are in no buffer.
+    Routine { node: usize, routine: Box<dyn Routine>, inputs: Vec<Leaf>, producers: Vec<Option<Producer>> },
+}
+
+/// What computes an operand of a routine where it is loaded: `body`'s value `value`, in the operand's own index space.
+pub struct Producer {
+    pub body: Body,
+    pub value: usize,
 }
 
 impl Group {
@@ -69,13 +80,39 @@ impl Group {
         parts.iter().chain(own)
     }
 
+    /// The members by the kernels that they would take without those that walk over rows several times.
+    pub fn kernels(&self) -> Vec<Vec<usize>> {
+        match &self.core {
+            Core::Rows { parts, .. } => parts.iter().map(|part| part.members.clone()).collect(),
+            _ => vec![self.members.clone()],
+        }
+    }
+
+    /// Positions of the nodes whose values stay within the kernel, as values of its rows.
+    pub fn inner(&self) -> Vec<usize> {
+        let Core::Rows { parts, .. } = &self.core else { return Vec::new() };
+        let made = parts.iter().flat_map(|part| &part.outputs).map(|(_, node)| *node);
+        made.filter(|node| !self.outputs.iter().any(|(_, own)| own == node)).collect()
+    }
+
     /// Every buffer that is loaded from.
     pub fn leaves(&self) -> Vec<&Leaf> {
         let core: Vec<&Leaf> = match &self.core {
             Core::Elementwise => Vec::new(),
             Core::Reduce { body, .. } => body.leaves.iter().collect(),
-            Core::Routine { inputs, .. } => inputs.iter().collect(),
+            Core::Routine { inputs, producers, .. } => {
+                let made = producers.iter().flatten().flat_map(|producer| &producer.body.leaves);
+                let bound = inputs.iter().zip(producers).filter(|(_, made)| made.is_none());
+                bound.map(|(input, _)| input).chain(made).collect()
+            }
             Core::Wide(parts) => parts.iter().flat_map(Group::leaves).collect(),
+            Core::Rows { parts, .. } => {
+                let made = |source: Source| {
+                    matches!(source, Source::Pending(i)
+                        if parts.iter().any(|part| part.outputs.iter().any(|&(_, node)| node == i)))
+                };
+                parts.iter().flat_map(Group::leaves).filter(|leaf| !made(leaf.source)).collect()
+            }
         };
         core.into_iter().chain(&self.body.leaves).collect()
     }

@@ -10,6 +10,7 @@ pub mod picture;
 pub mod plan;
 mod reason;
 mod recompute;
+mod rows;
 mod share;
 pub mod snapshot;
 mod wide;

@@ -12,7 +12,7 @@ use crate::schedule::group::Group;
 use crate::schedule::memory::{self, Lifetime, Search};
 use crate::schedule::reason::{EndReason, StoreReason};
 use crate::schedule::snapshot::{Snapshot, Source};
-use crate::schedule::{recompute, wide};
+use crate::schedule::{recompute, rows, wide};
 
 pub use crate::codegen::ParamSource;
 
@@ -132,19 +132,17 @@ pub(super) struct Built {
     pub groups: Vec<Timed>,
 }
 
-impl Built {
-    /// The nodes whose values kernels leave in memory.
-    pub fn stores(&self) -> HashSet<usize> {
-        self.groups.iter().flat_map(|group| &group.writes).copied().collect()
-    }
-}
-
 /// What a group reads, and when.
 pub(super) struct Timed {
     /// Its first step.
     pub first: usize,
     /// The position of the first node that is part of it.
     pub start: usize,
+    /// Those that it computes once, not as part of others.
+    pub members: Vec<usize>,
+    /// Those members by kernel, where it is made of several that walk over the same rows; and those whose values stay in it.
+    pub kernels: Vec<Vec<usize>>,
+    pub inner: Vec<usize>,
     pub reads: HashSet<usize>,
     pub writes: Vec<usize>,
 }
@@ -155,6 +153,9 @@ impl Timed {
         Timed {
             first,
             start: group.members.iter().min().copied().unwrap_or(0),
+            members: group.members.clone(),
+            kernels: group.kernels(),
+            inner: group.inner(),
             reads: group.leaves().into_iter().filter_map(|leaf| pending(leaf.source)).collect(),
             writes: group.outputs.iter().map(|(_, node)| *node).collect(),
         }
@@ -182,10 +183,11 @@ impl Plan {
 
     /// Plans a snapshot as it is.
     pub(super) fn build(snap: &Snapshot, caps: &Caps, fuse: bool, search: Search) -> Result<Built> {
-        // Eight storage buffers are what every WebGPU device binds; one of them may be the index-fault buffer.
-        let budget = caps.max_storage_buffers.min(8) as usize - 1;
-        let Fused { mut groups, keep, stored } = fuse::groups(snap, budget, fuse)?;
+        // Eight storage buffers are what every WebGPU device binds.
+        let budget = caps.max_storage_buffers.min(8) as usize;
+        let Fused { mut groups, keep, stored } = fuse::groups(snap, budget, fuse, caps)?;
         if fuse {
+            groups = rows::chain(groups, &keep, snap, caps, budget)?;
             groups = wide::widen(groups, snap, caps);
         }
         let mut steps = Vec::new();

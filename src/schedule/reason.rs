@@ -66,7 +66,7 @@ pub enum EndReason {
     NoEpilogue,
     /// The consumer also reads what a later kernel makes.
     Later,
-    /// The consumer is computed again, just before it is read, to keep to the memory budget.
+    /// Where ops are computed again to keep to a memory budget, kernels stay what they are without it.
     Budget,
     /// With the consumer the kernel would hold too many instructions.
     Instructions,
@@ -83,7 +83,7 @@ impl fmt::Display for EndReason {
             EndReason::IndexSpace => "runs over another index space",
             EndReason::NoEpilogue => "cannot join, the structured op takes no consumers",
             EndReason::Later => "also reads what a later kernel makes",
-            EndReason::Budget => "is computed again later, to keep to the memory budget",
+            EndReason::Budget => "is in another kernel, as without the memory budget",
             EndReason::Instructions => "would burst the instruction budget",
             EndReason::Buffers => "would burst the buffer budget",
             EndReason::FusionOff => "is another op, and fusion is off",

@@ -7,8 +7,10 @@
 //! checkpointing (Chen et al. 2016, arXiv 1604.06174), choosing by benefit against cost as in Kirisame et al. 2021,
 //! arXiv 2006.09616.
 //!
-//! A copied op runs on the same inputs (random numbers have their counter as an input), and what is stored and what is computed by
-//! its readers stays as it was, so kernels mostly keep their form and results their bits; in rare graphs a last bit differs.
+//! What is run again are whole kernels, with every value that they leave in memory, and all others keep what they compute. So each
+//! value is computed by a kernel of the same arithmetic as without a budget, on the same inputs (random numbers have their counter as
+//! an input), and has the same bits. Less would not do: WGSL lets a driver rearrange the arithmetic of one kernel, and lavapipe
+//! turns `x * a + x * b` into `x * (a + b)` where both products are computed in it, though not where one is loaded.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,14 +19,14 @@ use crate::error::{Error, Result};
 use crate::graph::kernel::Kernel;
 use crate::schedule::memory::Search;
 use crate::schedule::plan::{Built, Plan};
-use crate::schedule::snapshot::{Keep, Snapshot, Source};
+use crate::schedule::snapshot::{Snapshot, Source};
 
 /// Plans looked at before giving up.
 const TRIES: usize = 512;
 /// Candidates that are tried at one peak.
 const CANDIDATES: usize = 12;
-/// Ops that are copied for one value.
-const COPIES: usize = 64;
+/// Kernels that are run again for one value.
+const COPIES: usize = 32;
 
 /// A plan of `snap` that needs at most `budget` bytes at once, where `first` needs more.
 ///
@@ -35,7 +37,7 @@ const COPIES: usize = 64;
 /// [`Error::OverBudget`] with the least that was reached, where no plan is found.
 pub fn fit(snap: &Snapshot, caps: &Caps, fuse: bool, budget: u64, first: Built) -> Result<Plan> {
     let fixed = first.plan.fixed_bytes(snap);
-    let mut state = State { snap: snap.with_origins(&first.stored), built: first };
+    let mut state = State { snap: snap.with_origins(&first), built: first };
     let mut least = u64::MAX;
     let mut tries = 0;
     loop {
@@ -58,6 +60,19 @@ pub fn fit(snap: &Snapshot, caps: &Caps, fuse: bool, budget: u64, first: Built) 
 struct State {
     snap: Snapshot,
     built: Built,
+}
+
+/// Numbers for copies.
+struct Numbers {
+    unused: usize,
+    new: HashMap<usize, usize>,
+}
+
+impl Numbers {
+    fn of_copy(&mut self, number: usize) -> usize {
+        let next = self.unused + self.new.len();
+        *self.new.entry(number).or_insert(next)
+    }
 }
 
 /// A value that may be let go.
@@ -101,7 +116,8 @@ impl State {
                     return Ok(None);
                 }
                 let snap = self.with_copies(&candidate, &copies);
-                let built = Plan::build(&snap, caps, fuse, Search::Quick)?;
+                // Where the kernels cannot run in an order that suits, there is no such plan.
+                let Ok(built) = Plan::build(&snap, caps, fuse, Search::Quick) else { continue };
                 let next = State { snap, built };
                 if next.overshoot(target) < now {
                     return Ok(Some(next));
@@ -124,32 +140,36 @@ impl State {
             .collect()
     }
 
-    /// The nodes to copy for a candidate, in order: its own, and those before it whose values are gone when it is read.
+    /// The nodes to copy for a candidate, in order: those of its kernel, and of the kernels before it whose values are gone when
+    /// it is read.
     fn copies(&self, candidate: &Candidate) -> Option<Vec<usize>> {
         let lives: HashMap<usize, (usize, usize)> =
             self.built.lives.iter().map(|(i, life)| (*i, (life.first, life.last))).collect();
         let there = |i: usize| match lives.get(&i) {
             Some(&(first, last)) => first < candidate.step && candidate.step <= last,
-            None => self.built.outputs.contains(&i) || self.snap.nodes[i].0.op.is_source(),
+            None => self.built.outputs.contains(&i),
         };
-        let mut copies = HashSet::from([candidate.node]);
+        let maker: HashMap<usize, usize> = self
+            .built
+            .groups
+            .iter()
+            .enumerate()
+            .flat_map(|(g, group)| group.writes.iter().map(move |&i| (i, g)))
+            .collect();
+        let mut kernels = HashSet::new();
         let mut stack = vec![candidate.node];
         while let Some(i) = stack.pop() {
-            for source in self.sources(i) {
-                if let Source::Pending(j) = source
-                    && !there(j)
-                    && copies.insert(j)
-                {
-                    stack.push(j);
-                }
+            let &g = maker.get(&i)?;
+            if kernels.insert(g) {
+                stack.extend(self.built.groups[g].reads.iter().copied().filter(|&j| !there(j)));
             }
-            if copies.len() > COPIES {
+            if kernels.len() > COPIES {
                 return None;
             }
         }
-        let mut copies: Vec<usize> = copies.into_iter().collect();
+        let mut copies: Vec<usize> = kernels.into_iter().flat_map(|g| self.built.groups[g].members.clone()).collect();
         copies.sort_unstable();
-        Some(copies)
+        copies.last().is_none_or(|&last| last < candidate.at).then_some(copies)
     }
 
     /// What a node reads: its inputs, or the earlier node of the same value.
@@ -178,16 +198,28 @@ impl State {
         let n = snap.nodes.len();
         // Whoever reads the value through views and through ops that are evaluated by their readers reads the copy through
         // copies of those.
-        let stored = self.built.stores();
         let mut through = vec![false; at];
+        // What outlives the run anyway is read where it is, but by the copies.
+        let mut fresh = vec![false; at];
         for &i in copies {
             through[i] = true;
+            fresh[i] = !self.built.outputs.contains(&i);
         }
         for i in 0..at {
-            let evaluated = !stored.contains(&i) && !snap.nodes[i].0.op.is_source();
-            let reads = |source: &Source| matches!(source, Source::Pending(j) if through[*j]);
-            through[i] |= evaluated && self.sources(i).iter().any(reads);
+            if !self.built.stored[i] && !snap.nodes[i].0.op.is_source() {
+                let sources = self.sources(i);
+                let reads = |of: &[bool]| sources.iter().any(|s| matches!(s, Source::Pending(j) if of[*j]));
+                (through[i], fresh[i]) = (reads(&through), reads(&fresh));
+            }
         }
+        // A kernel that starts before the copies are made goes on with the values there are.
+        let early: HashSet<usize> =
+            self.built.groups.iter().filter(|g| g.start < at).flat_map(|g| &g.members).copied().collect();
+        let numbers = |of: &[Option<usize>]| Numbers {
+            unused: 1 + of.iter().flatten().max().copied().unwrap_or(0),
+            new: HashMap::new(),
+        };
+        let (mut kernels, mut rows) = (numbers(&snap.kernel), numbers(&snap.row));
         let leaves = snap.leaves.clone();
         let mut out = Snapshot { leaves, hash: snap.hash, ..Snapshot::default() };
         let mut moved: Vec<usize> = Vec::with_capacity(n);
@@ -198,13 +230,14 @@ impl State {
                 for j in (0..at).filter(|&j| through[j]) {
                     let place = |k: usize| copies.get(&k).copied().unwrap_or_else(|| moved[k]);
                     let to = out.adopt(snap, j, place);
-                    out.keep[to] = Keep { root: false, held: false, awaits_backward: false };
                     out.copied[to] = Some(start);
+                    out.kernel[to] = snap.kernel[j].map(|kernel| kernels.of_copy(kernel));
+                    out.row[to] = snap.row[j].map(|row| rows.of_copy(row));
                     copies.insert(j, to);
                 }
             }
-            let place = |k: usize| copies.get(&k).copied().unwrap_or_else(|| moved[k]);
-            let to = out.adopt(snap, i, place);
+            let copy = |k: usize| copies.get(&k).copied().filter(|_| fresh[k] && !early.contains(&i));
+            let to = out.adopt(snap, i, |k| copy(k).unwrap_or_else(|| moved[k]));
             moved.push(to);
             out.copied[to] = snap.copied[i].map(|start| moved[start]);
         }
@@ -215,14 +248,32 @@ impl State {
 
 impl Snapshot {
     /// The snapshot, ready to take copies.
-    fn with_origins(&self, stored: &[bool]) -> Snapshot {
+    fn with_origins(&self, built: &Built) -> Snapshot {
         let n = self.nodes.len();
         let same = if self.same.is_empty() { vec![None; n] } else { self.same.clone() };
         let needed = if self.needed.is_empty() { vec![true; n] } else { self.needed.clone() };
+        let (mut kernel, mut written) = (vec![None; n], vec![false; n]);
+        let (mut row, mut beyond_row) = (vec![None; n], vec![false; n]);
+        let mut number = 0;
+        for (g, group) in built.groups.iter().enumerate() {
+            for members in &group.kernels {
+                members.iter().for_each(|&i| kernel[i] = Some(number));
+                number += 1;
+            }
+            group.writes.iter().chain(&group.inner).for_each(|&i| written[i] = true);
+            if group.kernels.len() > 1 {
+                group.members.iter().for_each(|&i| row[i] = Some(g));
+                group.writes.iter().for_each(|&i| beyond_row[i] = true);
+            }
+        }
         Snapshot {
             origin: (0..n).collect(),
             copied: vec![None; n],
-            decided: stored.to_vec(),
+            decided: built.stored.clone(),
+            kernel,
+            written,
+            row,
+            beyond_row,
             same,
             needed,
             ..self.clone()
@@ -241,8 +292,17 @@ impl Snapshot {
         self.same.push(from.same[i].map(&place));
         self.origin.push(from.origin[i]);
         self.decided.push(from.decided[i]);
+        self.kernel.push(from.kernel[i]);
+        self.written.push(from.written[i]);
+        self.row.push(from.row[i]);
+        self.beyond_row.push(from.beyond_row[i]);
         self.copied.push(None);
         self.nodes.len() - 1
+    }
+
+    /// Whether a kernel over rows that is given leaves the value of node `i` in memory.
+    pub fn written_by_rows(&self, i: usize) -> bool {
+        self.beyond_row.get(i).copied().unwrap_or(false)
     }
 
     /// Where the copies that node `i` belongs to begin, where it is computed again for the budget.

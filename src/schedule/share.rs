@@ -6,7 +6,7 @@
 //! input. Ops that check indices report under numbers of their own, so they stay apart.
 
 use std::any::TypeId;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use smallvec::SmallVec;
 
@@ -79,11 +79,31 @@ impl Snapshot {
         self.find_needed();
     }
 
-    /// Notes whose value anything that is kept needs.
+    /// Notes whose value anything that is kept needs. Kernels that are given run whole or not at all.
     pub fn find_needed(&mut self) {
         let n = self.nodes.len();
         self.needed = vec![false; n];
-        for i in (0..n).rev() {
+        let mut running: HashSet<(bool, usize)> = HashSet::new();
+        loop {
+            self.spread_need();
+            let of = |numbers: &[Option<usize>], i: usize| numbers.get(i).copied().flatten();
+            let members = || {
+                let kernels = (0..n).filter_map(|i| Some((i, (false, of(&self.kernel, i)?))));
+                kernels.chain((0..n).filter_map(|i| Some((i, (true, of(&self.row, i)?)))))
+            };
+            let before = running.len();
+            running.extend(members().filter(|(i, _)| self.needed[*i]).map(|(_, kernel)| kernel));
+            if running.len() == before {
+                return;
+            }
+            let all: Vec<usize> = members().filter(|(_, kernel)| running.contains(kernel)).map(|(i, _)| i).collect();
+            all.into_iter().for_each(|i| self.needed[i] = true);
+        }
+    }
+
+    /// Passes the need for values on to what they are computed from.
+    fn spread_need(&mut self) {
+        for i in (0..self.nodes.len()).rev() {
             let keep = self.keep[i];
             let twin = self.twin(i).map(Source::Pending);
             if keep.root || keep.held || (keep.awaits_backward && twin.is_some()) {

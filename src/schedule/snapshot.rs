@@ -40,8 +40,15 @@ pub struct Snapshot {
     /// for copies where the first of those made together stands. Else empty.
     pub origin: Vec<usize>,
     pub copied: Vec<Option<usize>>,
-    /// With copies: which nodes are computed once, not by each of their readers, as decided without copies.
+    /// With copies: which nodes are computed once, not by each of their readers, as decided without copies; a number for the
+    /// kernel that computes each of those, and whether it leaves the value in memory. Copies of a kernel have a number of their
+    /// own.
     pub decided: Vec<bool>,
+    pub kernel: Vec<Option<usize>>,
+    pub written: Vec<bool>,
+    /// Numbers for the kernels over rows that those kernels are part of, and whether they leave the value in memory.
+    pub row: Vec<Option<usize>>,
+    pub beyond_row: Vec<bool>,
 }
 
 /// Why a node's value may outlive the flush.

@@ -80,6 +80,9 @@ impl Inner {
     }
 
     fn rebind(&self, var: Var) {
+        if let Some(old) = self.present().0.value() {
+            var.0.succeed(&old);
+        }
         let mut value = self.value.write().unwrap_or_else(PoisonError::into_inner);
         let old = std::mem::replace(&mut *value, Held::new(var));
         // The old graph may hold users' closures, whose destructors may read this tensor: not under the lock.

@@ -42,6 +42,7 @@ fn programs() {
         Ok("exit early") => crate::inside::program(true).unwrap(),
         Ok("saved step") => crate::saved::program().unwrap(),
         Ok("captured") => crate::soak::program().unwrap(),
+        Ok("little memory") => crate::memory::program().unwrap(),
         Ok("device") => println!("device: {}", Device::default().info().name),
         Ok("mistake") => {
             let device = Device::default();

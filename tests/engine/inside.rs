@@ -152,7 +152,7 @@ fn reasons_are_given() {
     // A reduction starts a kernel; its result is needed by one over the larger space.
     let centred = {
         let e = x.exp();
-        &e - e.mean_dims(&[1], true)
+        &e - e.mean_dims(&[0], true)
     };
     let (stored, ended) = reasons(&centred.explain().unwrap());
     assert_eq!(
@@ -161,7 +161,7 @@ fn reasons_are_given() {
     );
     // What somebody holds is stored; a structured op binds its operand.
     let held = x.sin();
-    let rows = held.cos().softmax(1) + 1.0;
+    let rows = held.cos().cumsum(1) + 1.0;
     let rows = rows.explain().unwrap();
     let (stored, ended) = reasons(&rows);
     assert!(stored.contains(&StoreReason::Held) && stored.contains(&StoreReason::Operand), "{rows}");

@@ -1,7 +1,8 @@
 //! The memory contract: reuse, trim, limits and what happens when memory runs out.
 
-use wgrad::{Device, Error, Tensor};
+use wgrad::{Device, Error, Result, Tensor};
 
+use crate::environment::{printed, run};
 use crate::{gpu, new_gpu};
 
 #[test]
@@ -47,7 +48,7 @@ fn views_of_scalars_take_no_memory() {
 }
 
 /// The largest tensor that the default adapter of the tests may bind, or an error that says all there is to know.
-fn large(device: &Device, elements: usize) -> Result<f32, Error> {
+fn large(device: &Device, elements: usize) -> Result<f32> {
     let x = Tensor::arange(0.0, 4.0, 1.0, device).reshape([4, 1]).expand([4, elements / 4]).contiguous();
     x.realize()?;
     x.slice(1, 0..8).sum().item::<f32>()
@@ -151,4 +152,47 @@ fn elementwise_ops_run_over_windows_of_large_buffers() {
     large.realize().unwrap();
     let error = (large.t() + 1.0).realize().unwrap_err().to_string();
     assert!(error.contains("4096") && error.contains(file!()), "{error}");
+}
+
+/// A process that may have no more memory asks for buffers of another size than those that it gave back to the pool.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_pool_gives_memory_back_under_pressure() {
+    let output = run("little memory", &[]);
+    if printed(&output, "software") == "false" {
+        // The memory of a GPU is not that of the process.
+        return;
+    }
+    let count = |name| printed(&output, name).parse::<u64>().unwrap();
+    assert!(count("pooled before") >= 6 << 27, "{output:?}");
+    // All of it was of the wrong size, so all of it went.
+    assert_eq!((count("pooled after"), count("sum")), (0, 6), "{output:?}");
+}
+
+/// What the test above runs: fills the pool, forbids the process more memory than half of that, and asks for as much again.
+pub fn program() -> Result<()> {
+    let device = Device::gpu()?;
+    let tensors = |count: usize, elements: usize| -> Result<Vec<Tensor>> {
+        let made: Vec<Tensor> = (0..count).map(|_| Tensor::ones([elements], &device).contiguous()).collect();
+        made.iter().try_for_each(|t| t.realize())?;
+        Ok(made)
+    };
+    let sum =
+        |tensors: &[Tensor]| -> Result<f32> { tensors.iter().map(|t| t.slice(0, 7..8).sum().item::<f32>()).sum() };
+    sum(&tensors(6, 32 << 20)?)?;
+    println!("software: {}", device.info().software);
+    println!("pooled before: {}", device.memory().pooled);
+    if device.info().software {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let kibibytes = |line: &str| line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap();
+        let now = status.lines().find(|line| line.starts_with("VmSize")).map(kibibytes).unwrap() << 10;
+        let limit = format!("--as={}", now + (3 << 27));
+        let pid = std::process::id().to_string();
+        let done = std::process::Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap();
+        assert!(done.success());
+    }
+    let held = tensors(6, 28 << 20)?;
+    println!("pooled after: {}", device.memory().pooled);
+    println!("sum: {}", sum(&held)?);
+    Ok(())
 }

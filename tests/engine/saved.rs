@@ -246,7 +246,7 @@ fn damaged_files_are_errors() {
         refused(&bad.0, &device, what)
     };
     assert!(refused(Path::new("/nonexistent/step"), &device, "nothing").contains("/nonexistent/step"));
-    assert!(refused(&std::env::temp_dir(), &device, "a folder").contains("no file"));
+    assert!(refused(&std::env::temp_dir(), &device, "a folder").contains("is a folder"));
     try_bytes(&[], "an empty file");
     try_bytes(&u64::MAX.to_le_bytes(), "a header of 2^64 bytes");
     for cut in [1, 7, 8, 100, whole.len() / 2, whole.len() - 1] {

@@ -255,13 +255,41 @@ fn kernels_are_keyed_by_structure_not_by_size() {
     let compiled = compiled_by_size(&device, &[32, 64, 8, 48, 128, 256, 96, 31, 17, 45, 64, 31]);
     println!("kernels compiled by batch size: {compiled:?}");
     assert!(compiled[0] > 0);
-    assert_eq!(compiled[1..4], [0; 3], "sizes of one class of divisibility: {compiled:?}");
-    // Large sizes take other ways: products that pack their operands first or give a subgroup more rows, a mean in two stages.
-    assert!(compiled[4..6].iter().sum::<u64>() <= 9, "{compiled:?}");
-    assert_eq!(compiled[6], 0, "{compiled:?}");
-    // The first odd size may bring another kernel for each of the three products of three layers; the others none.
-    assert!(compiled[7] <= 9, "{compiled:?}");
-    assert_eq!(compiled[8..], [0; 4], "{compiled:?}");
+    // From 128 on the weight gradient of the widest layer packs what it would read across memory: the packing, and the product that
+    // reads what is packed. From 256 on the mean of the loss is taken in two stages. Sums over a batch that is no multiple of four
+    // have a tail, which gives two more forms of the weight gradient.
+    let classes = [compiled[0], 0, 0, 0, 2, 2, 0, 2, 0, 0, 0, 0];
+    if device.info().software {
+        assert_eq!(compiled, classes);
+    } else {
+        assert!(compiled.iter().zip(classes).skip(1).all(|(&found, most)| found <= most.max(2)), "{compiled:?}");
+    }
+}
+
+/// Batches of eight sizes in any order: each size has a plan of its own, and every parameter two buffers, whichever plan runs. So
+/// once each plan has written either buffer, there is nothing left to make.
+#[test]
+fn batches_of_eight_sizes_make_nothing_after_warm_up() {
+    let device = new_gpu();
+    let mlp = Mlp::new(&device);
+    let mut optimizer = Adam::new(mlp.parameters.clone(), 1e-3);
+    let batches: Vec<(Tensor, Tensor)> = [32, 17, 8, 31, 64, 3, 40, 25].iter().map(|&n| batch(n, n, &device)).collect();
+    let mut step = |i: usize| {
+        let (x, y) = &batches[i % 8];
+        let loss = mlp.loss(x, y);
+        optimizer.zero_grad();
+        loss.backward().unwrap();
+        optimizer.step().unwrap();
+    };
+    // An odd number of steps between two rounds, so that either round writes the buffers that the other one reads.
+    (0..16).chain(0..1).chain(0..16).for_each(&mut step);
+    let fixed = footprint(&device);
+    let mut state = 1u32;
+    for turn in 0..96 {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        step((state >> 24) as usize);
+        assert_eq!(footprint(&device), fixed, "turn {turn} made something new");
+    }
 }
 
 /// The loop of a training program: batches gathered on the device by an index that is uploaded anew each step, class labels,

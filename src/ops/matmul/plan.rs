@@ -22,6 +22,9 @@ const MAX_STEPS: usize = 16_384;
 /// Tiles that a product is cut into at least on a software adapter, where its size allows.
 const FEWEST_TILES: usize = 16;
 
+/// Multiplications from which a kernel of its own for tall tiles pays.
+const LARGE: usize = 2 << 20;
+
 /// A kernel family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Family {
@@ -328,8 +331,11 @@ impl<'a> Planner<'a> {
         } else if lanes < 8 {
             lanes
         } else if subgroup.is_some() {
-            // More rows load less; but the tiles have to keep all cores busy, and not to be mostly empty.
-            *[32, 16].iter().find(|&&rows| m > rows as usize / 2 && tiles(rows) >= FEWEST_TILES).unwrap_or(&8)
+            // More rows load less; but the tiles have to keep all cores busy, and not to be mostly empty. A small product gains
+            // less in many steps than another kernel takes to compile.
+            let large = matrices.saturating_mul(m).saturating_mul(n).saturating_mul(k) >= LARGE;
+            let fits = |&&rows: &&u32| large && m > rows as usize / 2 && tiles(rows) >= FEWEST_TILES;
+            *[32, 16].iter().find(fits).unwrap_or(&8)
         } else {
             8
         };
@@ -507,7 +513,7 @@ impl<'a> Planner<'a> {
             params.push(("u_stride", stride(side.u_stride)));
             params.push(("k_stride", stride(side.k_stride)));
         }
-        let access = if wide || blocks { Access::RawVec4 } else { Access::Raw };
+        let access = if wide || blocks { Access::RawVec4 } else { Access::Element };
         let slot = if into_panel { Slot::Panel(scratch) } else { Slot::Scratch(scratch) };
         self.stages.push(Stage {
             name: "matmul_pack",

@@ -6,8 +6,9 @@ use super::decide::MAX_INSTRUCTIONS;
 use super::emit::Emitter;
 use super::{Fuser, Path, Role, fold};
 use crate::error::{Error, Result};
+use crate::graph::kernel::Combine;
 use crate::layout::View;
-use crate::schedule::group::{Core, Group, Inst, Leaf, What};
+use crate::schedule::group::{Core, Group, Inst, Leaf, Producer, What};
 use crate::schedule::reason::{EndReason, StoreReason};
 use crate::schedule::snapshot::Source;
 
@@ -16,6 +17,7 @@ impl Fuser<'_> {
     pub(super) fn build(&mut self) -> Result<Vec<Group>> {
         let mut drafts: Vec<Draft> = Vec::new();
         let mut group_of: HashMap<usize, usize> = HashMap::new();
+        let mut given: HashMap<usize, usize> = HashMap::new();
         for i in 0..self.snap.nodes.len() {
             if !self.stored[i] {
                 continue;
@@ -23,10 +25,12 @@ impl Fuser<'_> {
             let numel = self.snap.nodes[i].meta().numel();
             let is_core = matches!(self.role[i], Role::Reduce(_) | Role::Routine(_));
             let dependencies = self.dependencies(&self.operands(i));
-            let (home, why) = match (is_core, self.fuse) {
-                (true, _) => (None, EndReason::Core),
-                (false, false) => (None, EndReason::FusionOff),
-                (false, true) => self.find_home(i, numel, &dependencies, &drafts, &group_of),
+            let kernel = self.snap.kernel.get(i).copied();
+            let (home, why) = match (kernel, is_core, self.fuse) {
+                (Some(kernel), ..) => (kernel.and_then(|kernel| given.get(&kernel).copied()), EndReason::Budget),
+                (None, true, _) => (None, EndReason::Core),
+                (None, false, false) => (None, EndReason::FusionOff),
+                (None, false, true) => self.find_home(i, numel, &dependencies, &drafts, &group_of),
             };
             let home = home.unwrap_or_else(|| {
                 drafts.push(Draft {
@@ -45,6 +49,12 @@ impl Fuser<'_> {
                 .collect();
             makers.sort_unstable();
             makers.dedup();
+            if let Some(kernel) = kernel {
+                // Kernels that are given keep their members, or the plan is none.
+                let late = makers.last().is_some_and(|&g| g > home);
+                let Some(kernel) = kernel.filter(|_| !late) else { return Err(self.reordered(i)) };
+                given.insert(kernel, home);
+            }
             let latest = makers.last().copied();
             for g in makers.into_iter().filter(|&g| g != home) {
                 // `find_home` speaks of the latest of the kernels whose results the node reads.
@@ -81,11 +91,7 @@ impl Fuser<'_> {
                 Some(Role::Routine(routine)) => routine.as_ref().is_some_and(|r| r.fuses_epilogue()),
                 _ => true,
             };
-            // What is computed again is computed late.
-            let too_early = self.snap.again(i).is_some_and(|start| draft.members.first().is_some_and(|&m| m < start));
-            if too_early {
-                Some(EndReason::Budget)
-            } else if !joinable {
+            if !joinable {
                 Some(EndReason::NoEpilogue)
             } else if draft.numel != numel {
                 Some(EndReason::IndexSpace)
@@ -138,16 +144,29 @@ impl Fuser<'_> {
         reads.extend(dependencies.iter().filter(|(s, _)| !self.is_virtual(*s)).cloned());
         reads.retain(|(s, _)| !matches!(s, Source::Pending(j) if inside(*j)));
         let writes = draft.members.iter().chain([&extra]).filter(|&&m| self.leaves_kernel(m, &inside)).count();
-        // A split routine or reduction also binds its scratch buffer; count one for it.
-        reads.len() + writes.max(1) + usize::from(draft.core.is_some())
+        // The last stage of a reduction binds partial results in place of what was reduced; those of arg reductions are two.
+        // A routine may bind a scratch buffer and that of index errors.
+        let more = match draft.core.map(|core| &self.role[core]) {
+            Some(Role::Routine(_)) => 2,
+            Some(Role::Reduce(reduce)) => usize::from(matches!(reduce.combine, Combine::ArgMax | Combine::ArgMin)),
+            _ => 0,
+        };
+        reads.len() + writes.max(1) + more
     }
 
     /// Whether a member's value is needed outside the kernel that `inside` describes.
     fn leaves_kernel(&self, member: usize, inside: &dyn Fn(usize) -> bool) -> bool {
+        if let Some(&written) = self.snap.written.get(member) {
+            return written;
+        }
         self.keep[member]
             || self.consumers[member]
                 .iter()
                 .any(|&c| if self.stored[c] { !inside(c) } else { self.leaves_kernel(c, inside) })
+    }
+
+    fn reordered(&self, i: usize) -> Error {
+        Error::unsupported(self.snap.nodes[i].0.op.name(), "its kernel would have to run before what it reads")
     }
 
     /// Prints a draft into a group.
@@ -202,6 +221,16 @@ impl Fuser<'_> {
             ops.push(node);
             return Ok(Core::Reduce { node, reduce: reduce.clone(), body: emitter.body, value });
         }
+        let mut producers = Vec::with_capacity(operands.len());
+        for (source, _) in &operands {
+            let producer = self.is_virtual(*source).then(|| {
+                let mut emitter = Emitter::new(None, group_of);
+                let value = emitter.read(self, *source, &[], self.snap.var(*source).shape());
+                ops.extend(emitter.computed);
+                Producer { body: emitter.body, value }
+            });
+            producers.push(producer);
+        }
         ops.push(node);
         let inputs = operands
             .iter()
@@ -213,7 +242,7 @@ impl Fuser<'_> {
             .collect::<Result<Vec<_>>>()?;
         match &mut self.role[node] {
             Role::Routine(routine) => match routine.take() {
-                Some(routine) => Ok(Core::Routine { node, routine, inputs }),
+                Some(routine) => Ok(Core::Routine { node, routine, inputs, producers }),
                 None => Err(Error::argument("schedule", "a routine was scheduled twice")),
             },
             _ => Err(Error::argument("schedule", "only reductions and routines are cores")),

@@ -2,24 +2,33 @@
 
 use std::collections::HashSet;
 
-use super::{Fuser, Role};
+use super::{Fuser, Role, fold};
 use crate::error::{Error, Result};
+use crate::graph::Meta;
+use crate::graph::kernel::Operand;
+use crate::layout::Layout;
 use crate::schedule::reason::StoreReason;
 use crate::schedule::snapshot::Source;
 
 /// Instructions that one kernel may hold; long chains are cut here, since drivers compile in superlinear time.
-pub(super) const MAX_INSTRUCTIONS: usize = 128;
+pub const MAX_INSTRUCTIONS: usize = 128;
 /// Elementwise work (elements times instructions) below which recomputing is cheaper than one more dispatch.
 const RECOMPUTE_WORK: usize = 200_000;
 /// A value that several kernels read is recomputed if it takes at most this many instructions and buffers.
 const RECOMPUTE_INSTRUCTIONS: usize = 4;
 const RECOMPUTE_BUFFERS: usize = 2;
 
+/// What a routine may compute where it loads an operand's elements once: instructions and buffers.
+const PRODUCER_INSTRUCTIONS: usize = 16;
+const PRODUCER_BUFFERS: usize = 3;
+/// The same where it loads each element several times, from one buffer.
+const REPEATED_LOADS: usize = 4;
+const REPEATED_INSTRUCTIONS: usize = 2;
+
 impl Fuser<'_> {
     /// Decides for every node whether it is stored.
     pub(super) fn decide(&mut self) -> Result<()> {
         if !self.snap.decided.is_empty() {
-            // A copy has no value that anybody keeps, so what was stored for that may be a view now.
             let is_value = |i: usize| !matches!(self.role[i], Role::Scalar | Role::View) && self.snap.is_needed(i);
             self.stored = (0..self.role.len()).map(|i| self.snap.decided[i] && is_value(i)).collect();
         }
@@ -49,12 +58,21 @@ impl Fuser<'_> {
                 Role::Scalar | Role::View => continue,
                 Role::Routine(_) => {
                     for (source, _) in self.operands(i) {
+                        if !self.takes(i, source) {
+                            self.store(source);
+                        }
+                    }
+                    // The output, what a routine of several stages keeps in between, and index errors.
+                    while self.operand_buffers(i) > self.budget - 3 {
+                        let operands = self.operands(i);
+                        let Some((source, _)) = operands.into_iter().find(|(s, _)| self.is_virtual(*s)) else { break };
                         self.store(source);
                     }
                     self.mark(i, StoreReason::Result);
                 }
                 Role::Reduce(_) => {
-                    self.fit(i, self.budget - 1)?;
+                    // Partial results of arg reductions are two.
+                    self.fit(i, self.budget - 2)?;
                     self.mark(i, StoreReason::Result);
                 }
                 Role::Elementwise(_) | Role::Copy(..) | Role::Fill(_) => {
@@ -77,6 +95,53 @@ impl Fuser<'_> {
         Ok(())
     }
 
+    /// Whether routine `i` computes `source` where it loads it.
+    fn takes(&mut self, i: usize, source: Source) -> bool {
+        let Source::Pending(p) = source else { return false };
+        if !self.fuse || !self.is_virtual(source) || !matches!(self.role[p], Role::Elementwise(_)) {
+            return false;
+        }
+        if let Some(&stored) = self.snap.decided.get(p) {
+            return !stored;
+        }
+        if self.keep[p] || self.consumers[p].len() != 1 {
+            return false;
+        }
+        if !self.loads.contains_key(&i) {
+            let loads = self.loads_of(i);
+            self.loads.insert(i, loads);
+        }
+        let operands = self.operands(i);
+        let (size, bases) = (self.size[p], self.buffers(p));
+        let read = operands.iter().enumerate().filter(|(_, (s, _))| *s == source);
+        let loads: Option<usize> = read.map(|(k, _)| self.loads[&i].get(k).copied().flatten()).sum();
+        match loads {
+            Some(1) => size <= PRODUCER_INSTRUCTIONS && bases <= PRODUCER_BUFFERS,
+            Some(loads) => loads <= REPEATED_LOADS && size <= REPEATED_INSTRUCTIONS && bases <= 1,
+            None => false,
+        }
+    }
+
+    /// How often routine `i` loads each element of its operands, were they computed in place.
+    fn loads_of(&self, i: usize) -> Vec<Option<usize>> {
+        let Role::Routine(Some(routine)) = &self.role[i] else { return Vec::new() };
+        let operand = |(source, path): &(Source, super::Path)| {
+            let meta = self.snap.var(*source).meta();
+            let layout = fold(&meta.shape, path)?;
+            Some(Operand { meta: Meta { shape: layout.shape.clone(), dtype: meta.dtype }, layout })
+        };
+        let Some(inputs) = self.operands(i).iter().map(operand).collect::<Option<Vec<_>>>() else { return Vec::new() };
+        let meta = self.snap.nodes[i].meta();
+        let output = Operand { meta: meta.clone(), layout: Layout::contiguous(meta.shape.clone()) };
+        (0..inputs.len()).map(|k| routine.loads(k, &inputs, &output, self.caps)).collect()
+    }
+
+    /// Buffers that the operands of node `i` are loaded from.
+    fn operand_buffers(&self, i: usize) -> usize {
+        let bases = self.dependencies(&self.operands(i)).into_iter().map(|(s, _)| s);
+        bases.filter(|s| !self.is_virtual(*s)).collect::<HashSet<Source>>().len()
+    }
+
     fn store(&mut self, source: Source) {
         if self.is_virtual(source)
             && let Source::Pending(i) = source
@@ -90,8 +155,8 @@ impl Fuser<'_> {
         self.stored[i] = true;
         let keep = self.snap.keep[i];
         let seen = if keep.root { Some(StoreReason::Asked) } else { self.keep[i].then_some(StoreReason::Held) };
-        let reason = if self.snap.again(i).is_some() { StoreReason::Budget } else { reason };
-        self.reason[i].get_or_insert(seen.unwrap_or(reason));
+        let again = self.snap.again(i).map(|_| StoreReason::Budget);
+        self.reason[i].get_or_insert(again.or(seen).unwrap_or(reason));
     }
 
     /// Stores inputs of node `i` until what remains virtual can be evaluated within the budgets.
@@ -146,7 +211,7 @@ impl Fuser<'_> {
         bases.len()
     }
 
-    fn must_store(&self, i: usize) -> Option<StoreReason> {
+    fn must_store(&mut self, i: usize) -> Option<StoreReason> {
         // A copy changes the index space, so a reader's view cannot be pushed through it.
         let is_copy = matches!(self.role[i], Role::Copy(..) | Role::Fill(_));
         let plain = [
@@ -160,8 +225,11 @@ impl Fuser<'_> {
         }
         let numel = self.snap.nodes[i].meta().numel();
         let mut evaluations = 0usize;
-        for &c in &self.consumers[i] {
+        for c in self.consumers[i].clone() {
             if matches!(self.role[c], Role::Routine(_)) {
+                if self.takes(c, Source::Pending(i)) {
+                    continue;
+                }
                 return Some(StoreReason::Operand);
             }
             let space = match &self.role[c] {

@@ -54,6 +54,8 @@ pub struct Needs {
     /// Subgroup sizes that the kernels were made for, where one uses subgroups.
     pub subgroup: Option<(u32, u32)>,
     pub f16: bool,
+    /// 64-bit integers, in which some kernels read pairs of values.
+    pub wide_loads: bool,
     pub storage_buffers: u32,
     pub invocations: u32,
     pub workgroup_memory: u32,
@@ -237,6 +239,7 @@ impl Needs {
                     needs.subgroup = caps.subgroup;
                 }
                 needs.f16 |= text.contains("enable f16");
+                needs.wide_loads |= text.contains("<u64>");
                 let buffers = kernel.writable.len() as u32 + u32::from(kernel.checks_indices);
                 needs.storage_buffers = needs.storage_buffers.max(buffers);
                 let (invocations, memory) = workgroup(text);
@@ -269,6 +272,9 @@ impl Needs {
         }
         if self.f16 && !caps.f16 {
             return Some("16-bit floats in shaders, which this adapter lacks".into());
+        }
+        if self.wide_loads && !caps.wide_loads {
+            return Some("loads of 64-bit integers in shaders, which this adapter is not used with".into());
         }
         let amounts = [
             ("storage buffers in a kernel", u64::from(self.storage_buffers), u64::from(caps.max_storage_buffers)),

@@ -1,0 +1,255 @@
+//! Kernels over rows: reductions over the last dim, and what is computed from them at every element of the same rows, in one kernel.
+//! A softmax or a normalisation that is written in primitive ops so takes one kernel, which walks over a row several times while
+//! it is in the cache.
+//!
+//! An invocation takes a row. That suits software adapters; on GPUs neighbouring invocations would load far apart.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::caps::Caps;
+use crate::error::{Error, Result};
+use crate::graph::kernel::Combine;
+use crate::layout::{Layout, View};
+use crate::schedule::fuse::MAX_INSTRUCTIONS;
+use crate::schedule::group::{Body, Core, Group, What};
+use crate::schedule::snapshot::{Snapshot, Source};
+use crate::shape::Shape;
+
+/// Elements of the longest row: with [`MAX_PARTS`] walks an invocation turns far fewer than 65,535 times.
+const LONGEST: usize = 8192;
+/// Rows from which there is one for each invocation that a CPU keeps busy, and elements below which that does not matter.
+const FEWEST: usize = 256;
+const FEW_ELEMENTS: usize = 1 << 14;
+/// Walks of one kernel.
+const MAX_PARTS: usize = 6;
+/// Kernels after one that are looked at.
+const AHEAD: usize = 12;
+
+/// Kernels that become one at the place of the last.
+struct Chain {
+    parts: Vec<usize>,
+    rows: usize,
+    size: usize,
+}
+
+/// Puts chains of kernels over the same rows together. `budget` is the number of storage buffers that one kernel may bind.
+///
+/// # Errors
+/// Where the chains are given (see [`Snapshot::row`]) and cannot run in an order that suits.
+pub fn chain(groups: Vec<Group>, kept: &[bool], snap: &Snapshot, caps: &Caps, budget: usize) -> Result<Vec<Group>> {
+    if !caps.software {
+        return Ok(groups);
+    }
+    let chains = if snap.row.is_empty() { find(&groups, kept, snap, caps, budget) } else { given(&groups, snap)? };
+    let mut readers: HashMap<usize, usize> = HashMap::new();
+    for i in groups.iter().flat_map(pending_reads) {
+        *readers.entry(i).or_default() += 1;
+    }
+    let mut slots: Vec<Option<Group>> = groups.into_iter().map(Some).collect();
+    for chain in chains {
+        let parts: Vec<Group> = chain.parts.iter().filter_map(|&g| slots[g].take()).collect();
+        if let Some(&last) = chain.parts.last() {
+            slots[last] = Some(together(parts, &chain, &readers, kept, snap));
+        }
+    }
+    Ok(slots.into_iter().flatten().collect())
+}
+
+/// The stored values that a group loads, each once.
+fn pending_reads(group: &Group) -> Vec<usize> {
+    let reads =
+        group.leaves().into_iter().filter_map(|l| if let Source::Pending(i) = l.source { Some(i) } else { None });
+    let mut reads: Vec<usize> = reads.collect();
+    reads.sort_unstable();
+    reads.dedup();
+    reads
+}
+
+fn made(group: &Group) -> impl Iterator<Item = usize> + '_ {
+    group.outputs.iter().map(|(_, node)| *node)
+}
+
+fn find(groups: &[Group], kept: &[bool], snap: &Snapshot, caps: &Caps, budget: usize) -> Vec<Chain> {
+    let mut taken = vec![false; groups.len()];
+    let mut chains = Vec::new();
+    for first in 0..groups.len() {
+        let Some((rows, size)) = rows_of(&groups[first], snap).filter(|_| !taken[first]) else { continue };
+        if rows < FEWEST && rows * size > FEW_ELEMENTS {
+            continue;
+        }
+        let mut chain = Chain { parts: vec![first], rows, size };
+        for next in first + 1..groups.len().min(first + AHEAD) {
+            let reads = pending_reads(&groups[next]);
+            let from_chain = |i: &usize| chain.parts.iter().any(|&g| made(&groups[g]).any(|node| node == *i));
+            if !reads.iter().any(from_chain) {
+                continue;
+            }
+            // Whoever else reads what the chain makes has to run after it.
+            let buffers = buffers(&chain, next, groups, kept);
+            let bound = buffers.iter().all(|source| snap.var(*source).meta().bytes() <= caps.max_binding);
+            if taken[next] || !bound || buffers.len() > budget || !joins(&chain, next, groups, snap) {
+                break;
+            }
+            chain.parts.push(next);
+        }
+        if chain.parts.len() > 1 {
+            chain.parts.iter().for_each(|&g| taken[g] = true);
+            chains.push(chain);
+        }
+    }
+    chains
+}
+
+/// The chains that the snapshot asks for.
+fn given(groups: &[Group], snap: &Snapshot) -> Result<Vec<Chain>> {
+    let number = |group: &Group| group.members.first().and_then(|&i| snap.row[i]);
+    let mut chains: Vec<(usize, Chain)> = Vec::new();
+    for (g, group) in groups.iter().enumerate() {
+        if let Some(number) = number(group) {
+            match chains.iter_mut().find(|(own, _)| *own == number) {
+                Some((_, chain)) => chain.parts.push(g),
+                None => {
+                    let Some((rows, size)) = rows_of(group, snap) else { return Err(apart(group, snap)) };
+                    chains.push((number, Chain { parts: vec![g], rows, size }));
+                }
+            }
+        }
+        // What a chain makes is there only after its last part.
+        let early = |chain: &Chain| {
+            !chain.parts.contains(&g)
+                && chain.parts.iter().any(|&p| made(&groups[p]).any(|node| pending_reads(group).contains(&node)))
+                && groups[g + 1..].iter().any(|later| number(later) == number(&groups[chain.parts[0]]))
+        };
+        if chains.iter().any(|(_, chain)| early(chain)) {
+            return Err(apart(group, snap));
+        }
+    }
+    Ok(chains.into_iter().map(|(_, chain)| chain).collect())
+}
+
+fn apart(group: &Group, snap: &Snapshot) -> Error {
+    let op = group.members.first().map_or("rows", |&i| snap.nodes[i].0.op.name());
+    Error::unsupported(op, "kernels over rows would have to run apart")
+}
+
+/// Rows and their size, where the group reduces the last dim.
+fn rows_of(group: &Group, snap: &Snapshot) -> Option<(usize, usize)> {
+    let Core::Reduce { node, reduce, body, .. } = &group.core else { return None };
+    let shape = snap.var(snap.inputs[*node][0]).shape();
+    let size = *shape.last()?;
+    let rows = shape.numel().checked_div(size)?;
+    let arg = matches!(reduce.combine, Combine::ArgMax | Combine::ArgMin);
+    let fits = !arg && reduce.dims[..] == [shape.rank() - 1] && rows > 1 && (2..=LONGEST).contains(&size);
+    (fits && as_rows(body, rows, size).is_some()).then_some((rows, size))
+}
+
+/// The body over `[rows, size]`, where its walks can be expressed so.
+fn as_rows(body: &Body, rows: usize, size: usize) -> Option<Body> {
+    let view = View::Reshape(Shape::from([rows, size]));
+    let mut out = body.clone();
+    for leaf in &mut out.leaves {
+        leaf.layout = leaf.layout.view(&view)?;
+    }
+    for inst in &mut out.code {
+        if let What::Index(layout) = &mut inst.what {
+            *layout = layout.view(&view)?;
+        }
+    }
+    Some(out)
+}
+
+/// Whether group `next` may be the chain's next part.
+fn joins(chain: &Chain, next: usize, groups: &[Group], snap: &Snapshot) -> bool {
+    let group = &groups[next];
+    let (rows, size) = (chain.rows, chain.size);
+    let from_chain = |source: Source| matches!(source, Source::Pending(i) if chain.parts.iter().any(|&g| made(&groups[g]).any(|node| node == i)));
+    // Over the rows' elements what the chain makes is one value a row; over the rows, it is the value of that row.
+    let repeats = |body: &Body| {
+        body.leaves
+            .iter()
+            .filter(|l| from_chain(l.source))
+            .all(|l| l.layout.strides[..] == [1, 0] && l.layout.offset == 0)
+    };
+    let flat = |layout: &Layout| {
+        let flat = layout.collapsed();
+        flat.offset == 0 && flat.strides[..] == [1]
+    };
+    let same = |body: &Body| body.leaves.iter().filter(|l| from_chain(l.source)).all(|l| flat(&l.layout));
+    let over_elements = match &group.core {
+        Core::Reduce { body, .. } if rows_of(group, snap) == Some((rows, size)) && same(&group.body) => body,
+        Core::Elementwise if group.numel == rows * size => &group.body,
+        _ => return false,
+    };
+    if !as_rows(over_elements, rows, size).is_some_and(|body| repeats(&body)) {
+        return false;
+    }
+    // Values of elements stay within their kernel.
+    let is_row = |g: usize| matches!(groups[g].core, Core::Reduce { .. });
+    let whole = chain.parts.iter().all(|&g| is_row(g) || !reads_any(group, &groups[g]));
+    let instructions: usize = chain.parts.iter().chain([&next]).map(|&g| instructions(&groups[g])).sum();
+    whole && chain.parts.len() < MAX_PARTS && instructions <= MAX_INSTRUCTIONS
+}
+
+/// The buffers that the chain and group `next` bind together. Values that only they read need none.
+fn buffers(chain: &Chain, next: usize, groups: &[Group], kept: &[bool]) -> HashSet<Source> {
+    let inside = |g: usize| g == next || chain.parts.contains(&g);
+    let parts = || chain.parts.iter().chain([&next]).map(|&g| &groups[g]);
+    let made: HashSet<usize> = parts().flat_map(made).collect();
+    let others = groups.iter().enumerate().filter(|(g, _)| !inside(*g)).map(|(_, group)| group);
+    let read_outside: HashSet<usize> = others.flat_map(pending_reads).filter(|i| made.contains(i)).collect();
+    let reads = parts().flat_map(Group::leaves).map(|leaf| leaf.source);
+    let reads = reads.filter(|source| !matches!(source, Source::Pending(i) if made.contains(i)));
+    let writes = made.iter().filter(|&i| kept[*i] || read_outside.contains(i)).map(|&i| Source::Pending(i));
+    reads.chain(writes).collect()
+}
+
+fn reads_any(group: &Group, other: &Group) -> bool {
+    let reads = pending_reads(group);
+    made(other).any(|node| reads.contains(&node))
+}
+
+fn instructions(group: &Group) -> usize {
+    let of_core = if let Core::Reduce { body, .. } = &group.core { body.code.len() } else { 0 };
+    of_core + group.body.code.len()
+}
+
+/// One group of the parts, which are rewritten to work on `[rows, size]`.
+fn together(
+    parts: Vec<Group>,
+    chain: &Chain,
+    readers: &HashMap<usize, usize>,
+    kept: &[bool],
+    snap: &Snapshot,
+) -> Group {
+    let (rows, size) = (chain.rows, chain.size);
+    let mut inside: HashMap<usize, usize> = HashMap::new();
+    for i in parts.iter().flat_map(pending_reads) {
+        *inside.entry(i).or_default() += 1;
+    }
+    let is_read_outside = |node: usize| readers.get(&node) != inside.get(&node);
+    let written = |node: usize| kept[node] || is_read_outside(node) || snap.written_by_rows(node);
+    let outputs: Vec<(usize, usize)> =
+        parts.iter().flat_map(made).filter(|&node| written(node)).map(|i| (0, i)).collect();
+    fn all<T: Clone>(parts: &[Group], of: impl Fn(&Group) -> &Vec<T>) -> Vec<T> {
+        parts.iter().flat_map(|part| of(part).clone()).collect()
+    }
+    let stored = all(&parts, |part| &part.stored);
+    let group = Group {
+        body: Body::default(),
+        numel: rows * size,
+        members: all(&parts, |part| &part.members),
+        ops: all(&parts, |part| &part.ops),
+        stored: stored.into_iter().filter(|(node, _)| outputs.iter().any(|(_, own)| own == node)).collect(),
+        ended: all(&parts, |part| &part.ended),
+        outputs,
+        core: Core::Elementwise,
+    };
+    let parts = parts.into_iter().map(|mut part| {
+        let body = if let Core::Reduce { body, .. } = &mut part.core { body } else { &mut part.body };
+        if let Some(over) = as_rows(body, rows, size) {
+            *body = over;
+        }
+        part
+    });
+    Group { core: Core::Rows { parts: parts.collect(), rows, size }, ..group }
+}
