@@ -363,7 +363,7 @@ fn invalid_calls() {
     t.row("add", |d| d.f([2]) + d.other([2]));
     t.row("cat", |d| Tensor::cat(&[&d.f([2]), &d.other([2])], 0));
     t.row("add", |d| d.f([2, 2]).linear(&d.f([2, 2]), Some(&d.other([2]))));
-    t.row("mul", |d| d.f([2, 2]).layer_norm(&d.other([2]), None, 1e-5));
+    t.row("layer_norm", |d| d.f([2, 2]).layer_norm(&d.other([2]), None, 1e-5));
     t.row("sub", |d| loss::mse(&d.f([2]), &d.other([2])));
     t.row("eye", |d| Tensor::eye(usize::MAX, d.device()));
     t.row("arange", |d| Tensor::arange(0.0, 5.0, 0.0, d.device()));
