@@ -262,8 +262,7 @@ error of the first five losses (of the 100th, for the two-layer net) against PyT
 - candle's fast layer norm and softmax have no backward; training and the layer norm's row use its slow ones. meganeura works on static graphs, \
 built before the clock runs. Engines without a lazy or recorded graph run tiny ops one by one in any case, and stand in that row.
 - Device memory: what wgrad's pool held at most; what burn's allocator had reserved after a clean-up and further steps; what \
-meganeura's session allocated. The builds are of different programs: an example of wgrad with what all examples depend on, and the \
-other engines' programs of this benchmark.
+meganeura's session allocated. The builds are those of the engines' programs of this benchmark.
 ";
 
 /// The page.
