@@ -219,9 +219,9 @@ pub struct Node {
     hooks: Mutex<Vec<Hook>>,
 }
 
-/// Where a value lies, the same for all nodes that share it.
-pub fn address(value: &Value) -> usize {
-    Arc::as_ptr(value).cast::<()>() as usize
+/// Where something shared lies, the same for all that share it: an identity of values and variables.
+pub fn address<T: ?Sized>(shared: &Arc<T>) -> usize {
+    Arc::as_ptr(shared).cast::<()>() as usize
 }
 
 /// A function that sees, and may replace, the gradient of a node.
