@@ -15,6 +15,7 @@ use crate::env;
 use crate::error::{Error, Result};
 use crate::gpu::{AdapterInfo, Gpu, Memory, Select, Stats};
 use crate::graph::kernel::Kernel;
+use crate::graph::node::Node;
 use crate::graph::node::lock;
 use crate::graph::recording::Tick;
 use crate::graph::{Context, Traits, Value, Var, anomaly, order, recording};
@@ -470,11 +471,21 @@ impl Device {
             return Ok(());
         }
         let _one_at_a_time = lock(&self.inner.flushing);
-        let pending: Vec<Var> = self.inner.context.take_pending().into_iter().map(Var).collect();
+        // A search looks at what its own thread has recorded since it began, and at nothing else.
+        let searched = match anomaly::active() {
+            true => self.flush_nodes(anomaly::take_pending(self.context()), |held| self.run(&[], held)),
+            false => Ok(()),
+        };
+        searched.and(self.flush_nodes(self.inner.context.take_pending(), |held| self.compute(&[], held)))
+    }
+
+    /// Computes those of some nodes that somebody holds, by `run`.
+    fn flush_nodes(&self, nodes: Vec<Arc<Node>>, run: impl Fn(&[Var]) -> Result<()>) -> Result<()> {
+        let pending: Vec<Var> = nodes.into_iter().map(Var).collect();
         let held: Vec<Var> = pending.iter().filter(|v| v.0.is_held() && !v.0.has_value()).cloned().collect();
-        let Err(error) = self.run(&[], &held) else { return Ok(()) };
+        let Err(error) = run(&held) else { return Ok(()) };
         // One value that cannot be computed must not hold up the others.
-        let failed = |var: &&Var| self.run(&[], std::slice::from_ref(*var)).is_err();
+        let failed = |var: &&Var| run(std::slice::from_ref(*var)).is_err();
         let nodes: Vec<_> = held.iter().filter(failed).map(|v| v.0.clone()).collect();
         self.inner.context.restore_pending(&nodes);
         if nodes.is_empty() { Ok(()) } else { Err(error) }

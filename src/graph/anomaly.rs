@@ -1,16 +1,21 @@
 //! The search for the op that made a NaN or an infinity: whether one is under way on this thread, and what was found.
+//!
+//! What the thread records meanwhile is pending here, not on the device, where a flush of another thread would compute it without
+//! a look at it.
 
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
+use std::sync::{Arc, Weak};
 
 use crate::error::Error;
-use crate::graph::node::{Node, next_id};
+use crate::graph::node::{Context, Node, next_id};
 
 /// What a search knows.
 #[derive(Default)]
 struct Search {
     /// Nodes that gradient rules made, by their ids, with the op that the rule is of.
     backward: Vec<(Range<u64>, String)>,
+    pending: Vec<Weak<Node>>,
     fault: Option<Error>,
 }
 
@@ -31,6 +36,12 @@ pub fn search<R>(f: impl FnOnce() -> R) -> (R, Option<Error>) {
     impl Drop for Restore {
         fn drop(&mut self) {
             ACTIVE.with(|a| a.set(self.0));
+            if !self.0 {
+                // What was not computed, on other devices or after a panic.
+                for node in held(SEARCH.with(|s| std::mem::take(&mut s.borrow_mut().pending))) {
+                    node.context.restore_pending(std::slice::from_ref(&node));
+                }
+            }
         }
     }
     let restore = Restore(ACTIVE.with(|a| a.replace(true)));
@@ -40,6 +51,27 @@ pub fn search<R>(f: impl FnOnce() -> R) -> (R, Option<Error>) {
     SEARCH.with(|s| s.take());
     let result = f();
     (result, SEARCH.with(|s| s.take()).fault)
+}
+
+/// Keeps a node that was recorded, where a search is under way.
+pub fn keep(node: &Arc<Node>) -> bool {
+    let active = active();
+    if active {
+        SEARCH.with(|s| s.borrow_mut().pending.push(Arc::downgrade(node)));
+    }
+    active
+}
+
+/// Takes the nodes of a device that this thread's search keeps, as [`Context::take_pending`] does those of the device.
+pub fn take_pending(context: &Arc<Context>) -> Vec<Arc<Node>> {
+    let kept = held(SEARCH.with(|s| std::mem::take(&mut s.borrow_mut().pending)));
+    let (own, others): (Vec<_>, Vec<_>) = kept.into_iter().partition(|node| Arc::ptr_eq(&node.context, context));
+    SEARCH.with(|s| s.borrow_mut().pending.extend(others.iter().map(Arc::downgrade)));
+    own
+}
+
+fn held(nodes: Vec<Weak<Node>>) -> Vec<Arc<Node>> {
+    nodes.iter().filter_map(Weak::upgrade).collect()
 }
 
 /// Runs a gradient rule of `node`, and what is done with its results.

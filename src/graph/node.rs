@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::graph::anomaly;
 use crate::graph::doubt::Doubt;
 use crate::graph::kernel::Kernel;
 use crate::graph::op::Op;
@@ -219,9 +220,9 @@ pub struct Node {
     hooks: Mutex<Vec<Hook>>,
 }
 
-/// Where a value lies, the same for all nodes that share it.
-pub fn address(value: &Value) -> usize {
-    Arc::as_ptr(value).cast::<()>() as usize
+/// Where something shared lies, the same for all that share it: an identity of values and variables.
+pub fn address<T: ?Sized>(shared: &Arc<T>) -> usize {
+    Arc::as_ptr(shared).cast::<()>() as usize
 }
 
 /// A function that sees, and may replace, the gradient of a node.
@@ -621,7 +622,7 @@ impl Var {
 
     /// Registers the node with its device as held by a user, so that a flush of everything computes it.
     pub fn register(&self) {
-        if self.0.error.is_none() && !self.0.has_value() && !recording::hold(&self.0) {
+        if self.0.error.is_none() && !self.0.has_value() && !recording::hold(&self.0) && !anomaly::keep(&self.0) {
             lock(&self.0.context.pending).push(Arc::downgrade(&self.0));
         }
     }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Weak};
 
 use crate::error::Error;
 use crate::graph::doubt::Doubt;
-use crate::graph::node::{Context, Meta, Node, Value, Var, next_id};
+use crate::graph::node::{Context, Meta, Node, Value, Var, address, next_id};
 use crate::graph::number::{Count, Formula, Live, Number};
 
 /// A variable: something that stays while its value changes from step to step.
@@ -176,10 +176,6 @@ pub fn record<R>(context: &Arc<Context>, settle: Settle, f: impl FnOnce() -> R) 
 pub fn suspended<R>(f: impl FnOnce() -> R) -> R {
     let _off = Switch::to(false);
     f()
-}
-
-fn address(slot: &Arc<impl Slot + ?Sized>) -> usize {
-    Arc::as_ptr(slot).cast::<()>() as usize
 }
 
 /// Notes that the step reads a variable that holds `found`.

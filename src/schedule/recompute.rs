@@ -84,6 +84,12 @@ struct Candidate {
     step: usize,
 }
 
+/// Which kernel makes each stored value, and the first and last step at which it is alive.
+struct Made {
+    by: HashMap<usize, usize>,
+    lives: HashMap<usize, (usize, usize)>,
+}
+
 impl State {
     /// Bytes over the target, added up over all steps.
     fn overshoot(&self, target: u64) -> u64 {
@@ -96,6 +102,7 @@ impl State {
         let mut peaks: Vec<usize> =
             (0..self.built.alive.len()).filter(|&step| self.built.alive[step] > target).collect();
         peaks.sort_by_key(|&step| (std::cmp::Reverse(self.built.alive[step]), step));
+        let made = self.made();
         // Where nothing helps at the highest step, something may at another one.
         peaks.dedup_by_key(|step| self.built.alive[*step]);
         for peak in peaks {
@@ -103,7 +110,7 @@ impl State {
                 .candidates(peak)
                 .into_iter()
                 .filter_map(|candidate| {
-                    let copies = self.copies(&candidate)?;
+                    let copies = self.copies(&candidate, &made)?;
                     let work: u64 = copies.iter().map(|&i| self.work(i)).sum();
                     // Bytes per unit of work.
                     Some((candidate.bytes.saturating_mul(1 << 20) / work.max(1), candidate, copies))
@@ -140,26 +147,26 @@ impl State {
             .collect()
     }
 
+    /// Where the values of this plan come from.
+    fn made(&self) -> Made {
+        let groups = self.built.groups.iter().enumerate();
+        Made {
+            by: groups.flat_map(|(g, group)| group.writes.iter().map(move |&i| (i, g))).collect(),
+            lives: self.built.lives.iter().map(|(i, life)| (*i, (life.first, life.last))).collect(),
+        }
+    }
+
     /// The nodes to copy for a candidate, in order: those of its kernel, and of the kernels before it whose values are gone when
     /// it is read.
-    fn copies(&self, candidate: &Candidate) -> Option<Vec<usize>> {
-        let lives: HashMap<usize, (usize, usize)> =
-            self.built.lives.iter().map(|(i, life)| (*i, (life.first, life.last))).collect();
-        let there = |i: usize| match lives.get(&i) {
+    fn copies(&self, candidate: &Candidate, made: &Made) -> Option<Vec<usize>> {
+        let there = |i: usize| match made.lives.get(&i) {
             Some(&(first, last)) => first < candidate.step && candidate.step <= last,
             None => self.built.outputs.contains(&i),
         };
-        let maker: HashMap<usize, usize> = self
-            .built
-            .groups
-            .iter()
-            .enumerate()
-            .flat_map(|(g, group)| group.writes.iter().map(move |&i| (i, g)))
-            .collect();
         let mut kernels = HashSet::new();
         let mut stack = vec![candidate.node];
         while let Some(i) = stack.pop() {
-            let &g = maker.get(&i)?;
+            let &g = made.by.get(&i)?;
             if kernels.insert(g) {
                 stack.extend(self.built.groups[g].reads.iter().copied().filter(|&j| !there(j)));
             }

@@ -6,6 +6,11 @@ use wgrad::{Device, Error, Result, Tensor, autograd, capture};
 
 use crate::{bits, devices};
 
+/// Devices that no other test draws random numbers from.
+fn own_devices() -> [Device; 2] {
+    [Device::gpu_with_fusion(true).unwrap_or_else(|error| panic!("{error}")), Device::cpu()]
+}
+
 struct Net {
     weights: Vec<Tensor>,
 }
@@ -32,7 +37,7 @@ impl Net {
 
 #[test]
 fn checkpoints_give_the_same_bits() {
-    for device in devices() {
+    for device in own_devices() {
         let x = Tensor::from_slice(&(0..40).map(|i| (i as f32).cos()).collect::<Vec<_>>(), [5, 8], &device);
         let run = |checkpointed: bool, read: bool| {
             let net = Net::new(4, 8, &device);
@@ -94,7 +99,7 @@ fn checkpoints_pass_hooks_errors_and_constants() {
 
 #[test]
 fn captured_steps_may_contain_checkpoints() {
-    for device in devices() {
+    for device in own_devices() {
         let x = Tensor::from_slice(&(0..40).map(|i| (i as f32).cos()).collect::<Vec<_>>(), [5, 8], &device);
         let train = |captured: bool| {
             let net = Net::new(4, 8, &device);
@@ -150,6 +155,31 @@ fn found<R: std::fmt::Debug>(result: Result<R>, parts: &[&str]) {
     assert!(matches!(error, Error::NonFinite { .. }), "{error}");
     let text = error.to_string();
     assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+}
+
+/// Other threads' flushes of everything compute nothing that a search has yet to look at.
+#[test]
+fn searches_beside_other_threads_find_what_they_look_for() {
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    for device in devices() {
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Relaxed) {
+                    device.sync().unwrap();
+                }
+            });
+            let search = || {
+                let w = Tensor::from_slice(&[3e38f32], [1], &device).requires_grad();
+                w.set_grad(Some(&Tensor::from_slice(&[-3e38f32], [1], &device)));
+                let mut optimizer = Sgd::new(vec![w], 1.0);
+                autograd::detect_anomaly(&device, || optimizer.step())
+            };
+            let results: Vec<_> = (0..300).map(|_| search()).collect();
+            done.store(true, Relaxed);
+            results.into_iter().for_each(|result| found(result, &["sub: 1 of 1", "infinite"]));
+        });
+    }
 }
 
 #[test]

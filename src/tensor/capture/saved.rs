@@ -13,7 +13,6 @@ use super::format::{
     CheckFile, FormulaFile, KernelFile, MetaFile, Needs, OriginFile, OutcomeFile, Sources, StepFile, Table, TickFile,
     VERSION, VariableFile, VariantFile, Version, at, unsound,
 };
-use super::variables::address;
 use super::{Captured, Origin, Outcome, Read, State, Variant, settle};
 use crate::backend::faults::Check;
 use crate::backend::program::Computed;
@@ -23,7 +22,7 @@ use crate::codegen::KernelText;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::file;
-use crate::graph::node::lock;
+use crate::graph::node::{address, lock};
 use crate::graph::number::{Count, Live, Rate};
 use crate::graph::recording::{Slot, Tick};
 use crate::graph::{GradCell, Meta, Var, with_location};
@@ -131,8 +130,7 @@ impl Captured<'_> {
                 Origin::Input(i) => OriginFile::Input(*i),
                 Origin::Read(r) => OriginFile::Read(*r),
                 Origin::Constant(value, meta) => {
-                    let id = Arc::as_ptr(&value.value).cast::<()>() as usize;
-                    OriginFile::Constant(constants.position(id, &(value.clone(), meta.clone())))
+                    OriginFile::Constant(constants.position(address(&value.value), &(value.clone(), meta.clone())))
                 }
             };
             let mut live: Table<Live> = Table::default();

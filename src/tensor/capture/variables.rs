@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{Captured, State};
 use crate::backend::Device;
 use crate::error::{Error, Result};
-use crate::graph::node::lock;
+use crate::graph::node::{address, lock};
 use crate::graph::number::{Formula, Rate};
 use crate::graph::recording::{Slot, Tick};
 use crate::graph::{Meta, Var, no_grad, with_location};
@@ -95,10 +95,6 @@ impl Variable {
     pub(super) fn value(&self) -> Option<Var> {
         self.slot.value()
     }
-}
-
-pub(super) fn address(slot: &Arc<dyn Slot>) -> usize {
-    Arc::as_ptr(slot).cast::<()>() as usize
 }
 
 impl Captured<'_> {
