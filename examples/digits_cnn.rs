@@ -1,7 +1,7 @@
 //! A convolutional network with batch norm and dropout that reads handwritten digits.
 //!
-//! Shows layers put together by `Sequential`, images moved at random on the device, training and evaluation mode, the trainer with its log and curves, and saving the
-//! weights with PyTorch's names.
+//! Shows layers put together by `Sequential`, images distorted at random on the device, label smoothing, training and evaluation mode, the
+//! trainer with its log and curves, and saving the weights with PyTorch's names.
 //!
 //! ```text
 //! cargo run --release --example digits_cnn
@@ -18,10 +18,11 @@ use clap::Parser;
 use common::Result;
 use serde_json::json;
 use wgrad::data::{DataLoader, Digits, TensorDataset};
-use wgrad::nn::{BatchNorm2d, Conv2d, Dropout, Flatten, Lambda, Linear, Module, Parameters, Relu, Sequential, loss};
+use wgrad::nn::loss::{self, CrossEntropy};
+use wgrad::nn::{BatchNorm2d, Conv2d, Dropout, Flatten, Lambda, Linear, Module, Parameters, Relu, Sequential};
 use wgrad::optim::AdamW;
 use wgrad::train::{Supervised, Trainer};
-use wgrad::{DType, Device, Tensor, io};
+use wgrad::{Device, Tensor, io};
 
 /// Train a convolutional network to read handwritten digits
 #[derive(Parser)]
@@ -36,32 +37,67 @@ struct Args {
 fn network(device: &Device) -> Sequential {
     let convolution = |from: usize, to: usize| Conv2d::new(from, to, 3, device).padding(1);
     Sequential::new()
-        .add_named("conv1", convolution(1, 16))
-        .add_named("bn1", BatchNorm2d::new(16, device))
+        .add_named("conv1", convolution(1, 32))
+        .add_named("bn1", BatchNorm2d::new(32, device))
         .add(Relu)
-        .add_named("conv2", convolution(16, 32))
-        .add_named("bn2", BatchNorm2d::new(32, device))
+        .add_named("conv2", convolution(32, 64))
+        .add_named("bn2", BatchNorm2d::new(64, device))
         .add(Relu)
         .add(Lambda::new(|x| x.max_pool2d(2, 2, 0)))
-        .add_named("conv3", convolution(32, 64))
-        .add_named("bn3", BatchNorm2d::new(64, device))
+        .add_named("conv3", convolution(64, 128))
+        .add_named("bn3", BatchNorm2d::new(128, device))
         .add(Relu)
         .add(Lambda::new(|x| x.max_pool2d(2, 2, 0)))
         .add(Flatten::default())
         .add(Dropout::new(0.3))
-        .add_named("fc", Linear::new(64 * 2 * 2, Digits::CLASSES, device))
+        .add_named("fc", Linear::new(128 * 2 * 2, Digits::CLASSES, device))
 }
 
-/// Each image as it is or moved by a pixel, at random, so that the network sees more than the 1,437 images that there are. Drawn on the device,
-/// so a captured step draws anew in every run.
-fn shifted(images: &Tensor) -> Tensor {
-    // Half of the images stay where they are.
-    const WAYS: [(usize, usize); 8] = [(1, 1), (1, 1), (1, 1), (1, 1), (0, 1), (2, 1), (1, 0), (1, 2)];
-    let framed = images.pad(&[(0, 0), (0, 0), (1, 1), (1, 1)], 0.0);
-    let ways = WAYS.map(|(down, right)| framed.narrow(2, down, 8).narrow(3, right, 8));
-    let ways = Tensor::stack(&ways.iter().collect::<Vec<_>>(), 1);
-    let chosen = Tensor::randint([images.shape()[0]], 0, WAYS.len() as i32, images.device()).one_hot(WAYS.len());
-    (ways * chosen.to_dtype(DType::F32).reshape([-1, WAYS.len() as isize, 1, 1, 1])).sum_dims(&[1], false)
+/// Ways to turn, scale, shear and move an image of 8×8 pixels a little, so that the network sees more than the 1,437 images that there are.
+struct Distortions {
+    /// `[WAYS, 64, 64]`. An image is a row of 64 pixels, and a distortion of it the matrix that computes each new pixel between four old ones.
+    matrices: Tensor,
+}
+
+impl Distortions {
+    const WAYS: usize = 256;
+    const SIDE: usize = 8;
+    const PIXELS: usize = Self::SIDE * Self::SIDE;
+
+    fn new(seed: u64, device: &Device) -> Distortions {
+        let mut random = common::Random::new(seed);
+        let mut around_zero = |most: f32| most * (2.0 * random.unit() - 1.0);
+        let mut matrices = vec![0.0f32; Self::WAYS * Self::PIXELS * Self::PIXELS];
+        for matrix in matrices.chunks_mut(Self::PIXELS * Self::PIXELS) {
+            let (sin, cos) = around_zero(12f32.to_radians()).sin_cos();
+            let (scale, shear) = (1.0 + around_zero(0.1), around_zero(0.15));
+            let (down, right) = (around_zero(0.7), around_zero(0.7));
+            for to in 0..Self::PIXELS {
+                let middle = (Self::SIDE - 1) as f32 / 2.0;
+                let (y, x) = ((to / Self::SIDE) as f32 - middle, (to % Self::SIDE) as f32 - middle);
+                let from_x = scale * cos * x + (shear - scale * sin) * y + right + middle;
+                let from_y = scale * sin * x + scale * cos * y + down + middle;
+                for (row, col) in [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)] {
+                    let (row, col) = (from_y.floor() + row, from_x.floor() + col);
+                    let inside = 0.0..Self::SIDE as f32;
+                    if inside.contains(&row) && inside.contains(&col) {
+                        let from = row as usize * Self::SIDE + col as usize;
+                        let share = (1.0 - (from_y - row).abs()) * (1.0 - (from_x - col).abs());
+                        matrix[from * Self::PIXELS + to] = share;
+                    }
+                }
+            }
+        }
+        let shape = [Self::WAYS, Self::PIXELS, Self::PIXELS];
+        Distortions { matrices: Tensor::from_slice(&matrices, shape, device) }
+    }
+
+    /// Each image `[N, 1, 8, 8]` distorted in one of the ways. Drawn on the device, so a captured step draws anew in every run.
+    fn apply(&self, images: &Tensor) -> Tensor {
+        let ways = Tensor::randint([images.shape()[0]], 0, Self::WAYS as i32, images.device());
+        let rows = images.reshape([-1, 1, Self::PIXELS as isize]);
+        rows.matmul(&self.matrices.index_select(0, &ways)).reshape(images.shape())
+    }
 }
 
 fn main() -> ExitCode {
@@ -89,10 +125,12 @@ fn run(args: &Args) -> Result {
     let model = network(&device);
     let optimizer = AdamW::new(model.parameters(), peak).weight_decay(1e-2);
     let shown = test_images.clone();
-    let mut task = Supervised::new(model, optimizer, loader, &device, |model, batch| {
-        let scores = model.forward(&shifted(&batch[0]));
+    let distortions = Distortions::new(args.run.seed, &device);
+    let mut task = Supervised::new(model, optimizer, loader, &device, move |model, batch| {
+        let scores = model.forward(&distortions.apply(&batch[0]));
+        let smoothed = CrossEntropy { label_smoothing: 0.1, ..CrossEntropy::default() };
         vec![
-            ("loss".into(), loss::cross_entropy(&scores, &batch[1])),
+            ("loss".into(), loss::cross_entropy_with(&scores, &batch[1], &smoothed)),
             ("accuracy".into(), common::hits(&scores, &batch[1])),
         ]
     })

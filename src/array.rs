@@ -1,5 +1,7 @@
 //! Arrays in host memory: the values of the CPU reference.
 
+use std::borrow::Cow;
+
 use half::f16;
 use ndarray::{ArrayD, IxDyn};
 
@@ -67,6 +69,11 @@ fn half(value: f64) -> f16 {
     f16::from_f32(value as f32)
 }
 
+/// The elements in row-major order, copied only where they do not lie so.
+fn flat<T: Copy>(a: &ArrayD<T>) -> Cow<'_, [T]> {
+    a.as_slice().map_or_else(|| a.iter().copied().collect(), Cow::Borrowed)
+}
+
 impl Array {
     /// An array of `shape` from row-major values. `values.len()` must equal the shape's number of elements.
     pub fn from_vec<T: ArrayElement>(shape: &Shape, values: Vec<T>) -> Array {
@@ -107,25 +114,25 @@ impl Array {
 
     /// The elements in row-major order, where the type is `T`.
     pub fn to_vec<T: ArrayElement>(&self) -> Option<Vec<T>> {
-        T::unwrap(self).map(|a| a.iter().copied().collect())
+        T::unwrap(self).map(|a| flat(a).into_owned())
     }
 
     /// The elements in row-major order as `f64` (bool as 0 and 1).
     pub fn to_f64(&self) -> Vec<f64> {
         match self {
-            Array::Bool(a) => a.iter().map(|&v| f64::from(u8::from(v))).collect(),
-            Array::U32(a) => a.iter().map(|&v| f64::from(v)).collect(),
-            Array::I32(a) => a.iter().map(|&v| f64::from(v)).collect(),
-            Array::F16(a) => a.iter().map(|&v| f64::from(v)).collect(),
-            Array::F32(a) => a.iter().map(|&v| f64::from(v)).collect(),
-            Array::F64(a) => a.iter().copied().collect(),
+            Array::Bool(a) => flat(a).iter().map(|&v| f64::from(u8::from(v))).collect(),
+            Array::U32(a) => flat(a).iter().map(|&v| f64::from(v)).collect(),
+            Array::I32(a) => flat(a).iter().map(|&v| f64::from(v)).collect(),
+            Array::F16(a) => flat(a).iter().map(|&v| f64::from(v)).collect(),
+            Array::F32(a) => flat(a).iter().map(|&v| f64::from(v)).collect(),
+            Array::F64(a) => flat(a).into_owned(),
         }
     }
 
     /// The elements as they lie in a GPU buffer.
     pub fn to_bytes(&self) -> Vec<u8> {
         fn bytes<T: ArrayElement>(a: &ArrayD<T>) -> Vec<u8> {
-            T::to_bytes(&a.iter().copied().collect::<Vec<T>>())
+            T::to_bytes(&flat(a))
         }
         with_array!(self, a => bytes(a))
     }
@@ -133,7 +140,7 @@ impl Array {
     /// The elements that `layout` selects from this row-major array.
     pub fn strided(&self, layout: &Layout) -> Array {
         fn pick<T: ArrayElement>(a: &ArrayD<T>, layout: &Layout) -> Array {
-            let flat: Vec<T> = a.iter().copied().collect();
+            let flat = flat(a);
             Array::from_vec(&layout.shape, layout.offsets().map(|o| flat[o]).collect())
         }
         with_array!(self, a => pick(a, layout))
@@ -146,14 +153,14 @@ impl Array {
         }
         macro_rules! to {
             ($a:ident, $f64:expr) => {{
-                let shape = Shape::from($a.shape());
+                let (shape, flat) = (Shape::from($a.shape()), flat($a));
                 match dtype {
-                    DType::Bool => Array::from_vec(&shape, $a.iter().map(|&v| $f64(v) != 0.0).collect()),
-                    DType::U32 => Array::from_vec(&shape, $a.iter().map(|&v| $f64(v) as u32).collect()),
-                    DType::I32 => Array::from_vec(&shape, $a.iter().map(|&v| $f64(v) as i32).collect()),
-                    DType::F16 => Array::from_vec(&shape, $a.iter().map(|&v| half($f64(v))).collect()),
-                    DType::F32 => Array::from_vec(&shape, $a.iter().map(|&v| $f64(v) as f32).collect()),
-                    DType::F64 => Array::from_vec(&shape, $a.iter().map(|&v| $f64(v)).collect()),
+                    DType::Bool => Array::from_vec(&shape, flat.iter().map(|&v| $f64(v) != 0.0).collect()),
+                    DType::U32 => Array::from_vec(&shape, flat.iter().map(|&v| $f64(v) as u32).collect()),
+                    DType::I32 => Array::from_vec(&shape, flat.iter().map(|&v| $f64(v) as i32).collect()),
+                    DType::F16 => Array::from_vec(&shape, flat.iter().map(|&v| half($f64(v))).collect()),
+                    DType::F32 => Array::from_vec(&shape, flat.iter().map(|&v| $f64(v) as f32).collect()),
+                    DType::F64 => Array::from_vec(&shape, flat.iter().map(|&v| $f64(v)).collect()),
                 }
             }};
         }

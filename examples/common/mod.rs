@@ -255,7 +255,7 @@ pub fn indices(batch: &[usize], device: &Device) -> Tensor {
     Tensor::from_slice(&indices, [indices.len()], device)
 }
 
-/// Random choices on the host, for sampling: SplitMix64 (Steele, Lea and Flood, 2014).
+/// Random numbers on the host: SplitMix64 (Steele, Lea and Flood, 2014).
 pub struct Random(u64);
 
 impl Random {
@@ -264,7 +264,7 @@ impl Random {
     }
 
     /// A number in 0..1.
-    fn unit(&mut self) -> f32 {
+    pub fn unit(&mut self) -> f32 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -13,6 +13,7 @@ mod geometry;
 mod kernels;
 mod options;
 mod patches;
+mod reference;
 
 use std::hash::{Hash, Hasher};
 
@@ -92,13 +93,13 @@ impl Op for Convolution {
     }
 
     fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
-        let (a, b, mut sums) = (inputs[0].to_f64(), inputs[1].to_f64(), vec![0.0; output.numel()]);
-        each_term(&self.geometry, |x, w, y| match self.role {
-            Role::X => sums[x] += a[w] * b[y],
-            Role::W => sums[w] += a[x] * b[y],
-            Role::Y => sums[y] += a[x] * b[w],
-        });
-        Ok(Array::from_vec(&output.shape, sums).cast(output.dtype))
+        let (a, b) = (inputs[0].to_f64(), inputs[1].to_f64());
+        let result = match self.role {
+            Role::X => reference::x(&self.geometry, &a, &b),
+            Role::W => reference::w(&self.geometry, &a, &b),
+            Role::Y => reference::y(&self.geometry, &a, &b),
+        };
+        Ok(Array::from_vec(&output.shape, result).cast(output.dtype))
     }
 
     fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
@@ -112,34 +113,6 @@ impl Op for Convolution {
             Var::apply(op, &others)
         };
         Ok(self.inputs().zip(cx.needs).map(|(role, &needed)| needed.then(|| gradient(role))).collect())
-    }
-}
-
-/// Calls `f` with the row-major indices into x, w and y of every product of the form, in ascending order of y's.
-fn each_term(g: &Geometry, mut f: impl FnMut(usize, usize, usize)) {
-    let flat = |[d, h, w]: [usize; 3], [_, height, width]: [usize; 3]| (d * height + h) * width + w;
-    let positions =
-        |[d, h, w]: [usize; 3]| (0..d).flat_map(move |a| (0..h).flat_map(move |b| (0..w).map(move |c| [a, b, c])));
-    let volume = |size: [usize; 3]| size.iter().product::<usize>();
-    let (ins, outs) = (g.input_channels / g.groups, g.output_channels / g.groups);
-    for n in 0..g.batch {
-        for o in 0..g.output_channels {
-            for p in positions(g.output) {
-                let y = (n * g.output_channels + o) * volume(g.output) + flat(p, g.output);
-                for k in positions(g.kernel) {
-                    let at = |d: usize| {
-                        let padded = p[d] * g.stride[d] + k[d] * g.dilation[d];
-                        padded.checked_sub(g.padding[d]).filter(|&q| q < g.input[d])
-                    };
-                    let (Some(d), Some(h), Some(w)) = (at(0), at(1), at(2)) else { continue };
-                    for c in 0..ins {
-                        let channel = n * g.input_channels + o / outs * ins + c;
-                        let x = channel * volume(g.input) + flat([d, h, w], g.input);
-                        f(x, (o * ins + c) * volume(g.kernel) + flat(k, g.kernel), y);
-                    }
-                }
-            }
-        }
     }
 }
 

@@ -324,7 +324,7 @@ impl Op for Backward {
         let at = |v: Option<&Vec<f64>>, i: usize| v.map(|v| if v.len() == 1 { v[0] } else { v[i] });
         let slope = |i: usize| {
             let y = at(y, i);
-            let args: Vec<Dual<f64>> = operands
+            let args: SmallVec<[Dual<f64>; 4]> = operands
                 .iter()
                 .enumerate()
                 .map(|(k, v)| {
@@ -367,14 +367,15 @@ fn same_type(inputs: &[&Array]) -> Option<Vec<Vec<f32>>> {
 
 /// `f` over the elements; operands with one element are repeated.
 fn map<T: Copy, R>(operands: &[Vec<T>], count: usize, f: impl Fn(&[T]) -> R) -> Vec<R> {
-    let mut args: SmallVec<[T; 4]> = SmallVec::new();
-    (0..count)
-        .map(|i| {
-            args.clear();
-            args.extend(operands.iter().map(|v| if v.len() == 1 { v[0] } else { v[i] }));
-            f(&args)
-        })
-        .collect()
+    if count == 0 {
+        return Vec::new();
+    }
+    let mut args: SmallVec<[T; 4]> = operands.iter().map(|v| v[0]).collect();
+    let element = |i| {
+        args.iter_mut().zip(operands).filter(|(_, v)| v.len() > 1).for_each(|(arg, v)| *arg = v[i]);
+        f(&args)
+    };
+    (0..count).map(element).collect()
 }
 
 /// An array of `output`'s shape and type from f64 values, which hold every other type exactly.

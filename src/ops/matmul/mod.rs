@@ -117,8 +117,8 @@ impl Routine for MatMulRoutine {
 /// Work (multiplications) from which the product is spread over all cores.
 const PARALLEL: usize = 1 << 16;
 
-/// The product on the CPU, by the `gemm` crate.
-fn multiply<T: Copy + Default + One + 'static>(a: &ArrayD<T>, b: &ArrayD<T>, shape: &Shape) -> ArrayD<T> {
+/// The product of matrices on the CPU, by the `gemm` crate; `shape` is the result's.
+pub(crate) fn multiply<T: Copy + Default + One + 'static>(a: &ArrayD<T>, b: &ArrayD<T>, shape: &Shape) -> ArrayD<T> {
     let rank = shape.rank();
     let (m, n, k) = (shape[rank - 2], shape[rank - 1], a.shape()[rank - 1]);
     let mut out = ArrayD::from_elem(IxDyn(shape), T::default());
@@ -168,7 +168,7 @@ fn multiply<T: Copy + Default + One + 'static>(a: &ArrayD<T>, b: &ArrayD<T>, sha
 }
 
 /// The number 1, for the two float types.
-trait One {
+pub(crate) trait One {
     fn one() -> Self;
 }
 impl One for f32 {
