@@ -38,7 +38,7 @@ struct Args {
     #[arg(long, value_name = "FILE")]
     text: Option<PathBuf>,
 
-    /// Training steps in all [default: 1500]
+    /// Training steps in all [default: 500]
     #[arg(long)]
     steps: Option<u64>,
 
@@ -158,7 +158,7 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result {
     let (device, out) = args.run.begin("char_gpt")?;
     let quick = args.run.quick;
-    let (steps, batch_size) = (args.steps.unwrap_or(if quick { 60 } else { 1500 }), args.batch_size.unwrap_or(16));
+    let (steps, batch_size) = (args.steps.unwrap_or(if quick { 60 } else { 500 }), args.batch_size.unwrap_or(16));
     let context = args.context.unwrap_or(if quick { 32 } else { 64 });
     let (layers, width) =
         (args.layers.unwrap_or(if quick { 1 } else { 2 }), args.width.unwrap_or(if quick { 32 } else { 64 }));

@@ -363,6 +363,22 @@ impl Device {
         }
     }
 
+    /// Counts [`Memory::peak`] anew, from what is in use now. (PyTorch's `reset_peak_memory_stats`.)
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// drop(Tensor::ones([1024], &device).contiguous().to_vec::<f32>()?);
+    /// device.reset_peak_memory();
+    /// assert_eq!(device.memory().peak, device.memory().in_use);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    pub fn reset_peak_memory(&self) {
+        if let Backend::Gpu(gpu) = &self.inner.backend {
+            gpu.gpu.reset_peak_memory();
+        }
+    }
+
     /// Counts of submissions, dispatches, compiled kernels, plans and bind groups so far. On the CPU reference a flush counts
     /// as a submission and an op as a dispatch.
     ///

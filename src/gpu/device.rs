@@ -313,6 +313,11 @@ impl Gpu {
         self.0.pool.memory()
     }
 
+    /// Counts the peak of memory anew, from what is in use.
+    pub fn reset_peak_memory(&self) {
+        self.0.pool.reset_peak();
+    }
+
     /// Marks the device as lost, as a driver would: for tests of what happens then.
     #[doc(hidden)]
     pub fn lose(&self, why: &str) {

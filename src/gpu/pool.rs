@@ -177,6 +177,11 @@ impl Pool {
     pub(super) fn memory(&self) -> Memory {
         lock(&self.0).memory
     }
+
+    pub(super) fn reset_peak(&self) {
+        let memory = &mut lock(&self.0).memory;
+        memory.peak = memory.in_use;
+    }
 }
 
 impl Gpu {

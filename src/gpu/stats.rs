@@ -26,7 +26,7 @@ pub struct Memory {
     pub in_use: u64,
     /// Bytes of free buffers that are kept for reuse.
     pub pooled: u64,
-    /// The most that `in_use` has been.
+    /// The most that `in_use` has been since the device was opened, or since the last reset.
     pub peak: u64,
     /// Buffers created so far; reuse does not count.
     pub allocations: u64,

@@ -222,12 +222,48 @@ where
         }
         chart
             .configure_series_labels()
+            .position(emptiest(panel, x, y))
             .background_style(WHITE.mix(0.85))
             .border_style(RGBColor(200, 200, 200))
             .label_font(("sans-serif", 14))
             .draw()?;
     }
     Ok(root.present()?)
+}
+
+/// Where a legend covers the least of the lines, in a diagram with these axes.
+fn emptiest(panel: &Panel, x: (f64, f64), y: (f64, f64)) -> SeriesLabelPosition {
+    use SeriesLabelPosition::{LowerLeft, LowerRight, MiddleLeft, MiddleRight, UpperLeft, UpperMiddle, UpperRight};
+    // Shares of the diagram's width and height that the legend takes, at most.
+    const WIDTH: f64 = 0.4;
+    const SAMPLES: usize = 16;
+    let height = (0.1 + 0.08 * panel.lines.len() as f64).min(0.5);
+    let places = [
+        (UpperRight, 1.0, 1.0),
+        (MiddleRight, 1.0, 0.5),
+        (LowerRight, 1.0, 0.0),
+        (UpperLeft, 0.0, 1.0),
+        (LowerLeft, 0.0, 0.0),
+        (UpperMiddle, 0.5, 1.0),
+        (MiddleLeft, 0.0, 0.5),
+    ];
+    let segments = panel.lines.iter().flat_map(|(_, points)| points.windows(2));
+    let drawn: Vec<(f64, f64)> = segments
+        .flat_map(|ends| {
+            let between = move |i: usize| {
+                let t = i as f64 / SAMPLES as f64;
+                let at = |from: f64, to: f64, axis: (f64, f64)| (from + t * (to - from) - axis.0) / (axis.1 - axis.0);
+                (at(ends[0].0, ends[1].0, x), at(ends[0].1, ends[1].1, y))
+            };
+            (0..=SAMPLES).map(between)
+        })
+        .collect();
+    let covered = |&(_, right, top): &(SeriesLabelPosition, f64, f64)| {
+        let (left, bottom) = (right * (1.0 - WIDTH), top * (1.0 - height));
+        let (columns, rows) = (left..=left + WIDTH, bottom..=bottom + height);
+        drawn.iter().filter(|(x, y)| columns.contains(x) && rows.contains(y)).count()
+    };
+    places.into_iter().min_by_key(covered).map_or(UpperRight, |(position, ..)| position)
 }
 
 /// The smallest axes that show all finite points, never empty.

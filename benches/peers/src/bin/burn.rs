@@ -218,8 +218,15 @@ impl Burn {
     fn sum(&self) -> Result<Job> {
         let values = inputs::summands();
         let x = tensor(&values, [LARGE], &self.device);
-        let f = move || x.clone().sum();
-        Ok(self.repeat(expect::sum(&values, read(f())?[0]), f))
+        // On some adapters its plain sum leaves most of so many numbers out: then rows are summed first, which takes two kernels.
+        let plain = x.clone();
+        let whole = move || plain.clone().sum();
+        let error = expect::sum(&values, read(whole())?[0]);
+        if error < 1e-3 {
+            return Ok(self.repeat(error, whole));
+        }
+        let rows = move || x.clone().reshape([LARGE / ROWS[1], ROWS[1]]).sum_dim(1).sum();
+        Ok(self.repeat(expect::sum(&values, read(rows())?[0]), rows))
     }
 
     fn softmax(&self) -> Result<Job> {

@@ -130,6 +130,9 @@ impl Wgrad {
 
     fn train(&self, workload: &str, step: Step, inputs: Vec<Tensor>) -> Result<Job> {
         let (mut step, device) = (self.runner(step)?, self.device.clone());
+        // The program may have run other workloads before.
+        device.trim();
+        device.reset_peak_memory();
         let mut losses = Vec::new();
         for _ in 0..CHECKED_STEPS {
             losses.push(step(&inputs)?[0].item::<f32>()?);
