@@ -9,8 +9,12 @@ use crate::common::*;
 /// The adapter with the kernels that a hardware GPU gets.
 pub fn hardware() -> &'static Device {
     static HARDWARE: OnceLock<Device> = OnceLock::new();
-    HARDWARE
-        .get_or_init(|| Device::gpu_with(true, |caps| caps.software = false).unwrap_or_else(|error| panic!("{error}")))
+    HARDWARE.get_or_init(own_hardware)
+}
+
+/// Another device like [`hardware`].
+pub fn own_hardware() -> Device {
+    Device::gpu_with(true, |caps| caps.software = false).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The adapter with the kernels that a software adapter without subgroups and 64-bit integers gets.
