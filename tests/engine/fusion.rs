@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use wgrad::nn::loss;
 use wgrad::optim::Adam;
-use wgrad::{DType, Device, Error, Result, Tensor};
+use wgrad::{Conv, ConvTranspose, DType, Device, Error, Result, Tensor};
 
 use crate::{gpu, unfused};
 
@@ -483,6 +483,43 @@ fn operands_computed_in_place_agree() {
     };
     for (k, (fused, unfused)) in bits(gpu()).iter().zip(&bits(unfused())).enumerate() {
         assert!(k % 12 >= 7 || fused == unfused, "case {k}");
+    }
+}
+
+/// Convolutions whose operands are computed where they are packed, and their gradients: as if stored before, and as on the CPU.
+#[test]
+fn convolutions_of_computed_operands_agree() {
+    let compute = |device: &Device| -> Vec<Vec<f32>> {
+        let make = |shape: &[usize], k: f32| {
+            let values: Vec<f32> = (0..shape.iter().product()).map(|i: usize| (i as f32 * 0.371 + k).sin()).collect();
+            Tensor::from_slice(&values, shape, device)
+        };
+        let mut out = Vec::new();
+        for (n, from, to, side, kernel, stride) in
+            [(2, 1, 5, 9, 3, 1), (3, 6, 8, 12, 3, 2), (1, 16, 32, 8, 1, 1), (2, 3, 4, 7, 5, 1), (2, 2, 1, 6, 2, 3)]
+        {
+            let x = make(&[n, from, side, side], 0.1).requires_grad();
+            let w = make(&[to, from, kernel, kernel], 0.7).requires_grad();
+            let shift = make(&[from, 1, 1], 1.1);
+            let options = || Conv { padding: (kernel / 2).into(), stride: stride.into(), ..Conv::default() };
+            let scaled = (&x * 1.3 + &shift).conv2d(&w, None, options());
+            let turned = (x.transpose(2, 3) - 0.25).flip(&[3]).conv2d(&(&w * 0.5), None, options());
+            let back = (&scaled * 2.0).relu().conv_transpose2d(&w, None, ConvTranspose::default());
+            // The upstream gradient is computed where it is packed too.
+            (scaled.tanh().sum() + turned.square().mean() + back.mean()).backward().unwrap();
+            out.extend([scaled.detach(), turned.detach(), back.detach(), x.grad().unwrap(), w.grad().unwrap()]);
+        }
+        out.iter().map(|t| t.to_vec::<f32>().unwrap()).collect()
+    };
+    let expected = compute(&Device::cpu());
+    let plain = Device::gpu_with(true, |caps| caps.subgroup = None).unwrap();
+    for (name, device) in [("fused", gpu()), ("unfused", unfused()), ("without subgroups", &plain)] {
+        for (k, (found, expected)) in compute(device).iter().zip(&expected).enumerate() {
+            let scale = expected.iter().fold(1f32, |m, v| m.max(v.abs()));
+            let worst = found.iter().zip(expected).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
+            assert_eq!(found.len(), expected.len(), "{name}, case {k}");
+            assert!(worst <= 2e-5 * scale, "{name}, case {k}: {worst} of {scale}");
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use wgrad::PlanSummary;
 use wgrad::caps::Caps;
 use wgrad::optim::{Adam, AdamW, Optimizer, RmsProp, Sgd};
-use wgrad::{Device, Tensor};
+use wgrad::{Conv, Device, Tensor};
 
 use crate::graphs::{adapters, data, leaf, mlp_parameters, mlp_step};
 
@@ -83,6 +83,28 @@ fn matmul_takes_bias_and_activation() {
         let t = kernels(&w.t().matmul(&x.t()));
         assert!(t.iter().all(|k| k.starts_with("matmul")), "{name}: {t:?}");
     }
+}
+
+/// On software adapters convolutions pack what they read, and compute it there.
+#[test]
+fn convolutions_compute_what_they_pack() {
+    let d = software();
+    let (x, w) = (data([4, 8, 10, 12], &d), data([16, 8, 3, 3], &d));
+    let options = || Conv { padding: 1.into(), ..Conv::default() };
+    let plain = kernels(&x.conv2d(&w, None, options()));
+    // Bound first, as above.
+    let scaled = (&x * 2.0 - 1.0).relu().conv2d(&w, None, options());
+    let scaled = kernels(&scaled);
+    assert_eq!(scaled.len(), plain.len(), "{scaled:?} against {plain:?}");
+    // One channel: lines hold the three taps along the width, which would compute a long chain three times.
+    let (image, first) = (data([4, 1, 10, 12], &d), data([16, 1, 3, 3], &d));
+    let plain = kernels(&image.conv2d(&first, None, options()));
+    let moved = (&image - 0.5).conv2d(&first, None, options());
+    let moved = kernels(&moved);
+    assert_eq!(moved.len(), plain.len(), "{moved:?} against {plain:?}");
+    let long = (&image.sin().exp() * &image.cos()).tanh().conv2d(&first, None, options());
+    let long = kernels(&long);
+    assert_eq!(long.len(), plain.len() + 1, "{long:?} against {plain:?}");
 }
 
 /// What a row's reductions are used for at the row's elements is part of their kernel, where an invocation has a row of its own.
