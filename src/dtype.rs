@@ -7,6 +7,15 @@ use std::fmt;
 /// `F16` is for storage: kernels compute in f32 and round each op's result once, as PyTorch does on half-precision tensors.
 /// It needs an adapter with 16-bit floats in shaders. `F64` exists on the CPU reference only. `Bool` is stored as one `u32`
 /// an element on a GPU, since WGSL has no storable boolean.
+///
+/// ```
+/// use wgrad::{DType, Device, Tensor};
+/// let x = Tensor::from_slice(&[1i32, 2], [2], &Device::cpu());
+/// assert_eq!(x.dtype(), DType::I32);
+/// assert_eq!(x.to_dtype(DType::F32).to_vec::<f32>()?, [1.0, 2.0]);
+/// assert_eq!(DType::I32.promote(DType::F16), DType::F16);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DType {
     /// `true` or `false`.
@@ -97,6 +106,12 @@ impl fmt::Display for DType {
 }
 
 /// A Rust type that tensors can be made from and read into: `f32`, `f64`, [`half::f16`], `i32`, `u32`, `bool`.
+///
+/// ```
+/// use wgrad::{DType, dtype::Element};
+/// assert_eq!(bool::DTYPE, DType::Bool);
+/// assert_eq!(i32::from_bytes(&i32::to_bytes(&[1, -2])), [1, -2]);
+/// ```
 pub trait Element: Copy + Send + Sync + fmt::Debug + PartialEq + 'static {
     /// The matching [`DType`].
     const DTYPE: DType;

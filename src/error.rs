@@ -14,6 +14,12 @@ use crate::shape::Shape;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The line of user code that an error belongs to; empty where no single line is to blame.
+///
+/// ```
+/// use wgrad::error::At;
+/// let at = At(Some(std::panic::Location::caller()));
+/// assert!(at.to_string().contains(".rs:") && At(None).to_string().is_empty());
+/// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct At(pub Option<&'static Location<'static>>);
 
@@ -42,6 +48,13 @@ impl From<&'static Location<'static>> for At {
 }
 
 /// What went wrong, with the op, the operands and the user's source line.
+///
+/// ```
+/// use wgrad::{Device, Error, Tensor};
+/// let device = Device::cpu();
+/// let sum = &Tensor::ones([2], &device) + &Tensor::ones([3], &device); // carries the error
+/// assert!(matches!(sum.to_vec::<f32>(), Err(Error::Shape { .. })));
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

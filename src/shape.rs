@@ -8,6 +8,14 @@ use smallvec::SmallVec;
 use crate::error::{Error, Result};
 
 /// The size of a tensor along each dim, outermost first. A scalar has no dims.
+///
+/// ```
+/// use wgrad::Shape;
+/// let shape = Shape::from([2, 3]);
+/// assert_eq!((shape.rank(), shape.numel()), (2, 6));
+/// assert_eq!(shape.broadcast("add", &Shape::from([4, 1, 3]))?, Shape::from([4, 2, 3]));
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Shape(SmallVec<[usize; 6]>);
 

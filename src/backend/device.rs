@@ -44,6 +44,13 @@ pub struct Device {
 }
 
 /// Where a device's random numbers are; see [`Device::rng_state`].
+///
+/// ```
+/// use wgrad::{Device, RngState};
+/// let device = Device::cpu();
+/// device.seed(7);
+/// assert_eq!(device.rng_state(), RngState { seed: 7, drawn: 0 });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RngState {
     /// The seed.

@@ -17,6 +17,16 @@ use crate::trace::{self, Arg};
 
 /// What computing a tensor took: from [`Tensor::explain`](crate::Tensor::explain). `{}` prints a table, `{:#}` also the
 /// WGSL.
+///
+/// ```
+/// use wgrad::{Device, Tensor};
+/// let x = Tensor::randn([100], &Device::default());
+/// x.realize()?;
+/// let explanation = x.exp().sum().explain()?;
+/// println!("{explanation}");
+/// assert!(!explanation.kernels.is_empty());
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Explanation {
@@ -39,6 +49,17 @@ pub struct Explanation {
 }
 
 /// One kernel that was run; on the CPU reference, one op.
+///
+/// ```
+/// use wgrad::{Device, Tensor};
+/// let x = Tensor::randn([100], &Device::default());
+/// x.realize()?;
+/// let explanation = x.exp().sum().explain()?;
+/// let kernel = &explanation.kernels[0];
+/// println!("{} computes {:?} from {:?}", kernel.name, kernel.ops, kernel.lines);
+/// assert!(kernel.bytes_read >= 4 * 100 && kernel.bytes() > kernel.bytes_read);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct KernelReport {
@@ -69,6 +90,17 @@ pub struct KernelReport {
 }
 
 /// A value that a kernel leaves in memory.
+///
+/// ```
+/// use wgrad::{Device, Tensor};
+/// let x = Tensor::randn([100], &Device::default());
+/// x.realize()?;
+/// let explanation = x.exp().explain()?;
+/// let stored = &explanation.kernels[0].stored[0];
+/// println!("{} is stored: {:?}", stored.op, stored.reason);
+/// assert_eq!((&stored.shape[..], stored.bytes), (&[100][..], 400));
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoredValue {

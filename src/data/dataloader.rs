@@ -40,6 +40,17 @@ pub struct DataLoader {
 }
 
 /// How far a [`DataLoader`] is, and what it needs to be to go on from there.
+///
+/// ```
+/// use wgrad::data::{DataLoader, Digits};
+/// use wgrad::Device;
+/// let mut loader = DataLoader::new(Digits::test(), 50, &Device::cpu()).shuffle(3);
+/// let start = loader.position();
+/// loader.next_batch()?;
+/// assert_eq!((loader.position().epoch, loader.position().batch), (0, 1));
+/// loader.restore(start)?;
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
     /// Number of the epoch, from 0.
@@ -177,6 +188,16 @@ impl std::fmt::Debug for DataLoader {
 }
 
 /// The batches that are left of an epoch; see [`DataLoader::epoch`].
+///
+/// ```
+/// use wgrad::data::{DataLoader, Digits};
+/// use wgrad::Device;
+/// let mut loader = DataLoader::new(Digits::test(), 50, &Device::cpu());
+/// loader.next_batch()?;
+/// let left = loader.epoch().count();
+/// assert_eq!(left, loader.per_epoch() - 1);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 pub struct Epoch<'a> {
     epoch: usize,
     loader: &'a mut DataLoader,

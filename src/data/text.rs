@@ -182,6 +182,16 @@ impl CharCorpus {
 }
 
 /// Stretches of a [`CharCorpus`] with what follows: inputs `[N, context]` and targets `[N, context]`, both i32.
+///
+/// ```
+/// use wgrad::data::{CharCorpus, Dataset};
+/// use wgrad::Device;
+/// let windows = CharCorpus::new("abcdef")?.windows(3)?;
+/// let batch = windows.batch(&[0, 2], &Device::cpu())?;
+/// assert_eq!(batch[0].to_vec::<i32>()?, [0, 1, 2, 2, 3, 4]); // "abc" and "cde"
+/// assert_eq!(batch[1].to_vec::<i32>()?, [1, 2, 3, 3, 4, 5]); // "bcd" and "def"
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Windows {
     tokens: Arc<[i32]>,

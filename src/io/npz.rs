@@ -37,6 +37,16 @@ pub fn save_npz(path: impl AsRef<Path>, tensors: &BTreeMap<String, Tensor>) -> R
 /// The arrays of an npz file, by name, on `device`. Reads what `numpy.savez` and `numpy.savez_compressed` write, row- or
 /// column-major, in either byte order. Element types change as in [`load_safetensors`](crate::io::load_safetensors).
 ///
+/// ```
+/// use wgrad::{Device, Tensor, io};
+/// let device = Device::cpu();
+/// let path = std::env::temp_dir().join(format!("wgrad-load-npz-{}", std::process::id()));
+/// io::save_npz(&path, &[("x".to_string(), Tensor::ones([2], &device))].into())?;
+/// assert_eq!(io::load_npz(&path, &device)?["x"].to_vec::<f32>()?, [1.0, 1.0]);
+/// # std::fs::remove_file(&path).unwrap();
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) that names the file and what is wrong with it; also where a small file would expand to a
 /// monstrous one.
@@ -74,6 +84,16 @@ pub fn save_npy(path: impl AsRef<Path>, tensor: &Tensor) -> Result<()> {
 }
 
 /// The array of an npy file, on `device`. As [`load_npz`]; [`save_npy`] has an example.
+///
+/// ```
+/// use wgrad::{Device, Tensor, io};
+/// let device = Device::cpu();
+/// let path = std::env::temp_dir().join(format!("wgrad-load-npy-{}", std::process::id()));
+/// io::save_npy(&path, &Tensor::eye(2, &device))?;
+/// assert_eq!(io::load_npy(&path, &device)?.shape(), [2, 2]);
+/// # std::fs::remove_file(&path).unwrap();
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`load_npz`].

@@ -73,6 +73,16 @@ pub fn save_safetensors_with_metadata(
 /// bf16 is widened to f32; i64 and u64 become i32 and u32 where all values fit, else it is an error; smaller integers are widened
 /// to i32 and u32. On a device without f64 or f16 these become f32.
 ///
+/// ```
+/// use wgrad::{Device, Tensor, io};
+/// let device = Device::cpu();
+/// let path = std::env::temp_dir().join(format!("wgrad-load-safetensors-{}", std::process::id()));
+/// io::save_safetensors(&path, &[("w".to_string(), Tensor::ones([2], &device))].into())?;
+/// assert_eq!(io::load_safetensors(&path, &device)?["w"].to_vec::<f32>()?, [1.0, 1.0]);
+/// # std::fs::remove_file(&path).unwrap();
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) that names the file and what is wrong with it: too short, sizes that the file cannot hold,
 /// tensors that overlap, an element type that is not read.
@@ -81,6 +91,18 @@ pub fn load_safetensors(path: impl AsRef<Path>, device: &Device) -> Result<BTree
 }
 
 /// [`load_safetensors`], and the words about the file in its header; [`save_safetensors_with_metadata`] has an example.
+///
+/// ```
+/// use wgrad::{Device, Tensor, io};
+/// let device = Device::cpu();
+/// let path = std::env::temp_dir().join(format!("wgrad-load-metadata-{}", std::process::id()));
+/// let tensors = [("w".to_string(), Tensor::ones([2], &device))].into();
+/// io::save_safetensors_with_metadata(&path, &tensors, &[("format".to_string(), "pt".to_string())].into())?;
+/// let (tensors, metadata) = io::load_safetensors_with_metadata(&path, &device)?;
+/// assert!(tensors.contains_key("w") && metadata["format"] == "pt");
+/// # std::fs::remove_file(&path).unwrap();
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`load_safetensors`].

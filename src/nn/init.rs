@@ -36,6 +36,15 @@ pub(super) fn failed(error: Error, device: &Device, at: &'static Location<'stati
 }
 
 /// Which number of connections keeps its variance.
+///
+/// ```
+/// use wgrad::nn::{Linear, init::{self, Fan, Gain}};
+/// use wgrad::Device;
+/// let layer = Linear::new(100, 50, &Device::cpu());
+/// init::kaiming_normal(&layer.weight, Fan::Out, Gain::Relu)?; // a standard deviation of √(2 / 50)
+/// assert!((layer.weight.std(0.0).item::<f32>()? - 0.2).abs() < 0.02);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fan {
     /// Those into an output: activations keep their variance in the forward pass.
@@ -45,6 +54,15 @@ pub enum Fan {
 }
 
 /// What follows the layer, and so by how much its weights are scaled.
+///
+/// ```
+/// use wgrad::nn::{Linear, init::{self, Fan, Gain}};
+/// use wgrad::Device;
+/// let layer = Linear::new(100, 50, &Device::cpu());
+/// init::kaiming_normal(&layer.weight, Fan::In, Gain::Factor(2.0))?; // a standard deviation of 2 / √100
+/// assert!((layer.weight.std(0.0).item::<f32>()? - 0.2).abs() < 0.02);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Gain {
     /// Nothing, or a sigmoid: 1.

@@ -7,6 +7,16 @@ use crate::ops::loss;
 use crate::tensor::Tensor;
 
 /// Options of [`cross_entropy_with`] and [`nll_with`].
+///
+/// ```
+/// use wgrad::{Device, Tensor, nn::loss::{self, CrossEntropy}};
+/// let device = Device::cpu();
+/// let (logits, targets) = (Tensor::zeros([2, 4], &device), Tensor::from_slice(&[3i32, 0], [2], &device));
+/// let options = CrossEntropy { label_smoothing: 0.1, ..CrossEntropy::default() };
+/// let loss = loss::cross_entropy_with(&logits, &targets, &options).item::<f32>()?;
+/// assert!((loss - 4f32.ln()).abs() < 1e-5);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct CrossEntropy {
     /// Share of the target that is spread evenly over all classes (Szegedy et al. 2016).

@@ -9,6 +9,21 @@ use crate::tensor::Tensor;
 
 /// A layer or model that maps one tensor to one tensor. What takes other arguments (a recurrent layer with its state,
 /// attention with keys and a mask) has a method of its own for them; [`Parameters`] needs no [`Module::forward`].
+///
+/// ```
+/// use wgrad::nn::{Linear, Module};
+/// use wgrad::{Device, Tensor};
+/// struct Perceptron { hidden: Linear, out: Linear }
+/// wgrad::module!(Perceptron { hidden, out });
+/// impl Module for Perceptron {
+///     fn forward(&self, x: &Tensor) -> Tensor {
+///         self.out.forward(&self.hidden.forward(x).relu())
+///     }
+/// }
+/// let device = Device::cpu();
+/// let model = Perceptron { hidden: Linear::new(4, 8, &device), out: Linear::new(8, 2, &device) };
+/// assert_eq!(model.forward(&Tensor::ones([3, 4], &device)).shape(), [3, 2]);
+/// ```
 pub trait Module: Parameters {
     /// The output. Bad input makes a tensor that carries an error.
     #[track_caller]
@@ -19,6 +34,14 @@ pub trait Module: Parameters {
 ///
 /// Methods take `&self`: parameters are handles, so a model can be lent to a captured step and be saved or switched to
 /// evaluation beside it.
+///
+/// ```
+/// use wgrad::nn::{Linear, Parameters};
+/// use wgrad::Device;
+/// let layer = Linear::new(4, 3, &Device::cpu());
+/// let elements: usize = layer.parameters().iter().map(|parameter| parameter.numel()).sum();
+/// assert_eq!(elements, 4 * 3 + 3);
+/// ```
 pub trait Parameters: Send + Sync {
     /// Names the parts, in order: tensors and other things with parameters.
     ///
@@ -151,12 +174,35 @@ fn distinct(tensors: Vec<(String, Tensor)>, wanted: impl Fn(&Tensor) -> bool) ->
 /// What a part of a model can be: a tensor, a thing with [`Parameters`], a [`Mode`], or an `Option`, `Vec` or array of
 /// these. The entries of lists are named by their numbers. A tensor made with `requires_grad` is a parameter, any other a
 /// buffer.
+///
+/// ```
+/// use wgrad::nn::{Linear, Parameters};
+/// use wgrad::Device;
+/// struct Model { layers: Vec<Linear>, head: Option<Linear> }
+/// wgrad::module!(Model { layers, head });
+/// let model = Model { layers: vec![Linear::new(2, 3, &Device::cpu())], head: None };
+/// let names: Vec<String> = model.state_dict().into_keys().collect();
+/// assert_eq!(names, ["layers.0.bias", "layers.0.weight"]);
+/// ```
 pub trait Member {
     /// Adds itself under the name that has been reached.
     fn join(&self, members: &mut Members);
 }
 
 /// The parts that a [`Parameters::members`] names.
+///
+/// ```
+/// use wgrad::nn::{Members, Parameters};
+/// use wgrad::{Device, Tensor};
+/// struct Scale(Tensor);
+/// impl Parameters for Scale {
+///     fn members(&self, members: &mut Members) {
+///         members.add("scale", &self.0);
+///     }
+/// }
+/// let scale = Scale(Tensor::ones([3], &Device::cpu()).requires_grad());
+/// assert_eq!(scale.named_parameters()[0].0, "scale");
+/// ```
 #[derive(Default)]
 pub struct Members {
     name: String,
@@ -265,6 +311,14 @@ pub(super) use stateless;
 
 /// Whether a layer trains or evaluates; clones share it. A layer that behaves differently in training has one among its
 /// members.
+///
+/// ```
+/// use wgrad::nn::Mode;
+/// let mode = Mode::new();
+/// let shared = mode.clone();
+/// shared.set(false);
+/// assert!(!mode.training());
+/// ```
 #[derive(Clone, Debug)]
 pub struct Mode(Arc<AtomicBool>);
 

@@ -43,6 +43,15 @@ impl Recurrent {
 }
 
 /// The parameters of one direction of one layer. With `g` gates: 1 for [`Rnn`], 3 for [`Gru`], 4 for [`Lstm`].
+///
+/// ```
+/// use wgrad::nn::Lstm;
+/// use wgrad::Device;
+/// let lstm = Lstm::new(3, 5, &Device::cpu());
+/// let direction = &lstm.parts()[0];
+/// assert_eq!(direction.weight_ih.shape(), [4 * 5, 3]);
+/// assert_eq!(direction.weight_hh.shape(), [4 * 5, 5]);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Direction {
     /// `[g · hidden, inputs]`.

@@ -11,6 +11,17 @@ use crate::tensor::Tensor;
 pub type StateDict = BTreeMap<String, Tensor>;
 
 /// What [`Parameters::load_matching`](crate::nn::Parameters::load_matching) found on one side only.
+///
+/// ```
+/// use wgrad::nn::{Linear, Parameters, Unmatched};
+/// use wgrad::Device;
+/// let layer = Linear::new(4, 3, &Device::cpu());
+/// let mut values = layer.state_dict();
+/// values.remove("bias");
+/// let unmatched = layer.load_matching(&values)?;
+/// assert_eq!(unmatched, Unmatched { missing: vec!["bias".into()], unexpected: vec![] });
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unmatched {
     /// Names of the model for which there were no values.

@@ -7,6 +7,14 @@ use crate::nn::{Dropout, LayerNorm, Linear, Members, Module, MultiheadAttention,
 use crate::tensor::Tensor;
 
 /// What stands between the two linear maps of a [`TransformerEncoderLayer`] or [`TransformerDecoderLayer`].
+///
+/// ```
+/// use wgrad::nn::{Activation, TransformerEncoderLayer};
+/// use wgrad::Device;
+/// let layer = TransformerEncoderLayer::new(16, 4, 32, &Device::cpu());
+/// assert_eq!(layer.activation, Activation::Relu);
+/// assert_eq!(layer.activation(Activation::GeluTanh).activation, Activation::GeluTanh);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Activation {
     /// [`Tensor::relu`], PyTorch's default.

@@ -7,6 +7,14 @@ use crate::ops::window::{Geometry, Kind, WindowSum, spatial, three};
 use crate::shape::Shape;
 
 /// How [`Var::interpolate`] makes new elements.
+///
+/// ```
+/// use wgrad::{Device, Interpolate, Tensor};
+/// let x = Tensor::from_slice(&[1f32, 2.0], [1, 1, 1, 2], &Device::cpu());
+/// let y = x.interpolate(&[2, 4], Interpolate::Nearest);
+/// assert_eq!(y.to_vec::<f32>()?, [1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 2.0, 2.0]);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Interpolate {
     /// The element at ⌊o · in / out⌋ along each dim.

@@ -8,6 +8,14 @@ use crate::error::{Error, Result};
 pub(super) const DIMS: usize = 3;
 
 /// One number for all spatial dims (`2.into()`), or one for each (`[2, 1].into()`).
+///
+/// ```
+/// use wgrad::{Device, PerDim, Tensor};
+/// let x = Tensor::ones([1, 1, 4, 4], &Device::cpu());
+/// let (both, each) = (PerDim::from(2), PerDim::from([2, 1]));
+/// assert_eq!(x.avg_pool2d(both, both, 0).shape(), [1, 1, 2, 2]);
+/// assert_eq!(x.avg_pool2d(each, each, 0).shape(), [1, 1, 2, 4]);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PerDim {
     /// The first [`DIMS`] numbers.

@@ -44,6 +44,20 @@ use crate::tensor::Tensor;
 use define::optimizer;
 
 /// What all optimizers offer.
+///
+/// ```
+/// use wgrad::optim::{Optimizer, Sgd};
+/// use wgrad::{Device, Tensor};
+/// fn minimize(w: &Tensor, optimizer: &mut impl Optimizer) -> wgrad::Result<()> {
+///     optimizer.zero_grad();
+///     w.square().sum().backward()?;
+///     optimizer.step()
+/// }
+/// let w = Tensor::ones([2], &Device::cpu()).requires_grad();
+/// minimize(&w, &mut Sgd::new(vec![w.clone()], 0.25))?;
+/// assert_eq!(w.to_vec::<f32>()?, [0.5, 0.5]);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 pub trait Optimizer {
     /// Updates every parameter that has a gradient, and runs all pending work.
     ///

@@ -43,6 +43,16 @@ super::optimizer! {
 }
 
 /// How the learning rate follows from the shape of a weight.
+///
+/// ```
+/// use wgrad::{Device, Tensor, optim::{Muon, MuonScale}};
+/// let w = Tensor::eye(3, &Device::cpu()).requires_grad();
+/// let mut optimizer = Muon::new(vec![w.clone()], 1e-2).scale(MuonScale::MatchAdamW);
+/// w.square().sum().backward()?;
+/// optimizer.step()?;
+/// assert!(w.sum().item::<f32>()? < 3.0);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MuonScale {
     /// By `√max(1, rows/columns)`.

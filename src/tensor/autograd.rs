@@ -261,6 +261,16 @@ pub fn grad(outputs: &[&Tensor], inputs: &[&Tensor], create_graph: bool) -> Resu
 
 /// [`grad`] from given gradients of the outputs (`None` stands for 1 and is for scalars only).
 ///
+/// ```
+/// use wgrad::{Device, Tensor, autograd};
+/// let device = Device::cpu();
+/// let x = Tensor::from_slice(&[1f32, 2.0], [2], &device).requires_grad();
+/// let dy = Tensor::from_slice(&[1f32, 10.0], [2], &device);
+/// let dx = autograd::grad_with(&[&x.square()], &[Some(&dy)], &[&x], false)?;
+/// assert_eq!(dx[0].to_vec::<f32>()?, [2.0, 40.0]);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`grad`].
 #[track_caller]
@@ -284,6 +294,14 @@ pub fn grad_with(
 }
 
 /// What [`gradcheck`] and [`gradgradcheck`] found.
+///
+/// ```
+/// use wgrad::{Device, Tensor, autograd};
+/// let x = Tensor::from_slice(&[0.5f32, 2.0], [2], &Device::cpu());
+/// let autograd::GradcheckReport { worst, compared } = autograd::gradcheck(|x| x[0].square(), &[&x], 1e-6)?;
+/// assert!(worst <= 1e-6 && compared == 2);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GradcheckReport {
     /// Largest difference between a derivative and its central difference, relative to the larger of the two and 1.

@@ -24,6 +24,15 @@ fn is_close(x: &Var, y: &Var, rtol: f32, atol: f32, equal_nan: bool) -> Var {
 impl Tensor {
     /// Whether `|x − y| ≤ atol + rtol · |y|`, element by element; infinities are close to themselves, and NaN to NaN where
     /// `equal_nan` is set. Shapes broadcast.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::cpu();
+    /// let a = Tensor::from_slice(&[1f32, 2.0], [2], &device);
+    /// let b = Tensor::from_slice(&[1f32, 2.5], [2], &device);
+    /// assert_eq!(a.is_close(&b, 1e-5, 1e-8, false).to_vec::<bool>()?, [true, false]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn is_close(&self, other: &Tensor, rtol: f32, atol: f32, equal_nan: bool) -> Tensor {
         self.build(Location::caller(), |v| Ok(is_close(v, &other.node(), rtol, atol, equal_nan)))
@@ -48,6 +57,13 @@ impl Tensor {
 
     /// The elements with NaN replaced by `nan`, and the infinities by `posinf` and `neginf`. PyTorch's defaults are 0 and the
     /// largest and smallest finite number, `f32::MAX` and `f32::MIN`. The gradient at replaced elements is 0.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[f32::NAN, f32::INFINITY, 3.0], [3], &Device::cpu());
+    /// assert_eq!(x.nan_to_num(0.0, 9.0, -9.0).to_vec::<f32>()?, [0.0, 9.0, 3.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn nan_to_num(&self, nan: f32, posinf: f32, neginf: f32) -> Tensor {
         self.build(Location::caller(), |v| {
@@ -62,24 +78,55 @@ impl Tensor {
     }
 
     /// How many elements are not 0 (i32).
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[0f32, 2.0, -3.0], [3], &Device::cpu());
+    /// assert_eq!(x.count_nonzero().item::<i32>()?, 2);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn count_nonzero(&self) -> Tensor {
         self.build(Location::caller(), |v| Ok(v.nonzero().sum(&all_dims(v), false)))
     }
 
     /// How many elements over `dims` (all dims where none are given) are not 0 (i32).
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[0f32, 2.0, 3.0, 4.0], [2, 2], &Device::cpu());
+    /// assert_eq!(x.count_nonzero_dims(&[1], false).to_vec::<i32>()?, [1, 2]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn count_nonzero_dims(&self, dims: &[isize], keepdim: bool) -> Tensor {
         self.build(Location::caller(), |v| Ok(v.nonzero().sum(&dims_or_all(v, "count_nonzero", dims)?, keepdim)))
     }
 
     /// The smallest and the largest element.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], &Device::cpu());
+    /// let (low, high) = x.aminmax();
+    /// assert_eq!((low.item::<f32>()?, high.item::<f32>()?), (1.0, 4.0));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn aminmax(&self) -> (Tensor, Tensor) {
         self.build_pair(Location::caller(), |v| Ok((v.min(&all_dims(v), false), v.max(&all_dims(v), false))))
     }
 
     /// The smallest and the largest elements along `dim`; with `keepdim` it stays with size 1.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], &Device::cpu());
+    /// let (low, high) = x.aminmax_dim(0, false);
+    /// assert_eq!(low.to_vec::<f32>()?, [1.0, 2.0]);
+    /// assert_eq!(high.to_vec::<f32>()?, [3.0, 4.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn aminmax_dim(&self, dim: isize, keepdim: bool) -> (Tensor, Tensor) {
         self.build_pair(Location::caller(), |v| {
@@ -89,24 +136,52 @@ impl Tensor {
     }
 
     /// Sum of the elements that are not NaN.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, f32::NAN, 3.0], [3], &Device::cpu());
+    /// assert_eq!(x.nansum().item::<f32>()?, 4.0);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn nansum(&self) -> Tensor {
         self.build(Location::caller(), |v| Ok(v.nansum(&all_dims(v), false)))
     }
 
     /// Sums over `dims` (all dims where none are given) of the elements that are not NaN.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, f32::NAN, 3.0, 5.0], [2, 2], &Device::cpu());
+    /// assert_eq!(x.nansum_dims(&[1], false).to_vec::<f32>()?, [1.0, 8.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn nansum_dims(&self, dims: &[isize], keepdim: bool) -> Tensor {
         self.build(Location::caller(), |v| Ok(v.nansum(&dims_or_all(v, "nansum", dims)?, keepdim)))
     }
 
     /// Mean of the elements that are not NaN; NaN where there are none.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, f32::NAN, 3.0], [3], &Device::cpu());
+    /// assert_eq!(x.nanmean().item::<f32>()?, 2.0);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn nanmean(&self) -> Tensor {
         self.build(Location::caller(), |v| v.nanmean(&all_dims(v), false))
     }
 
     /// Means over `dims` (all dims where none are given) of the elements that are not NaN; NaN where there are none.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, f32::NAN, 3.0, 5.0], [2, 2], &Device::cpu());
+    /// assert_eq!(x.nanmean_dims(&[1], false).to_vec::<f32>()?, [1.0, 4.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn nanmean_dims(&self, dims: &[isize], keepdim: bool) -> Tensor {
         self.build(Location::caller(), |v| v.nanmean(&dims_or_all(v, "nanmean", dims)?, keepdim))

@@ -42,6 +42,15 @@ impl Tensor {
     }
 
     /// A tensor with the values of an ndarray.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let array = ndarray::array![[1f32, 2.0], [3.0, 4.0]];
+    /// let x = Tensor::from_array(&array, &Device::cpu());
+    /// assert_eq!(x.shape(), [2, 2]);
+    /// assert_eq!(x.to_vec::<f32>()?, [1.0, 2.0, 3.0, 4.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn from_array<T, S, D>(array: &ArrayBase<S, D>, device: &Device) -> Tensor
     where
@@ -53,6 +62,13 @@ impl Tensor {
     }
 
     /// A scalar (shape `[]`) of type f32. It travels with the kernels and takes no buffer.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::scalar(2.5, &Device::cpu());
+    /// assert_eq!((x.rank(), x.item::<f32>()?), (0, 2.5));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn scalar(value: f32, device: &Device) -> Tensor {
         make(device, Location::caller(), || Ok(Var::scalar(f64::from(value), DType::F32, device.context())))
@@ -74,12 +90,24 @@ impl Tensor {
     }
 
     /// Zeros.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// assert_eq!(Tensor::zeros([2], &Device::cpu()).to_vec::<f32>()?, [0.0, 0.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn zeros(shape: impl Into<Shape>, device: &Device) -> Tensor {
         Tensor::full(shape, 0.0, device)
     }
 
     /// Ones.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// assert_eq!(Tensor::ones([2], &Device::cpu()).to_vec::<f32>()?, [1.0, 1.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn ones(shape: impl Into<Shape>, device: &Device) -> Tensor {
         Tensor::full(shape, 1.0, device)
@@ -106,6 +134,13 @@ impl Tensor {
     }
 
     /// `steps` values evenly spaced from `start` to `end`, both included exactly.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::linspace(0.0, 1.0, 5, &Device::cpu());
+    /// assert_eq!(x.to_vec::<f32>()?, [0.0, 0.25, 0.5, 0.75, 1.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn linspace(start: f32, end: f32, steps: usize, device: &Device) -> Tensor {
         make(device, Location::caller(), || {
@@ -114,6 +149,12 @@ impl Tensor {
     }
 
     /// The identity matrix `[n, n]`.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// assert_eq!(Tensor::eye(2, &Device::cpu()).to_vec::<f32>()?, [1.0, 0.0, 0.0, 1.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn eye(n: usize, device: &Device) -> Tensor {
         make(device, Location::caller(), || Ok(Var::generate_eye(n, n, DType::F32, device.context())))
@@ -121,12 +162,26 @@ impl Tensor {
 
     /// Uniform random numbers in `[0, 1)`, by a counter-based generator: the same device, seed and order of calls give the same
     /// bits.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::rand([10], &Device::cpu()).to_vec::<f32>()?;
+    /// assert!(x.iter().all(|v| (0.0..1.0).contains(v)));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn rand(shape: impl Into<Shape>, device: &Device) -> Tensor {
         Tensor::uniform(shape, 0.0, 1.0, device)
     }
 
     /// Uniform random numbers in `[low, high)`. Carries an error where `low` is above `high`.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::uniform([10], -2.0, 2.0, &Device::cpu()).to_vec::<f32>()?;
+    /// assert!(x.iter().all(|v| (-2.0..=2.0).contains(v)));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn uniform(shape: impl Into<Shape>, low: f32, high: f32, device: &Device) -> Tensor {
         let shape = shape.into();
@@ -159,6 +214,13 @@ impl Tensor {
     }
 
     /// Random integers (i32) in `low..high`. Carries an error where the range is empty.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let dice = Tensor::randint([10], 1, 7, &Device::cpu()).to_vec::<i32>()?;
+    /// assert!(dice.iter().all(|v| (1..7).contains(v)));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn randint(shape: impl Into<Shape>, low: i32, high: i32, device: &Device) -> Tensor {
         let shape = shape.into();
@@ -171,6 +233,14 @@ impl Tensor {
     }
 
     /// Random booleans that are true with probability `p`.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::cpu();
+    /// assert_eq!(Tensor::bernoulli([4], 0.5, &device).shape(), [4]);
+    /// assert_eq!(Tensor::bernoulli([2], 0.0, &device).to_vec::<bool>()?, [false, false]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn bernoulli(shape: impl Into<Shape>, p: f32, device: &Device) -> Tensor {
         let shape = shape.into();
@@ -183,30 +253,63 @@ impl Tensor {
     }
 
     /// Every element equal to `value`, of this tensor's shape, type and device.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1i32, 2], [2], &Device::cpu());
+    /// assert_eq!(x.full_like(7.0).to_vec::<i32>()?, [7, 7]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn full_like(&self, value: f32) -> Tensor {
         self.build(Location::caller(), |v| Ok(v.scalar_like(f64::from(value)).expand(v.shape())))
     }
 
     /// Zeros of this tensor's shape, type and device.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1i32, 2], [2], &Device::cpu());
+    /// assert_eq!(x.zeros_like().to_vec::<i32>()?, [0, 0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn zeros_like(&self) -> Tensor {
         self.full_like(0.0)
     }
 
     /// Ones of this tensor's shape, type and device.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1i32, 2], [2], &Device::cpu());
+    /// assert_eq!(x.ones_like().to_vec::<i32>()?, [1, 1]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn ones_like(&self) -> Tensor {
         self.full_like(1.0)
     }
 
     /// Uniform random numbers in `[0, 1)` of this tensor's shape and device; f16 for an f16 tensor, else f32.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::zeros([2, 3], &Device::cpu());
+    /// assert_eq!(x.rand_like().shape(), [2, 3]);
+    /// ```
     #[track_caller]
     pub fn rand_like(&self) -> Tensor {
         self.as_half(Tensor::rand(self.full_shape(), self.device()))
     }
 
     /// Normal random numbers of this tensor's shape and device; f16 for an f16 tensor, else f32.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::zeros([2, 3], &Device::cpu());
+    /// assert_eq!(x.randn_like().shape(), [2, 3]);
+    /// ```
     #[track_caller]
     pub fn randn_like(&self) -> Tensor {
         self.as_half(Tensor::randn(self.full_shape(), self.device()))

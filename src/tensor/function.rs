@@ -9,6 +9,14 @@ use crate::graph::{Op, Var, Vjp, no_grad, with_location};
 use crate::tensor::Tensor;
 
 /// What [`Function::forward`] keeps for [`Function::backward`].
+///
+/// ```
+/// use wgrad::{Device, Tensor, autograd::Saved};
+/// let mut saved = Saved::default();
+/// saved.save(&Tensor::ones([2], &Device::cpu()));
+/// assert_eq!(saved.tensors()[0].to_vec::<f32>()?, [1.0, 1.0]);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Default)]
 pub struct Saved {
     tensors: Vec<Tensor>,

@@ -36,6 +36,16 @@ pub fn vjp(f: impl Fn(&Tensor) -> Tensor, x: &Tensor, v: &Tensor) -> Result<(Ten
 
 /// The value of `f` at `x`, and `J v`: the change of `f` along `v`, which has the shape of `x`.
 ///
+/// ```
+/// use wgrad::{Device, Tensor, autograd};
+/// let device = Device::cpu();
+/// let x = Tensor::from_slice(&[1f32, 2.0], [2], &device);
+/// let v = Tensor::from_slice(&[1f32, 10.0], [2], &device);
+/// let (y, product) = autograd::jvp(|x| x.square(), &x, &v)?;
+/// assert_eq!((y.to_vec::<f32>()?, product.to_vec::<f32>()?), (vec![1.0, 4.0], vec![2.0, 40.0]));
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`vjp`]; [`Error::Shape`] where `v` has another shape than `x`.
 #[track_caller]
@@ -53,6 +63,15 @@ pub fn jvp(f: impl Fn(&Tensor) -> Tensor, x: &Tensor, v: &Tensor) -> Result<(Ten
 
 /// The value of the scalar function `f` at `x`, and `H v`, without the Hessian itself (Pearlmutter 1994). `v` has the shape of `x`.
 ///
+/// ```
+/// use wgrad::{Device, Tensor, autograd};
+/// let device = Device::cpu();
+/// let x = Tensor::from_slice(&[1f32, 2.0], [2], &device);
+/// let (y, product) = autograd::hvp(|x| x.powi(3).sum(), &x, &Tensor::ones([2], &device))?;
+/// assert_eq!((y.item::<f32>()?, product.to_vec::<f32>()?), (9.0, vec![6.0, 12.0]));
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::Autograd`] where `f(x)` is no scalar; [`Error::Shape`] where `v` has another shape than `x`; the error that `f` makes.
 #[track_caller]
@@ -67,6 +86,14 @@ pub fn hvp(f: impl Fn(&Tensor) -> Tensor, x: &Tensor, v: &Tensor) -> Result<(Ten
 }
 
 /// All derivatives of `f` at `x`: shape `f(x).shape() + x.shape()`. One reverse pass an element of `f(x)`.
+///
+/// ```
+/// use wgrad::{Device, Tensor, autograd};
+/// let x = Tensor::from_slice(&[1f32, 2.0], [2], &Device::cpu());
+/// let jacobian = autograd::jacobian(|x| x.square(), &x)?;
+/// assert_eq!(jacobian.to_vec::<f32>()?, [2.0, 0.0, 0.0, 4.0]);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 ///
 /// # Errors
 /// The error that `f` makes.

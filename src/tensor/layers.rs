@@ -27,6 +27,14 @@ impl Tensor {
     }
 
     /// Dropout of whole channels of `[batch, channels, …]` (Tompson et al. 2015); the rest as [`Tensor::dropout`].
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::ones([2, 3, 4], &Device::cpu());
+    /// let sums = x.feature_dropout(0.5, true).sum_dims(&[2], false).to_vec::<f32>()?;
+    /// assert!(sums.iter().all(|&v| v == 0.0 || v == 8.0));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn feature_dropout(&self, p: f32, training: bool) -> Tensor {
         self.drop_blocks("feature_dropout", p, training, 2)
@@ -59,6 +67,13 @@ impl Tensor {
 
     /// Gated linear unit: the first half along `dim` times the sigmoid of the second (Dauphin et al. 2017). The size of `dim` must
     /// be even.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[2f32, 4.0, 0.0, 0.0], [4], &Device::cpu());
+    /// assert_eq!(x.glu(0).to_vec::<f32>()?, [1.0, 2.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn glu(&self, dim: isize) -> Tensor {
         self.build(Location::caller(), |v| {
@@ -73,6 +88,15 @@ impl Tensor {
     }
 
     /// `x` where `x > 0`, else `weight · x`; `weight` has one element, or one a channel of `[batch, channels, …]` (He et al. 2015).
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::cpu();
+    /// let x = Tensor::from_slice(&[-2f32, 3.0], [2], &device);
+    /// let weight = Tensor::from_slice(&[0.5f32], [1], &device);
+    /// assert_eq!(x.prelu(&weight).to_vec::<f32>()?, [-1.0, 3.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn prelu(&self, weight: &Tensor) -> Tensor {
         self.build(Location::caller(), |v| {
@@ -94,12 +118,29 @@ impl Tensor {
     }
 
     /// Softmax of the negated elements along `dim`.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::zeros([2], &Device::cpu());
+    /// assert_eq!(x.softmin(0).to_vec::<f32>()?, [0.5, 0.5]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn softmin(&self, dim: isize) -> Tensor {
         self.build(Location::caller(), |v| Ok((-v).softmax(v.shape().dim("softmin", dim)?)))
     }
 
     /// Cosine of the angle between vectors along `dim`: `a·b / (max(‖a‖, ε) max(‖b‖, ε))` with ε = 1e-8. The other dims broadcast.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::cpu();
+    /// let a = Tensor::from_slice(&[3f32, 4.0, 1.0, 0.0], [2, 2], &device);
+    /// let b = Tensor::from_slice(&[3f32, 4.0, 0.0, 1.0], [2, 2], &device);
+    /// let y = a.cosine_similarity(&b, 1).to_vec::<f32>()?;
+    /// assert!((y[0] - 1.0).abs() < 1e-5 && y[1].abs() < 1e-5);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn cosine_similarity(&self, other: &Tensor, dim: isize) -> Tensor {
         self.build(Location::caller(), |v| {
@@ -111,12 +152,29 @@ impl Tensor {
     }
 
     /// The p-norm of `a − b + 1e-6` along the last dim.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::cpu();
+    /// let a = Tensor::from_slice(&[3f32, 4.0], [1, 2], &device);
+    /// let distance = a.pairwise_distance(&Tensor::zeros([1, 2], &device), 2.0).item::<f32>()?;
+    /// assert!((distance - 5.0).abs() < 1e-4);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn pairwise_distance(&self, other: &Tensor, p: f32) -> Tensor {
         self.build(Location::caller(), |v| Ok(v.pairwise_distance(&other.node(), f64::from(p))))
     }
 
     /// This divided by its p-norm along `dim`, or by 1e-12 where that is larger.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[3f32, 4.0], [2], &Device::cpu());
+    /// let y = x.normalize(2.0, 0).to_vec::<f32>()?;
+    /// assert!((y[0] - 0.6).abs() < 1e-5 && (y[1] - 0.8).abs() < 1e-5);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn normalize(&self, p: f32, dim: isize) -> Tensor {
         self.build(Location::caller(), |v| Ok(v.normalize(f64::from(p), v.shape().dim("normalize", dim)?)))

@@ -155,6 +155,13 @@ impl Drop for Held {
 impl Tensor {
     /// The handle of a node on `device`, such as one made by [`Var::apply`] from a custom [`Op`](crate::graph::Op). The
     /// counterpart of [`Tensor::node`].
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::zeros([2, 3], &Device::cpu());
+    /// let y = Tensor::from_var(x.node().transpose(0, 1), x.device());
+    /// assert_eq!(y.shape(), [3, 2]);
+    /// ```
     pub fn from_var(var: Var, device: &Device) -> Tensor {
         Tensor::with_cell(var, device, None)
     }
@@ -175,6 +182,12 @@ impl Tensor {
     }
 
     /// The node in the graph: what custom ops compute with.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::zeros([2, 3], &Device::cpu());
+    /// assert_eq!(x.node().shape().rank(), 2);
+    /// ```
     pub fn node(&self) -> Var {
         let var = self.inner.present();
         if recording::active() {
@@ -229,6 +242,12 @@ impl Tensor {
     }
 
     /// Size along each dim.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::zeros([2, 3], &Device::cpu());
+    /// assert_eq!(x.shape(), [2, 3]);
+    /// ```
     pub fn shape(&self) -> &[usize] {
         &self.inner.meta.shape
     }
@@ -257,21 +276,45 @@ impl Tensor {
     }
 
     /// Number of dims; 0 for a scalar.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::zeros([2, 3], &Device::cpu());
+    /// assert_eq!(x.rank(), 2);
+    /// ```
     pub fn rank(&self) -> usize {
         self.shape().len()
     }
 
     /// Number of elements.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::zeros([2, 3], &Device::cpu());
+    /// assert_eq!(x.numel(), 6);
+    /// ```
     pub fn numel(&self) -> usize {
         self.inner.meta.numel()
     }
 
     /// Element type.
+    ///
+    /// ```
+    /// use wgrad::{DType, Device, Tensor};
+    /// let x = Tensor::zeros([2, 3], &Device::cpu());
+    /// assert_eq!(x.dtype(), DType::F32);
+    /// ```
     pub fn dtype(&self) -> DType {
         self.inner.meta.dtype
     }
 
     /// The device that the tensor lives on.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::zeros([2, 3], &Device::cpu());
+    /// assert!(x.device().is_cpu());
+    /// ```
     pub fn device(&self) -> &Device {
         &self.inner.device
     }
@@ -295,6 +338,14 @@ impl Tensor {
     }
 
     /// Computes the value now, without reading it back.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let y = Tensor::ones([3], &Device::cpu()) * 2.0;
+    /// y.realize()?; // computed here, once
+    /// assert_eq!(y.to_vec::<f32>()?, [2.0, 2.0, 2.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     ///
     /// # Errors
     /// What went wrong on the way here.
@@ -323,6 +374,14 @@ impl Tensor {
 
     /// [`Tensor::to_vec`] as a future, for browsers, where it does not block. Natively it polls the device inside, so awaiting
     /// it blocks the thread until the value is there.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::ones([2], &Device::cpu());
+    /// let values = pollster::block_on(x.to_vec_async::<f32>())?;
+    /// assert_eq!(values, [1.0, 1.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Tensor::to_vec`].
@@ -423,6 +482,12 @@ impl Tensor {
     }
 
     /// A picture of the graph that leads to this tensor, as SVG text.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::ones([3], &Device::cpu());
+    /// assert!(x.exp().sum().to_svg().contains("<svg"));
+    /// ```
     pub fn to_svg(&self) -> String {
         crate::graph::svg::to_svg(&[self.node()])
     }

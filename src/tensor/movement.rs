@@ -22,6 +22,12 @@ impl Tensor {
     }
 
     /// Merges the dims `from..=to` into one.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::zeros([2, 3, 4], &Device::cpu());
+    /// assert_eq!(x.flatten(1, -1).shape(), [2, 12]);
+    /// ```
     #[track_caller]
     pub fn flatten(&self, from: isize, to: isize) -> Tensor {
         self.build(Location::caller(), |v| {
@@ -40,6 +46,13 @@ impl Tensor {
     }
 
     /// Removes a dim of size 1. Carries an error where the size is not 1.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::zeros([2, 1, 3], &Device::cpu());
+    /// assert_eq!(x.squeeze(1).shape(), [2, 3]);
+    /// assert!(x.squeeze(0).check().is_err());
+    /// ```
     #[track_caller]
     pub fn squeeze(&self, dim: isize) -> Tensor {
         self.build(Location::caller(), |v| {
@@ -56,6 +69,13 @@ impl Tensor {
     }
 
     /// Puts a dim of size 1 at position `dim` of the new shape.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::zeros([2, 3], &Device::cpu());
+    /// assert_eq!(x.unsqueeze(0).shape(), [1, 2, 3]);
+    /// assert_eq!(x.unsqueeze(-1).shape(), [2, 3, 1]);
+    /// ```
     #[track_caller]
     pub fn unsqueeze(&self, dim: isize) -> Tensor {
         self.build(Location::caller(), |v| {
@@ -89,6 +109,12 @@ impl Tensor {
     }
 
     /// Swaps two dims.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::zeros([2, 3, 4], &Device::cpu());
+    /// assert_eq!(x.transpose(0, -1).shape(), [4, 3, 2]);
+    /// ```
     #[track_caller]
     pub fn transpose(&self, a: isize, b: isize) -> Tensor {
         self.build(Location::caller(), |v| {
@@ -97,6 +123,13 @@ impl Tensor {
     }
 
     /// Swaps the last two dims. Carries an error where the rank is below 2.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::arange(0.0, 6.0, 1.0, &Device::cpu()).reshape([2, 3]);
+    /// assert_eq!(x.t().to_vec::<f32>()?, [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn t(&self) -> Tensor {
         self.build(Location::caller(), |v| match v.shape().rank() {
@@ -134,18 +167,39 @@ impl Tensor {
     }
 
     /// Every `step`-th element of `range` along `dim`.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::arange(0.0, 10.0, 1.0, &Device::cpu());
+    /// assert_eq!(x.slice_step(0, 1..8, 3).to_vec::<f32>()?, [1.0, 4.0, 7.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn slice_step(&self, dim: isize, range: Range<usize>, step: usize) -> Tensor {
         self.build(Location::caller(), |v| slice(v, "slice_step", dim, range, step))
     }
 
     /// `len` elements from `start` along `dim`.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::arange(0.0, 10.0, 1.0, &Device::cpu());
+    /// assert_eq!(x.narrow(0, 4, 2).to_vec::<f32>()?, [4.0, 5.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn narrow(&self, dim: isize, start: usize, len: usize) -> Tensor {
         self.build(Location::caller(), |v| slice(v, "narrow", dim, start..start.saturating_add(len), 1))
     }
 
     /// The elements at `index` (negative counts from the end) along `dim`, which goes away.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::arange(0.0, 6.0, 1.0, &Device::cpu()).reshape([2, 3]);
+    /// assert_eq!(x.select(0, -1).to_vec::<f32>()?, [3.0, 4.0, 5.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn select(&self, dim: isize, index: isize) -> Tensor {
         self.build(Location::caller(), |v| {
@@ -188,18 +242,41 @@ impl Tensor {
     }
 
     /// Reverses the order along the given dims, without a copy.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::arange(0.0, 3.0, 1.0, &Device::cpu());
+    /// assert_eq!(x.flip(&[0]).to_vec::<f32>()?, [2.0, 1.0, 0.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn flip(&self, dims: &[isize]) -> Tensor {
         self.build(Location::caller(), |v| Ok(v.flip(&v.shape().dims_sorted("flip", dims)?)))
     }
 
     /// A row-major copy (none where the elements already lie so).
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::arange(0.0, 6.0, 1.0, &Device::cpu()).reshape([2, 3]);
+    /// assert_eq!(x.t().contiguous().to_vec::<f32>()?, [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn contiguous(&self) -> Tensor {
         self.build(Location::caller(), |v| Ok(v.contiguous()))
     }
 
     /// Parts of the given sizes along `dim`. Carries an error where they do not add up.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::arange(0.0, 5.0, 1.0, &Device::cpu());
+    /// let parts = x.split(&[2, 3], 0);
+    /// assert_eq!(parts[0].to_vec::<f32>()?, [0.0, 1.0]);
+    /// assert_eq!(parts[1].to_vec::<f32>()?, [2.0, 3.0, 4.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn split(&self, sizes: &[usize], dim: isize) -> Vec<Tensor> {
         let at = Location::caller();
@@ -223,6 +300,15 @@ impl Tensor {
     }
 
     /// At most `n` parts of equal size along `dim`; the last one may be smaller.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::arange(0.0, 5.0, 1.0, &Device::cpu());
+    /// let parts = x.chunk(2, 0);
+    /// assert_eq!(parts[0].to_vec::<f32>()?, [0.0, 1.0, 2.0]);
+    /// assert_eq!(parts[1].to_vec::<f32>()?, [3.0, 4.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn chunk(&self, n: usize, dim: isize) -> Vec<Tensor> {
         let at = Location::caller();
@@ -256,6 +342,14 @@ impl Tensor {
     }
 
     /// Joins tensors of one shape along a new dim.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::cpu();
+    /// let (a, b) = (Tensor::zeros([3], &device), Tensor::ones([3], &device));
+    /// assert_eq!(Tensor::stack(&[&a, &b], 0).shape(), [2, 3]);
+    /// assert_eq!(Tensor::stack(&[&a, &b], -1).shape(), [3, 2]);
+    /// ```
     #[track_caller]
     pub fn stack(tensors: &[&Tensor], dim: isize) -> Tensor {
         join(tensors, "stack", Location::caller(), |vars| {
@@ -287,6 +381,14 @@ impl Tensor {
     }
 
     /// Repeats the whole tensor `times[d]` times along each dim; more entries than dims add dims in front.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, 2.0], [2], &Device::cpu());
+    /// assert_eq!(x.repeat(&[2]).to_vec::<f32>()?, [1.0, 2.0, 1.0, 2.0]);
+    /// assert_eq!(x.repeat(&[3, 1]).shape(), [3, 2]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn repeat(&self, times: &[usize]) -> Tensor {
         self.build(Location::caller(), |v| {
@@ -303,6 +405,13 @@ impl Tensor {
     }
 
     /// Shifts elements along dims; what leaves at one end comes in at the other.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::arange(0.0, 4.0, 1.0, &Device::cpu());
+    /// assert_eq!(x.roll(&[1], &[0]).to_vec::<f32>()?, [3.0, 0.0, 1.0, 2.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn roll(&self, shifts: &[isize], dims: &[isize]) -> Tensor {
         self.build(Location::caller(), |v| {
@@ -326,6 +435,13 @@ impl Tensor {
 }
 
 /// A shape in which one size may be -1: arrays, slices and vectors of `usize`, `isize` or `i32`.
+///
+/// ```
+/// use wgrad::{Device, Tensor};
+/// let x = Tensor::zeros([2, 6], &Device::cpu());
+/// assert_eq!(x.reshape([3, -1]).shape(), [3, 4]);
+/// assert_eq!(x.reshape(vec![4usize, 3]).shape(), [4, 3]);
+/// ```
 pub trait Sizes {
     /// The sizes as given.
     fn sizes(&self) -> Vec<isize>;

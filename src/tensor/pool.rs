@@ -37,6 +37,14 @@ macro_rules! pooling {
 
             #[doc = concat!("[`Tensor::", stringify!($max), "`] with every option: the values, and the place of each (u32) in")]
             /// the flattened spatial dims.
+            ///
+            /// ```
+            /// use wgrad::{Device, Pool, Tensor};
+            #[doc = concat!("let x = Tensor::ones(&[2, 3, 5, 5, 5][..2 + ", $dims, "], &Device::cpu());")]
+            #[doc = concat!("let (y, places) = x.", stringify!($max_with), "(&Pool::new(2));")]
+            #[doc = concat!("assert_eq!(y.shape(), &[2, 3, 2, 2, 2][..2 + ", $dims, "]);")]
+            /// assert_eq!(places.shape(), y.shape());
+            /// ```
             #[track_caller]
             pub fn $max_with(&self, pool: &Pool) -> (Tensor, Tensor) {
                 self.build_pair(Location::caller(), |v| Ok(v.max_pool_with_indices($dims, pool)))
@@ -46,6 +54,13 @@ macro_rules! pooling {
             ///
             /// `kernel`, `stride` and `padding` are a number or one for each spatial dim; the zeros of the padding
             /// count.
+            ///
+            /// ```
+            /// use wgrad::{Device, Tensor};
+            #[doc = concat!("let x = Tensor::ones(&[2, 3, 5, 5, 5][..2 + ", $dims, "], &Device::cpu());")]
+            #[doc = concat!("let y = x.", stringify!($avg), "(2, 2, 0);")]
+            #[doc = concat!("assert_eq!(y.shape(), &[2, 3, 2, 2, 2][..2 + ", $dims, "]);")]
+            /// ```
             #[track_caller]
             pub fn $avg(
                 &self,
@@ -58,6 +73,13 @@ macro_rules! pooling {
             }
 
             #[doc = concat!("[`Tensor::", stringify!($avg), "`] with every option.")]
+            ///
+            /// ```
+            /// use wgrad::{AvgPool, Device, Tensor};
+            #[doc = concat!("let x = Tensor::ones(&[2, 3, 5, 5, 5][..2 + ", $dims, "], &Device::cpu());")]
+            #[doc = concat!("let y = x.", stringify!($avg_with), "(&AvgPool::new(2));")]
+            #[doc = concat!("assert_eq!(y.shape(), &[2, 3, 2, 2, 2][..2 + ", $dims, "]);")]
+            /// ```
             #[track_caller]
             pub fn $avg_with(&self, pool: &AvgPool) -> Tensor {
                 self.build(Location::caller(), |v| Ok(v.avg_pool($dims, pool)))
@@ -79,6 +101,13 @@ macro_rules! pooling {
             }
 
             #[doc = concat!("Largest elements of the windows of [`Tensor::", stringify!($adaptive_avg), "`].")]
+            ///
+            /// ```
+            /// use wgrad::{Device, Tensor};
+            #[doc = concat!("let x = Tensor::ones(&[2, 3, 5, 5, 5][..2 + ", $dims, "], &Device::cpu());")]
+            #[doc = concat!("let y = x.", stringify!($adaptive_max), "(2);")]
+            #[doc = concat!("assert_eq!(y.shape(), &[2, 3, 2, 2, 2][..2 + ", $dims, "]);")]
+            /// ```
             #[track_caller]
             pub fn $adaptive_max(&self, size: impl Into<PerDim>) -> Tensor {
                 let size = size.into();
@@ -87,6 +116,14 @@ macro_rules! pooling {
 
             #[doc = concat!("[`Tensor::", stringify!($adaptive_max), "`] with the place of each element (u32) in")]
             /// the flattened spatial dims.
+            ///
+            /// ```
+            /// use wgrad::{Device, Tensor};
+            #[doc = concat!("let x = Tensor::ones(&[2, 3, 5, 5, 5][..2 + ", $dims, "], &Device::cpu());")]
+            #[doc = concat!("let (y, places) = x.", stringify!($adaptive_max_with), "(2);")]
+            #[doc = concat!("assert_eq!(y.shape(), &[2, 3, 2, 2, 2][..2 + ", $dims, "]);")]
+            /// assert_eq!(places.shape(), y.shape());
+            /// ```
             #[track_caller]
             pub fn $adaptive_max_with(&self, size: impl Into<PerDim>) -> (Tensor, Tensor) {
                 let size = size.into();
@@ -95,6 +132,13 @@ macro_rules! pooling {
 
             #[doc = concat!("`(Σ xᵖ)^(1/p)` of each window of `[N, C, ", $spatial, "]` or `[C, ", $spatial, "]` (floats),")]
             /// without padding.
+            ///
+            /// ```
+            /// use wgrad::{Device, Tensor};
+            #[doc = concat!("let x = Tensor::ones(&[2, 3, 5, 5, 5][..2 + ", $dims, "], &Device::cpu());")]
+            #[doc = concat!("let y = x.", stringify!($lp), "(2.0, 2, 2);")]
+            #[doc = concat!("assert_eq!(y.shape(), &[2, 3, 2, 2, 2][..2 + ", $dims, "]);")]
+            /// ```
             #[track_caller]
             pub fn $lp(&self, p: f32, kernel: impl Into<PerDim>, stride: impl Into<PerDim>) -> Tensor {
                 let (kernel, stride) = (kernel.into(), stride.into());
@@ -140,6 +184,14 @@ impl Tensor {
     }
 
     /// `[…, C, H·r, W·r]` to `[…, C·r², H, W]`: the inverse of [`Tensor::pixel_shuffle`].
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::arange(0.0, 8.0, 1.0, &Device::cpu()).reshape([1, 2, 4]);
+    /// assert_eq!(x.pixel_unshuffle(2).shape(), [4, 1, 2]);
+    /// assert_eq!(x.pixel_unshuffle(2).to_vec::<f32>()?, [0.0, 2.0, 1.0, 3.0, 4.0, 6.0, 5.0, 7.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn pixel_unshuffle(&self, r: usize) -> Tensor {
         self.build(Location::caller(), |v| Ok(v.pixel_unshuffle(r)))

@@ -38,6 +38,13 @@ macro_rules! reductions {
 
 reductions! {
     /// Sum of all elements; 0 of none.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], &Device::cpu());
+    /// assert_eq!(x.sum().item::<f32>()?, 10.0);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     sum, /// Sums over `dims` (all where none are given, here and below); with `keepdim` they stay with size 1.
     ///
     /// ```
@@ -49,25 +56,122 @@ reductions! {
     /// ```
     sum_dims, sum;
     /// Mean of all elements.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], &Device::cpu());
+    /// assert_eq!(x.mean().item::<f32>()?, 2.5);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     mean, /// Means over `dims`; with `keepdim` they stay with size 1.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], &Device::cpu());
+    /// assert_eq!(x.mean_dims(&[0], false).to_vec::<f32>()?, [2.0, 3.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     mean_dims, mean;
     /// Product of all elements; 1 of none.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], &Device::cpu());
+    /// assert_eq!(x.prod().item::<f32>()?, 24.0);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     prod, /// Products over `dims`; with `keepdim` they stay with size 1.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], &Device::cpu());
+    /// assert_eq!(x.prod_dims(&[1], false).to_vec::<f32>()?, [2.0, 12.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     prod_dims, prod;
     /// Largest element; the gradient is shared evenly among equals. Carries an error where there is none.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], &Device::cpu());
+    /// assert_eq!(x.max().item::<f32>()?, 4.0);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     max, /// Largest elements over `dims`; with `keepdim` they stay with size 1.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], &Device::cpu());
+    /// assert_eq!(x.max_dims(&[1], false).to_vec::<f32>()?, [2.0, 4.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     max_dims, max;
     /// Smallest element; the gradient is shared evenly among equals. Carries an error where there is none.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], &Device::cpu());
+    /// assert_eq!(x.min().item::<f32>()?, 1.0);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     min, /// Smallest elements over `dims`; with `keepdim` they stay with size 1.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], &Device::cpu());
+    /// assert_eq!(x.min_dims(&[1], false).to_vec::<f32>()?, [1.0, 3.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     min_dims, min;
     /// Whether any element is true.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[true, false, true, true], [2, 2], &Device::cpu());
+    /// assert!(x.any().item::<bool>()?);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     any, /// Whether any element over `dims` is true; with `keepdim` they stay with size 1.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[true, false, false, false], [2, 2], &Device::cpu());
+    /// assert_eq!(x.any_dims(&[1], false).to_vec::<bool>()?, [true, false]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     any_dims, any;
     /// Whether all elements are true.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[true, false, true, true], [2, 2], &Device::cpu());
+    /// assert!(!x.all().item::<bool>()?);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     all, /// Whether all elements over `dims` are true; with `keepdim` they stay with size 1.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[true, false, true, true], [2, 2], &Device::cpu());
+    /// assert_eq!(x.all_dims(&[1], false).to_vec::<bool>()?, [false, true]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     all_dims, all;
     /// `ln Σ e^x` of all elements, without overflow.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1000f32, 1000.0], [2], &Device::cpu());
+    /// assert!((x.logsumexp().item::<f32>()? - 1000.6931).abs() < 1e-3);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     logsumexp, /// `ln Σ e^x` over `dims`, without overflow; with `keepdim` they stay with size 1.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::zeros([2, 3], &Device::cpu());
+    /// assert_eq!(x.logsumexp_dims(&[1], true).shape(), [2, 1]);
+    /// ```
     logsumexp_dims, logsumexp;
 }
 
@@ -87,6 +191,13 @@ impl Tensor {
     }
 
     /// Variance over `dims`; with `keepdim` they stay with size 1.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, 3.0, 5.0, 9.0], [2, 2], &Device::cpu());
+    /// assert_eq!(x.var_dims(&[1], 0.0, false).to_vec::<f32>()?, [1.0, 4.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn var_dims(&self, dims: &[isize], correction: f32, keepdim: bool) -> Tensor {
         self.widened()
@@ -94,12 +205,26 @@ impl Tensor {
     }
 
     /// Standard deviation of all elements; `correction` as in [`Tensor::var`].
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, 3.0], [2], &Device::cpu());
+    /// assert_eq!(x.std(0.0).item::<f32>()?, 1.0);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn std(&self, correction: f32) -> Tensor {
         self.widened().build(Location::caller(), |v| Ok(v.std(&all_dims(v), f64::from(correction), false)))
     }
 
     /// Standard deviation over `dims`; with `keepdim` they stay with size 1.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, 3.0, 5.0, 9.0], [2, 2], &Device::cpu());
+    /// assert_eq!(x.std_dims(&[1], 0.0, false).to_vec::<f32>()?, [1.0, 2.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn std_dims(&self, dims: &[isize], correction: f32, keepdim: bool) -> Tensor {
         self.widened()
@@ -107,12 +232,27 @@ impl Tensor {
     }
 
     /// The p-norm of all elements, `(Σ |x|^p)^(1/p)`; the largest `|x|` for `f32::INFINITY`. The gradient at 0 is 0.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[3f32, -4.0], [2], &Device::cpu());
+    /// assert!((x.norm(2.0).item::<f32>()? - 5.0).abs() < 1e-5);
+    /// assert_eq!(x.norm(f32::INFINITY).item::<f32>()?, 4.0);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn norm(&self, p: f32) -> Tensor {
         self.widened().build(Location::caller(), |v| Ok(v.norm(f64::from(p), &all_dims(v), false)))
     }
 
     /// The p-norm over `dims`; with `keepdim` they stay with size 1.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, -2.0, 3.0, -4.0], [2, 2], &Device::cpu());
+    /// assert_eq!(x.norm_dims(f32::INFINITY, &[1], false).to_vec::<f32>()?, [2.0, 4.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn norm_dims(&self, p: f32, dims: &[isize], keepdim: bool) -> Tensor {
         self.widened().build(Location::caller(), |v| Ok(v.norm(f64::from(p), &dims_or_all(v, "norm", dims)?, keepdim)))
@@ -132,6 +272,13 @@ impl Tensor {
     }
 
     /// Index (u32) of the first smallest element along `dim`. NaN counts as smallest.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[3f32, 1.0, 2.0, 0.0, 5.0, 4.0], [2, 3], &Device::cpu());
+    /// assert_eq!(x.argmin(-1, false).to_vec::<u32>()?, [1, 0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn argmin(&self, dim: isize, keepdim: bool) -> Tensor {
         self.build(Location::caller(), |v| -> Result<Var> { Ok(v.argmin(row_dim(v, "argmin", dim)?, keepdim)) })

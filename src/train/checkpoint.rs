@@ -280,6 +280,18 @@ pub struct Checkpoints {
 }
 
 /// The newest checkpoint that can be read; see [`Checkpoints::latest`].
+///
+/// ```
+/// use wgrad::train::{Checkpoint, Checkpoints};
+/// use wgrad::Device;
+/// let folder = std::env::temp_dir().join(format!("wgrad-latest-{}", std::process::id()));
+/// let checkpoints = Checkpoints::open(&folder)?;
+/// checkpoints.save(10, &Checkpoint::new())?;
+/// let latest = checkpoints.latest(&Device::cpu())?.unwrap();
+/// assert!(latest.step == 10 && latest.damaged.is_empty());
+/// # std::fs::remove_dir_all(&folder).unwrap();
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Latest {
     /// Steps done.

@@ -30,6 +30,14 @@ pub struct History {
 }
 
 /// What was measured at a step.
+///
+/// ```
+/// use wgrad::train::History;
+/// let mut history = History::new();
+/// history.push(10, 0.5, &[("loss", 2.5)]);
+/// let row = &history.rows()[0];
+/// assert_eq!((row.step, row.seconds), (10, 0.5));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// Steps done.

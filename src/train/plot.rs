@@ -16,6 +16,16 @@ const COLOURS: [RGBColor; 4] =
 type Drawn = Result<(), Box<dyn std::error::Error>>;
 
 /// One diagram: named lines over common axes.
+///
+/// ```
+/// use wgrad::train::plot::{Panel, curves};
+/// let path = std::env::temp_dir().join(format!("wgrad-panel-{}", std::process::id()));
+/// let lines = vec![("training", vec![(1.0, 0.7), (2.0, 0.9)]), ("test", vec![(1.0, 0.6), (2.0, 0.8)])];
+/// let files = curves(&path, &[Panel { title: "Accuracy", x: "epoch", y: "share", lines }])?;
+/// assert!(files.iter().all(|file| file.exists()));
+/// # files.iter().for_each(|file| std::fs::remove_file(file).unwrap());
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Panel<'a> {
     /// What stands above it.
@@ -29,6 +39,16 @@ pub struct Panel<'a> {
 }
 
 /// One picture of a grid.
+///
+/// ```
+/// use wgrad::train::plot::{Picture, grid};
+/// let path = std::env::temp_dir().join(format!("wgrad-picture-{}", std::process::id()));
+/// let picture = Picture { pixels: vec![0.0, 1.0, 1.0, 0.0], width: 2, caption: "2 × 2".into() };
+/// let files = grid(&path, "Squares", &[picture], 4)?;
+/// assert!(files.iter().all(|file| file.exists()));
+/// # files.iter().for_each(|file| std::fs::remove_file(file).unwrap());
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Picture {
     /// Grey values row by row: 0 is white, 1 is black.
@@ -65,6 +85,16 @@ pub fn curves(path: impl AsRef<Path>, panels: &[Panel]) -> crate::Result<[PathBu
 
 /// One diagram of bars, each with its name and figure, or, where there are more than twelve, in one colour and without figures; heights
 /// start at 0.
+///
+/// ```
+/// use wgrad::train::plot::{Bars, bars};
+/// let path = std::env::temp_dir().join(format!("wgrad-bars-of-time-{}", std::process::id()));
+/// let times = Bars { title: "Time of a step".into(), unit: "ms", bars: vec![("plain", 4.5), ("captured", 2.0)] };
+/// let files = bars(&path, &[times])?;
+/// assert!(files.iter().all(|file| file.exists()));
+/// # files.iter().for_each(|file| std::fs::remove_file(file).unwrap());
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Bars<'a> {
     /// What stands above it.

@@ -135,6 +135,16 @@ pub struct Trainer {
 }
 
 /// How a run ended.
+///
+/// ```
+/// use wgrad::train::Trainer;
+/// use wgrad::{Device, Tensor};
+/// let device = Device::cpu();
+/// let outcome = Trainer::new(20, &device).quiet().run(&mut |_step| Ok(vec![("ones".into(), Tensor::ones([4], &device).sum())]))?;
+/// assert!(outcome.finished && outcome.steps == 20 && outcome.resumed.is_none());
+/// assert_eq!(outcome.history.last("ones"), Some(4.0));
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// Whether all steps are done; `false` after Ctrl-C.

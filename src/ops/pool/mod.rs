@@ -40,6 +40,14 @@ impl Pool {
 }
 
 /// Windows of average pooling, as [`Pool`], and what sums are divided by.
+///
+/// ```
+/// use wgrad::{AvgPool, Device, Tensor};
+/// let x = Tensor::ones([1, 1, 2], &Device::cpu());
+/// let pool = AvgPool { padding: 1.into(), count_include_pad: false, ..AvgPool::new(2) }; // stride 2
+/// assert_eq!(x.avg_pool1d_with(&pool).to_vec::<f32>()?, [1.0, 1.0]);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AvgPool {
     /// Taps of a window.

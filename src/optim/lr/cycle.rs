@@ -3,6 +3,12 @@
 use crate::optim::lr::{Ending, Schedule, cosine};
 
 /// The way from one rate to the next.
+///
+/// ```
+/// use wgrad::optim::lr::{Anneal, OneCycle, Schedule};
+/// let schedule = OneCycle::new(1.0, 8).pct_start(0.625).div_factor(2.0).anneal(Anneal::Linear);
+/// assert_eq!([0, 1, 4].map(|t| schedule.rate(t)), [0.5, 0.625, 1.0]);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Anneal {
     /// Half a cosine.
@@ -142,6 +148,12 @@ impl Ending for OneCycle {
 }
 
 /// The momentum's side of a cycle; see [`OneCycle::momentum`].
+///
+/// ```
+/// use wgrad::optim::lr::{OneCycle, Schedule};
+/// let momentum = OneCycle::new(0.1, 100).momentum(0.85, 0.95);
+/// assert_eq!((momentum.rate(0), momentum.rate(29)), (0.95, 0.85));
+/// ```
 #[derive(Clone, Debug)]
 pub struct OneCycleMomentum {
     cycle: OneCycle,
@@ -162,6 +174,12 @@ impl Ending for OneCycleMomentum {
 }
 
 /// How the height of [`Cyclic`] changes over time.
+///
+/// ```
+/// use wgrad::optim::lr::{Cyclic, CyclicScale, Schedule};
+/// let schedule = Cyclic::new(0.0, 1.0, 2).scale(CyclicScale::ExpRange(0.5));
+/// assert_eq!([0, 1, 2, 3].map(|t| schedule.rate(t)), [0.0, 0.25, 0.25, 0.0625]);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum CyclicScale {
     /// Not at all.

@@ -83,6 +83,14 @@ pub trait Schedule {
 }
 
 /// A schedule with an end.
+///
+/// ```
+/// use wgrad::optim::lr::{Constant, Ending, Exponential, Schedule};
+/// let first = Constant::new(1.0, 0.25, 4);
+/// assert_eq!(first.end(), 4);
+/// let schedule = first.then(Exponential::new(1.0, 0.5));
+/// assert_eq!([3, 4, 5].map(|t| schedule.rate(t)), [0.25, 1.0, 0.5]);
+/// ```
 pub trait Ending: Schedule {
     /// The first step after it.
     fn end(&self) -> usize;
@@ -101,6 +109,12 @@ impl Schedule for Box<dyn Schedule + Send + Sync> {
 }
 
 /// One schedule after the other; see [`Schedule::then`] and [`Schedule::until`].
+///
+/// ```
+/// use wgrad::optim::lr::{Chained, Constant, Exponential, Schedule};
+/// let schedule: Chained<Constant, Exponential> = Constant::new(1.0, 0.25, 2).until(5, Exponential::new(1.0, 0.5));
+/// assert_eq!([0, 2, 5, 6].map(|t| schedule.rate(t)), [0.25, 1.0, 1.0, 0.5]);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Chained<A, B> {
     at: usize,
@@ -121,6 +135,12 @@ impl<A: Schedule, B: Ending> Ending for Chained<A, B> {
 }
 
 /// Two schedules multiplied; see [`Schedule::times`].
+///
+/// ```
+/// use wgrad::optim::lr::{Constant, Exponential, Product, Schedule};
+/// let schedule: Product<Exponential, Constant> = Exponential::new(1.0, 0.5).times(Constant::new(1.0, 0.5, 1));
+/// assert_eq!([0, 1, 2].map(|t| schedule.rate(t)), [0.5, 0.5, 0.25]);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Product<A, B>(A, B);
 

@@ -9,6 +9,16 @@ use crate::optim::Rate;
 use crate::optim::state::{self, Loader};
 
 /// What counts as an improvement of the best value so far.
+///
+/// ```
+/// use wgrad::optim::{Sgd, lr::{Improvement, ReduceOnPlateau}};
+/// use wgrad::{Device, Tensor};
+/// let optimizer = Sgd::new(vec![Tensor::ones([1], &Device::cpu()).requires_grad()], 1.0);
+/// let plateau = ReduceOnPlateau::new(optimizer.rates()).improvement(Improvement::MaxAbsolute(0.0));
+/// let mut plateau = plateau.factor(0.5).patience(1);
+/// [0.5, 0.75, 0.75, 0.75].into_iter().for_each(|accuracy| { plateau.step(accuracy); });
+/// assert_eq!(optimizer.lr(), 0.5);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Improvement {
     /// Below `best · (1 − threshold)`.

@@ -25,6 +25,15 @@ use crate::tensor::Tensor;
 const VARIANTS: usize = 64;
 
 /// What the closure of [`capture`] may return: tensors, or a `Result` of them, so that `?` works inside.
+///
+/// ```
+/// use wgrad::tensor::capture::Outputs;
+/// use wgrad::{Device, Result, Tensor};
+/// let plain = vec![Tensor::ones([2], &Device::cpu())];
+/// let fallible: Result<Vec<Tensor>> = Ok(plain.clone());
+/// assert_eq!(plain.into_outputs()?.len(), fallible.into_outputs()?.len());
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 pub trait Outputs {
     /// The tensors.
     ///
@@ -111,6 +120,17 @@ fn refuse_nesting(at: &'static Location<'static>) -> Result<()> {
 }
 
 /// A step that was recorded and is replayed; see [`capture`], and [`load_captured`] for one from a file.
+///
+/// ```
+/// use wgrad::{Device, Tensor, capture};
+/// let device = Device::default();
+/// let step = capture(&device, |x: &[Tensor]| vec![&x[0] * 2.0])?;
+/// for n in [2, 2, 3] {
+///     step.run(&[Tensor::ones([n], &device)])?;
+/// }
+/// assert_eq!(step.variants(), 2); // one for each shape
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 pub struct Captured<'f> {
     device: Device,
     strict: bool,

@@ -255,6 +255,22 @@ fn checksum<'a>(text: &str, values: impl Iterator<Item = (&'a str, &'a [u8])>) -
 ///
 /// The example is at [`Captured::save`].
 ///
+/// ```
+/// use wgrad::{Device, Tensor, capture, load_captured};
+/// let device = Device::default();
+/// let step = capture(&device, |x: &[Tensor]| vec![&x[0] * 2.0])?;
+/// let x = [Tensor::ones([2], &device)];
+/// step.run(&x)?;
+/// let path = std::env::temp_dir().join(format!("wgrad-load-captured-{}", std::process::id()));
+/// if !device.is_cpu() {
+///     step.save(&path)?;
+///     let loaded = load_captured(&path, &device)?;
+///     assert_eq!(loaded.run(&x)?[0].to_vec::<f32>()?, [2.0, 2.0]);
+/// #   std::fs::remove_file(&path).unwrap();
+/// }
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::Io`] where the file cannot be read; [`Error::Argument`] where it is damaged, is no captured step, or is of another
 /// version of the format; [`Error::Unsupported`] where the device cannot run its kernels; [`Error::Shader`] where a kernel does

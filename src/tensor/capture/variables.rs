@@ -16,6 +16,24 @@ use crate::tensor::Tensor;
 
 /// A variable of a captured step: a parameter, a part of an optimizer's state, a running statistic, a gradient. It lives on in
 /// the step from run to run; see [`Captured::variables`].
+///
+/// ```
+/// use wgrad::{Device, Tensor, capture};
+/// let device = Device::default();
+/// let total = Tensor::zeros([2], &device);
+/// let own = total.clone();
+/// let step = capture(&device, move |x: &[Tensor]| {
+///     own.assign(&(&own + &x[0]));
+///     Vec::new()
+/// })?
+/// .named([("total", &total)]);
+/// step.run(&[Tensor::ones([2], &device)])?;
+/// let variable = step.variable("total").unwrap();
+/// assert!(variable.is_read() && variable.is_written());
+/// variable.set(&Tensor::zeros([2], &device))?;
+/// assert_eq!(total.to_vec::<f32>()?, [0.0, 0.0]);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Variable {
     name: String,
