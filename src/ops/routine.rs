@@ -3,7 +3,7 @@
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::Var;
-use crate::graph::kernel::{Access, Read, Slot, Word, Write};
+use crate::graph::kernel::{Access, Read, Slot, Stage, Word, Write};
 use crate::shape::Shape;
 
 /// Invocations in a workgroup of a kernel over a 1-D grid.
@@ -26,6 +26,14 @@ pub fn read(name: &'static str, index: usize) -> Read {
 /// The write of the output through `store`.
 pub fn output() -> Write {
     Write { name: "y", slot: Slot::Output, vec4: false, scratch: None }
+}
+
+/// How often these stages load each element of an input, where `times` says it of a read; `None` where one of them reads it raw, or
+/// `times` does not know. (For [`Routine::loads`](crate::graph::kernel::Routine::loads).)
+pub fn loads(stages: &[Stage], input: usize, times: impl Fn(&Stage, &Read) -> Option<usize>) -> Option<usize> {
+    let reads = stages.iter().flat_map(|stage| stage.reads.iter().map(move |read| (stage, read)));
+    let own = reads.filter(|(_, read)| read.slot == Slot::Input(input));
+    own.map(|(stage, read)| if read.access == Access::Raw { None } else { times(stage, read) }).sum()
 }
 
 /// A size as a kernel parameter.

@@ -210,14 +210,10 @@ impl Routine for Convolution {
     /// Once where an operand is packed; where lines hold all taps along the width, once for each of those.
     fn loads(&self, input: usize, inputs: &[Operand], output: &Operand, caps: &Caps) -> Option<usize> {
         let stages = self.stages(inputs, output, caps).ok()?;
-        let reads = stages.iter().flat_map(|stage| stage.reads.iter().map(move |read| (stage, read)));
-        let own = reads.filter(|(_, read)| read.slot == Slot::Input(input));
-        own.map(|(stage, read)| match read.access {
-            Access::Raw => None,
-            _ if read.name == "source" && stage.consts.contains(&("LINES", 1)) => Some(self.geometry.kernel[DIMS - 1]),
-            _ => Some(1),
+        let along_width = |stage: &Stage, read: &Read| read.name == "source" && stage.consts.contains(&("LINES", 1));
+        routine::loads(&stages, input, |stage, read| {
+            Some(if along_width(stage, read) { self.geometry.kernel[DIMS - 1] } else { 1 })
         })
-        .sum()
     }
 
     fn fuses_epilogue(&self) -> bool {

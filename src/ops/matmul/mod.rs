@@ -9,8 +9,9 @@ use ndarray::{ArrayD, IxDyn};
 use crate::array::Array;
 use crate::caps::Caps;
 use crate::error::{Error, Result};
-use crate::graph::kernel::{Access, Kernel, Operand, Routine, Slot, Stage};
+use crate::graph::kernel::{Kernel, Operand, Routine, Stage};
 use crate::graph::{Meta, Op, Var, Vjp};
+use crate::ops::routine;
 use crate::shape::Shape;
 
 /// The op behind [`Var::matmul`]: operands of rank two or more with equal batch dims.
@@ -82,21 +83,17 @@ impl Routine for MatMulRoutine {
     /// Once where an operand is packed, else once for each tile across the other operand.
     fn loads(&self, input: usize, inputs: &[Operand], output: &Operand, caps: &Caps) -> Option<usize> {
         let stages = self.stages(inputs, output, caps).ok()?;
-        let reads = stages.iter().flat_map(|stage| stage.reads.iter().map(move |read| (stage, read)));
-        let own = reads.filter(|(_, read)| read.slot == Slot::Input(input));
-        own.map(|(stage, read)| {
+        routine::loads(&stages, input, |stage, read| {
             let tiles = |name: &str| {
                 let (_, count) = stage.params.iter().find(|(own, _)| *own == name)?;
                 Some(count.bits() as usize)
             };
-            match (read.access, read.name) {
-                (Access::Raw, _) => None,
-                (_, "a") => tiles("column_tiles"),
-                (_, "b") => tiles("row_tiles"),
+            match read.name {
+                "a" => tiles("column_tiles"),
+                "b" => tiles("row_tiles"),
                 _ => Some(1),
             }
         })
-        .sum()
     }
 
     /// 2·m·n·k for each product of the batch; packing computes nothing, and the sum of a split k adds the partial
