@@ -434,14 +434,31 @@ fn side_by_side_or_one_by_one_gives_the_same_bits() {
     assert!(dispatches(&wide) < dispatches(&narrow), "{} and {}", dispatches(&wide), dispatches(&narrow));
 }
 
+/// A tensor of sines, another one for each `k`.
+fn waves(shape: &[usize], k: f32, device: &Device) -> Tensor {
+    let values: Vec<f32> = (0..shape.iter().product()).map(|i: usize| (i as f32 * 0.371 + k).sin()).collect();
+    Tensor::from_slice(&values, shape, device)
+}
+
+/// Asserts that each of these devices computes what the CPU does, up to a share of the largest value of a result, or of 1.
+#[track_caller]
+fn assert_as_on_the_cpu(compute: impl Fn(&Device) -> Vec<Vec<f32>>, tolerance: f32, devices: &[(&str, &Device)]) {
+    let expected = compute(&Device::cpu());
+    for (name, device) in devices {
+        for (k, (found, expected)) in compute(device).iter().zip(&expected).enumerate() {
+            let scale = expected.iter().fold(1f32, |m, v| m.max(v.abs()));
+            let worst = found.iter().zip(expected).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
+            assert_eq!(found.len(), expected.len(), "{name}, case {k}");
+            assert!(worst <= tolerance * scale, "{name}, case {k}: {worst} of {scale}");
+        }
+    }
+}
+
 /// Operands that are computed where they are loaded: as if they were stored before, bit for bit, and as on the CPU.
 #[test]
 fn operands_computed_in_place_agree() {
     let compute = |device: &Device| -> Vec<Vec<f32>> {
-        let make = |shape: &[usize], k: f32| {
-            let values: Vec<f32> = (0..shape.iter().product()).map(|i: usize| (i as f32 * 0.371 + k).sin()).collect();
-            Tensor::from_slice(&values, shape, device)
-        };
+        let make = |shape: &[usize], k: f32| waves(shape, k, device);
         let mut out = Vec::new();
         for (m, k, n) in [(1, 8, 4), (33, 20, 7), (64, 128, 96), (130, 259, 40), (128, 256, 64)] {
             let (x, w, b) = (make(&[m, k], 0.1), make(&[k, n], 0.7), make(&[m, k], 1.3));
@@ -466,16 +483,8 @@ fn operands_computed_in_place_agree() {
         }
         out.iter().map(|t| t.to_vec::<f32>().unwrap()).collect()
     };
-    let expected = compute(&Device::cpu());
     let plain = Device::gpu_with(true, |caps| caps.subgroup = None).unwrap();
-    for (name, device) in [("fused", gpu()), ("unfused", unfused()), ("without subgroups", &plain)] {
-        for (k, (found, expected)) in compute(device).iter().zip(&expected).enumerate() {
-            let scale = expected.iter().fold(1f32, |m, v| m.max(v.abs()));
-            let worst = found.iter().zip(expected).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
-            assert_eq!(found.len(), expected.len(), "{name}, case {k}");
-            assert!(worst <= 2e-5 * scale, "{name}, case {k}: {worst} of {scale}");
-        }
-    }
+    assert_as_on_the_cpu(compute, 2e-5, &[("fused", gpu()), ("unfused", unfused()), ("without subgroups", &plain)]);
     // Products are too dear to be rearranged with what makes their operands.
     let bits = |device: &Device| -> Vec<Vec<u32>> {
         let values = compute(device).into_iter();
@@ -490,10 +499,7 @@ fn operands_computed_in_place_agree() {
 #[test]
 fn convolutions_of_computed_operands_agree() {
     let compute = |device: &Device| -> Vec<Vec<f32>> {
-        let make = |shape: &[usize], k: f32| {
-            let values: Vec<f32> = (0..shape.iter().product()).map(|i: usize| (i as f32 * 0.371 + k).sin()).collect();
-            Tensor::from_slice(&values, shape, device)
-        };
+        let make = |shape: &[usize], k: f32| waves(shape, k, device);
         let mut out = Vec::new();
         for (n, from, to, side, kernel, stride) in
             [(2, 1, 5, 9, 3, 1), (3, 6, 8, 12, 3, 2), (1, 16, 32, 8, 1, 1), (2, 3, 4, 7, 5, 1), (2, 2, 1, 6, 2, 3)]
@@ -511,16 +517,8 @@ fn convolutions_of_computed_operands_agree() {
         }
         out.iter().map(|t| t.to_vec::<f32>().unwrap()).collect()
     };
-    let expected = compute(&Device::cpu());
     let plain = Device::gpu_with(true, |caps| caps.subgroup = None).unwrap();
-    for (name, device) in [("fused", gpu()), ("unfused", unfused()), ("without subgroups", &plain)] {
-        for (k, (found, expected)) in compute(device).iter().zip(&expected).enumerate() {
-            let scale = expected.iter().fold(1f32, |m, v| m.max(v.abs()));
-            let worst = found.iter().zip(expected).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
-            assert_eq!(found.len(), expected.len(), "{name}, case {k}");
-            assert!(worst <= 2e-5 * scale, "{name}, case {k}: {worst} of {scale}");
-        }
-    }
+    assert_as_on_the_cpu(compute, 2e-5, &[("fused", gpu()), ("unfused", unfused()), ("without subgroups", &plain)]);
 }
 
 /// Softmax and normalisations in primitive ops, which take one kernel where an invocation has a row of its own.
@@ -557,13 +555,5 @@ fn chains_over_rows_agree() {
         }
         out.iter().map(|t| t.to_vec::<f32>().unwrap()).collect()
     };
-    let expected = compute(&Device::cpu());
-    for (name, device) in [("fused", gpu()), ("unfused", unfused())] {
-        for (k, (found, expected)) in compute(device).iter().zip(&expected).enumerate() {
-            let scale = expected.iter().fold(1f32, |m, v| m.max(v.abs()));
-            let worst = found.iter().zip(expected).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
-            assert_eq!(found.len(), expected.len(), "{name}, case {k}");
-            assert!(worst <= 5e-5 * scale, "{name}, case {k}: {worst} of {scale}");
-        }
-    }
+    assert_as_on_the_cpu(compute, 5e-5, &[("fused", gpu()), ("unfused", unfused())]);
 }

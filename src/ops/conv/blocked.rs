@@ -8,6 +8,7 @@ use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::kernel::{Access, Operand, Read, Slot, Stage, Word, Write};
+use crate::ops::conv::geometry::volume;
 use crate::ops::conv::kernels::{W, sizes, strides, sum_stage};
 use crate::ops::conv::{Convolution, Role};
 use crate::ops::per_dim::DIMS;
@@ -48,10 +49,6 @@ macro_rules! product_text {
             text!("conv/window", $($file),*, "conv/tiles_plain")
         }
     };
-}
-
-fn volume(sizes: &[usize; DIMS]) -> usize {
-    sizes.iter().product()
 }
 
 /// A convolution on its way to kernels.

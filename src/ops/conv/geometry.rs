@@ -149,6 +149,11 @@ impl Geometry {
     }
 }
 
+/// Positions of a box.
+pub(super) fn volume(sizes: &[usize; DIMS]) -> usize {
+    sizes.iter().product()
+}
+
 /// A size, where positions computed from it fit the kernels' integers.
 fn small(op: &str, size: Option<usize>) -> Result<usize> {
     size.filter(|&s| s <= LARGEST)

@@ -5,7 +5,7 @@ use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::kernel::{Access, Operand, Read, Routine, Slot, Stage, Word, Write};
 use crate::ops::conv::blocked;
-use crate::ops::conv::geometry::Geometry;
+use crate::ops::conv::geometry::{Geometry, volume};
 use crate::ops::conv::{Convolution, Role};
 use crate::ops::per_dim::DIMS;
 use crate::ops::routine;
@@ -135,7 +135,6 @@ impl Routine for Convolution {
         if total == 0 {
             return Ok(Vec::new());
         }
-        let volume = |sizes: &[usize; DIMS]| sizes.iter().product::<usize>();
         let (ins, outs) = (g.input_channels / g.groups, g.output_channels / g.groups);
         // Texts, names of the operands, channels computed together, terms of a sum.
         let (name, texts, names, channels, terms) = match self.role {

@@ -6,14 +6,14 @@
 
 use ndarray::{ArrayD, IxDyn};
 
-use crate::ops::conv::geometry::Geometry;
+use crate::ops::conv::geometry::{Geometry, volume};
 use crate::ops::matmul::multiply;
 use crate::shape::Shape;
 
 /// The result of x and w.
 pub fn y(g: &Geometry, x: &[f64], w: &[f64]) -> Vec<f64> {
     let x = channels_first(g.batch, g.input_channels, x);
-    let mut sums = vec![0.0; g.output_channels * g.batch * volume(g.output)];
+    let mut sums = vec![0.0; g.output_channels * g.batch * volume(&g.output)];
     for tap in taps(g) {
         let part = product(&tap.weights(g, w), &tap.seen(g, &x), &matrices(g, rows_out(g), columns(g)));
         sums.iter_mut().zip(part).for_each(|(sum, term)| *sum += term);
@@ -25,7 +25,7 @@ pub fn y(g: &Geometry, x: &[f64], w: &[f64]) -> Vec<f64> {
 pub fn w(g: &Geometry, x: &[f64], y: &[f64]) -> Vec<f64> {
     let x = channels_first(g.batch, g.input_channels, x);
     let y = matrix(g, rows_out(g), columns(g), channels_first(g.batch, g.output_channels, y));
-    let size = volume(g.kernel);
+    let size = volume(&g.kernel);
     let mut gradient = vec![0.0; g.output_channels * rows_in(g) * size];
     for tap in taps(g) {
         let seen = tap.seen(g, &x).permuted_axes(IxDyn(&[0, 2, 1]));
@@ -38,7 +38,7 @@ pub fn w(g: &Geometry, x: &[f64], y: &[f64]) -> Vec<f64> {
 /// The gradient of the input, of w and y.
 pub fn x(g: &Geometry, w: &[f64], y: &[f64]) -> Vec<f64> {
     let y = matrix(g, rows_out(g), columns(g), channels_first(g.batch, g.output_channels, y));
-    let (from, to) = (volume(g.output), volume(g.input));
+    let (from, to) = (volume(&g.output), volume(&g.input));
     let mut sums = vec![0.0; g.input_channels * g.batch * to];
     for tap in taps(g) {
         let weights = tap.weights(g, w).permuted_axes(IxDyn(&[0, 2, 1]));
@@ -61,13 +61,13 @@ struct Tap {
 impl Tap {
     /// `w_k`: `[groups, outs, ins]` of w `[O, ins, kernel]`.
     fn weights(&self, g: &Geometry, w: &[f64]) -> ArrayD<f64> {
-        let own = w.iter().skip(self.index).step_by(volume(g.kernel)).copied().collect();
+        let own = w.iter().skip(self.index).step_by(volume(&g.kernel)).copied().collect();
         matrix(g, rows_out(g), rows_in(g), own)
     }
 
     /// `x_k`: `[groups, ins, N · output]` of x `[C, N, input]`.
     fn seen(&self, g: &Geometry, x: &[f64]) -> ArrayD<f64> {
-        let (from, to) = (volume(g.input), volume(g.output));
+        let (from, to) = (volume(&g.input), volume(&g.output));
         let mut seen = vec![0.0; g.input_channels * g.batch * to];
         for image in 0..g.input_channels * g.batch {
             self.meets.iter().for_each(|&(q, p)| seen[image * to + p] = x[image * from + q]);
@@ -97,10 +97,6 @@ fn positions([depth, height, width]: [usize; 3]) -> impl Iterator<Item = [usize;
     (0..depth).flat_map(move |d| (0..height).flat_map(move |h| (0..width).map(move |w| [d, h, w])))
 }
 
-fn volume(size: [usize; 3]) -> usize {
-    size.iter().product()
-}
-
 /// Input channels of a group.
 fn rows_in(g: &Geometry) -> usize {
     g.input_channels / g.groups
@@ -113,7 +109,7 @@ fn rows_out(g: &Geometry) -> usize {
 
 /// Positions of the output in the whole batch.
 fn columns(g: &Geometry) -> usize {
-    g.batch * volume(g.output)
+    g.batch * volume(&g.output)
 }
 
 fn matrices(g: &Geometry, rows: usize, columns: usize) -> Shape {
