@@ -5,6 +5,9 @@
 //! submitted, and ends before it was seen to be done. Each list of dispatches so bounds the offset between the clocks
 //! from both sides; bounds are intersected over time, and the middle is taken. Where they contradict (clocks drift),
 //! the newest count.
+//!
+//! A software adapter writes timestamps when it reads its commands, not when their work is done: there each dispatch is a
+//! submission of its own that is waited for, and its time is what the CPU's clock says.
 
 use std::time::Duration;
 
@@ -87,12 +90,17 @@ impl Gpu {
     /// # Errors
     /// As [`Gpu::run`].
     pub fn run_timed(&self, work: &[Dispatch], params: &[u8]) -> Result<Vec<Option<Timing>>> {
-        let mut timings = vec![None; work.len()];
         // A browser cannot wait here.
         if !self.caps().timestamps || cfg!(target_arch = "wasm32") {
             self.run(work, params)?;
-            return Ok(timings);
+            return Ok(vec![None; work.len()]);
         }
+        if self.caps().software { self.run_waited(work, params) } else { self.run_queried(work, params) }
+    }
+
+    /// [`Gpu::run_timed`] by timestamp queries.
+    pub(super) fn run_queried(&self, work: &[Dispatch], params: &[u8]) -> Result<Vec<Option<Timing>>> {
+        let mut timings = vec![None; work.len()];
         let mut chunks = Vec::new();
         self.run_with(work, params, Some(&mut chunks))?;
         let Some(submitted) = chunks.first().map(|chunk| chunk.submitted.as_nanos() as f64) else { return Ok(timings) };
@@ -117,6 +125,19 @@ impl Gpu {
             });
         }
         Ok(timings)
+    }
+
+    /// [`Gpu::run_timed`] by the CPU's clock: one dispatch at a time, from its submission to its end.
+    pub(super) fn run_waited(&self, work: &[Dispatch], params: &[u8]) -> Result<Vec<Option<Timing>>> {
+        self.0.wait_index(None)?;
+        let timed = |dispatch: &Dispatch| {
+            let start = trace::now();
+            self.run(std::slice::from_ref(dispatch), params)?;
+            self.0.wait_index(None)?;
+            let length = trace::now().saturating_sub(start);
+            Ok((dispatch.workgroups > 0).then_some(Timing { start, length }))
+        };
+        work.iter().map(timed).collect()
     }
 
     /// Dispatches with begin and end in nanoseconds of the GPU's clock, where they make sense.

@@ -3,6 +3,16 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Counts since the device was opened.
+///
+/// ```
+/// use wgrad::{Device, Stats, Tensor};
+/// let device = Device::gpu()?;
+/// let x = Tensor::ones([4], &device);
+/// let before: Stats = device.stats();
+/// (x + 1.0).realize()?;
+/// assert!(device.stats().plans_built > before.plans_built);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Submissions to the queue, those for copies and uploads included.
@@ -20,6 +30,16 @@ pub struct Stats {
 }
 
 /// Device memory held for tensors.
+///
+/// ```
+/// use wgrad::{Device, Memory, Tensor};
+/// let device = Device::gpu()?;
+/// let x = Tensor::ones([256], &device).contiguous();
+/// x.realize()?;
+/// let Memory { in_use, peak, .. } = device.memory();
+/// assert!(in_use >= 1024 && peak >= in_use);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
     /// Bytes of the buffers that are in use, as allocated.

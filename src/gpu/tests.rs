@@ -6,7 +6,7 @@ use pollster::block_on;
 
 use super::*;
 use crate::caps::size_class;
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// One device for all tests that do not count anything.
 fn gpu() -> &'static Gpu {
@@ -389,27 +389,36 @@ fn handles_cross_threads() {
     shared::<Pipeline>();
 }
 
-/// More dispatches than a query set holds timestamps for.
+/// More dispatches than a query set holds timestamps for, and the way of software adapters, which waits for each.
 #[test]
 fn timed_dispatches_run_as_others_do() {
+    type Timed = fn(&Gpu, &[Dispatch], &[u8]) -> Result<Vec<Option<Timing>>>;
     let gpu = open();
-    let pipeline = add(&gpu, true);
-    let (a, b) = (upload(&gpu, &[1.0; 300]), upload(&gpu, &[2.0; 300]));
+    assert_timed(&gpu, Gpu::run_timed, if gpu.caps().software { 4999 } else { 3 });
+    if gpu.caps().timestamps {
+        let ways: [(Timed, u64); 2] = [(Gpu::run_queried, 3), (Gpu::run_waited, 4999)];
+        ways.into_iter().for_each(|(timed, submits)| assert_timed(&gpu, timed, submits));
+    }
+}
+
+fn assert_timed(gpu: &Gpu, timed: impl Fn(&Gpu, &[Dispatch], &[u8]) -> Result<Vec<Option<Timing>>>, submits: u64) {
+    let pipeline = add(gpu, true);
+    let (a, b) = (upload(gpu, &[1.0; 300]), upload(gpu, &[2.0; 300]));
     let buffers: Vec<Buffer> = (0..3).map(|_| gpu.alloc(1200).unwrap()).collect();
     let bytes = params(&[(300, 1.0)], 256);
     let mut work: Vec<Dispatch> = (0..5000).map(|i| dispatch(&pipeline, &[&a, &b, &buffers[i % 3]], 0, 5)).collect();
     work[7].workgroups = 0;
     let before = gpu.stats();
     let start = crate::trace::now();
-    let timings = gpu.run_timed(&work, &bytes).unwrap();
+    let timings = timed(gpu, &work, &bytes).unwrap();
     let end = crate::trace::now();
     let after = gpu.stats();
     assert_eq!(after.dispatches - before.dispatches, 4999);
-    assert_eq!(read(&gpu, &buffers[2]), [3.0; 300]);
+    assert_eq!(read(gpu, &buffers[2]), [3.0; 300]);
     assert_eq!(timings.len(), 5000);
     assert_eq!(timings[7], None);
     if gpu.caps().timestamps {
-        assert_eq!(after.submits - before.submits, 3);
+        assert_eq!(after.submits - before.submits, submits);
         let known: Vec<Timing> = timings.into_iter().flatten().collect();
         assert!(known.len() > 4900, "only {} of 4999 times make sense", known.len());
         assert!(known.is_sorted_by_key(|t| t.start));
