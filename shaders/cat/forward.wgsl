@@ -1,5 +1,6 @@
 // Copies up to four inputs, which follow each other in the output: y[o, offset + k, i] = x[o, k, i] of the input that k lies in. The
-// first begins at 0 of the joint window, the others where the one before ends; those that are not there are empty.
+// first begins at 0 of the joint window, the others where the one before ends; those that are not there are empty. Everything counts elements,
+// or groups of four, as the loads and the store do.
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -10,8 +11,8 @@ fn main(
     if (i >= params.total) {
         return;
     }
-    let inside = i % params.window;
     let outer = i / params.window;
+    let inside = i - outer * params.window;
     let to = outer * params.stride + params.offset + inside;
     if (inside < params.end_a) {
         store(to, load_a(outer * params.end_a + inside));

@@ -25,7 +25,7 @@ use crate::schedule::snapshot::{Keep, Snapshot, Source};
 mod build;
 mod decide;
 
-pub use decide::MAX_INSTRUCTIONS;
+pub use decide::{MAX_INSTRUCTIONS, RECOMPUTE_WORK};
 
 mod emit;
 

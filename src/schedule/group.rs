@@ -95,6 +95,12 @@ impl Group {
         made.filter(|node| !self.outputs.iter().any(|(_, own)| own == node)).collect()
     }
 
+    /// Instructions for an element, of a reduction's input and of the output.
+    pub fn instructions(&self) -> usize {
+        let of_core = if let Core::Reduce { body, .. } = &self.core { body.code.len() } else { 0 };
+        of_core + self.body.code.len()
+    }
+
     /// Every buffer that is loaded from.
     pub fn leaves(&self) -> Vec<&Leaf> {
         let core: Vec<&Leaf> = match &self.core {

@@ -60,6 +60,14 @@ pub struct Cluster {
 }
 
 /// What computing a tensor takes, known before anything is run; from [`Tensor::plan`](crate::Tensor::plan).
+///
+/// ```
+/// use wgrad::{Device, PlanSummary, Tensor};
+/// let x = Tensor::ones([256], &Device::gpu()?);
+/// let plan: PlanSummary = (x.exp() + 1.0).plan()?;
+/// assert_eq!((plan.dispatches, plan.outputs), (1, 1024));
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct PlanSummary {

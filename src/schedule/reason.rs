@@ -3,6 +3,14 @@
 use std::fmt;
 
 /// Why a value is written to memory instead of being computed where it is read.
+///
+/// ```
+/// use wgrad::{Device, StoreReason, Tensor};
+/// let x = Tensor::ones([256], &Device::gpu()?);
+/// let explanation = (x.exp() + 1.0).explain()?;
+/// assert_eq!(explanation.kernels[0].stored[0].reason, StoreReason::Asked);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StoreReason {
@@ -55,6 +63,14 @@ impl fmt::Display for StoreReason {
 }
 
 /// Why the ops after a kernel are not part of it.
+///
+/// ```
+/// use wgrad::{Device, EndReason, Tensor};
+/// let x = Tensor::ones([16, 16], &Device::gpu()?);
+/// let explanation = x.sum_dims(&[1], false).max().explain()?;
+/// assert_eq!(explanation.kernels[0].ended, [("max".to_string(), EndReason::Core)]);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EndReason {

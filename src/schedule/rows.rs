@@ -186,7 +186,7 @@ fn joins(chain: &Chain, next: usize, groups: &[Group], snap: &Snapshot) -> bool 
     // Values of elements stay within their kernel.
     let is_row = |g: usize| matches!(groups[g].core, Core::Reduce { .. });
     let whole = chain.parts.iter().all(|&g| is_row(g) || !reads_any(group, &groups[g]));
-    let instructions: usize = chain.parts.iter().chain([&next]).map(|&g| instructions(&groups[g])).sum();
+    let instructions: usize = chain.parts.iter().chain([&next]).map(|&g| groups[g].instructions()).sum();
     whole && chain.parts.len() < MAX_PARTS && instructions <= MAX_INSTRUCTIONS
 }
 
@@ -206,11 +206,6 @@ fn buffers(chain: &Chain, next: usize, groups: &[Group], kept: &[bool]) -> HashS
 fn reads_any(group: &Group, other: &Group) -> bool {
     let reads = pending_reads(group);
     made(other).any(|node| reads.contains(&node))
-}
-
-fn instructions(group: &Group) -> usize {
-    let of_core = if let Core::Reduce { body, .. } = &group.core { body.code.len() } else { 0 };
-    of_core + group.body.code.len()
 }
 
 /// One group of the parts, which are rewritten to work on `[rows, size]`.

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use crate::caps::Caps;
 use crate::codegen::workgroup_of;
 use crate::layout::Layout;
+use crate::schedule::fuse::RECOMPUTE_WORK;
 use crate::schedule::group::{Body, Core, Group};
 use crate::schedule::snapshot::{Snapshot, Source};
 
@@ -25,6 +26,37 @@ struct Bundle {
     writes: HashSet<usize>,
     /// Bytes of the pending values that the parts read.
     pending_bytes: u64,
+    span: Span,
+}
+
+/// What side by side costs on software adapters, whose lanes walk through every branch: each element takes the instructions of all parts.
+/// There a dispatch is saved only where that wastes less than it costs.
+#[derive(Clone, Copy)]
+struct Span {
+    elements: usize,
+    instructions: usize,
+    /// Elements times instructions of each part, added up.
+    work: usize,
+}
+
+impl Span {
+    fn of(group: &Group) -> Span {
+        let (elements, instructions) = (group.numel, group.instructions());
+        Span { elements, instructions, work: elements.saturating_mul(instructions) }
+    }
+
+    fn with(self, other: Span) -> Span {
+        Span {
+            elements: self.elements.saturating_add(other.elements),
+            instructions: self.instructions + other.instructions,
+            work: self.work.saturating_add(other.work),
+        }
+    }
+
+    /// Elements times instructions that are walked through for nothing.
+    fn wasted(self) -> usize {
+        self.elements.saturating_mul(self.instructions).saturating_sub(self.work)
+    }
 }
 
 /// Puts independent small groups side by side where the device binds enough buffers.
@@ -52,11 +84,16 @@ pub fn widen(groups: Vec<Group>, snap: &Snapshot, caps: &Caps) -> Vec<Group> {
         let pending: HashSet<usize> =
             leaves.iter().filter_map(|l| if let Source::Pending(i) = l.source { Some(i) } else { None }).collect();
         let pending_bytes: u64 = pending.iter().map(|&i| snap.nodes[i].meta().bytes()).sum();
+        let span = Span::of(group);
+        let pays = |bundle: &Bundle| {
+            !caps.software || bundle.span.with(span).wasted() <= bundle.span.wasted().saturating_add(RECOMPUTE_WORK)
+        };
         let fits = |bundle: &Bundle| {
             let next = bundle.parts.last() == Some(&g.wrapping_sub(1));
             bundle.workgroup == workgroup
                 && bundle.parts.len() < MAX_PARTS
                 && bundle.buffers.union(&own).count() <= limit
+                && pays(bundle)
                 && (next || bundle.pending_bytes <= DELAYED)
         };
         match open.iter_mut().find(|bundle| fits(bundle)) {
@@ -65,6 +102,7 @@ pub fn widen(groups: Vec<Group>, snap: &Snapshot, caps: &Caps) -> Vec<Group> {
                 bundle.buffers.extend(own);
                 bundle.writes.extend(group.outputs.iter().map(|(_, node)| node));
                 bundle.pending_bytes += pending_bytes;
+                bundle.span = bundle.span.with(span);
             }
             None => open.push(Bundle {
                 workgroup,
@@ -72,6 +110,7 @@ pub fn widen(groups: Vec<Group>, snap: &Snapshot, caps: &Caps) -> Vec<Group> {
                 buffers: own,
                 writes: group.outputs.iter().map(|(_, node)| *node).collect(),
                 pending_bytes,
+                span,
             }),
         }
     }

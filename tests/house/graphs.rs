@@ -388,8 +388,8 @@ fn norms(d: &Device) {
 
 /// Pooling and interpolation, with windows that one stage walks through, and of so many taps that two or three are needed.
 fn pooling(d: &Device) {
-    use wgrad::ops::interpolate::Interpolate;
-    use wgrad::ops::pool::{AvgPool, Pool};
+    use wgrad::Interpolate;
+    use wgrad::{AvgPool, Pool};
     let (x, wide) = (leaf([2, 3, 8, 8], d), leaf([1, 700, 300], d));
     let inside = AvgPool { count_include_pad: false, ..AvgPool::new(3) };
     for y in [

@@ -16,14 +16,14 @@ fn steady(device: &Device, step: &mut Step) -> PlanSummary {
 }
 
 /// Dispatches of a training step: on GPUs and on software adapters, with 8 storage buffers a kernel and with more, where the
-/// updates of all parameters run side by side.
+/// updates of many parameters run side by side.
 fn most_dispatches(model: &str, software: bool, wide: bool) -> usize {
     let [gpu, wide_gpu, cpu, wide_cpu] = match model {
         "two_layer_net" => [7, 7, 7, 7],
-        "mlp" => [24, 17, 22, 15],
-        "cnn" => [57, 54, 58, 54],
-        "gpt of 2 layers" => [129, 107, 144, 113],
-        _ => [232, 193, 259, 203],
+        "mlp" => [22, 17, 20, 17],
+        "cnn" => [53, 51, 54, 50],
+        "gpt of 2 layers" => [122, 105, 138, 100],
+        _ => [219, 187, 249, 175],
     };
     match (software, wide) {
         (false, false) => gpu,

@@ -159,6 +159,41 @@ fn products_store_several_values() {
     }
 }
 
+/// The gradient of a layer's weight has the weight's order in memory, whichever way the product read it.
+#[test]
+fn gradients_of_products_lie_as_their_operands_do() {
+    for (name, d) in devices() {
+        let (x, w, v, dy) = (data([64, 128], &d), leaf([96, 128], &d), leaf([128, 96], &d), data([64, 96], &d));
+        let gradient = |y: Tensor, w: &Tensor| {
+            w.zero_grad();
+            y.backward_with(&dy).unwrap();
+            w.grad().unwrap()
+        };
+        for (y, w) in [(x.linear(&w, None), &w), (x.matmul(&w.t()), &w), (x.matmul(&v), &v)] {
+            let plain = kernels(&gradient(y.clone(), w));
+            let contiguous = gradient(y, w).contiguous();
+            assert_eq!(kernels(&contiguous), plain, "{name}");
+        }
+    }
+}
+
+/// Lanes of a software adapter walk through every branch, so that only little work stands side by side there.
+#[test]
+fn large_updates_have_kernels_of_their_own_on_software_adapters() {
+    for software in [true, false] {
+        let d = Device::null(Caps { software, max_storage_buffers: 64, ..Caps::baseline() }, true);
+        let weights = [[512, 784], [512, 512], [10, 512], [512, 1], [10, 1]].map(|shape| leaf(shape, &d));
+        let mut optimizer = Adam::new(weights.to_vec(), 1e-3);
+        let gradients = weights.each_ref().map(|w| data([w.shape()[0], w.shape()[1]], &d));
+        let plans = steady(&d, || {
+            weights.iter().zip(&gradients).for_each(|(w, g)| w.set_grad(Some(g)));
+            optimizer.step().unwrap();
+        });
+        let kernels: Vec<&String> = plans.iter().flat_map(|plan| &plan.kernels).collect();
+        assert_eq!(kernels.len(), if software { 3 } else { 1 }, "{software}: {kernels:?}");
+    }
+}
+
 /// Ops on an operand that a product packs run while it packs; cheap ones of one buffer also where it reads the operand in place.
 #[test]
 fn products_compute_cheap_operands_where_they_load_them() {

@@ -61,6 +61,12 @@ fn each_movement_alone() {
     compare("cat of views", &[&[4, 3], &[3, 4]], |t| {
         Tensor::cat(&[&t[0].t(), &t[1].flip(&[1]), &t[1].tanh(), &t[0].select(0, 1).unsqueeze(1)], 1).relu()
     });
+    // Groups of four elements at once, also where the operands' are not next to each other.
+    compare("cat of quads", &[&[3, 4], &[3, 8], &[3, 12]], |t| Tensor::cat(&[&t[0], &t[1], &t[2], &t[0], &t[1]], 1));
+    compare("cat of rows of quads", &[&[3, 2, 2], &[3, 5, 2]], |t| Tensor::cat(&[&t[1], &t[0].tanh()], 1) * 2.0);
+    compare("cat of strided quads", &[&[8, 3], &[4, 3]], |t| {
+        Tensor::cat(&[&t[0].t(), &t[1].t().flip(&[1]), &t[0].slice_step(0, 0..8, 2).t()], -1)
+    });
     compare("stack", &[&[2, 3], &[2, 3]], |t| Tensor::stack(&[&t[0], &t[1], &t[0]], 1));
     compare("pad", s, |t| t[0].pad(&[(0, 2), (1, 0), (3, 1)], 0.5));
     compare("pad of a view", s, |t| t[0].flip(&[1]).slice(2, 1..4).pad(&[(1, 1), (0, 0), (2, 2)], 0.0).exp());

@@ -1,8 +1,8 @@
 //! Pooling and interpolation, forward and backward, against the CPU reference, PyTorch's numbers and plain loops.
 
-use wgrad::ops::interpolate::Interpolate;
-use wgrad::ops::pool::{AvgPool, Pool};
+use wgrad::Interpolate;
 use wgrad::tensor::autograd::{grad_with, gradcheck, gradgradcheck};
+use wgrad::{AvgPool, Pool};
 use wgrad::{DType, Device, Tensor};
 
 use crate::common::*;

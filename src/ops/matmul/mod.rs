@@ -11,6 +11,7 @@ use crate::caps::Caps;
 use crate::error::{Error, Result};
 use crate::graph::kernel::{Kernel, Operand, Routine, Stage};
 use crate::graph::{Meta, Op, Var, Vjp};
+use crate::layout::View;
 use crate::ops::routine;
 use crate::shape::Shape;
 
@@ -48,16 +49,29 @@ impl Op for MatMul {
         }
     }
 
-    /// `dA = dC · Bᵀ`, `dB = Aᵀ · dC`; the transposes are views.
+    /// `dA = dC · Bᵀ`, `dB = Aᵀ · dC`; the transposes are views. Where an operand is itself the transpose of what is in memory, as
+    /// a layer's weight is, its gradient is computed in that order (`dBᵀ = dCᵀ · A`): whoever adds the two walks along both.
     fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
-        let (a, b) = (&cx.inputs[0], &cx.inputs[1]);
+        let (a, b, dy) = (&cx.inputs[0], &cx.inputs[1], cx.dy);
         let last = a.shape().rank() - 1;
-        let product = |x: &Var, y: &Var| Var::apply(MatMul, &[x, y]);
+        let turned = |x: &Var| x.transpose(last - 1, last);
+        let product = |x: &Var, y: &Var, is_turned: bool| match is_turned {
+            true => turned(&Var::apply(MatMul, &[&turned(y), &turned(x)])),
+            false => Var::apply(MatMul, &[x, y]),
+        };
         Ok(vec![
-            cx.needs[0].then(|| product(cx.dy, &b.transpose(last - 1, last))),
-            cx.needs[1].then(|| product(&a.transpose(last - 1, last), cx.dy)),
+            cx.needs[0].then(|| product(dy, &turned(b), is_transpose(a))),
+            cx.needs[1].then(|| product(&turned(a), dy, is_transpose(b))),
         ])
     }
+}
+
+/// Whether matrices are a view of others with rows and columns swapped.
+fn is_transpose(x: &Var) -> bool {
+    let Kernel::View(View::Permute(order)) = x.0.kernel() else { return false };
+    let rank = order.len();
+    let swapped = |dim: usize| if dim + 2 < rank { dim } else { 2 * rank - 3 - dim };
+    order.iter().enumerate().all(|(dim, &from)| from == swapped(dim))
 }
 
 fn mismatch(a: &Shape, b: &Shape) -> Error {

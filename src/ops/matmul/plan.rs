@@ -434,15 +434,17 @@ impl<'a> Planner<'a> {
         Ok((reading, params))
     }
 
-    /// Whether a copy in a panel of the device saves more than it costs, where each vec4 is then fetched `uses` times. Fetching a
-    /// texel costs a quarter of loading it from a buffer, packing it about twice such a load, and a kernel some 50 µs.
+    /// Whether a copy in a panel of the device saves more than it costs, where each vec4 is then fetched `uses` times. On a host with
+    /// slow loads (AMD EPYC) fetching a texel costs a quarter of loading it from a buffer, packing it twice such a load, and a kernel
+    /// some 50 µs; on one with fast loads (Intel Xeon) a fetch saves little and packing costs many loads. Only what pays on both is
+    /// packed.
     fn panel_pays(&self, side: &Side, uses: usize, aligned: bool) -> bool {
         if self.family == Family::CpuPanels {
             return true;
         }
         let matrices = (0..BATCH_DIMS).filter(|&d| side.batch[d] != 0).map(|d| self.sizes[d]).product::<usize>();
         let uses = uses * (self.problem.matrices() / matrices.max(1));
-        let gain = if aligned { uses.saturating_sub(2) } else { (2 * uses).saturating_sub(3) };
+        let gain = if aligned { uses.saturating_sub(16) } else { (2 * uses).saturating_sub(24) };
         (matrices * side.u * side.k / 4).saturating_mul(gain) >= PANEL_PAYS
     }
 

@@ -13,7 +13,7 @@ use crate::schedule::snapshot::Source;
 /// Instructions that one kernel may hold; long chains are cut here, since drivers compile in superlinear time.
 pub const MAX_INSTRUCTIONS: usize = 128;
 /// Elementwise work (elements times instructions) below which recomputing is cheaper than one more dispatch.
-const RECOMPUTE_WORK: usize = 200_000;
+pub const RECOMPUTE_WORK: usize = 200_000;
 /// A value that several kernels read is recomputed if it takes at most this many instructions and buffers.
 const RECOMPUTE_INSTRUCTIONS: usize = 4;
 const RECOMPUTE_BUFFERS: usize = 2;
