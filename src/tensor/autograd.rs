@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use crate::differentiate;
 use crate::error::{Error, Result};
-use crate::graph::{GradCell, Var, no_grad, recording, with_location};
+use crate::graph::{GradCell, Var, anomaly, no_grad, recording, with_location};
 use crate::tensor::Tensor;
 
 impl Tensor {
@@ -37,6 +37,12 @@ impl Tensor {
     }
 
     /// Whether this was made with [`Tensor::requires_grad`]: a leaf that gets a gradient, unless it is frozen.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let w = Tensor::ones([2], &Device::cpu()).requires_grad();
+    /// assert!(w.is_leaf_with_grad() && !(&w * 2.0).is_leaf_with_grad());
+    /// ```
     pub fn is_leaf_with_grad(&self) -> bool {
         self.inner.cell.is_some()
     }
@@ -75,6 +81,16 @@ impl Tensor {
     }
 
     /// Whether this is a leaf that gets no gradient for the time being.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let w = Tensor::ones([2], &Device::cpu()).requires_grad();
+    /// w.requires_grad_(false)?;
+    /// assert!(w.is_frozen());
+    /// w.requires_grad_(true)?;
+    /// assert!(!w.is_frozen());
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn is_frozen(&self) -> bool {
         self.inner.frozen.load(Ordering::Relaxed)
     }
@@ -113,6 +129,7 @@ impl Tensor {
     #[track_caller]
     pub fn backward(&self) -> Result<()> {
         let at = Location::caller();
+        self.look_ahead()?;
         differentiate::backward(&self.node(), None).map_err(|e| e.or_at(at))
     }
 
@@ -132,21 +149,54 @@ impl Tensor {
     #[track_caller]
     pub fn backward_with(&self, dy: &Tensor) -> Result<()> {
         let at = Location::caller();
+        self.look_ahead()?;
         differentiate::backward(&self.node(), Some(&dy.node())).map_err(|e| e.or_at(at))
     }
 
+    /// Where anomalies are searched, looks at the forward pass before there is a backward one: gradients may not need what went wrong.
+    fn look_ahead(&self) -> Result<()> {
+        if anomaly::active() { self.device().flush(&[self.node()]) } else { Ok(()) }
+    }
+
     /// The accumulated gradient of a leaf; `None` before the first [`Tensor::backward`] and on other tensors.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[3f32], [1], &Device::default()).requires_grad();
+    /// assert!(x.grad().is_none());
+    /// x.square().sum().backward()?;
+    /// assert_eq!(x.grad().unwrap().item::<f32>()?, 6.0);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn grad(&self) -> Option<Tensor> {
         let grad = self.inner.cell.as_ref()?.get()?;
         Some(Tensor::from_var(grad, self.device()))
     }
 
     /// Forgets the gradient of a leaf.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::ones([2], &Device::default()).requires_grad();
+    /// x.sum().backward()?;
+    /// x.zero_grad();
+    /// assert!(x.grad().is_none());
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn zero_grad(&self) {
         self.set_grad_node(None);
     }
 
     /// Replaces the gradient of a leaf (as gradient clipping does). Does nothing on other tensors.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::cpu();
+    /// let w = Tensor::ones([2], &device).requires_grad();
+    /// w.set_grad(Some(&Tensor::full([2], 0.5, &device)));
+    /// assert_eq!(w.grad().unwrap().to_vec::<f32>()?, [0.5, 0.5]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn set_grad(&self, grad: Option<&Tensor>) {
         self.set_grad_node(grad.map(Tensor::node));
     }
@@ -183,6 +233,16 @@ impl Tensor {
     }
 
     /// [`Tensor::assign`] that leaves the tensor as it is and returns the error where the value does not fit.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::cpu();
+    /// let w = Tensor::ones([2], &device);
+    /// assert!(w.try_assign(&Tensor::zeros([3], &device)).is_err());
+    /// w.try_assign(&Tensor::zeros([2], &device))?;
+    /// assert_eq!(w.to_vec::<f32>()?, [0.0, 0.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::DType`] or [`Error::DeviceMismatch`] where the value does not fit; the error it carries.
@@ -286,6 +346,7 @@ pub fn grad_with(
         let detail = format!("{} outputs but {} gradients for them", outputs.len(), output_grads.len());
         return Err(Error::argument("grad", detail).or_at(at));
     }
+    outputs.iter().try_for_each(|output| output.look_ahead())?;
     let outputs: Vec<Var> = outputs.iter().map(|t| t.node()).collect();
     let wanted: Vec<Var> = inputs.iter().map(|t| t.node()).collect();
     let dys: Vec<Option<Var>> = output_grads.iter().map(|t| t.map(Tensor::node)).collect();
