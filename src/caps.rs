@@ -1,6 +1,12 @@
 //! What an adapter can do, in the terms that kernels choose by, and the sizes in which memory is handed out.
 
 /// Facts about a device that shape the kernels generated for it.
+///
+/// ```
+/// use wgrad::caps::Caps;
+/// let caps = Caps { f16: true, ..Caps::baseline() };
+/// assert_eq!((caps.f16, caps.max_storage_buffers), (true, 8));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Caps {
     /// A software adapter that runs shaders on CPU cores (lavapipe, SwiftShader, WARP). Such adapters get kernels without
@@ -38,6 +44,11 @@ pub const PANELS: usize = 3;
 pub const PANEL_WIDTH: u64 = 1024;
 
 /// The bytes of a panel of so many texels: whole rows.
+///
+/// ```
+/// use wgrad::caps::panel_bytes;
+/// assert_eq!([1, 1025].map(panel_bytes), [16 << 10, 32 << 10]);
+/// ```
 pub fn panel_bytes(texels: u64) -> u64 {
     texels.div_ceil(PANEL_WIDTH).saturating_mul(PANEL_WIDTH * 16)
 }
@@ -62,6 +73,12 @@ impl Caps {
     }
 
     /// The subgroup size, where it is fixed and one that kernels can work with.
+    ///
+    /// ```
+    /// use wgrad::caps::Caps;
+    /// let lanes = |subgroup| Caps { subgroup: Some(subgroup), ..Caps::baseline() }.lanes();
+    /// assert_eq!((lanes((32, 32)), lanes((8, 32))), (Some(32), None));
+    /// ```
     pub fn lanes(&self) -> Option<u32> {
         let (min, max) = self.subgroup?;
         (min == max && min.is_power_of_two() && (4..=64).contains(&min)).then_some(min)
@@ -74,6 +91,11 @@ pub const GRAIN: u64 = 16;
 const SMALLEST: u64 = 256;
 
 /// The capacity of the buffer that holds `bytes`: four classes an octave, so at most a quarter of it is wasted.
+///
+/// ```
+/// use wgrad::caps::size_class;
+/// assert_eq!([1, 300].map(size_class), [256, 320]);
+/// ```
 pub fn size_class(bytes: u64) -> u64 {
     let bytes = bytes.max(SMALLEST);
     let octave = 1_u64 << (63 - bytes.leading_zeros());

@@ -21,11 +21,21 @@ pub struct Shape(SmallVec<[usize; 6]>);
 
 impl Shape {
     /// The shape of a scalar.
+    ///
+    /// ```
+    /// use wgrad::Shape;
+    /// assert_eq!((Shape::scalar().rank(), Shape::scalar().numel()), (0, 1));
+    /// ```
     pub fn scalar() -> Shape {
         Shape::default()
     }
 
     /// Number of elements; 1 for a scalar. Where it does not fit `usize`, the largest one.
+    ///
+    /// ```
+    /// use wgrad::Shape;
+    /// assert_eq!(Shape::from([2, 3]).numel(), 6);
+    /// ```
     pub fn numel(&self) -> usize {
         match self.0.contains(&0) {
             true => 0,
@@ -34,6 +44,12 @@ impl Shape {
     }
 
     /// Number of elements, where it fits 2⁴⁸; more than that no device holds, and sums of such numbers could overflow.
+    ///
+    /// ```
+    /// use wgrad::Shape;
+    /// assert_eq!(Shape::from([2, 3]).checked_numel(), Some(6));
+    /// assert_eq!(Shape::from([usize::MAX, 2]).checked_numel(), None);
+    /// ```
     pub fn checked_numel(&self) -> Option<usize> {
         let fits = |n: &usize| *n <= 1 << 48;
         // A size of 0 makes everything empty, however large the other sizes are; they must still be sizes.
@@ -43,16 +59,33 @@ impl Shape {
     }
 
     /// Number of dims.
+    ///
+    /// ```
+    /// use wgrad::Shape;
+    /// assert_eq!(Shape::from([2, 3]).rank(), 2);
+    /// ```
     pub fn rank(&self) -> usize {
         self.0.len()
     }
 
     /// The sizes as a mutable slice.
+    ///
+    /// ```
+    /// use wgrad::Shape;
+    /// let mut shape = Shape::from([2, 3]);
+    /// shape.dims_mut()[1] = 1;
+    /// assert_eq!(shape, Shape::from([2, 1]));
+    /// ```
     pub fn dims_mut(&mut self) -> &mut [usize] {
         &mut self.0
     }
 
     /// The shape without the dim at `index`.
+    ///
+    /// ```
+    /// use wgrad::Shape;
+    /// assert_eq!(Shape::from([2, 3]).without(0), Shape::from([3]));
+    /// ```
     pub fn without(&self, index: usize) -> Shape {
         let mut out = self.clone();
         out.0.remove(index);
@@ -60,6 +93,11 @@ impl Shape {
     }
 
     /// The shape with a dim of `size` put before position `index`.
+    ///
+    /// ```
+    /// use wgrad::Shape;
+    /// assert_eq!(Shape::from([2, 3]).with_inserted(1, 1), Shape::from([2, 1, 3]));
+    /// ```
     pub fn with_inserted(&self, index: usize, size: usize) -> Shape {
         let mut out = self.clone();
         out.0.insert(index, size);
@@ -67,6 +105,13 @@ impl Shape {
     }
 
     /// Resolves a dim that may count from the end into `0..rank`.
+    ///
+    /// ```
+    /// use wgrad::Shape;
+    /// assert_eq!(Shape::from([2, 3]).dim("sum", -1)?, 1);
+    /// assert!(Shape::from([2, 3]).dim("sum", 2).is_err());
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Argument`] where `dim` lies outside `-rank..rank`.
@@ -82,6 +127,13 @@ impl Shape {
 
     /// Resolves several dims, each at most once, into ascending order.
     ///
+    /// ```
+    /// use wgrad::Shape;
+    /// assert_eq!(Shape::from([2, 3, 4]).dims_sorted("sum", &[-1, 0])?, [0, 2]);
+    /// assert!(Shape::from([2, 3, 4]).dims_sorted("sum", &[-1, 2]).is_err());
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Argument`] where one is out of range or given twice.
     pub fn dims_sorted(&self, op: &str, dims: &[isize]) -> Result<Vec<usize>> {
@@ -94,6 +146,14 @@ impl Shape {
     }
 
     /// The common shape of two operands under NumPy's broadcasting rules.
+    ///
+    /// ```
+    /// use wgrad::Shape;
+    /// let column = Shape::from([3, 1]);
+    /// assert_eq!(column.broadcast("add", &Shape::from([4]))?, Shape::from([3, 4]));
+    /// assert!(column.broadcast("add", &Shape::from([2, 4])).is_err());
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Shape`] where a dim differs and neither side is 1.
@@ -117,6 +177,11 @@ impl Shape {
     }
 
     /// Row-major strides, in elements.
+    ///
+    /// ```
+    /// use wgrad::Shape;
+    /// assert_eq!(&Shape::from([2, 3, 4]).strides()[..], &[12, 4, 1]);
+    /// ```
     pub fn strides(&self) -> SmallVec<[isize; 6]> {
         let mut strides = SmallVec::from_elem(1, self.rank());
         for i in (0..self.rank().saturating_sub(1)).rev() {

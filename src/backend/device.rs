@@ -23,6 +23,12 @@ use crate::layout::View;
 use crate::schedule::{Cluster, Plan, PlanSummary, Snapshot};
 
 /// What a device is.
+///
+/// ```
+/// let info: wgrad::DeviceInfo = wgrad::Device::cpu().info().clone();
+/// assert!(info.backend == "cpu" && info.software);
+/// println!("{info}"); // CPU reference (cpu, cpu)
+/// ```
 pub type DeviceInfo = AdapterInfo;
 
 /// Nodes recorded since the last flush of everything at which a flush starts by itself, so that loops that never read do not
@@ -36,6 +42,9 @@ const AUTO_FLUSH: u64 = 8192;
 /// let device = Device::default(); // the best GPU adapter, else the CPU reference
 /// let x = Tensor::from_slice(&[1f32, 2., 3.], [3], &device);
 /// assert_eq!((&x * &x).sum().item::<f32>()?, 14.0);
+/// println!("{}: {} bytes in use", device.info(), device.memory().in_use);
+/// let reference = Device::cpu(); // a device of its own
+/// assert!(reference.is_cpu() && !reference.same(&device));
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 #[derive(Clone)]
@@ -50,6 +59,7 @@ pub struct Device {
 /// let device = Device::cpu();
 /// device.seed(7);
 /// assert_eq!(device.rng_state(), RngState { seed: 7, drawn: 0 });
+/// device.set_rng_state(RngState { seed: 7, drawn: 2 }); // after two random tensors
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RngState {
@@ -119,6 +129,13 @@ impl Device {
 
     /// The best GPU adapter (discrete, integrated, virtual, software, in this order).
     ///
+    /// ```
+    /// match wgrad::Device::gpu() {
+    ///     Ok(device) => println!("{}", device.info()),
+    ///     Err(error) => println!("{error}"), // says what to install
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::NoAdapter`] with advice on what to install where there is none.
     #[track_caller]
@@ -127,6 +144,12 @@ impl Device {
     }
 
     /// [`Device::gpu`] without blocking, for browsers.
+    ///
+    /// ```
+    /// use wgrad::Device;
+    /// let device = pollster::block_on(Device::gpu_async()).unwrap_or(Device::cpu()); // browsers await it
+    /// println!("{}", device.info());
+    /// ```
     #[track_caller]
     pub fn gpu_async() -> impl Future<Output = Result<Device>> {
         let at = Location::caller();
@@ -141,6 +164,13 @@ impl Device {
     }
 
     /// The CPU reference: every op unfused on host arrays, in f32 or f64.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[0.1f64], [1], &Device::cpu()); // no GPU takes f64
+    /// assert_eq!(x.item::<f64>()?, 0.1);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn cpu() -> Device {
         let text = |s: &str| s.to_owned();
         let info = AdapterInfo {
@@ -179,6 +209,15 @@ impl Device {
     }
 
     /// A new GPU device with fusion switched on or off whatever `WGRAD_FUSE` says.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::gpu_with_fusion(false).unwrap_or(Device::cpu());
+    /// let y = (Tensor::from_slice(&[4f32], [1], &device).sqrt() + 1.0).exp();
+    /// y.realize()?;
+    /// assert!(device.stats().dispatches >= 3); // a kernel an op
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Device::gpu`].
@@ -348,6 +387,14 @@ impl Device {
     /// [`Device::sync`] as a future, for browsers, where it does not block. Natively it polls the device inside, so awaiting it
     /// blocks the thread until the work is done.
     ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::cpu();
+    /// let x = Tensor::ones([4], &device).exp();
+    /// pollster::block_on(device.sync_async())?; // `x` is computed now
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Device::sync`].
     pub async fn sync_async(&self) -> Result<()> {
@@ -444,6 +491,15 @@ impl Device {
     }
 
     /// Gives unused device memory back to the system.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// drop(Tensor::ones([1024], &device).exp().to_vec::<f32>()?);
+    /// device.trim();
+    /// assert_eq!(device.memory().pooled, 0);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn trim(&self) {
         if let Backend::Gpu(gpu) = &self.inner.backend {
             gpu.trim();

@@ -24,7 +24,8 @@ use crate::trace::{self, Arg};
 /// x.realize()?;
 /// let explanation = x.exp().sum().explain()?;
 /// println!("{explanation}");
-/// assert!(!explanation.kernels.is_empty());
+/// println!("{:?}, {} operations", explanation.kernel_time(), explanation.flops());
+/// assert!(!explanation.kernels.is_empty() && explanation.bytes() >= 4 * 100);
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -57,6 +58,7 @@ pub struct Explanation {
 /// let explanation = x.exp().sum().explain()?;
 /// let kernel = &explanation.kernels[0];
 /// println!("{} computes {:?} from {:?}", kernel.name, kernel.ops, kernel.lines);
+/// println!("{:?} GB/s, {:?} GFLOP/s", kernel.gigabytes_per_second(), kernel.gigaflops_per_second());
 /// assert!(kernel.bytes_read >= 4 * 100 && kernel.bytes() > kernel.bytes_read);
 /// # Ok::<(), wgrad::Error>(())
 /// ```

@@ -34,9 +34,22 @@ use crate::tensor::Tensor;
 /// ```
 pub trait Dataset: Send + Sync {
     /// Number of samples.
+    ///
+    /// ```
+    /// use wgrad::data::{Dataset, TensorDataset};
+    /// use wgrad::{Device, Tensor};
+    /// assert_eq!(TensorDataset::new(vec![Tensor::ones([5, 2], &Device::default())])?.len(), 5);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     fn len(&self) -> usize;
 
     /// Whether there are none.
+    ///
+    /// ```
+    /// use wgrad::data::{Dataset, Digits, Subset};
+    /// assert!(Subset::new(Digits::test(), vec![])?.is_empty());
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -44,6 +57,16 @@ pub trait Dataset: Send + Sync {
     /// The samples `indices` (each below [`len`](Dataset::len)) as tensors on `device`, such as inputs and targets, with the samples
     /// along dim 0. May run on a thread of its own, ahead of time: what it draws from the device's random numbers would not be
     /// reproducible, so random changes of the data belong into the training step.
+    ///
+    /// ```
+    /// use wgrad::data::{Dataset, TensorDataset};
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let x = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [4, 1], &device);
+    /// let batch = TensorDataset::new(vec![x])?.batch(&[3, 0], &device)?;
+    /// assert_eq!(batch[0].to_vec::<f32>()?, [4.0, 1.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Whatever keeps the samples from being read.
@@ -80,6 +103,14 @@ pub struct TensorDataset {
 impl TensorDataset {
     /// A data set of the rows of `tensors`.
     ///
+    /// ```
+    /// use wgrad::data::TensorDataset;
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let error = TensorDataset::new(vec![Tensor::ones([3, 2], &device), Tensor::ones([4], &device)]).err().unwrap();
+    /// assert!(error.to_string().contains("do not have the same number of rows"));
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Argument`] where there is no tensor, one is a scalar, or they do not have the same number of rows; the error that
     /// a tensor carries.
@@ -99,6 +130,14 @@ impl TensorDataset {
     }
 
     /// The tensors.
+    ///
+    /// ```
+    /// use wgrad::data::TensorDataset;
+    /// use wgrad::{Device, Tensor};
+    /// let set = TensorDataset::new(vec![Tensor::ones([3, 2], &Device::default())])?;
+    /// assert_eq!(set.tensors()[0].shape(), [3, 2]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn tensors(&self) -> &[Tensor] {
         &self.tensors
     }
@@ -133,6 +172,14 @@ pub struct Subset {
 
 impl Subset {
     /// The samples of these numbers.
+    ///
+    /// ```
+    /// use wgrad::data::{Dataset, Digits, Subset};
+    /// let digits = Digits::test();
+    /// let zeros = (0..digits.len()).filter(|&i| digits.labels[i] == 0).collect();
+    /// assert_eq!(Subset::new(digits, zeros)?.len(), 36);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Argument`] where the data set has no sample of one of them.
@@ -169,6 +216,12 @@ impl Subset {
     }
 
     /// The numbers of the samples in the whole set.
+    ///
+    /// ```
+    /// use wgrad::data::{Digits, Subset};
+    /// assert_eq!(Subset::new(Digits::test(), vec![7, 3])?.indices(), [7, 3]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn indices(&self) -> &[usize] {
         &self.indices
     }

@@ -56,11 +56,22 @@ impl Digits {
     }
 
     /// The 1,437 images of the training split, in the order of the file.
+    ///
+    /// ```
+    /// use wgrad::data::Digits;
+    /// assert_eq!(Digits::train().len(), 1437);
+    /// ```
     pub fn train() -> Digits {
         Digits::split(false)
     }
 
     /// The 360 images of the test split, in the order of the file.
+    ///
+    /// ```
+    /// use wgrad::data::Digits;
+    /// let test = Digits::test();
+    /// assert_eq!((test.len(), test.labels.iter().filter(|&&label| label == 8).count()), (360, 35));
+    /// ```
     pub fn test() -> Digits {
         Digits::split(true)
     }
@@ -87,11 +98,21 @@ impl Digits {
     }
 
     /// Number of images.
+    ///
+    /// ```
+    /// use wgrad::data::Digits;
+    /// assert_eq!(Digits::train().len() + Digits::test().len(), Digits::load().len());
+    /// ```
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 
     /// Whether there are no images.
+    ///
+    /// ```
+    /// use wgrad::data::Digits;
+    /// assert!(Digits::default().is_empty() && !Digits::test().is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }

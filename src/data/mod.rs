@@ -1,13 +1,13 @@
 //! Data sets and mini-batches.
 
-pub mod csv;
-pub mod dataloader;
-pub mod dataset;
-pub mod digits;
-pub mod idx;
-pub mod loader;
-pub mod mnist;
-pub mod text;
+mod csv;
+mod dataloader;
+mod dataset;
+mod digits;
+mod idx;
+mod loader;
+mod mnist;
+mod text;
 
 pub use csv::Csv;
 pub use dataloader::{DataLoader, Epoch, Position};

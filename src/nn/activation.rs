@@ -102,6 +102,12 @@ pub struct Prelu {
 
 impl Prelu {
     /// One slope for all (`channels` 1), or one for each channel.
+    ///
+    /// ```
+    /// use wgrad::nn::Prelu;
+    /// use wgrad::Device;
+    /// assert_eq!(Prelu::new(16, &Device::default()).weight.shape(), [16]);
+    /// ```
     #[track_caller]
     pub fn new(channels: usize, device: &Device) -> Prelu {
         Prelu { weight: Tensor::full([channels], 0.25, device).requires_grad() }

@@ -63,6 +63,14 @@ pub struct MultiheadAttention {
 
 impl MultiheadAttention {
     /// Without dropout. The parameters carry an error where the size does not divide into the heads.
+    ///
+    /// ```
+    /// use wgrad::nn::MultiheadAttention;
+    /// use wgrad::Device;
+    /// let device = Device::default();
+    /// assert_eq!(MultiheadAttention::new(12, 3, &device).in_proj_weight.unwrap().shape(), [36, 12]);
+    /// assert!(MultiheadAttention::new(12, 5, &device).in_proj_weight.unwrap().check().is_err());
+    /// ```
     #[track_caller]
     pub fn new(size: usize, heads: usize, device: &Device) -> MultiheadAttention {
         MultiheadAttention::new_with(size, heads, size, size, device)
@@ -121,11 +129,32 @@ impl MultiheadAttention {
 
     /// Sets the probability with which an attention weight becomes 0 in training. Then all scores are stored, which fused
     /// attention avoids.
+    ///
+    /// ```
+    /// use wgrad::nn::{MultiheadAttention, Parameters};
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let attention = MultiheadAttention::new(12, 3, &device).dropout(0.5);
+    /// let x = Tensor::randn([2, 5, 12], &device);
+    /// let y = || attention.attend(&x, &x, &x, None, false);
+    /// assert!((y() - y()).abs().max().item::<f32>()? > 0.0);
+    /// attention.eval(); // nothing is dropped from here on
+    /// assert!((y() - y()).abs().max().item::<f32>()? < 1e-6);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn dropout(self, p: f32) -> MultiheadAttention {
         MultiheadAttention { dropout: p, ..self }
     }
 
     /// The same without biases.
+    ///
+    /// ```
+    /// use wgrad::nn::{MultiheadAttention, Parameters};
+    /// use wgrad::Device;
+    /// let attention = MultiheadAttention::new(12, 3, &Device::default()).without_bias();
+    /// let names: Vec<String> = attention.named_parameters().into_iter().map(|(name, _)| name).collect();
+    /// assert_eq!(names, ["in_proj_weight", "out_proj.weight"]);
+    /// ```
     pub fn without_bias(self) -> MultiheadAttention {
         MultiheadAttention { in_proj_bias: None, out_proj: self.out_proj.without_bias(), ..self }
     }
@@ -152,6 +181,19 @@ impl MultiheadAttention {
     }
 
     /// Sets whether every query also sees a key and a value of zeros, so that it can look at nothing.
+    ///
+    /// ```
+    /// use wgrad::nn::{Module, MultiheadAttention};
+    /// use wgrad::{Device, Tensor, nn::init};
+    /// let device = Device::cpu();
+    /// let attention = MultiheadAttention::new(1, 1, &device).add_zero_attn(true);
+    /// // Scores are 0 and values are the input, so that each of four keys counts alike.
+    /// attention.in_proj_weight.as_ref().unwrap().assign(&Tensor::from_slice(&[0f32, 0.0, 1.0], [3, 1], &device));
+    /// init::ones(&attention.out_proj.weight)?;
+    /// let y = attention.forward(&Tensor::ones([1, 3, 1], &device)).to_vec::<f32>()?;
+    /// assert!(y.iter().all(|v| (v - 0.75).abs() < 1e-5)); // (1 + 1 + 1 + 0) / 4
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn add_zero_attn(self, add_zero_attn: bool) -> MultiheadAttention {
         MultiheadAttention { add_zero_attn, ..self }
     }
@@ -175,6 +217,19 @@ impl MultiheadAttention {
     ///
     /// `mask` and `causal` are those of [`Tensor::scaled_dot_product_attention`]: booleans are true where a query may look,
     /// which is the other way round than in PyTorch's `MultiheadAttention`; a mask of whole keys is `[N, 1, 1, S]`.
+    ///
+    /// ```
+    /// use wgrad::nn::MultiheadAttention;
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let attention = MultiheadAttention::new(12, 3, &device);
+    /// let x = Tensor::randn([1, 3, 12], &device);
+    /// let mask = Tensor::from_slice(&[true, true, false], [1, 1, 1, 3], &device); // not at the last key
+    /// let masked = attention.attend(&x, &x, &x, Some(&mask), false);
+    /// let first = x.narrow(1, 0, 2);
+    /// assert!((masked - attention.attend(&x, &first, &first, None, false)).abs().max().item::<f32>()? < 1e-5);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn attend(&self, q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, causal: bool) -> Tensor {
         for ((name, x), size) in [("queries", q), ("keys", k), ("values", v)].into_iter().zip(self.sizes()) {

@@ -27,6 +27,12 @@ macro_rules! convolution {
 
         impl $name {
             /// A layer with a bias; `kernel` is one size, or one for each dim.
+            ///
+            /// ```
+            #[doc = concat!("use wgrad::{Device, nn::", stringify!($name), "};")]
+            #[doc = concat!("let layer = ", stringify!($name), "::new(4, 6, 3, &Device::cpu());")]
+            /// assert_eq!(layer.bias.unwrap().shape(), [6]);
+            /// ```
             #[track_caller]
             pub fn new(in_channels: usize, out_channels: usize, kernel: impl Into<PerDim>, device: &Device) -> $name {
                 $name::new_with(in_channels, out_channels, kernel, $options::default(), device)
@@ -36,6 +42,14 @@ macro_rules! convolution {
             ///
             /// The parameters carry an error where the channels do not fall into the groups or the kernel has a wrong number
             /// of sizes.
+            ///
+            /// ```
+            #[doc = concat!("use wgrad::{", stringify!($options), ", Device, nn::", stringify!($name), "};")]
+            #[doc = concat!("let (device, options) = (Device::cpu(), ", stringify!($options), "::default());")]
+            #[doc = concat!("let layer = |groups| ", stringify!($name), "::new_with(4, 6, 3, options.groups(groups), &device);")]
+            /// assert!(layer(2).weight.check().is_ok());
+            /// assert!(layer(3).weight.check().is_err()); // 4 channels do not fall into 3 groups
+            /// ```
             #[track_caller]
             pub fn new_with(
                 in_channels: usize,
@@ -51,6 +65,11 @@ macro_rules! convolution {
             }
 
             /// The same without a bias.
+            ///
+            /// ```
+            #[doc = concat!("use wgrad::{Device, nn::", stringify!($name), "};")]
+            #[doc = concat!("assert!(", stringify!($name), "::new(4, 6, 3, &Device::cpu()).without_bias().bias.is_none());")]
+            /// ```
             pub fn without_bias(self) -> $name {
                 $name { bias: None, ..self }
             }
@@ -87,8 +106,8 @@ convolution! {
     /// use wgrad::nn::{Conv1d, Module};
     /// use wgrad::{Device, Tensor};
     /// let device = Device::default();
-    /// let layer = Conv1d::new(4, 6, 5, &device).padding(4).dilation(2);
-    /// assert_eq!(layer.forward(&Tensor::randn([2, 4, 10], &device)).shape(), [2, 6, 10]);
+    /// let layer = Conv1d::new(4, 6, 5, &device).stride(2).padding(4).dilation(2);
+    /// assert_eq!(layer.forward(&Tensor::randn([2, 4, 10], &device)).shape(), [2, 6, 5]);
     /// ```
     Conv1d(Conv) conv1d 1 "`[out, in / groups, k]`.", transposed false, builders stride padding dilation
 }
@@ -104,6 +123,7 @@ convolution! {
     /// let device = Device::default();
     /// let x = Tensor::randn([1, 4, 8, 8], &device);
     /// assert_eq!(Conv2d::new(4, 6, 3, &device).padding(1).stride(2).forward(&x).shape(), [1, 6, 4, 4]);
+    /// assert_eq!(Conv2d::new(4, 6, 3, &device).padding([2, 1]).dilation([2, 1]).forward(&x).shape(), [1, 6, 8, 8]);
     /// let grouped = Conv2d::new_with(4, 6, [3, 1], Conv::default().groups(2), &device).without_bias();
     /// assert_eq!(grouped.weight.shape(), [6, 2, 3, 1]);
     /// assert_eq!(grouped.forward(&x).shape(), [1, 6, 6, 8]);
@@ -119,7 +139,7 @@ convolution! {
     /// use wgrad::nn::{Conv3d, Module};
     /// use wgrad::{Device, Tensor};
     /// let device = Device::default();
-    /// let layer = Conv3d::new(1, 2, [1, 3, 3], &device);
+    /// let layer = Conv3d::new(1, 2, [1, 3, 3], &device).stride([1, 2, 2]).padding([0, 2, 2]).dilation([1, 2, 2]);
     /// assert_eq!(layer.forward(&Tensor::randn([1, 1, 4, 5, 5], &device)).shape(), [1, 2, 4, 3, 3]);
     /// ```
     Conv3d(Conv) conv3d 3 "`[out, in / groups, kd, kh, kw]`.", transposed false, builders stride padding dilation
@@ -133,8 +153,8 @@ convolution! {
     /// use wgrad::nn::{ConvTranspose1d, Module};
     /// use wgrad::{Device, Tensor};
     /// let device = Device::default();
-    /// let layer = ConvTranspose1d::new(4, 6, 4, &device).stride(2).padding(1);
-    /// assert_eq!(layer.forward(&Tensor::randn([2, 4, 5], &device)).shape(), [2, 6, 10]);
+    /// let layer = ConvTranspose1d::new(4, 6, 4, &device).stride(2).padding(1).output_padding(1).dilation(2);
+    /// assert_eq!(layer.forward(&Tensor::randn([2, 4, 5], &device)).shape(), [2, 6, 14]);
     /// ```
     ConvTranspose1d(ConvTranspose) conv_transpose1d 1 "`[in, out / groups, k]`.", transposed true,
     builders stride padding output_padding dilation
@@ -152,7 +172,9 @@ convolution! {
     /// let device = Device::default();
     /// let layer = ConvTranspose2d::new(8, 3, 3, &device).stride(2).padding(1).output_padding(1);
     /// assert_eq!(layer.weight.shape(), [8, 3, 3, 3]);
-    /// assert_eq!(layer.forward(&Tensor::randn([2, 8, 7, 7], &device)).shape(), [2, 3, 14, 14]);
+    /// let x = Tensor::randn([2, 8, 7, 7], &device);
+    /// assert_eq!(layer.forward(&x).shape(), [2, 3, 14, 14]);
+    /// assert_eq!(ConvTranspose2d::new(8, 3, 3, &device).dilation(2).forward(&x).shape(), [2, 3, 11, 11]);
     /// ```
     ConvTranspose2d(ConvTranspose) conv_transpose2d 2 "`[in, out / groups, kh, kw]`.", transposed true,
     builders stride padding output_padding dilation
@@ -166,7 +188,7 @@ convolution! {
     /// use wgrad::nn::{ConvTranspose3d, Module};
     /// use wgrad::{Device, Tensor};
     /// let device = Device::default();
-    /// let layer = ConvTranspose3d::new(2, 1, 2, &device).stride(2);
+    /// let layer = ConvTranspose3d::new(2, 1, 2, &device).stride(2).padding(1).output_padding(1).dilation(2);
     /// assert_eq!(layer.forward(&Tensor::randn([1, 2, 3, 3, 3], &device)).shape(), [1, 1, 6, 6, 6]);
     /// ```
     ConvTranspose3d(ConvTranspose) conv_transpose3d 3 "`[in, out / groups, kd, kh, kw]`.", transposed true,

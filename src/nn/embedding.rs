@@ -30,6 +30,16 @@ pub struct Embedding {
 
 impl Embedding {
     /// A table of `count` vectors.
+    ///
+    /// ```
+    /// use wgrad::nn::{Embedding, Module};
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let table = Embedding::new(10, 3, &device);
+    /// let found = table.forward(&Tensor::from_slice(&[9u32], [1], &device));
+    /// assert_eq!(found.to_vec::<f32>()?, table.weight.select(0, 9).to_vec::<f32>()?);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn new(count: usize, size: usize, device: &Device) -> Embedding {
         Embedding { weight: Tensor::randn([count, size], device).requires_grad(), padding_idx: None }

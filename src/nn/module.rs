@@ -26,6 +26,14 @@ use crate::tensor::Tensor;
 /// ```
 pub trait Module: Parameters {
     /// The output. Bad input makes a tensor that carries an error.
+    ///
+    /// ```
+    /// use wgrad::nn::{Module, Relu};
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[-1f32, 2.0], [2], &Device::default());
+    /// assert_eq!(Relu.forward(&x).to_vec::<f32>()?, [0.0, 2.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor;
 }
@@ -67,32 +75,85 @@ pub trait Parameters: Send + Sync {
     fn members(&self, members: &mut Members);
 
     /// What gradients are computed for, with its names, each tensor once (under its first name, where it has several).
+    ///
+    /// ```
+    /// use wgrad::nn::{Linear, Parameters};
+    /// use wgrad::Device;
+    /// let parameters = Linear::new(4, 3, &Device::default()).named_parameters();
+    /// let names: Vec<&str> = parameters.iter().map(|(name, _)| name.as_str()).collect();
+    /// assert_eq!(names, ["weight", "bias"]);
+    /// ```
     fn named_parameters(&self) -> Vec<(String, Tensor)> {
         distinct(Members::of(self).tensors, Tensor::is_leaf_with_grad)
     }
 
     /// Tensors that belong to the state without having a gradient (running statistics), with their names.
+    ///
+    /// ```
+    /// use wgrad::nn::{BatchNorm2d, Parameters};
+    /// use wgrad::Device;
+    /// let buffers = BatchNorm2d::new(3, &Device::default()).named_buffers();
+    /// let names: Vec<&str> = buffers.iter().map(|(name, _)| name.as_str()).collect();
+    /// assert_eq!(names, ["running_mean", "running_var", "num_batches_tracked"]);
+    /// ```
     fn named_buffers(&self) -> Vec<(String, Tensor)> {
         distinct(Members::of(self).tensors, |t| !t.is_leaf_with_grad())
     }
 
     /// The parameters, for an optimizer.
+    ///
+    /// ```
+    /// use wgrad::nn::{Linear, Parameters, Sequential};
+    /// use wgrad::Device;
+    /// let layer = Linear::new(4, 4, &Device::default());
+    /// let twice = Sequential::new().add(layer.clone()).add(layer);
+    /// assert_eq!(twice.parameters().len(), 2); // a weight and a bias: each once
+    /// ```
     fn parameters(&self) -> Vec<Tensor> {
         self.named_parameters().into_iter().map(|(_, tensor)| tensor).collect()
     }
 
     /// Switches to training (`true`, as layers are made) or evaluation: dropout and batch norm behave differently. A
     /// captured step keeps the mode it was recorded in.
+    ///
+    /// ```
+    /// use wgrad::nn::{Dropout, Parameters};
+    /// let dropout = Dropout::new(0.5);
+    /// dropout.train(false);
+    /// assert!(!dropout.mode.training());
+    /// dropout.train(true);
+    /// assert!(dropout.mode.training());
+    /// ```
     fn train(&self, on: bool) {
         Members::of(self).modes.iter().for_each(|mode| mode.set(on));
     }
 
     /// Switches to evaluation: [`Parameters::train`] with `false`.
+    ///
+    /// ```
+    /// use wgrad::nn::{Dropout, Module, Parameters, Sequential};
+    /// use wgrad::{Device, Tensor};
+    /// let model = Sequential::new().add(Dropout::new(0.5));
+    /// model.eval();
+    /// assert_eq!(model.forward(&Tensor::ones([3], &Device::default())).to_vec::<f32>()?, [1.0, 1.0, 1.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     fn eval(&self) {
         self.train(false);
     }
 
     /// Forgets the gradients of all parameters.
+    ///
+    /// ```
+    /// use wgrad::nn::{Linear, Module, Parameters};
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let layer = Linear::new(4, 3, &device);
+    /// layer.forward(&Tensor::ones([1, 4], &device)).sum().backward()?;
+    /// layer.zero_grad();
+    /// assert!(layer.weight.grad().is_none());
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     fn zero_grad(&self) {
         self.parameters().iter().for_each(Tensor::zero_grad);
     }
@@ -157,6 +218,17 @@ pub trait Parameters: Send + Sync {
 
     /// [`Parameters::load_state_dict`] of the names that both sides have; returns those that only one has.
     ///
+    /// ```
+    /// use wgrad::nn::{Linear, Parameters, Sequential};
+    /// use wgrad::Device;
+    /// let device = Device::default();
+    /// let body = || Sequential::new().add_named("body", Linear::new(4, 3, &device));
+    /// let model = body().add_named("head", Linear::new(3, 2, &device));
+    /// let unmatched = model.load_matching(&body().state_dict())?; // takes the body, leaves the head as it is
+    /// assert_eq!(unmatched.missing, ["head.weight", "head.bias"]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Parameters::load_state_dict`], for shapes and types.
     #[track_caller]
@@ -186,6 +258,23 @@ fn distinct(tensors: Vec<(String, Tensor)>, wanted: impl Fn(&Tensor) -> bool) ->
 /// ```
 pub trait Member {
     /// Adds itself under the name that has been reached.
+    ///
+    /// ```
+    /// use wgrad::nn::{Linear, Member, Members, Parameters};
+    /// use wgrad::Device;
+    /// struct Pair(Linear, Linear);
+    /// impl Member for Pair {
+    ///     fn join(&self, members: &mut Members) {
+    ///         members.add("a", &self.0);
+    ///         members.add("b", &self.1);
+    ///     }
+    /// }
+    /// struct Model { pair: Pair }
+    /// wgrad::module!(Model { pair });
+    /// let device = Device::default();
+    /// let model = Model { pair: Pair(Linear::new(2, 3, &device), Linear::new(2, 3, &device)) };
+    /// assert_eq!(model.named_parameters()[2].0, "pair.b.weight");
+    /// ```
     fn join(&self, members: &mut Members);
 }
 
@@ -218,6 +307,19 @@ impl Members {
     }
 
     /// Adds a part: its tensors are called `name`, or `name.` and their own names.
+    ///
+    /// ```
+    /// use wgrad::nn::{Linear, Members, Parameters};
+    /// use wgrad::Device;
+    /// struct Wrapped(Linear);
+    /// impl Parameters for Wrapped {
+    ///     fn members(&self, members: &mut Members) {
+    ///         members.add("inner", &self.0);
+    ///     }
+    /// }
+    /// let model = Wrapped(Linear::new(2, 3, &Device::default()));
+    /// assert_eq!(model.named_parameters()[0].0, "inner.weight");
+    /// ```
     pub fn add<M: Member + ?Sized>(&mut self, name: &str, member: &M) {
         let length = self.name.len();
         if length > 0 {
@@ -324,16 +426,35 @@ pub struct Mode(Arc<AtomicBool>);
 
 impl Mode {
     /// Training, as layers begin.
+    ///
+    /// ```
+    /// use wgrad::nn::Mode;
+    /// assert!(Mode::new().training());
+    /// ```
     pub fn new() -> Mode {
         Mode(Arc::new(AtomicBool::new(true)))
     }
 
     /// Whether it is training.
+    ///
+    /// ```
+    /// use wgrad::nn::{Dropout, Parameters};
+    /// let dropout = Dropout::new(0.5);
+    /// dropout.eval();
+    /// assert!(!dropout.mode.training());
+    /// ```
     pub fn training(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
     /// Sets training (`true`) or evaluation.
+    ///
+    /// ```
+    /// use wgrad::nn::Mode;
+    /// let mode = Mode::new();
+    /// mode.set(false);
+    /// assert!(!mode.training());
+    /// ```
     pub fn set(&self, training: bool) {
         self.0.store(training, Ordering::Relaxed);
     }

@@ -218,23 +218,55 @@ macro_rules! recurrent {
 
         impl $name {
             /// One layer in one direction.
+            ///
+            /// ```
+            #[doc = concat!("use wgrad::{Device, Tensor, nn::", stringify!($name), "};")]
+            /// let device = Device::cpu();
+            #[doc = concat!("let layer = ", stringify!($name), "::new(3, 4, &device);")]
+            /// let (sequence, _) = layer.forward_seq(&Tensor::randn([2, 5, 3], &device), None);
+            /// assert_eq!(sequence.shape(), [2, 5, 4]);
+            /// ```
             #[track_caller]
             pub fn new(inputs: usize, hidden: usize, device: &Device) -> $name {
                 $name::new_with(inputs, hidden, Recurrent::default(), device)
             }
 
             /// With several layers, both directions, no biases or dropout between layers.
+            ///
+            /// ```
+            #[doc = concat!("use wgrad::nn::{", stringify!($name), ", Parameters, Recurrent};")]
+            /// use wgrad::Device;
+            /// let options = Recurrent { bias: false, bidirectional: true, ..Recurrent::default() };
+            #[doc = concat!("let layer = ", stringify!($name), "::new_with(3, 4, options, &Device::cpu());")]
+            /// let names: Vec<String> = layer.named_parameters().into_iter().map(|(name, _)| name).collect();
+            /// assert_eq!(names, ["weight_ih_l0", "weight_hh_l0", "weight_ih_l0_reverse", "weight_hh_l0_reverse"]);
+            /// ```
             #[track_caller]
             pub fn new_with(inputs: usize, hidden: usize, options: Recurrent, device: &Device) -> $name {
                 $name(Core::new(stringify!($name), $gates, inputs, hidden, options, device))
             }
 
             /// The parameters by layer, then direction.
+            ///
+            /// ```
+            #[doc = concat!("use wgrad::nn::{", stringify!($name), ", Recurrent};")]
+            /// use wgrad::Device;
+            /// let options = Recurrent { layers: 2, bidirectional: true, ..Recurrent::default() };
+            #[doc = concat!("let layer = ", stringify!($name), "::new_with(3, 4, options, &Device::cpu());")]
+            /// assert_eq!(layer.parts().len(), 4);
+            /// assert_eq!(layer.parts()[2].weight_ih.shape()[1], 8); // the second layer sees both directions of the first
+            /// ```
             pub fn parts(&self) -> &[Direction] {
                 &self.0.parts
             }
 
             /// Layers, directions and the rest.
+            ///
+            /// ```
+            #[doc = concat!("use wgrad::nn::{", stringify!($name), ", Recurrent};")]
+            /// use wgrad::Device;
+            #[doc = concat!("assert_eq!(*", stringify!($name), "::new(3, 4, &Device::cpu()).options(), Recurrent::default());")]
+            /// ```
             pub fn options(&self) -> &Recurrent {
                 &self.0.options
             }
@@ -277,6 +309,18 @@ recurrent! {
 impl Rnn {
     /// The outputs of all steps, `[batch, steps, hidden · directions]`, and the last state, `[layers · directions, batch,
     /// hidden]`, of a sequence `[batch, steps, inputs]`. Without a state it begins at 0.
+    ///
+    /// ```
+    /// use wgrad::nn::Rnn;
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let (layer, x) = (Rnn::new(3, 4, &device), Tensor::randn([2, 6, 3], &device));
+    /// let (whole, _) = layer.forward_seq(&x, None);
+    /// let (_, state) = layer.forward_seq(&x.narrow(1, 0, 4), None);
+    /// let (rest, _) = layer.forward_seq(&x.narrow(1, 4, 2), Some(&state)); // goes on where the first four steps ended
+    /// assert!((whole.narrow(1, 4, 2) - rest).abs().max().item::<f32>()? < 1e-5);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn forward_seq(&self, x: &Tensor, state: Option<&Tensor>) -> (Tensor, Tensor) {
         let states: Vec<&Tensor> = state.into_iter().collect();
@@ -311,6 +355,18 @@ recurrent! {
 impl Lstm {
     /// The outputs of all steps, `[batch, steps, hidden · directions]`, and the last states h and c, each
     /// `[layers · directions, batch, hidden]`, of a sequence `[batch, steps, inputs]`. Without states they begin at 0.
+    ///
+    /// ```
+    /// use wgrad::nn::Lstm;
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let (layer, x) = (Lstm::new(3, 4, &device), Tensor::randn([2, 6, 3], &device));
+    /// let (whole, _) = layer.forward_seq(&x, None);
+    /// let (_, state) = layer.forward_seq(&x.narrow(1, 0, 4), None);
+    /// let (rest, _) = layer.forward_seq(&x.narrow(1, 4, 2), Some(&state)); // goes on where the first four steps ended
+    /// assert!((whole.narrow(1, 4, 2) - rest).abs().max().item::<f32>()? < 1e-5);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn forward_seq(&self, x: &Tensor, state: Option<&(Tensor, Tensor)>) -> (Tensor, (Tensor, Tensor)) {
         let states: Vec<&Tensor> = state.into_iter().flat_map(|(h, c)| [h, c]).collect();
@@ -351,6 +407,18 @@ recurrent! {
 impl Gru {
     /// The outputs of all steps, `[batch, steps, hidden · directions]`, and the last state, `[layers · directions, batch,
     /// hidden]`, of a sequence `[batch, steps, inputs]`. Without a state it begins at 0.
+    ///
+    /// ```
+    /// use wgrad::nn::Gru;
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let (layer, x) = (Gru::new(3, 4, &device), Tensor::randn([2, 6, 3], &device));
+    /// let (whole, _) = layer.forward_seq(&x, None);
+    /// let (_, state) = layer.forward_seq(&x.narrow(1, 0, 4), None);
+    /// let (rest, _) = layer.forward_seq(&x.narrow(1, 4, 2), Some(&state)); // goes on where the first four steps ended
+    /// assert!((whole.narrow(1, 4, 2) - rest).abs().max().item::<f32>()? < 1e-5);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn forward_seq(&self, x: &Tensor, state: Option<&Tensor>) -> (Tensor, Tensor) {
         let states: Vec<&Tensor> = state.into_iter().collect();

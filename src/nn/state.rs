@@ -8,6 +8,13 @@ use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
 /// Tensors by name, as PyTorch calls them.
+///
+/// ```
+/// use wgrad::nn::{Linear, Parameters, StateDict};
+/// use wgrad::Device;
+/// let values: StateDict = Linear::new(4, 3, &Device::default()).state_dict();
+/// assert_eq!(values["weight"].shape(), [3, 4]);
+/// ```
 pub type StateDict = BTreeMap<String, Tensor>;
 
 /// What [`Parameters::load_matching`](crate::nn::Parameters::load_matching) found on one side only.

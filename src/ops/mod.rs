@@ -1,31 +1,34 @@
 //! The ops, one file a family. Each defines shape rule, kernel, gradient and CPU reference in one place.
 
-pub mod attention;
-pub mod cat;
-pub mod conv;
-pub mod cross_entropy;
-pub mod diagonal;
-pub mod einsum;
+pub(crate) mod attention;
+pub(crate) mod cat;
+pub(crate) mod conv;
+pub(crate) mod cross_entropy;
+pub(crate) mod diagonal;
+pub(crate) mod einsum;
 pub mod elementwise;
-pub mod index;
-pub mod interpolate;
-pub mod loss;
+pub(crate) mod index;
+pub(crate) mod interpolate;
+pub(crate) mod loss;
+#[doc(hidden)]
 pub mod matmul;
-pub mod movement;
+pub(crate) mod movement;
+#[doc(hidden)]
 pub mod norm;
-pub mod per_dim;
-pub mod place;
-pub mod pool;
-pub mod real;
-pub mod reduce;
+pub(crate) mod per_dim;
+pub(crate) mod place;
+pub(crate) mod pool;
+pub(crate) mod real;
+pub(crate) mod reduce;
+#[doc(hidden)]
 pub mod registry;
-pub mod rope;
-pub mod routine;
-pub mod rows;
-pub mod scalar;
-pub mod scan;
-pub mod softmax;
-pub mod sort;
-pub mod statistics;
-pub mod unfold;
-pub mod window;
+pub(crate) mod rope;
+pub(crate) mod routine;
+pub(crate) mod rows;
+pub(crate) mod scalar;
+pub(crate) mod scan;
+pub(crate) mod softmax;
+pub(crate) mod sort;
+pub(crate) mod statistics;
+pub(crate) mod unfold;
+pub(crate) mod window;

@@ -22,8 +22,28 @@ super::optimizer! {
     new;
     weight_decay = 0.0, coupled;
     /// How slowly the means of squares forget.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::Adadelta};
+    /// let w = Tensor::zeros([1], &Device::default()).requires_grad();
+    /// let mut optimizer = Adadelta::new(vec![w.clone()], 1.0).rho(0.0);
+    /// w.sum().backward()?; // a gradient of 1
+    /// optimizer.step()?;
+    /// assert!((w.item::<f32>()? + 0.001).abs() < 1e-6); // √1e-6 / √(1 + 1e-6)
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     rho: f32;
     /// Added under both roots.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::Adadelta};
+    /// let w = Tensor::zeros([1], &Device::default()).requires_grad();
+    /// let mut optimizer = Adadelta::new(vec![w.clone()], 1.0).eps(0.9);
+    /// w.sum().backward()?; // a gradient of 1
+    /// optimizer.step()?;
+    /// assert!((w.item::<f32>()? + 0.948_683).abs() < 1e-5); // √0.9 / √(0.1 + 0.9)
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     eps: f32;
 }
 

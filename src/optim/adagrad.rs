@@ -22,10 +22,41 @@ super::optimizer! {
     new;
     weight_decay = 0.0, coupled;
     /// Lowers the learning rate over time.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::Adagrad};
+    /// let w = Tensor::zeros([1], &Device::default()).requires_grad();
+    /// let mut optimizer = Adagrad::new(vec![w.clone()], 1.0).lr_decay(1.0);
+    /// w.sum().backward()?; // a gradient of 1, for both steps
+    /// optimizer.step()?;
+    /// optimizer.step()?;
+    /// assert!((w.item::<f32>()? + 1.353_553).abs() < 1e-5); // by 1, then by (1 / 2) / √2
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     lr_decay: f32;
     /// Added to the denominator.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::Adagrad};
+    /// let w = Tensor::zeros([1], &Device::default()).requires_grad();
+    /// let mut optimizer = Adagrad::new(vec![w.clone()], 1.0).eps(1.0);
+    /// w.sum().backward()?; // a gradient of 1
+    /// optimizer.step()?;
+    /// assert!((w.item::<f32>()? + 0.5).abs() < 1e-5); // 1 / (√1 + 1)
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     eps: f32;
     /// What sums of squares start from.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::Adagrad};
+    /// let w = Tensor::zeros([1], &Device::default()).requires_grad();
+    /// let mut optimizer = Adagrad::new(vec![w.clone()], 1.0).initial_accumulator_value(3.0);
+    /// w.sum().backward()?; // a gradient of 1
+    /// optimizer.step()?;
+    /// assert!((w.item::<f32>()? + 0.5).abs() < 1e-5); // 1 / √(3 + 1)
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     initial_accumulator_value: f32;
 }
 

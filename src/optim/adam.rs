@@ -26,10 +26,43 @@ super::optimizer! {
     weight_decay = 0.0, coupled;
     @momentum |rule| rule.betas.0;
     /// Decay rates of the first and second moment.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::Adam};
+    /// let w = Tensor::zeros([1], &Device::default()).requires_grad();
+    /// let mut optimizer = Adam::new(vec![w.clone()], 0.5).betas((0.0, 0.0));
+    /// for gradient in [1.0, 3.0] {
+    ///     optimizer.zero_grad();
+    ///     (&w * gradient).sum().backward()?;
+    ///     optimizer.step()?;
+    /// }
+    /// assert!((w.item::<f32>()? + 1.0).abs() < 1e-5); // only the sign is left of a gradient
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     betas: (f32, f32);
     /// Added to the denominator.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::Adam};
+    /// let w = Tensor::zeros([1], &Device::default()).requires_grad();
+    /// let mut optimizer = Adam::new(vec![w.clone()], 1.0).eps(1.0);
+    /// w.sum().backward()?; // a gradient of 1
+    /// optimizer.step()?;
+    /// assert!((w.item::<f32>()? + 0.5).abs() < 1e-5); // 1 / (√1 + 1)
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     eps: f32;
     /// Divides by the largest second moment so far (Reddi et al. 2018, "On the Convergence of Adam and Beyond").
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::Adam};
+    /// let w = Tensor::ones([1], &Device::default()).requires_grad();
+    /// let mut optimizer = Adam::new(vec![w.clone()], 0.1).amsgrad(true);
+    /// w.sum().backward()?;
+    /// optimizer.step()?;
+    /// assert!(optimizer.state_dict().contains_key("state.0.max_exp_avg_sq"));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     amsgrad: bool;
 }
 
@@ -52,10 +85,43 @@ super::optimizer! {
     weight_decay = 0.01, decoupled;
     @momentum |rule| rule.betas.0;
     /// Decay rates of the first and second moment.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::AdamW};
+    /// let w = Tensor::zeros([1], &Device::default()).requires_grad();
+    /// let mut optimizer = AdamW::new(vec![w.clone()], 0.5).weight_decay(0.0).betas((0.0, 0.0));
+    /// for gradient in [1.0, 3.0] {
+    ///     optimizer.zero_grad();
+    ///     (&w * gradient).sum().backward()?;
+    ///     optimizer.step()?;
+    /// }
+    /// assert!((w.item::<f32>()? + 1.0).abs() < 1e-5); // only the sign is left of a gradient
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     betas: (f32, f32);
     /// Added to the denominator.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::AdamW};
+    /// let w = Tensor::zeros([1], &Device::default()).requires_grad();
+    /// let mut optimizer = AdamW::new(vec![w.clone()], 1.0).eps(1.0);
+    /// w.sum().backward()?; // a gradient of 1
+    /// optimizer.step()?;
+    /// assert!((w.item::<f32>()? + 0.5).abs() < 1e-5); // 1 / (√1 + 1)
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     eps: f32;
     /// Divides by the largest second moment so far (Reddi et al. 2018, "On the Convergence of Adam and Beyond").
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::AdamW};
+    /// let w = Tensor::ones([1], &Device::default()).requires_grad();
+    /// let mut optimizer = AdamW::new(vec![w.clone()], 0.1).amsgrad(true);
+    /// w.sum().backward()?;
+    /// optimizer.step()?;
+    /// assert!(optimizer.state_dict().contains_key("state.0.max_exp_avg_sq"));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     amsgrad: bool;
 }
 

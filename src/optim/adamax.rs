@@ -24,8 +24,31 @@ super::optimizer! {
     weight_decay = 0.0, coupled;
     @momentum |rule| rule.betas.0;
     /// Decay rates of the first moment and of the norm.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::Adamax};
+    /// let w = Tensor::zeros([1], &Device::default()).requires_grad();
+    /// let mut optimizer = Adamax::new(vec![w.clone()], 0.5).betas((0.0, 0.0));
+    /// for gradient in [1.0, 3.0] {
+    ///     optimizer.zero_grad();
+    ///     (&w * gradient).sum().backward()?;
+    ///     optimizer.step()?;
+    /// }
+    /// assert!((w.item::<f32>()? + 1.0).abs() < 1e-5); // only the sign is left of a gradient
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     betas: (f32, f32);
     /// Added to the gradient's absolute value.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::Adamax};
+    /// let w = Tensor::zeros([1], &Device::default()).requires_grad();
+    /// let mut optimizer = Adamax::new(vec![w.clone()], 1.0).eps(1.0);
+    /// w.sum().backward()?; // a gradient of 1
+    /// optimizer.step()?;
+    /// assert!((w.item::<f32>()? + 0.5).abs() < 1e-5); // 1 / (1 + 1)
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     eps: f32;
 }
 
@@ -75,12 +98,55 @@ super::optimizer! {
     new;
     weight_decay = 0.0, either;
     /// Decay rates of the first and second moment.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::NAdam};
+    /// let w = Tensor::zeros([1], &Device::default()).requires_grad();
+    /// let mut optimizer = NAdam::new(vec![w.clone()], 0.5).betas((0.0, 0.0));
+    /// for gradient in [1.0, 3.0] {
+    ///     optimizer.zero_grad();
+    ///     (&w * gradient).sum().backward()?;
+    ///     optimizer.step()?;
+    /// }
+    /// assert!((w.item::<f32>()? + 1.0).abs() < 1e-5); // only the sign is left of a gradient
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     betas: (f32, f32);
     /// Added to the denominator.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::NAdam};
+    /// let w = Tensor::zeros([1], &Device::default()).requires_grad();
+    /// let mut optimizer = NAdam::new(vec![w.clone()], 1.0).eps(1.0);
+    /// w.sum().backward()?; // a gradient of 1
+    /// optimizer.step()?;
+    /// assert!((w.item::<f32>()? + 0.528).abs() < 1e-3); // half of 1.056
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     eps: f32;
     /// ψ, how fast the momentum reaches β₁.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::NAdam};
+    /// let w = Tensor::ones([1], &Device::default()).requires_grad();
+    /// let mut optimizer = NAdam::new(vec![w.clone()], 0.1).momentum_decay(1e3); // at once
+    /// w.sum().backward()?;
+    /// optimizer.step()?;
+    /// assert!((optimizer.state_dict()["state.0.mu_product"].item::<f32>()? - 0.9).abs() < 1e-6);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     momentum_decay: f32;
     /// Shrinks parameters by `lr · weight_decay`, as AdamW does, instead of adding to gradients.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::NAdam};
+    /// let w = Tensor::ones([1], &Device::default()).requires_grad();
+    /// let mut optimizer = NAdam::new(vec![w.clone()], 0.5).weight_decay(0.5).decoupled_weight_decay(true);
+    /// (w.sum() * 0.0).backward()?; // without a gradient only the decay acts
+    /// optimizer.step()?;
+    /// assert!((w.item::<f32>()? - 0.75).abs() < 1e-6);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     decoupled_weight_decay: bool;
 }
 

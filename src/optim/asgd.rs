@@ -29,10 +29,42 @@ super::optimizer! {
     new;
     weight_decay = 0.0, coupled;
     /// λ, the decay.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::Asgd};
+    /// let w = Tensor::ones([1], &Device::default()).requires_grad();
+    /// let mut optimizer = Asgd::new(vec![w.clone()], 0.5).lambd(0.5);
+    /// (w.sum() * 0.0).backward()?; // without a gradient only the decay acts
+    /// optimizer.step()?;
+    /// assert!((w.item::<f32>()? - 0.75).abs() < 1e-6);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     lambd: f32;
     /// α, the power by which the learning rate falls.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::Asgd};
+    /// let w = Tensor::zeros([1], &Device::default()).requires_grad();
+    /// let mut optimizer = Asgd::new(vec![w.clone()], 0.5).lambd(1.0).alpha(0.0);
+    /// w.sum().backward()?; // a gradient of 1, for both steps
+    /// optimizer.step()?;
+    /// optimizer.step()?;
+    /// assert!((w.item::<f32>()? + 0.75).abs() < 1e-5); // the rate does not fall: by 0.5 · 1, then by 0.5 · (1 − 0.5)
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     alpha: f32;
     /// The step from which on parameters are averaged.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::Asgd};
+    /// let w = Tensor::zeros([1], &Device::default()).requires_grad();
+    /// let mut optimizer = Asgd::new(vec![w.clone()], 1.0).lambd(0.0).t0(0.0);
+    /// w.sum().backward()?; // a gradient of 1, for all steps
+    /// (0..3).try_for_each(|_| optimizer.step())?;
+    /// let average = optimizer.state_dict()["state.0.ax"].item::<f32>()?;
+    /// assert!((average + 2.5).abs() < 1e-5 && (w.item::<f32>()? + 3.0).abs() < 1e-5); // the average of -2 and -3
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     t0: f32;
 }
 

@@ -22,6 +22,19 @@ super::optimizer! {
     new;
     weight_decay = 0.0, decoupled;
     /// The momentum's weight in the update, and its decay rate.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::Lion};
+    /// let w = Tensor::zeros([1], &Device::default()).requires_grad();
+    /// let mut optimizer = Lion::new(vec![w.clone()], 0.25).betas((0.9, 0.0));
+    /// for gradient in [1.0, -1.0] {
+    ///     optimizer.zero_grad();
+    ///     (&w * gradient).sum().backward()?;
+    ///     optimizer.step()?;
+    /// }
+    /// assert_eq!(w.item::<f32>()?, -0.5); // the momentum, 1, outweighs the second gradient
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     betas: (f32, f32);
 }
 

@@ -31,14 +31,71 @@ super::optimizer! {
     weight_decay = 0.1, decoupled;
     @momentum |rule| rule.momentum;
     /// How slowly the running mean of gradients forgets.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::Muon};
+    /// let w = Tensor::zeros([1, 1], &Device::default()).requires_grad();
+    /// let mut optimizer = Muon::new(vec![w.clone()], 0.1).momentum(0.5);
+    /// w.sum().backward()?;
+    /// optimizer.step()?;
+    /// assert_eq!(optimizer.state_dict()["state.0.momentum_buffer"].item::<f32>()?, 0.5);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     momentum: f32;
     /// Looks ahead along the momentum.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::Muon};
+    /// let moved = |nesterov: bool| -> wgrad::Result<f32> {
+    ///     let w = Tensor::zeros([1, 1], &Device::cpu()).requires_grad();
+    ///     let mut optimizer = Muon::new(vec![w.clone()], 0.5).momentum(0.5).iterations(0).weight_decay(0.0).nesterov(nesterov);
+    ///     for gradient in [4.0, -1.0] {
+    ///         optimizer.zero_grad();
+    ///         (&w * gradient).sum().backward()?;
+    ///         optimizer.step()?;
+    ///     }
+    ///     w.item::<f32>()
+    /// };
+    /// assert!((moved(false)? + 1.0).abs() < 1e-5); // the momentum, 0.5 · 2 − 0.5 · 1, still goes on
+    /// assert!(moved(true)?.abs() < 1e-5); // with the gradient it turns back
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     nesterov: bool;
     /// Number of Newton-Schulz iterations, fewer than 100.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::Muon};
+    /// let w = Tensor::zeros([1, 1], &Device::default()).requires_grad();
+    /// let mut optimizer = Muon::new(vec![w.clone()], 0.5).iterations(0);
+    /// w.sum().backward()?; // a gradient of 1
+    /// optimizer.step()?;
+    /// assert!((w.item::<f32>()? + 0.5).abs() < 1e-5); // along the momentum, made as long as 1
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     iterations: usize;
     /// The least norm that a momentum is divided by.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::Muon};
+    /// let w = Tensor::zeros([1, 1], &Device::default()).requires_grad();
+    /// let mut optimizer = Muon::new(vec![w.clone()], 0.5).iterations(0).momentum(0.0).eps(2.0);
+    /// w.sum().backward()?; // a gradient of 1
+    /// optimizer.step()?;
+    /// assert!((w.item::<f32>()? + 0.25).abs() < 1e-5); // 1 / max(1, 2)
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     eps: f32;
     /// How the learning rate follows from the shape of a weight.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::{Muon, MuonScale}};
+    /// let w = Tensor::zeros([1, 1], &Device::default()).requires_grad();
+    /// let mut optimizer = Muon::new(vec![w.clone()], 0.5).iterations(0).scale(MuonScale::MatchAdamW);
+    /// w.sum().backward()?;
+    /// optimizer.step()?;
+    /// assert!((w.item::<f32>()? + 0.1).abs() < 1e-5); // 0.5 · 0.2 · √1
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     scale: MuonScale;
 }
 

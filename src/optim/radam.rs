@@ -26,10 +26,46 @@ super::optimizer! {
     weight_decay = 0.0, either;
     @momentum |rule| rule.betas.0;
     /// Decay rates of the first and second moment.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::RAdam};
+    /// let w = Tensor::zeros([1], &Device::default()).requires_grad();
+    /// let mut optimizer = RAdam::new(vec![w.clone()], 0.5).betas((0.0, 0.0));
+    /// for gradient in [1.0, 3.0] {
+    ///     optimizer.zero_grad();
+    ///     (&w * gradient).sum().backward()?;
+    ///     optimizer.step()?;
+    /// }
+    /// assert!((w.item::<f32>()? + 2.0).abs() < 1e-5); // never trusted: along the gradients themselves
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     betas: (f32, f32);
     /// Added to the denominator.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::RAdam};
+    /// let moved = |eps: f32| -> wgrad::Result<f32> {
+    ///     let w = Tensor::zeros([1], &Device::cpu()).requires_grad();
+    ///     let mut optimizer = RAdam::new(vec![w.clone()], 1.0).eps(eps);
+    ///     w.sum().backward()?;
+    ///     (0..8).try_for_each(|_| optimizer.step())?;
+    ///     w.abs().item::<f32>()
+    /// };
+    /// assert!(moved(1.0)? < moved(1e-8)?);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     eps: f32;
     /// Shrinks parameters by `lr · weight_decay`, as AdamW does, instead of adding to gradients.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::RAdam};
+    /// let w = Tensor::ones([1], &Device::default()).requires_grad();
+    /// let mut optimizer = RAdam::new(vec![w.clone()], 0.5).weight_decay(0.5).decoupled_weight_decay(true);
+    /// (w.sum() * 0.0).backward()?; // without a gradient only the decay acts
+    /// optimizer.step()?;
+    /// assert!((w.item::<f32>()? - 0.75).abs() < 1e-6);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     decoupled_weight_decay: bool;
 }
 

@@ -24,12 +24,53 @@ super::optimizer! {
     weight_decay = 0.0, coupled;
     @momentum |rule| rule.momentum;
     /// How slowly the mean square forgets.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::RmsProp};
+    /// let w = Tensor::zeros([1], &Device::default()).requires_grad();
+    /// let mut optimizer = RmsProp::new(vec![w.clone()], 1.0).alpha(0.75);
+    /// w.sum().backward()?; // a gradient of 1
+    /// optimizer.step()?;
+    /// assert!((w.item::<f32>()? + 2.0).abs() < 1e-5); // 1 / √(0.25 · 1)
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     alpha: f32;
     /// Added to the denominator.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::RmsProp};
+    /// let w = Tensor::zeros([1], &Device::default()).requires_grad();
+    /// let mut optimizer = RmsProp::new(vec![w.clone()], 1.0).alpha(0.0).eps(1.0);
+    /// w.sum().backward()?; // a gradient of 1
+    /// optimizer.step()?;
+    /// assert!((w.item::<f32>()? + 0.5).abs() < 1e-5); // 1 / (√1 + 1)
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     eps: f32;
     /// Keeps a running sum of scaled gradients that fades by this factor a step.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::RmsProp};
+    /// let w = Tensor::zeros([1], &Device::default()).requires_grad();
+    /// let mut optimizer = RmsProp::new(vec![w.clone()], 1.0).alpha(0.0).momentum(0.5);
+    /// w.sum().backward()?; // a gradient of 1, for both steps
+    /// optimizer.step()?;
+    /// optimizer.step()?;
+    /// assert!((w.item::<f32>()? + 2.5).abs() < 1e-5); // by 1, then by 1 + 0.5
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     momentum: f32;
     /// Divides by an estimate of the standard deviation instead of the root of the mean square.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::RmsProp};
+    /// let w = Tensor::zeros([1], &Device::default()).requires_grad();
+    /// let mut optimizer = RmsProp::new(vec![w.clone()], 1.0).alpha(0.5).centered(true);
+    /// w.sum().backward()?; // a gradient of 1
+    /// optimizer.step()?;
+    /// assert!((w.item::<f32>()? + 2.0).abs() < 1e-5); // 1 / √(0.5 − 0.5²)
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     centered: bool;
 }
 

@@ -26,8 +26,30 @@ super::optimizer! {
     new;
     weight_decay = 0.0, coupled;
     /// η₋ and η₊, what steps are multiplied by where the sign changes and where it stays.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::Rprop};
+    /// let w = Tensor::zeros([1], &Device::default()).requires_grad();
+    /// let mut optimizer = Rprop::new(vec![w.clone()], 0.25).etas((0.5, 2.0));
+    /// w.sum().backward()?; // a gradient of 1, for both steps
+    /// optimizer.step()?;
+    /// optimizer.step()?;
+    /// assert_eq!(w.item::<f32>()?, -0.75); // by 0.25, then by twice as much
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     etas: (f32, f32);
     /// The smallest and the largest step.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::Rprop};
+    /// let w = Tensor::zeros([1], &Device::default()).requires_grad();
+    /// let mut optimizer = Rprop::new(vec![w.clone()], 0.25).step_sizes((0.0, 0.25));
+    /// w.sum().backward()?; // a gradient of 1, for both steps
+    /// optimizer.step()?;
+    /// optimizer.step()?;
+    /// assert_eq!(w.item::<f32>()?, -0.5); // by 0.25 twice
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     step_sizes: (f32, f32);
 }
 

@@ -24,10 +24,42 @@ super::optimizer! {
     weight_decay = 0.0, coupled;
     @momentum |rule| rule.momentum;
     /// Keeps a running sum of gradients that fades by this factor a step.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::Sgd};
+    /// let w = Tensor::zeros([1], &Device::default()).requires_grad();
+    /// let mut optimizer = Sgd::new(vec![w.clone()], 1.0).momentum(0.5);
+    /// w.sum().backward()?; // a gradient of 1, for both steps
+    /// optimizer.step()?;
+    /// optimizer.step()?;
+    /// assert_eq!(w.item::<f32>()?, -2.5); // by 1, then by 1 + 0.5
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     momentum: f32;
     /// Takes this share off each gradient but the first before it is added to the running sum.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::Sgd};
+    /// let w = Tensor::zeros([1], &Device::default()).requires_grad();
+    /// let mut optimizer = Sgd::new(vec![w.clone()], 1.0).momentum(0.5).dampening(0.5);
+    /// w.sum().backward()?; // a gradient of 1, for both steps
+    /// optimizer.step()?;
+    /// optimizer.step()?;
+    /// assert_eq!(w.item::<f32>()?, -2.0); // by 1, then by 0.5 · 1 + 0.5 · 1
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     dampening: f32;
     /// Looks ahead along the velocity (Nesterov's momentum).
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, optim::Sgd};
+    /// let w = Tensor::zeros([1], &Device::default()).requires_grad();
+    /// let mut optimizer = Sgd::new(vec![w.clone()], 1.0).momentum(0.5).nesterov(true);
+    /// w.sum().backward()?; // a gradient of 1
+    /// optimizer.step()?;
+    /// assert_eq!(w.item::<f32>()?, -1.5); // by 1 + 0.5 · 1
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     nesterov: bool;
 }
 

@@ -43,6 +43,17 @@ impl Tensor {
     }
 
     /// [`Tensor::scaled_dot_product_attention`] with another factor on the scores than `1/√d`.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let q = Tensor::randn([2, 5, 16], &device);
+    /// let (k, v) = (Tensor::randn([2, 5, 16], &device), Tensor::randn([2, 5, 16], &device));
+    /// let y = q.scaled_dot_product_attention_with_scale(&k, &v, None, false, 0.25);
+    /// let same = q.scaled_dot_product_attention(&k, &v, None, false); // 1/√16 is 0.25
+    /// assert!((y - same).abs().max().item::<f32>()? < 1e-5);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn scaled_dot_product_attention_with_scale(
         &self,

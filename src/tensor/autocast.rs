@@ -100,6 +100,16 @@ impl Autocast {
     }
 
     /// Runs `f` in the types of its operands, inside mixed precision.
+    ///
+    /// ```
+    /// use wgrad::amp::{Autocast, autocast};
+    /// use wgrad::{DType, Device, Tensor};
+    /// let device = Device::cpu();
+    /// let x = Tensor::randn([2, 2], &device);
+    /// let y = autocast(&device, || Autocast::off(|| x.matmul(&x)))?;
+    /// assert_eq!(y.dtype(), DType::F32);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn off<R>(f: impl FnOnce() -> R) -> R {
         let _off = Autocast { before: ON.with(|on| on.replace(false)), here: PhantomData };
         f()

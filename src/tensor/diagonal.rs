@@ -32,6 +32,14 @@ impl Tensor {
 
     /// The elements whose index along `dim2` is `offset` more than along `dim1`; the two dims go away and the diagonal becomes
     /// the last one. A view where the matrix lies row after row.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0, 5.0, 6.0], [2, 3], &Device::cpu());
+    /// assert_eq!(x.diagonal(0, 0, 1).to_vec::<f32>()?, [1.0, 5.0]);
+    /// assert_eq!(x.diagonal(1, 0, 1).to_vec::<f32>()?, [2.0, 6.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn diagonal(&self, offset: isize, dim1: isize, dim2: isize) -> Tensor {
         self.build(Location::caller(), |v| {
@@ -41,6 +49,14 @@ impl Tensor {
 
     /// Matrices with the elements along the last dim on diagonal `offset` and zeros elsewhere; their rows and columns become
     /// dims `dim1` and `dim2` of the result. The transpose of [`Tensor::diagonal`].
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, 2.0], [2], &Device::cpu());
+    /// assert_eq!(x.diag_embed(0, -2, -1).to_vec::<f32>()?, [1.0, 0.0, 0.0, 2.0]);
+    /// assert_eq!(x.diag_embed(1, -2, -1).shape(), [3, 3]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn diag_embed(&self, offset: isize, dim1: isize, dim2: isize) -> Tensor {
         self.build(Location::caller(), |v| {
@@ -50,6 +66,13 @@ impl Tensor {
     }
 
     /// The sum of the main diagonal of a matrix.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], &Device::cpu());
+    /// assert_eq!(x.trace().item::<f32>()?, 5.0);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn trace(&self) -> Tensor {
         self.build(Location::caller(), |v| v.trace())

@@ -13,6 +13,13 @@ const EDGE: usize = 3;
 
 impl fmt::Display for Tensor {
     /// Prints the values. Reads them, so it blocks; a tensor that carries an error prints the error.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1.5f32, -2.0], [2], &Device::default());
+    /// assert_eq!(x.to_string(), "tensor([ 1.5000, -2.0000])");
+    /// assert_eq!(format!("{x:.1}"), "tensor([ 1.5, -2.0])");
+    /// ```
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.to_host() {
             Ok(array) => write_array(f, &array, self.shape(), self.dtype()),

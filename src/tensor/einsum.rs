@@ -66,6 +66,13 @@ impl Tensor {
     }
 
     /// The sum of products of two vectors.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, 2.0, 3.0], [3], &Device::default());
+    /// assert_eq!(x.dot(&x).item::<f32>()?, 14.0);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn dot(&self, other: &Tensor) -> Tensor {
         self.build(Location::caller(), |v| {
@@ -80,6 +87,14 @@ impl Tensor {
     }
 
     /// All products of the elements of two vectors, `[n]` and `[m]` to `[n, m]`.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::cpu();
+    /// let (a, b) = (Tensor::from_slice(&[1f32, 2.0], [2], &device), Tensor::from_slice(&[3f32, 4.0], [2], &device));
+    /// assert_eq!(a.outer(&b).to_vec::<f32>()?, [3.0, 4.0, 6.0, 8.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn outer(&self, other: &Tensor) -> Tensor {
         self.build(Location::caller(), |v| {
@@ -91,6 +106,14 @@ impl Tensor {
     }
 
     /// Matrix products of two batches, `[b, m, k] · [b, k, n] = [b, m, n]`; sizes do not broadcast.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::cpu();
+    /// let (a, b) = (Tensor::ones([2, 3, 4], &device), Tensor::ones([2, 4, 5], &device));
+    /// assert_eq!(a.bmm(&b).shape(), [2, 3, 5]);
+    /// assert!(a.bmm(&b.narrow(0, 0, 1)).check().is_err()); // batches of 2 and 1
+    /// ```
     #[track_caller]
     pub fn bmm(&self, other: &Tensor) -> Tensor {
         let other = other.narrowed();
@@ -107,6 +130,16 @@ impl Tensor {
 
     /// `beta · self + alpha · a · b` with matrices `a` `[m, k]` and `b` `[k, n]`; this tensor broadcasts to `[m, n]`. With
     /// `beta` 0 its values do not matter, not even NaN.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::cpu();
+    /// let a = Tensor::from_slice(&[1f32, 2.0], [1, 2], &device);
+    /// let bias = Tensor::from_slice(&[10f32, 20.0], [2], &device);
+    /// let y = bias.addmm(&a, &Tensor::eye(2, &device), 1.0, 2.0);
+    /// assert_eq!(y.to_vec::<f32>()?, [12.0, 24.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn addmm(&self, a: &Tensor, b: &Tensor, beta: f32, alpha: f32) -> Tensor {
         let (a, b) = (a.narrowed(), b.narrowed());

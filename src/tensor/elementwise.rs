@@ -134,6 +134,13 @@ crate::for_each_elementwise!(methods);
 
 impl Tensor {
     /// `x^n` for a whole number.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[2f32, -3.0], [2], &Device::cpu());
+    /// assert_eq!(x.powi(3).to_vec::<f32>()?, [8.0, -27.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn powi(&self, exponent: i32) -> Tensor {
         self.build(Location::caller(), |v| Ok(v.powi(exponent)))
@@ -153,6 +160,14 @@ impl Tensor {
     }
 
     /// The remainder with the sign of the dividend, as Rust's `%`.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[5.5f32, -5.5], [2], &Device::cpu());
+    /// assert_eq!(x.rem(2.0).to_vec::<f32>()?, [1.5, -1.5]);
+    /// assert_eq!((&x % 2.0).to_vec::<f32>()?, [1.5, -1.5]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn rem(&self, other: impl Operand) -> Tensor {
         self.fmod(other)
@@ -205,6 +220,17 @@ impl Tensor {
 
 impl ElementwiseOp {
     /// Applies the op to tensors of shapes that broadcast. It fuses with its neighbours like a built-in op.
+    ///
+    /// ```
+    /// use wgrad::ops::elementwise::ElementwiseOp;
+    /// use wgrad::{Device, Tensor};
+    /// let gap = ElementwiseOp::new("gap", "fn gap_fwd(a: f32, b: f32) -> f32 { return abs(a - b); }")?
+    ///     .with_reference(|args| (args[0] - args[1]).abs());
+    /// let device = Device::default();
+    /// let (a, b) = (Tensor::from_slice(&[1f32, 5.0], [2], &device), Tensor::from_slice(&[3f32], [1], &device));
+    /// assert_eq!(gap.apply(&[&a, &b]).to_vec::<f32>()?, [2.0, 2.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn apply(&self, operands: &[&Tensor]) -> Tensor {
         let at = Location::caller();

@@ -11,10 +11,22 @@ use crate::tensor::Tensor;
 /// What [`Function::forward`] keeps for [`Function::backward`].
 ///
 /// ```
-/// use wgrad::{Device, Tensor, autograd::Saved};
-/// let mut saved = Saved::default();
-/// saved.save(&Tensor::ones([2], &Device::cpu()));
-/// assert_eq!(saved.tensors()[0].to_vec::<f32>()?, [1.0, 1.0]);
+/// use wgrad::{Device, Tensor, autograd::{Function, Saved}};
+///
+/// struct Square;
+/// impl Function for Square {
+///     fn forward(&self, saved: &mut Saved, inputs: &[Tensor]) -> Tensor {
+///         saved.save(&inputs[0]);
+///         inputs[0].square()
+///     }
+///     fn backward(&self, saved: &Saved, dy: &Tensor) -> Vec<Option<Tensor>> {
+///         vec![Some(dy * &saved.tensors()[0] * 2.0)]
+///     }
+/// }
+///
+/// let x = Tensor::from_slice(&[3f32], [1], &Device::default()).requires_grad();
+/// Square.apply(&[&x]).sum().backward()?;
+/// assert_eq!(x.grad().unwrap().item::<f32>()?, 6.0);
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 #[derive(Default)]

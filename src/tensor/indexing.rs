@@ -27,6 +27,16 @@ impl Tensor {
 
     /// This tensor with the slices at the given indices (rank 1) along `dim` replaced by those of `source`; of several for one
     /// place the last wins.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::cpu();
+    /// let index = Tensor::from_slice(&[2i32, 0], [2], &device);
+    /// let source = Tensor::from_slice(&[5f32, 6.0], [2], &device);
+    /// let y = Tensor::zeros([3], &device).index_copy(0, &index, &source);
+    /// assert_eq!(y.to_vec::<f32>()?, [6.0, 0.0, 5.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn index_copy(&self, dim: isize, index: &Tensor, source: &Tensor) -> Tensor {
         self.build(Location::caller(), |v| {
@@ -35,6 +45,15 @@ impl Tensor {
     }
 
     /// This tensor with the slices at the given indices (rank 1) along `dim` filled with `value`.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::cpu();
+    /// let index = Tensor::from_slice(&[2i32, 0], [2], &device);
+    /// let y = Tensor::ones([3], &device).index_fill(0, &index, 7.0);
+    /// assert_eq!(y.to_vec::<f32>()?, [7.0, 1.0, 7.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn index_fill(&self, dim: isize, index: &Tensor, value: f32) -> Tensor {
         self.build(Location::caller(), |v| {
@@ -43,6 +62,14 @@ impl Tensor {
     }
 
     /// Elements at the given indices along `dim`, as [`Tensor::gather`] takes them; sizes in other dims broadcast.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[3f32, 1.0, 2.0, 4.0], [2, 2], &Device::cpu());
+    /// let smallest = x.argmin(1, true);
+    /// assert_eq!(x.take_along_dim(&smallest, 1).to_vec::<f32>()?, [1.0, 2.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn take_along_dim(&self, index: &Tensor, dim: isize) -> Tensor {
         self.build(Location::caller(), |v| v.take_along_dim(&index.node(), v.shape().dim("take_along_dim", dim)?))

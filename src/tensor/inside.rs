@@ -98,6 +98,13 @@ impl Tensor {
 
     /// A picture of that plan as SVG text: a box for each kernel, with the ops in it and what it stores.
     ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, 2.0], [2], &Device::default());
+    /// assert!((x.exp() * 2.0).plan_svg()?.starts_with("<svg"));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Tensor::plan`].
     pub fn plan_svg(&self) -> Result<String> {

@@ -37,6 +37,14 @@ impl Tensor {
     }
 
     /// [`Tensor::layer_norm`] over the last `count` dims together; `weight` and `bias` have their shape.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, 1.0, 3.0, 3.0], [2, 2], &Device::cpu());
+    /// let y = x.layer_norm_dims(2, None, None, 0.0).to_vec::<f32>()?;
+    /// assert!(y.iter().zip([-1.0, -1.0, 1.0, 1.0]).all(|(a, b)| (a - b).abs() < 1e-5));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn layer_norm_dims<'a>(
         &self,

@@ -27,6 +27,13 @@ impl Tensor {
     }
 
     /// The indices (u32) that sort this tensor along `dim`; see [`Tensor::sort`].
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[2f32, 3.0, 1.0], [3], &Device::default());
+    /// assert_eq!(x.argsort(0, false).to_vec::<u32>()?, [2, 0, 1]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn argsort(&self, dim: isize, descending: bool) -> Tensor {
         self.build(Location::caller(), |v| Ok(v.argsort(row_dim(v, "argsort", dim)?, descending)))
@@ -48,6 +55,15 @@ impl Tensor {
 
     /// [`Tensor::topk`] of the largest or smallest elements. They come sorted, the best first, whether `sorted` is set or not;
     /// without it callers must not rely on an order.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[3f32, 7.0, 2.0], [3], &Device::cpu());
+    /// let (smallest, indices) = x.topk_with(2, 0, false, true);
+    /// assert_eq!(smallest.to_vec::<f32>()?, [2.0, 3.0]);
+    /// assert_eq!(indices.to_vec::<u32>()?, [2, 0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn topk_with(&self, k: usize, dim: isize, largest: bool, sorted: bool) -> (Tensor, Tensor) {
         let _ = sorted;
@@ -56,6 +72,14 @@ impl Tensor {
 
     /// The `k`-th smallest element along `dim`, counted from 1, and its index (u32); with `keepdim` the dim stays with size 1.
     /// Carries an error where there is none.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[4f32, 1.0, 3.0], [3], &Device::cpu());
+    /// let (value, index) = x.kthvalue(2, 0, false);
+    /// assert_eq!((value.item::<f32>()?, index.item::<u32>()?), (3.0, 2));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn kthvalue(&self, k: usize, dim: isize, keepdim: bool) -> (Tensor, Tensor) {
         self.build_pair(Location::caller(), |v| v.kthvalue(k, row_dim(v, "kthvalue", dim)?, keepdim))
@@ -77,18 +101,43 @@ impl Tensor {
 
     /// The lower median along `dim`, and its index (u32); with `keepdim` the dim stays with size 1. Where an element is NaN,
     /// that of the first NaN. Carries an error where the dim has no elements.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, 5.0, 3.0, 8.0, 9.0, 7.0], [2, 3], &Device::cpu());
+    /// let (values, indices) = x.median_dim(1, false);
+    /// assert_eq!(values.to_vec::<f32>()?, [3.0, 8.0]);
+    /// assert_eq!(indices.to_vec::<u32>()?, [2, 0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn median_dim(&self, dim: isize, keepdim: bool) -> (Tensor, Tensor) {
         self.build_pair(Location::caller(), |v| v.median(row_dim(v, "median", dim)?, keepdim, false))
     }
 
     /// [`Tensor::median`] of the elements that are not NaN; NaN where there are none.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[f32::NAN, 1.0, 5.0, 3.0], [4], &Device::cpu());
+    /// assert_eq!(x.nanmedian().item::<f32>()?, 3.0);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn nanmedian(&self) -> Tensor {
         self.build(Location::caller(), |v| v.median_all(true))
     }
 
     /// [`Tensor::median_dim`] of the elements that are not NaN.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[f32::NAN, 1.0, 5.0, 3.0, f32::NAN, 2.0], [2, 3], &Device::cpu());
+    /// let (values, indices) = x.nanmedian_dim(1, false); // of an even number the smaller middle one
+    /// assert_eq!(values.to_vec::<f32>()?, [1.0, 2.0]);
+    /// assert_eq!(indices.to_vec::<u32>()?, [1, 2]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn nanmedian_dim(&self, dim: isize, keepdim: bool) -> (Tensor, Tensor) {
         self.build_pair(Location::caller(), |v| v.median(row_dim(v, "nanmedian", dim)?, keepdim, true))

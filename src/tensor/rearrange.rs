@@ -39,6 +39,14 @@ impl Tensor {
 
     /// Repeats the tensor `times[d]` times along each dim, counted from the last: missing entries are 1, more entries than dims
     /// add dims in front.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, 2.0], [2], &Device::cpu());
+    /// assert_eq!(x.tile(&[2]).to_vec::<f32>()?, [1.0, 2.0, 1.0, 2.0]);
+    /// assert_eq!(Tensor::zeros([2, 3], &Device::cpu()).tile(&[2]).shape(), [2, 6]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn tile(&self, times: &[usize]) -> Tensor {
         let missing = self.rank().saturating_sub(times.len());
@@ -115,6 +123,15 @@ impl Tensor {
     }
 
     /// The slices along `dim`, which goes away. Of a tensor that carries an error, or has no such dim, one that carries it.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], &Device::cpu());
+    /// let rows = x.unbind(0);
+    /// assert_eq!(rows.len(), 2);
+    /// assert_eq!(rows[1].to_vec::<f32>()?, [3.0, 4.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn unbind(&self, dim: isize) -> Vec<Tensor> {
         let at = Location::caller();
@@ -126,6 +143,14 @@ impl Tensor {
     }
 
     /// Joins tensors along their columns: along dim 1, vectors along their only dim.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::cpu();
+    /// let (a, b) = (Tensor::zeros([2, 1], &device), Tensor::ones([2, 2], &device));
+    /// assert_eq!(Tensor::hstack(&[&a, &b]).to_vec::<f32>()?, [0.0, 1.0, 1.0, 0.0, 1.0, 1.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn hstack(tensors: &[&Tensor]) -> Tensor {
         join(tensors, "hstack", Location::caller(), |vars| {
@@ -135,6 +160,16 @@ impl Tensor {
     }
 
     /// Joins tensors along their rows, dim 0; vectors count as rows.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::cpu();
+    /// let (a, b) = (Tensor::zeros([2], &device), Tensor::ones([2], &device));
+    /// let rows = Tensor::vstack(&[&a, &b]);
+    /// assert_eq!(rows.shape(), [2, 2]);
+    /// assert_eq!(rows.to_vec::<f32>()?, [0.0, 0.0, 1.0, 1.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn vstack(tensors: &[&Tensor]) -> Tensor {
         join(tensors, "vstack", Location::caller(), |vars| {
@@ -144,6 +179,14 @@ impl Tensor {
     }
 
     /// Kronecker product: each element of this tensor times the whole of the other, in the place of the element.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::cpu();
+    /// let (a, b) = (Tensor::from_slice(&[1f32, 2.0], [2], &device), Tensor::from_slice(&[1f32, 10.0], [2], &device));
+    /// assert_eq!(a.kron(&b).to_vec::<f32>()?, [1.0, 10.0, 2.0, 20.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn kron(&self, other: &Tensor) -> Tensor {
         self.build(Location::caller(), |v| -> Result<Var> {

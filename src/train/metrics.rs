@@ -6,6 +6,13 @@ use crate::train::Checkpoint;
 use crate::{DType, Device, Tensor, no_grad};
 
 /// What a step measured: a name and a tensor with one element each. The first is the loss.
+///
+/// ```
+/// use wgrad::{Device, Tensor, train::Metrics};
+/// let device = Device::default();
+/// let metrics: Metrics = vec![("loss".into(), Tensor::full((), 2.5, &device)), ("norm".into(), Tensor::ones([1], &device))];
+/// assert!(metrics.iter().all(|(_, value)| value.numel() == 1));
+/// ```
 pub type Metrics = Vec<(String, Tensor)>;
 
 /// Sums of metrics over steps.

@@ -79,6 +79,24 @@ impl<M: Parameters + 'static, O: Optimizer + Send + 'static> Supervised<M, O> {
     }
 
     /// The learning rate of each step, from 0.
+    ///
+    /// ```
+    /// # use wgrad::nn::{self, Linear, Module, Parameters};
+    /// # use wgrad::{Device, Tensor, data::{DataLoader, Digits}, optim::Sgd, train::Metrics};
+    /// use wgrad::train::{Supervised, Trainer};
+    /// # fn measure(model: &Linear, batch: &[Tensor]) -> Metrics {
+    /// #     vec![("loss".into(), nn::loss::cross_entropy(&model.forward(&batch[0]), &batch[1]))]
+    /// # }
+    /// # let device = Device::default();
+    /// # let model = Linear::new(64, 10, &device);
+    /// # let optimizer = Sgd::new(model.parameters(), 0.5);
+    /// # let loader = DataLoader::new(Digits::train(), 64, &device).drop_last(true);
+    /// let mut task = Supervised::new(model, optimizer, loader, &device, measure).schedule(|_step| 0.0);
+    /// let before = task.model().weight.to_vec::<f32>()?;
+    /// Trainer::new(2, &device).quiet().run(&mut task)?;
+    /// assert_eq!(task.model().weight.to_vec::<f32>()?, before); // a rate of 0 changes nothing
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn schedule(mut self, rate: impl Fn(u64) -> f32 + Send + 'static) -> Self {
         self.schedule = Some(Box::new(rate));
         self
@@ -86,18 +104,85 @@ impl<M: Parameters + 'static, O: Optimizer + Send + 'static> Supervised<M, O> {
 
     /// What [`Trainer::evaluate_every`](crate::train::Trainer::evaluate_every) measures. The model is switched to evaluation
     /// meanwhile, and no graph is kept.
+    ///
+    /// ```
+    /// # use wgrad::nn::{self, Linear, Module, Parameters};
+    /// # use wgrad::{Device, Tensor, data::{DataLoader, Digits}, optim::Sgd, train::Metrics};
+    /// use wgrad::train::{Supervised, Trainer};
+    /// # fn measure(model: &Linear, batch: &[Tensor]) -> Metrics {
+    /// #     vec![("loss".into(), nn::loss::cross_entropy(&model.forward(&batch[0]), &batch[1]))]
+    /// # }
+    /// # let device = Device::default();
+    /// # let model = Linear::new(64, 10, &device);
+    /// # let optimizer = Sgd::new(model.parameters(), 0.5);
+    /// # let loader = DataLoader::new(Digits::train(), 64, &device).drop_last(true);
+    /// let (images, labels) = Digits::test().tensors(&device);
+    /// let task = Supervised::new(model, optimizer, loader, &device, measure);
+    /// let mut task = task.evaluate(move |model, _steps| {
+    ///     let loss = nn::loss::cross_entropy(&model.forward(&images), &labels).item::<f32>()?;
+    ///     Ok(vec![("test loss".into(), f64::from(loss))])
+    /// });
+    /// let outcome = Trainer::new(10, &device).quiet().evaluate_every(5).run(&mut task)?;
+    /// assert_eq!(outcome.history.series("test loss").len(), 2);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn evaluate(mut self, f: impl FnMut(&M, u64) -> Result<Vec<(String, f64)>> + Send + 'static) -> Self {
         self.evaluate = Some(Box::new(f));
         self
     }
 
     /// Called between `backward` and the optimizer's step with the parameters, such as to clip gradients.
+    ///
+    /// ```
+    /// # use wgrad::nn::{self, Linear, Module, Parameters};
+    /// # use wgrad::{Device, Tensor, data::{DataLoader, Digits}, optim::Sgd, train::Metrics};
+    /// use wgrad::train::{Supervised, Trainer};
+    /// # fn measure(model: &Linear, batch: &[Tensor]) -> Metrics {
+    /// #     vec![("loss".into(), nn::loss::cross_entropy(&model.forward(&batch[0]), &batch[1]))]
+    /// # }
+    /// # let device = Device::default();
+    /// # let model = Linear::new(64, 10, &device);
+    /// # let optimizer = Sgd::new(model.parameters(), 1.0);
+    /// # let loader = DataLoader::new(Digits::train(), 64, &device).drop_last(true);
+    /// let task = Supervised::new(model, optimizer, loader, &device, measure);
+    /// let mut task = task.before_step(|parameters, _optimizer| {
+    ///     wgrad::optim::clip_grad_norm(parameters, 0.01);
+    ///     Ok(())
+    /// });
+    /// let before = task.model().weight.detach();
+    /// Trainer::new(1, &device).quiet().run(&mut task)?;
+    /// assert!((&task.model().weight - before).abs().max().item::<f32>()? < 0.011); // at a learning rate of 1
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn before_step(mut self, f: fn(&[Tensor], &mut O) -> Result<()>) -> Self {
         self.before_step = f;
         self
     }
 
     /// Whether steps are captured (default: yes). A loss whose Rust code does something else from step to step must not be.
+    ///
+    /// ```
+    /// use std::sync::{Arc, atomic::{AtomicU32, Ordering}};
+    /// # use wgrad::nn::{self, Linear, Module, Parameters};
+    /// # use wgrad::{Device, Tensor, data::{DataLoader, Digits}, optim::Sgd, train::Metrics};
+    /// use wgrad::train::{Supervised, Trainer};
+    /// # fn measure(model: &Linear, batch: &[Tensor]) -> Metrics {
+    /// #     vec![("loss".into(), nn::loss::cross_entropy(&model.forward(&batch[0]), &batch[1]))]
+    /// # }
+    /// # let device = Device::default();
+    /// # let model = Linear::new(64, 10, &device);
+    /// # let optimizer = Sgd::new(model.parameters(), 0.5);
+    /// # let loader = DataLoader::new(Digits::train(), 64, &device).drop_last(true);
+    /// let calls = Arc::new(AtomicU32::new(0));
+    /// let counted = calls.clone();
+    /// let task = Supervised::new(model, optimizer, loader, &device, move |model, batch| {
+    ///     counted.fetch_add(1, Ordering::Relaxed);
+    ///     measure(model, batch)
+    /// });
+    /// Trainer::new(3, &device).quiet().run(&mut task.captured(false))?;
+    /// assert_eq!(calls.load(Ordering::Relaxed), 3); // at each step, and not once for all
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn captured(mut self, captured: bool) -> Self {
         self.captured = captured;
         self.step = None;
@@ -105,11 +190,44 @@ impl<M: Parameters + 'static, O: Optimizer + Send + 'static> Supervised<M, O> {
     }
 
     /// The model.
+    ///
+    /// ```
+    /// # use wgrad::nn::{self, Linear, Module, Parameters};
+    /// # use wgrad::{Device, Tensor, data::{DataLoader, Digits}, optim::Sgd, train::Metrics};
+    /// use wgrad::train::Supervised;
+    /// # fn measure(model: &Linear, batch: &[Tensor]) -> Metrics {
+    /// #     vec![("loss".into(), nn::loss::cross_entropy(&model.forward(&batch[0]), &batch[1]))]
+    /// # }
+    /// # let device = Device::default();
+    /// # let model = Linear::new(64, 10, &device);
+    /// # let optimizer = Sgd::new(model.parameters(), 0.5);
+    /// # let loader = DataLoader::new(Digits::train(), 64, &device).drop_last(true);
+    /// let task = Supervised::new(model, optimizer, loader, &device, measure);
+    /// assert_eq!(task.model().weight.shape(), [10, 64]);
+    /// ```
     pub fn model(&self) -> &M {
         &self.model
     }
 
     /// The model, taken out; `None` where something else still holds it.
+    ///
+    /// ```
+    /// # use wgrad::nn::{self, Linear, Module, Parameters};
+    /// # use wgrad::{Device, Tensor, data::{DataLoader, Digits}, optim::Sgd, train::Metrics};
+    /// use wgrad::train::{Supervised, Trainer};
+    /// # fn measure(model: &Linear, batch: &[Tensor]) -> Metrics {
+    /// #     vec![("loss".into(), nn::loss::cross_entropy(&model.forward(&batch[0]), &batch[1]))]
+    /// # }
+    /// # let device = Device::default();
+    /// # let model = Linear::new(64, 10, &device);
+    /// # let optimizer = Sgd::new(model.parameters(), 0.5);
+    /// # let loader = DataLoader::new(Digits::train(), 64, &device).drop_last(true);
+    /// let mut task = Supervised::new(model, optimizer, loader, &device, measure);
+    /// Trainer::new(2, &device).quiet().run(&mut task)?;
+    /// let trained: Linear = task.into_model().unwrap();
+    /// assert_eq!(trained.weight.shape(), [10, 64]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn into_model(self) -> Option<M> {
         let Supervised { model, step, .. } = self;
         drop(step);
@@ -117,6 +235,23 @@ impl<M: Parameters + 'static, O: Optimizer + Send + 'static> Supervised<M, O> {
     }
 
     /// The loader.
+    ///
+    /// ```
+    /// # use wgrad::nn::{self, Linear, Module, Parameters};
+    /// # use wgrad::{Device, Tensor, data::{DataLoader, Digits}, optim::Sgd, train::Metrics};
+    /// use wgrad::train::{Supervised, Trainer};
+    /// # fn measure(model: &Linear, batch: &[Tensor]) -> Metrics {
+    /// #     vec![("loss".into(), nn::loss::cross_entropy(&model.forward(&batch[0]), &batch[1]))]
+    /// # }
+    /// # let device = Device::default();
+    /// # let model = Linear::new(64, 10, &device);
+    /// # let optimizer = Sgd::new(model.parameters(), 0.5);
+    /// # let loader = DataLoader::new(Digits::train(), 64, &device).drop_last(true);
+    /// let mut task = Supervised::new(model, optimizer, loader, &device, measure);
+    /// Trainer::new(3, &device).quiet().run(&mut task)?;
+    /// assert_eq!(task.loader().position().batch, 3);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn loader(&self) -> &DataLoader {
         &self.loader
     }

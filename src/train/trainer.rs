@@ -66,6 +66,23 @@ pub trait Task {
 
     /// Figures that are measured now and then ([`Trainer::evaluate_every`]), such as the accuracy on test data; `steps` are done.
     ///
+    /// ```
+    /// use wgrad::train::{Metrics, Task, Trainer};
+    /// use wgrad::{Device, Result};
+    /// struct Count;
+    /// impl Task for Count {
+    ///     fn step(&mut self, _step: u64) -> Result<Metrics> {
+    ///         Ok(vec![])
+    ///     }
+    ///     fn evaluate(&mut self, steps: u64) -> Result<Vec<(String, f64)>> {
+    ///         Ok(vec![("steps".into(), steps as f64)])
+    ///     }
+    /// }
+    /// let outcome = Trainer::new(10, &Device::cpu()).quiet().evaluate_every(4).run(&mut Count)?;
+    /// assert_eq!(outcome.history.series("steps"), [(4.0, 4.0), (8.0, 8.0), (10.0, 10.0)]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// What went wrong; it ends the run.
     fn evaluate(&mut self, _steps: u64) -> Result<Vec<(String, f64)>> {
@@ -161,6 +178,14 @@ pub struct Outcome {
 
 impl Trainer {
     /// A run of `steps` steps on `device`, which reports every 10 steps and keeps nothing.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, train::Trainer};
+    /// let device = Device::default();
+    /// let outcome = Trainer::new(25, &device).quiet().run(&mut |_step| Ok(vec![("one".into(), Tensor::ones([1], &device))]))?;
+    /// assert_eq!(outcome.history.series("one"), [(10.0, 1.0), (20.0, 1.0), (25.0, 1.0)]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn new(steps: u64, device: &Device) -> Trainer {
         Trainer {
             steps,
@@ -176,33 +201,142 @@ impl Trainer {
     }
 
     /// After how many steps the means of the metrics are read, shown and logged; 0 only at the end.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, train::Trainer};
+    /// let device = Device::default();
+    /// let mut task = |step: u64| Ok(vec![("step".into(), Tensor::full((), step as f32, &device))]);
+    /// let outcome = Trainer::new(4, &device).quiet().report_every(2).run(&mut task)?;
+    /// assert_eq!(outcome.history.series("step"), [(2.0, 0.5), (4.0, 2.5)]); // means of 0 and 1, of 2 and 3
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn report_every(self, steps: u64) -> Trainer {
         Trainer { report_every: steps, ..self }
     }
 
     /// After how many steps [`Task::evaluate`] is called; 0 (the default) never, else also at the end.
+    ///
+    /// ```
+    /// # use wgrad::train::{Metrics, Task, Trainer};
+    /// # use wgrad::{Device, Result};
+    /// # struct Count;
+    /// # impl Task for Count {
+    /// #     fn step(&mut self, _step: u64) -> Result<Metrics> {
+    /// #         Ok(vec![])
+    /// #     }
+    /// #     fn evaluate(&mut self, steps: u64) -> Result<Vec<(String, f64)>> {
+    /// #         Ok(vec![("steps".into(), steps as f64)])
+    /// #     }
+    /// # }
+    /// let trainer = Trainer::new(10, &Device::cpu()).quiet(); // of a task that measures "steps"
+    /// assert!(trainer.run(&mut Count)?.history.rows().is_empty());
+    /// assert_eq!(trainer.evaluate_every(5).run(&mut Count)?.history.series("steps").len(), 2);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn evaluate_every(self, steps: u64) -> Trainer {
         Trainer { evaluate_every: steps, ..self }
     }
 
     /// A folder for `log.csv` (a line a report, as they come), `history.json` (at the end) and checkpoints.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, train::Trainer};
+    /// # let folder = std::env::temp_dir().join(format!("wgrad-trainer-folder-{}", std::process::id()));
+    /// let device = Device::default();
+    /// let mut task = |_step: u64| Ok(vec![("one".into(), Tensor::ones([1], &device))]);
+    /// Trainer::new(20, &device).quiet().folder(&folder).run(&mut task)?;
+    /// assert_eq!(std::fs::read_to_string(folder.join("log.csv")).unwrap().lines().count(), 3); // a header and two reports
+    /// # std::fs::remove_dir_all(&folder).unwrap();
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn folder(self, folder: impl AsRef<Path>) -> Trainer {
         Trainer { folder: Some(folder.as_ref().to_owned()), ..self }
     }
 
     /// After how many steps a checkpoint is written into the folder's `checkpoints`; 0 (the default) never, else also at the end and
     /// on Ctrl-C.
+    ///
+    /// ```
+    /// use wgrad::{Device, train::{Checkpoints, Trainer}};
+    /// # use wgrad::train::{Checkpoint, Metrics, Task};
+    /// # use wgrad::Result;
+    /// # struct Saved;
+    /// # impl Task for Saved {
+    /// #     fn step(&mut self, _step: u64) -> Result<Metrics> {
+    /// #         Ok(vec![])
+    /// #     }
+    /// #     fn save(&self, _checkpoint: &mut Checkpoint) -> Result<()> {
+    /// #         Ok(())
+    /// #     }
+    /// #     fn load(&mut self, _checkpoint: &Checkpoint) -> Result<()> {
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// # let folder = std::env::temp_dir().join(format!("wgrad-trainer-checkpoint-every-{}", std::process::id()));
+    /// Trainer::new(25, &Device::cpu()).quiet().folder(&folder).checkpoint_every(10).run(&mut Saved)?;
+    /// assert_eq!(Checkpoints::open(folder.join("checkpoints"))?.steps()?, [10, 20, 25]);
+    /// # std::fs::remove_dir_all(&folder).unwrap();
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn checkpoint_every(self, steps: u64) -> Trainer {
         Trainer { checkpoint_every: steps, ..self }
     }
 
     /// How many checkpoints are kept (default: 3).
+    ///
+    /// ```
+    /// use wgrad::{Device, train::{Checkpoints, Trainer}};
+    /// # use wgrad::train::{Checkpoint, Metrics, Task};
+    /// # use wgrad::Result;
+    /// # struct Saved;
+    /// # impl Task for Saved {
+    /// #     fn step(&mut self, _step: u64) -> Result<Metrics> {
+    /// #         Ok(vec![])
+    /// #     }
+    /// #     fn save(&self, _checkpoint: &mut Checkpoint) -> Result<()> {
+    /// #         Ok(())
+    /// #     }
+    /// #     fn load(&mut self, _checkpoint: &Checkpoint) -> Result<()> {
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// # let folder = std::env::temp_dir().join(format!("wgrad-trainer-keep-{}", std::process::id()));
+    /// Trainer::new(5, &Device::cpu()).quiet().folder(&folder).checkpoint_every(1).keep(2).run(&mut Saved)?;
+    /// assert_eq!(Checkpoints::open(folder.join("checkpoints"))?.steps()?, [4, 5]);
+    /// # std::fs::remove_dir_all(&folder).unwrap();
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn keep(self, checkpoints: usize) -> Trainer {
         Trainer { keep: checkpoints, ..self }
     }
 
     /// Whether to go on from the newest checkpoint in the folder where there is one (default: yes). A run that begins anew
     /// removes old checkpoints as it writes its own.
+    ///
+    /// ```
+    /// use wgrad::{Device, train::Trainer};
+    /// # use wgrad::train::{Checkpoint, Metrics, Task};
+    /// # use wgrad::Result;
+    /// # struct Saved;
+    /// # impl Task for Saved {
+    /// #     fn step(&mut self, _step: u64) -> Result<Metrics> {
+    /// #         Ok(vec![])
+    /// #     }
+    /// #     fn save(&self, _checkpoint: &mut Checkpoint) -> Result<()> {
+    /// #         Ok(())
+    /// #     }
+    /// #     fn load(&mut self, _checkpoint: &Checkpoint) -> Result<()> {
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// # let folder = std::env::temp_dir().join(format!("wgrad-trainer-resume-{}", std::process::id()));
+    /// let trainer = |steps| Trainer::new(steps, &Device::cpu()).quiet().folder(&folder).checkpoint_every(5);
+    /// trainer(5).run(&mut Saved)?;
+    /// assert_eq!(trainer(10).run(&mut Saved)?.resumed, Some(5));
+    /// assert_eq!(trainer(10).resume(false).run(&mut Saved)?.resumed, None);
+    /// # std::fs::remove_dir_all(&folder).unwrap();
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn resume(self, resume: bool) -> Trainer {
         Trainer { resume, ..self }
     }
@@ -213,6 +347,17 @@ impl Trainer {
     }
 
     /// Runs the steps that are left.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, train::Trainer};
+    /// let device = Device::default();
+    /// let mut task = |step: u64| Ok(vec![("step".into(), Tensor::full((), step as f32, &device))]);
+    /// let outcome = Trainer::new(3, &device).quiet().run(&mut task)?;
+    /// assert_eq!((outcome.steps, outcome.history.last("step")), (3, Some(1.0))); // the mean of 0, 1 and 2
+    /// let error = Trainer::new(3, &device).quiet().checkpoint_every(1).run(&mut task).unwrap_err();
+    /// assert!(error.to_string().contains("checkpoints need a folder"));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The error of a step, an evaluation, or a metric; where files cannot be written; where checkpoints exist and all are damaged, or

@@ -6,8 +6,8 @@ use crate::ops::per_dim::PerDim;
 ///
 /// ```
 /// use wgrad::Conv;
-/// let options = Conv::default().stride(2).padding([1, 0]);
-/// assert_eq!(options, Conv { stride: 2.into(), padding: [1, 0].into(), dilation: 1.into(), groups: 1 });
+/// let options = Conv::default().stride(2).padding([1, 0]).dilation(3).groups(4);
+/// assert_eq!(options, Conv { stride: 2.into(), padding: [1, 0].into(), dilation: 3.into(), groups: 4 });
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv {
@@ -31,8 +31,8 @@ impl Default for Conv {
 ///
 /// ```
 /// use wgrad::ConvTranspose;
-/// let options = ConvTranspose::default().stride(2).output_padding(1);
-/// assert_eq!(options.output_padding, 1.into());
+/// let options = ConvTranspose::default().stride(2).output_padding(1).padding(1).dilation(2).groups(4);
+/// assert_eq!((options.output_padding, options.groups), (1.into(), 4));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvTranspose {

@@ -1,15 +1,15 @@
 //! Elementwise ops: the table, its forward and backward ops, methods, casts, generators and user-defined ops.
 
-pub mod cast;
-pub mod generate;
-pub mod methods;
-pub mod op;
+pub(crate) mod cast;
+pub(crate) mod generate;
+pub(crate) mod methods;
+pub(crate) mod op;
 mod rows;
 pub mod table;
 #[cfg(test)]
 mod tests;
-pub mod user;
-pub mod wgsl;
+pub(crate) mod user;
+pub(crate) mod wgsl;
 
 pub use op::{Backward, Definition, Forward};
 pub use rows::{row, rows};

@@ -38,6 +38,14 @@ pub struct ElementwiseOp(Arc<Definition>);
 impl ElementwiseOp {
     /// Parses and validates the shader file.
     ///
+    /// ```
+    /// use wgrad::ops::elementwise::ElementwiseOp;
+    /// let twice = ElementwiseOp::new("twice", "fn twice_fwd(x: f32) -> f32 { return x + x; }")?;
+    /// assert_eq!(twice.name(), "twice");
+    /// assert!(ElementwiseOp::new("thrice", "fn other(x: f32) -> f32 { return x; }").is_err()); // no thrice_fwd
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Shader`] where the text is not valid WGSL or lacks the functions described above.
     pub fn new(name: &str, wgsl_source: &str) -> Result<ElementwiseOp> {
@@ -84,16 +92,48 @@ impl ElementwiseOp {
     }
 
     /// The op's name.
+    ///
+    /// ```
+    /// use wgrad::ops::elementwise::ElementwiseOp;
+    /// assert_eq!(ElementwiseOp::new("same", "fn same_fwd(x: f32) -> f32 { return x; }")?.name(), "same");
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn name(&self) -> &str {
         &self.0.name
     }
 
     /// Gives the formula for the CPU reference.
+    ///
+    /// ```
+    /// use wgrad::ops::elementwise::ElementwiseOp;
+    /// use wgrad::{Device, Tensor};
+    /// let halve = ElementwiseOp::new("halve", "fn halve_fwd(x: f32) -> f32 { return 0.5 * x; }")?
+    ///     .with_reference(|args| 0.5 * args[0]);
+    /// assert_eq!(halve.apply(&[&Tensor::ones([2], &Device::cpu())]).to_vec::<f32>()?, [0.5, 0.5]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn with_reference(self, reference: impl Fn(&[f64]) -> f64 + Send + Sync + 'static) -> ElementwiseOp {
         self.rebuilt(Some(Host::User(Some(Arc::new(reference)))), None)
     }
 
     /// Gives the gradient as an expression in other ops, one entry an operand, for gradients of gradients.
+    ///
+    /// ```
+    /// use wgrad::ops::elementwise::ElementwiseOp;
+    /// use wgrad::{Device, Tensor, autograd};
+    /// let squared = ElementwiseOp::new(
+    ///     "squared",
+    ///     "fn squared_fwd(x: f32) -> f32 { return x * x; }
+    ///      fn squared_bwd(x: f32, dy: f32) -> f32 { return 2.0 * x * dy; }",
+    /// )?
+    /// .with_reference(|args| args[0] * args[0])
+    /// .with_derivative(|cx| vec![Some(cx.dy * &cx.inputs[0] * 2.0)]);
+    /// let x = Tensor::from_slice(&[3f32], [1], &Device::cpu()).requires_grad();
+    /// let dx = &autograd::grad(&[&squared.apply(&[&x]).sum()], &[&x], true)?[0];
+    /// let ddx = &autograd::grad(&[&dx.sum()], &[&x], false)?[0];
+    /// assert_eq!((dx.item::<f32>()?, ddx.item::<f32>()?), (6.0, 2.0));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn with_derivative(
         self,
         derivative: impl Fn(&Vjp) -> Vec<Option<Var>> + Send + Sync + 'static,
@@ -110,6 +150,16 @@ impl ElementwiseOp {
     }
 
     /// Applies the op; the operands broadcast. At least one operand has to be given.
+    ///
+    /// ```
+    /// use wgrad::ops::elementwise::ElementwiseOp;
+    /// use wgrad::{Device, Tensor};
+    /// let minus = ElementwiseOp::new("minus", "fn minus_fwd(x: f32) -> f32 { return -x; }")?.with_reference(|args| -args[0]);
+    /// let x = Tensor::ones([2], &Device::cpu());
+    /// let y = Tensor::from_var(minus.apply_vars(&[&x.node()]), x.device());
+    /// assert_eq!(y.to_vec::<f32>()?, [-1.0, -1.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn apply_vars(&self, operands: &[&Var]) -> Var {
         let operands: Vec<Var> = operands.iter().map(|v| (*v).clone()).collect();

@@ -13,7 +13,7 @@ use crate::ops::window::{Divisor, Geometry, Kind, WindowSum, spatial};
 /// Windows of max pooling; the fields take a number or one for each spatial dim.
 ///
 /// ```
-/// use wgrad::ops::pool::Pool;
+/// use wgrad::Pool;
 /// let pool = Pool { padding: 1.into(), ..Pool::new(3) }; // stride 3
 /// assert_eq!(pool.stride, 3.into());
 /// ```
@@ -33,6 +33,12 @@ pub struct Pool {
 
 impl Pool {
     /// Windows that stand side by side: the stride is the kernel.
+    ///
+    /// ```
+    /// use wgrad::Pool;
+    /// let pool = Pool::new([2, 3]); // one size for each spatial dim
+    /// assert_eq!(pool.stride, [2, 3].into());
+    /// ```
     pub fn new(kernel: impl Into<PerDim>) -> Pool {
         let kernel = kernel.into();
         Pool { stride: kernel, kernel, padding: 0.into(), dilation: 1.into(), ceil_mode: false }
@@ -66,6 +72,13 @@ pub struct AvgPool {
 
 impl AvgPool {
     /// Windows that stand side by side; padding counts.
+    ///
+    /// ```
+    /// use wgrad::AvgPool;
+    /// let pool = AvgPool::new(2);
+    /// assert_eq!(pool.stride, 2.into());
+    /// assert!(pool.count_include_pad);
+    /// ```
     pub fn new(kernel: impl Into<PerDim>) -> AvgPool {
         let kernel = kernel.into();
         let (stride, padding) = (kernel, 0.into());

@@ -129,6 +129,7 @@ fn refuse_nesting(at: &'static Location<'static>) -> Result<()> {
 ///     step.run(&[Tensor::ones([n], &device)])?;
 /// }
 /// assert_eq!(step.variants(), 2); // one for each shape
+/// assert!(step.device().same(&device));
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 pub struct Captured<'f> {
@@ -192,6 +193,15 @@ impl std::fmt::Debug for Captured<'_> {
 impl Captured<'_> {
     /// Makes runs an error that would need another variant than the first: a shape that changes by mistake is found, instead
     /// of being planned anew.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, capture};
+    /// let device = Device::default();
+    /// let step = capture(&device, |x: &[Tensor]| vec![&x[0] * 2.0])?.strict();
+    /// step.run(&[Tensor::ones([2], &device)])?;
+    /// assert!(step.run(&[Tensor::ones([3], &device)]).is_err());
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn strict(mut self) -> Self {
         self.strict = true;
         self
@@ -208,6 +218,15 @@ impl Captured<'_> {
     }
 
     /// Runs the step. The results are new tensors, outside any graph.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, capture};
+    /// let device = Device::default();
+    /// let step = capture(&device, |x: &[Tensor]| vec![&x[0] + &x[1]])?;
+    /// let (a, b) = (Tensor::ones([2], &device), Tensor::full([2], 2.0, &device));
+    /// assert_eq!(step.run(&[a, b])?[0].to_vec::<f32>()?, [3.0, 3.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The error that an input carries; [`Error::DeviceMismatch`] for an input on another device; [`Error::Autograd`] for one

@@ -30,6 +30,7 @@ use crate::tensor::Tensor;
 /// step.run(&[Tensor::ones([2], &device)])?;
 /// let variable = step.variable("total").unwrap();
 /// assert!(variable.is_read() && variable.is_written());
+/// assert_eq!((variable.name(), variable.get().unwrap().to_vec::<f32>()?), ("total", vec![1.0, 1.0]));
 /// variable.set(&Tensor::zeros([2], &device))?;
 /// assert_eq!(total.to_vec::<f32>()?, [0.0, 0.0]);
 /// # Ok::<(), wgrad::Error>(())
@@ -58,6 +59,22 @@ impl Variable {
     }
 
     /// Whether it is the gradient of another variable.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, capture};
+    /// let device = Device::default();
+    /// let w = Tensor::ones([2], &device).requires_grad();
+    /// let own = w.clone();
+    /// let step = capture(&device, move |x: &[Tensor]| {
+    ///     let loss = (&own * &x[0]).sum();
+    ///     loss.backward()?;
+    ///     Ok(vec![loss])
+    /// })?
+    /// .named([("w", &w)]);
+    /// step.run(&[Tensor::ones([2], &device)])?;
+    /// assert!(step.variable("w.grad").unwrap().is_gradient());
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn is_gradient(&self) -> bool {
         self.slot.is_gradient()
     }
@@ -148,6 +165,18 @@ impl Captured<'_> {
     }
 
     /// The step's variables, in the order in which it meets them; none before its first run.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, capture};
+    /// let device = Device::default();
+    /// let w = Tensor::ones([2], &device);
+    /// let own = w.clone();
+    /// let step = capture(&device, move |x: &[Tensor]| vec![&own * &x[0]])?.named([("w", &w)]);
+    /// assert!(step.variables().is_empty());
+    /// step.run(&[Tensor::ones([2], &device)])?;
+    /// assert!(step.variables().iter().any(|variable| variable.name() == "w"));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn variables(&self) -> Vec<Variable> {
         self.table(&lock(&self.state))
     }
@@ -159,6 +188,23 @@ impl Captured<'_> {
 
     /// The learning rates that the step follows, in the order in which it meets them: one for each group of parameters; and where a
     /// [handle](crate::optim::Sgd::momentum_rate) drives an optimizer's momentum, that too. They are how the rate of a step from a file is set.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, capture, optim::Sgd};
+    /// let device = Device::default();
+    /// let w = Tensor::ones([1], &device).requires_grad();
+    /// let mut optimizer = Sgd::new(vec![w.clone()], 0.5);
+    /// let step = capture(&device, move |_| {
+    ///     optimizer.zero_grad();
+    ///     w.sum().backward()?;
+    ///     optimizer.step()?;
+    ///     Ok(vec![w.clone()])
+    /// })?;
+    /// step.run(&[])?;
+    /// step.rates()[0].set(0.25);
+    /// assert_eq!(step.run(&[])?[0].item::<f32>()?, 0.25); // 1 - 0.5 - 0.25
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn rates(&self) -> Vec<Rate> {
         let mut rates: Vec<Rate> = Vec::new();
         for tick in lock(&self.state).variants.iter().flat_map(|variant| &variant.ticks) {

@@ -1,8 +1,8 @@
 //! Pooling and interpolation.
 
+use wgrad::Interpolate;
 use wgrad::Tensor;
-use wgrad::ops::interpolate::Interpolate;
-use wgrad::ops::pool::{AvgPool, Pool};
+use wgrad::{AvgPool, Pool};
 
 use crate::attributes::Attributes;
 use crate::ops::Run;
