@@ -254,7 +254,7 @@ impl Node {
         self.succeeds.store(address(value), Ordering::Relaxed);
     }
 
-    /// The [`address`] of the value that this node's is to replace.
+    /// The address of the value that this node's is to replace.
     pub fn succeeded(&self) -> Option<usize> {
         Some(self.succeeds.load(Ordering::Relaxed)).filter(|&address| address != 0)
     }

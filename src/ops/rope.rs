@@ -127,7 +127,7 @@ impl Var {
         Ok(shape[rank - 1] / 2)
     }
 
-    /// Turns the pairs (i, i + d/2) by the phases of [`phases`].
+    /// Turns the pairs (i, i + d/2) by a table of phases.
     #[track_caller]
     pub fn rope(&self, table: &Var) -> Var {
         if let Some(failed) = poisoned(&[self, table]) {
