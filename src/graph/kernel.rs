@@ -23,6 +23,14 @@ pub struct WgslFn {
 }
 
 /// An elementwise kernel: `output[i] = function(input_0[i], input_1[i], …)`.
+///
+/// ```
+/// use std::sync::Arc;
+/// use wgrad::graph::kernel::{Elementwise, Kernel, WgslFn};
+/// let source = "fn twice(x: f32) -> f32 { return x + x; }";
+/// let function = Arc::new(WgslFn { name: "twice".into(), source: source.into(), trusted: false });
+/// let kernel = Kernel::Elementwise(Elementwise { function, field: None, index: false });
+/// ```
 #[derive(Clone, Debug)]
 pub struct Elementwise {
     /// The function to call; its parameters are the op's inputs in order, after the index where `index` is set.
@@ -51,6 +59,11 @@ pub enum Combine {
 }
 
 /// A reduction over `dims` (ascending, not empty); the output keeps the other dims in order.
+///
+/// ```
+/// use wgrad::graph::kernel::{Combine, Kernel, Reduce};
+/// let sum = Kernel::Reduce(Reduce { combine: Combine::Sum, dims: [0, 2].into_iter().collect() });
+/// ```
 #[derive(Clone, Debug)]
 pub struct Reduce {
     /// How elements combine.
@@ -199,6 +212,11 @@ pub struct Write {
 }
 
 /// A runtime parameter of a stage.
+///
+/// ```
+/// use wgrad::graph::kernel::Word;
+/// assert_eq!((Word::F32(1.0).wgsl(), Word::F32(1.0).bits()), ("f32", 0x3f80_0000));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Word {
     /// An unsigned integer.

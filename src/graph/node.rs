@@ -19,6 +19,12 @@ use crate::graph::recording::{self, Slot};
 use crate::shape::Shape;
 
 /// Shape and element type.
+///
+/// ```
+/// use wgrad::{DType, graph::Meta};
+/// let meta = Meta::new([2, 3], DType::F32);
+/// assert_eq!((meta.numel(), meta.bytes()), (6, 24));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Meta {
     /// Size along each dim.
@@ -339,7 +345,17 @@ fn drop_iteratively(inputs: SmallVec<[Var; 2]>) {
     }
 }
 
-/// A reference to a node: what gradient rules and composite ops compute with.
+/// A reference to a node: what gradient rules and composite ops compute with. Its methods are those of [`Tensor`](crate::Tensor), with dims
+/// counted from 0; the docs of their namesakes there have examples.
+///
+/// ```
+/// use wgrad::{Device, Tensor};
+/// let device = Device::default();
+/// let x = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], &device).node();
+/// let y = x.matmul(&x.transpose(0, 1)).sum(&[1], false);
+/// assert_eq!(Tensor::from_var(y, &device).to_vec::<f32>()?, [16.0, 36.0]);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Var(pub Arc<Node>);
 
