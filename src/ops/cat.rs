@@ -85,12 +85,12 @@ impl Routine for Cat {
         let size = |n| routine::size("cat", n);
         size(output.meta.numel())?;
         let to = around(&output.meta.shape, self.dim);
-        let window = |input: usize| inputs[input].meta.shape[self.dim] * to.inner;
+        let elements = |input: usize| inputs[input].meta.shape[self.dim] * to.inner;
         let filled: Vec<usize> = (0..inputs.len()).filter(|&i| inputs[i].meta.numel() > 0).collect();
         // Copies of four neighbours at once, where no group of them straddles two inputs; sizes then count groups.
-        let quads = (to.size * to.inner).is_multiple_of(4) && filled.iter().all(|&i| window(i).is_multiple_of(4));
+        let quads = filled.iter().all(|&i| elements(i).is_multiple_of(4));
         let (access, unit) = if quads { (Access::LogicalVec4, 4) } else { (Access::Logical, 1) };
-        let window = |input: usize| window(input) / unit;
+        let window = |input: usize| elements(input) / unit;
         let mut offset = 0;
         let mut stages = Vec::with_capacity(filled.len().div_ceil(TOGETHER));
         for joint in filled.chunks(TOGETHER) {

@@ -26,37 +26,19 @@ struct Bundle {
     writes: HashSet<usize>,
     /// Bytes of the pending values that the parts read.
     pending_bytes: u64,
-    span: Span,
 }
 
-/// What side by side costs on software adapters, whose lanes walk through every branch: each element takes the instructions of all parts.
-/// There a dispatch is saved only where that wastes less than it costs.
-#[derive(Clone, Copy)]
-struct Span {
-    elements: usize,
-    instructions: usize,
-    /// Elements times instructions of each part, added up.
-    work: usize,
-}
-
-impl Span {
-    fn of(group: &Group) -> Span {
-        let (elements, instructions) = (group.numel, group.instructions());
-        Span { elements, instructions, work: elements.saturating_mul(instructions) }
+/// Elements times instructions that software adapters walk through for nothing where these groups stand side by side: their lanes go
+/// through every branch, so that each element takes the instructions of all.
+fn wasted<'a>(groups: impl Iterator<Item = &'a Group>) -> u64 {
+    let (mut elements, mut instructions, mut work) = (0, 0, 0);
+    for group in groups {
+        let own = (group.numel as u64, group.instructions() as u64);
+        elements += own.0;
+        instructions += own.1;
+        work += own.0 * own.1;
     }
-
-    fn with(self, other: Span) -> Span {
-        Span {
-            elements: self.elements.saturating_add(other.elements),
-            instructions: self.instructions + other.instructions,
-            work: self.work.saturating_add(other.work),
-        }
-    }
-
-    /// Elements times instructions that are walked through for nothing.
-    fn wasted(self) -> usize {
-        self.elements.saturating_mul(self.instructions).saturating_sub(self.work)
-    }
+    elements * instructions - work
 }
 
 /// Puts independent small groups side by side where the device binds enough buffers.
@@ -84,9 +66,9 @@ pub fn widen(groups: Vec<Group>, snap: &Snapshot, caps: &Caps) -> Vec<Group> {
         let pending: HashSet<usize> =
             leaves.iter().filter_map(|l| if let Source::Pending(i) = l.source { Some(i) } else { None }).collect();
         let pending_bytes: u64 = pending.iter().map(|&i| snap.nodes[i].meta().bytes()).sum();
-        let span = Span::of(group);
         let pays = |bundle: &Bundle| {
-            !caps.software || bundle.span.with(span).wasted() <= bundle.span.wasted().saturating_add(RECOMPUTE_WORK)
+            let parts = || bundle.parts.iter().map(|&part| &groups[part]);
+            !caps.software || wasted(parts().chain([group])) <= wasted(parts()) + RECOMPUTE_WORK as u64
         };
         let fits = |bundle: &Bundle| {
             let next = bundle.parts.last() == Some(&g.wrapping_sub(1));
@@ -102,7 +84,6 @@ pub fn widen(groups: Vec<Group>, snap: &Snapshot, caps: &Caps) -> Vec<Group> {
                 bundle.buffers.extend(own);
                 bundle.writes.extend(group.outputs.iter().map(|(_, node)| node));
                 bundle.pending_bytes += pending_bytes;
-                bundle.span = bundle.span.with(span);
             }
             None => open.push(Bundle {
                 workgroup,
@@ -110,7 +91,6 @@ pub fn widen(groups: Vec<Group>, snap: &Snapshot, caps: &Caps) -> Vec<Group> {
                 buffers: own,
                 writes: group.outputs.iter().map(|(_, node)| *node).collect(),
                 pending_bytes,
-                span,
             }),
         }
     }

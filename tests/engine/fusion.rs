@@ -527,10 +527,8 @@ fn chains_over_rows_agree() {
     let compute = |device: &Device| -> Vec<Vec<f32>> {
         let mut out = Vec::new();
         for shape in [&[2, 3][..], &[5, 8], &[300, 64], &[257, 100], &[33, 129], &[4, 8, 20], &[3, 1, 7], &[1, 40]] {
-            let count = shape.iter().product();
-            let values = |k: f32| (0..count).map(|i: usize| (i as f32 * 0.371 + k).sin()).collect::<Vec<f32>>();
-            let x = Tensor::from_slice(&values(0.1), shape, device).requires_grad();
-            let w = Tensor::from_slice(&values(0.7), shape, device);
+            let x = waves(shape, 0.1, device).requires_grad();
+            let w = waves(shape, 0.7, device);
             let softmax = {
                 let e = (&x - x.max_dims(&[-1], true)).exp();
                 &e / e.sum_dims(&[-1], true)

@@ -388,8 +388,7 @@ fn norms(d: &Device) {
 
 /// Pooling and interpolation, with windows that one stage walks through, and of so many taps that two or three are needed.
 fn pooling(d: &Device) {
-    use wgrad::Interpolate;
-    use wgrad::{AvgPool, Pool};
+    use wgrad::{AvgPool, Interpolate, Pool};
     let (x, wide) = (leaf([2, 3, 8, 8], d), leaf([1, 700, 300], d));
     let inside = AvgPool { count_include_pad: false, ..AvgPool::new(3) };
     for y in [

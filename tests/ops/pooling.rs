@@ -1,9 +1,7 @@
 //! Pooling and interpolation, forward and backward, against the CPU reference, PyTorch's numbers and plain loops.
 
-use wgrad::Interpolate;
 use wgrad::tensor::autograd::{grad_with, gradcheck, gradgradcheck};
-use wgrad::{AvgPool, Pool};
-use wgrad::{DType, Device, Tensor};
+use wgrad::{AvgPool, DType, Device, Interpolate, Pool, Tensor};
 
 use crate::common::*;
 use crate::inputs::*;

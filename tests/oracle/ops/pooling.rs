@@ -1,8 +1,6 @@
 //! Pooling and interpolation.
 
-use wgrad::Interpolate;
-use wgrad::Tensor;
-use wgrad::{AvgPool, Pool};
+use wgrad::{AvgPool, Interpolate, Pool, Tensor};
 
 use crate::attributes::Attributes;
 use crate::ops::Run;
