@@ -1,17 +1,34 @@
-// A with any strides, read one element at a time. Elements past the end of k are zero.
-fn a_start(batch: u32, row: u32) -> u32 {
-    return params.a_offset + batch_offset(batch, params.a_batch0, params.a_batch1, params.a_batch2) + row * params.a_row;
+// A with any strides, read one element at a time. Elements past `last`, the end of k, are zero.
+
+// The place of A[row, k].
+fn a_start(batch: u32, row: u32, k: u32) -> u32 {
+    return params.a_offset + batch_offset(batch, params.a_batch0, params.a_batch1, params.a_batch2) + row * params.a_row
+        + k * params.a_col;
 }
 
-fn a_element(start: u32, k: u32) -> f32 {
+// From a place to its neighbour along k.
+fn a_stride() -> u32 {
+    return params.a_col;
+}
+
+// From a place to the one four steps of k on.
+fn a_step() -> u32 {
+    return 4u * params.a_col;
+}
+
+fn a_element(at: u32, stride: u32, j: u32, k: u32, last: u32) -> f32 {
     if (K_TAIL == 0u) {
-        return f32(a[start + k * params.a_col]);
+        return f32(a[at + j * stride]);
     }
-    return select(0.0, f32(a[start + min(k, params.k - 1u) * params.a_col]), k < params.k);
+    return select(0.0, f32(a[at + (min(k + j, last) - k) * stride]), k + j <= last);
 }
 
-// A[row, k..k + 4].
-fn a_quad(start: u32, k: u32) -> vec4<f32> {
-    return vec4<f32>(a_element(start, k), a_element(start, k + 1u), a_element(start, k + 2u), a_element(start, k + 3u));
+// A[row, k..k + 4] at its place.
+fn a_quad(at: u32, stride: u32, k: u32, last: u32) -> vec4<f32> {
+    return vec4<f32>(
+        a_element(at, stride, 0u, k, last),
+        a_element(at, stride, 1u, k, last),
+        a_element(at, stride, 2u, k, last),
+        a_element(at, stride, 3u, k, last),
+    );
 }
-

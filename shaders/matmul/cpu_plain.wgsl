@@ -9,9 +9,9 @@ fn multiply(sum: vec4<f32>, a: vec4<f32>, b: mat4x4<f32>) -> vec4<f32> {
     return sum + a.x * b[0] + a.y * b[1] + a.z * b[2] + a.w * b[3];
 }
 
-// Where a row of A starts; rows past the last one repeat it and their results are dropped.
-fn a_inside(batch: u32, row: u32) -> u32 {
-    return a_start(batch, min(row, params.m - 1u));
+// The place of A[row, k]. Rows past the last one repeat it.
+fn a_inside(batch: u32, row: u32, k: u32) -> u32 {
+    return a_start(batch, min(row, params.m - 1u), k);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -32,15 +32,21 @@ fn main(
     let k_start = matrix / params.batch * params.k_chunk;
     let k_end = min(k_start + params.k_chunk, params.k);
 
-    let b_from = b_start(batch, quad);
-    let a_from0 = a_inside(batch, row);
-    let a_from1 = a_inside(batch, row + 1u);
-    let a_from2 = a_inside(batch, row + 2u);
-    let a_from3 = a_inside(batch, row + 3u);
-    let a_from4 = a_inside(batch, row + 4u);
-    let a_from5 = a_inside(batch, row + 5u);
-    let a_from6 = a_inside(batch, row + 6u);
-    let a_from7 = a_inside(batch, row + 7u);
+    let last = params.k - 1u;
+
+    let a_near = a_stride();
+    let a_far = a_step();
+    let b_near = b_stride();
+    let b_far = b_step();
+    var b_at = b_start(batch, quad, k_start);
+    var a_at0 = a_inside(batch, row, k_start);
+    var a_at1 = a_inside(batch, row + 1u, k_start);
+    var a_at2 = a_inside(batch, row + 2u, k_start);
+    var a_at3 = a_inside(batch, row + 3u, k_start);
+    var a_at4 = a_inside(batch, row + 4u, k_start);
+    var a_at5 = a_inside(batch, row + 5u, k_start);
+    var a_at6 = a_inside(batch, row + 6u, k_start);
+    var a_at7 = a_inside(batch, row + 7u, k_start);
     var sum0 = vec4<f32>();
     var sum1 = vec4<f32>();
     var sum2 = vec4<f32>();
@@ -50,27 +56,38 @@ fn main(
     var sum6 = vec4<f32>();
     var sum7 = vec4<f32>();
     for (var k = k_start; k < k_end; k += 4u) {
-        let b4 = b_block(b_from, quad, k);
-        sum0 = multiply(sum0, a_quad(a_from0, k), b4);
+        let b4 = b_block(b_at, b_near, k, last);
+        b_at += b_far;
+        sum0 = multiply(sum0, a_quad(a_at0, a_near, k, last), b4);
+        a_at0 += a_far;
         if (ROWS > 1u) {
-            sum1 = multiply(sum1, a_quad(a_from1, k), b4);
-            sum2 = multiply(sum2, a_quad(a_from2, k), b4);
-            sum3 = multiply(sum3, a_quad(a_from3, k), b4);
-            sum4 = multiply(sum4, a_quad(a_from4, k), b4);
-            sum5 = multiply(sum5, a_quad(a_from5, k), b4);
-            sum6 = multiply(sum6, a_quad(a_from6, k), b4);
-            sum7 = multiply(sum7, a_quad(a_from7, k), b4);
+            sum1 = multiply(sum1, a_quad(a_at1, a_near, k, last), b4);
+            sum2 = multiply(sum2, a_quad(a_at2, a_near, k, last), b4);
+            sum3 = multiply(sum3, a_quad(a_at3, a_near, k, last), b4);
+            sum4 = multiply(sum4, a_quad(a_at4, a_near, k, last), b4);
+            sum5 = multiply(sum5, a_quad(a_at5, a_near, k, last), b4);
+            sum6 = multiply(sum6, a_quad(a_at6, a_near, k, last), b4);
+            sum7 = multiply(sum7, a_quad(a_at7, a_near, k, last), b4);
+            a_at1 += a_far;
+            a_at2 += a_far;
+            a_at3 += a_far;
+            a_at4 += a_far;
+            a_at5 += a_far;
+            a_at6 += a_far;
+            a_at7 += a_far;
         }
     }
-    let column = quad * 4u;
-    put(matrix, row, column, sum0);
+    // Rows and quads past the last one hold the same results as it and are stored to its place, with no branch.
+    let row_last = params.m - 1u;
+    let column = min(quad, (params.n - 1u) / 4u) * 4u;
+    put_inside(matrix, min(row, row_last), column, sum0);
     if (ROWS > 1u) {
-        put(matrix, row + 1u, column, sum1);
-        put(matrix, row + 2u, column, sum2);
-        put(matrix, row + 3u, column, sum3);
-        put(matrix, row + 4u, column, sum4);
-        put(matrix, row + 5u, column, sum5);
-        put(matrix, row + 6u, column, sum6);
-        put(matrix, row + 7u, column, sum7);
+        put_inside(matrix, min(row + 1u, row_last), column, sum1);
+        put_inside(matrix, min(row + 2u, row_last), column, sum2);
+        put_inside(matrix, min(row + 3u, row_last), column, sum3);
+        put_inside(matrix, min(row + 4u, row_last), column, sum4);
+        put_inside(matrix, min(row + 5u, row_last), column, sum5);
+        put_inside(matrix, min(row + 6u, row_last), column, sum6);
+        put_inside(matrix, min(row + 7u, row_last), column, sum7);
     }
 }

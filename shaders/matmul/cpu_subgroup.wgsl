@@ -6,23 +6,27 @@
 // step of its own), a broadcast costs almost nothing, and a barrier ends the compiler's loop over the lanes. More rows mean fewer
 // loads a multiplication; that the sums of 32 rows do not fit the registers costs less than that saves.
 // Tiles are numbered down the rows first, so that the tiles in flight share a panel of B that stays in cache.
+//
+// Places move along with k, and what the loop needs of the parameters is read before it: the driver's compiler computes a place that
+// does not change once for each lane and load, and reads parameters again at each use.
 
-// Where the row of A starts that this lane loads for the eight rows from `row` on; rows past the last one repeat it and their results
-// are dropped.
-fn a_inside(batch: u32, row: u32, lane: u32) -> u32 {
-    return a_start(batch, min(row + lane % min(ROWS, 8u), params.m - 1u));
+// The place of A that this lane loads from for the eight rows from `row` on. Rows past the last one repeat it.
+fn a_inside(batch: u32, row: u32, lane: u32, k: u32) -> u32 {
+    return a_start(batch, min(row + lane % min(ROWS, 8u), params.m - 1u), k);
 }
 
+// Stores a lane's results of eight rows. Rows past the last one hold the same results as it and are stored to its place, with no branch.
 fn put8(matrix: u32, row: u32, column: u32, sums: Sums) {
-    put(matrix, row, column, sums.row0);
-    put(matrix, row + 1u, column, sums.row1);
-    put(matrix, row + 2u, column, sums.row2);
-    put(matrix, row + 3u, column, sums.row3);
+    let last = params.m - 1u;
+    put_inside(matrix, min(row, last), column, sums.row0);
+    put_inside(matrix, min(row + 1u, last), column, sums.row1);
+    put_inside(matrix, min(row + 2u, last), column, sums.row2);
+    put_inside(matrix, min(row + 3u, last), column, sums.row3);
     if (ROWS > 4u) {
-        put(matrix, row + 4u, column, sums.row4);
-        put(matrix, row + 5u, column, sums.row5);
-        put(matrix, row + 6u, column, sums.row6);
-        put(matrix, row + 7u, column, sums.row7);
+        put_inside(matrix, min(row + 4u, last), column, sums.row4);
+        put_inside(matrix, min(row + 5u, last), column, sums.row5);
+        put_inside(matrix, min(row + 6u, last), column, sums.row6);
+        put_inside(matrix, min(row + 7u, last), column, sums.row7);
     }
 }
 
@@ -45,25 +49,37 @@ fn main(
     let k_start = matrix / params.batch * params.k_chunk;
     let k_end = min(k_start + params.k_chunk, params.k);
 
-    let a_from0 = a_inside(batch, row, lane);
-    let a_from1 = a_inside(batch, row + 8u, lane);
-    let a_from2 = a_inside(batch, row + 16u, lane);
-    let a_from3 = a_inside(batch, row + 24u, lane);
-    let b_from = b_start(batch, quad);
+    let last = params.k - 1u;
+
+    let a_near = a_stride();
+    let a_far = a_step();
+    let b_near = b_stride();
+    let b_far = b_step();
+    var a_at0 = a_inside(batch, row, lane, k_start);
+    var a_at1 = a_inside(batch, row + 8u, lane, k_start);
+    var a_at2 = a_inside(batch, row + 16u, lane, k_start);
+    var a_at3 = a_inside(batch, row + 24u, lane, k_start);
+    var b_at = b_start(batch, quad, k_start);
     var sums0 = Sums();
     var sums1 = Sums();
     var sums2 = Sums();
     var sums3 = Sums();
     for (var k = k_start; k < k_end; k += 4u) {
-        let b4 = b_block(b_from, quad, k);
-        multiply4(&sums0, a_quad(a_from0, k), b4);
-        if (ROWS > 8u) { multiply4(&sums1, a_quad(a_from1, k), b4); }
+        let b4 = b_block(b_at, b_near, k, last);
+        multiply4(&sums0, a_quad(a_at0, a_near, k, last), b4);
+        if (ROWS > 8u) { multiply4(&sums1, a_quad(a_at1, a_near, k, last), b4); }
         if (ROWS > 16u) {
-            multiply4(&sums2, a_quad(a_from2, k), b4);
-            multiply4(&sums3, a_quad(a_from3, k), b4);
+            multiply4(&sums2, a_quad(a_at2, a_near, k, last), b4);
+            multiply4(&sums3, a_quad(a_at3, a_near, k, last), b4);
         }
+        a_at0 += a_far;
+        a_at1 += a_far;
+        a_at2 += a_far;
+        a_at3 += a_far;
+        b_at += b_far;
     }
-    let column = quad * 4u;
+    // Quads past the last column hold the same results as it.
+    let column = min(quad, (params.n - 1u) / 4u) * 4u;
     put8(matrix, row, column, sums0);
     if (ROWS > 8u) { put8(matrix, row + 8u, column, sums1); }
     if (ROWS > 16u) {

@@ -10,25 +10,22 @@ struct Sums {
     row7: vec4<f32>,
 }
 
-// One step of k: lane i holds the element of row i of A; b is the lane's own four columns.
-fn multiply(sums: ptr<function, Sums>, a: f32, b: vec4<f32>) {
-    (*sums).row0 += subgroupBroadcast(a, 0u) * b;
-    (*sums).row1 += subgroupBroadcast(a, 1u) * b;
-    (*sums).row2 += subgroupBroadcast(a, 2u) * b;
-    (*sums).row3 += subgroupBroadcast(a, 3u) * b;
+// Four steps of k for one row: a has its elements of A, b the lane's own four columns.
+fn multiply(sum: vec4<f32>, a: vec4<f32>, b: mat4x4<f32>) -> vec4<f32> {
+    return sum + a.x * b[0] + a.y * b[1] + a.z * b[2] + a.w * b[3];
+}
+
+// Four steps of k for eight rows; lane i holds the elements of row i of A. Row by row: a sum that does not fit the registers is loaded and
+// stored once.
+fn multiply4(sums: ptr<function, Sums>, a: vec4<f32>, b: mat4x4<f32>) {
+    (*sums).row0 = multiply((*sums).row0, subgroupBroadcast(a, 0u), b);
+    (*sums).row1 = multiply((*sums).row1, subgroupBroadcast(a, 1u), b);
+    (*sums).row2 = multiply((*sums).row2, subgroupBroadcast(a, 2u), b);
+    (*sums).row3 = multiply((*sums).row3, subgroupBroadcast(a, 3u), b);
     if (ROWS > 4u) {
-        (*sums).row4 += subgroupBroadcast(a, 4u) * b;
-        (*sums).row5 += subgroupBroadcast(a, 5u) * b;
-        (*sums).row6 += subgroupBroadcast(a, 6u) * b;
-        (*sums).row7 += subgroupBroadcast(a, 7u) * b;
+        (*sums).row4 = multiply((*sums).row4, subgroupBroadcast(a, 4u), b);
+        (*sums).row5 = multiply((*sums).row5, subgroupBroadcast(a, 5u), b);
+        (*sums).row6 = multiply((*sums).row6, subgroupBroadcast(a, 6u), b);
+        (*sums).row7 = multiply((*sums).row7, subgroupBroadcast(a, 7u), b);
     }
 }
-
-// Four steps of k for eight rows.
-fn multiply4(sums: ptr<function, Sums>, a: vec4<f32>, b: mat4x4<f32>) {
-    multiply(sums, a.x, b[0]);
-    multiply(sums, a.y, b[1]);
-    multiply(sums, a.z, b[2]);
-    multiply(sums, a.w, b[3]);
-}
-
