@@ -111,6 +111,11 @@ pub trait Routine: Send + Sync {
         false
     }
 
+    /// Whether the text of the last stage calls `store` at many places, so that a long epilogue makes a very long kernel.
+    fn stores_at_many_places(&self) -> bool {
+        false
+    }
+
     /// How often each element of input `input` is loaded, where every stage that reads it does so by functions (not
     /// [`Access::Raw`]): the scheduler may then have the ops that make the input computed where it is loaded. `None` where they
     /// have to be stored.

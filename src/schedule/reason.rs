@@ -86,6 +86,8 @@ pub enum EndReason {
     Budget,
     /// With the consumer the kernel would hold too many instructions.
     Instructions,
+    /// The consumer is a long function, and the structured op of this kernel stores at many places, each of which would repeat it.
+    ManyStores,
     /// With the consumer the kernel would bind too many buffers.
     Buffers,
     /// Fusion is off.
@@ -101,6 +103,7 @@ impl fmt::Display for EndReason {
             EndReason::Later => "also reads what a later kernel makes",
             EndReason::Budget => "is in another kernel, as without the memory budget",
             EndReason::Instructions => "would burst the instruction budget",
+            EndReason::ManyStores => "is too long to be repeated at each store of the structured op",
             EndReason::Buffers => "would burst the buffer budget",
             EndReason::FusionOff => "is another op, and fusion is off",
         })

@@ -219,6 +219,10 @@ impl Routine for Convolution {
         true
     }
 
+    fn stores_at_many_places(&self) -> bool {
+        true
+    }
+
     /// A multiplication and an addition for each tap and channel of each position, those outside the image included.
     fn flops(&self, stage: &Stage, _inputs: &[Operand], output: &Operand) -> Option<u64> {
         match stage.name {

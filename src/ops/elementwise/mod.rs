@@ -15,4 +15,4 @@ pub use op::{Backward, Definition, Forward};
 pub use rows::{row, rows};
 pub use table::{Kind, Reference, Row};
 pub use user::ElementwiseOp;
-pub use wgsl::PRELUDE;
+pub use wgsl::{PRELUDE, length};

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::op::{Expression, Host};
 use super::table::{Kind, Row};
-use super::wgsl::signatures;
+use super::wgsl::{length, signatures};
 use super::{Definition, ElementwiseOp, Forward, rows};
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::Error;
+use crate::graph::kernel::WgslFn;
 use crate::graph::{Context, Meta, Traits, Var, Vjp, order};
 use crate::ops::real::{Dual, Real};
 
@@ -255,5 +256,22 @@ fn function_names_of_user_files_do_not_clash() {
     for taken in ["combine_sum_f32", "gelu_fwd", "store"] {
         let error = ElementwiseOp::new("clash_c", &text("clash_c", taken, "x")).err().unwrap().to_string();
         assert!(error.contains(taken), "{error}");
+    }
+}
+
+#[test]
+fn long_functions_are_told_from_short_ones() {
+    let forward = |name: &str| {
+        let row = rows().iter().find(|row| row.name.trim_end_matches('_') == name).unwrap();
+        let function = WgslFn { name: format!("{name}_fwd"), source: row.wgsl.into(), trusted: true };
+        length(&function)
+    };
+    for name in
+        ["add", "mul", "div", "neg", "relu", "leaky_relu", "hardswish", "clamp", "maximum", "where", "sqrt", "lt"]
+    {
+        assert!((1..=8).contains(&forward(name)), "{name}: {}", forward(name));
+    }
+    for name in ["exp", "tanh", "sigmoid", "gelu", "gelu_tanh", "silu", "erf", "sin", "pow", "log"] {
+        assert!(forward(name) > 8, "{name}: {}", forward(name));
     }
 }

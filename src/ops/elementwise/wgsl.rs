@@ -6,6 +6,7 @@ use std::sync::{Mutex, OnceLock};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
 use crate::error::{Error, Result};
+use crate::graph::kernel::WgslFn;
 use crate::graph::node::lock;
 
 /// Text that stands in front of every kernel.
@@ -67,6 +68,29 @@ pub fn signatures(name: &str, source: &str) -> Result<HashMap<String, Signature>
         found.insert(function_name, Signature { parameters, fields, returns });
     }
     Ok(found)
+}
+
+/// How long a function is: its statements, and those of the prelude's functions that it calls.
+pub fn length(function: &WgslFn) -> usize {
+    static PRELUDE_LENGTHS: OnceLock<HashMap<&'static str, usize>> = OnceLock::new();
+    // WGSL has no recursion, so this ends.
+    fn of_prelude(name: &str) -> usize {
+        statements(PRELUDE, name, &of_prelude)
+    }
+    let known = PRELUDE_LENGTHS
+        .get_or_init(|| prelude_functions().iter().map(|name| (name.as_str(), of_prelude(name))).collect());
+    statements(&function.source, &function.name, &|callee| known.get(callee).copied().unwrap_or(0))
+}
+
+/// The statements of a function of `text`, and for each of the prelude's functions that it calls what `of_callee` says.
+fn statements(text: &str, name: &str, of_callee: &dyn Fn(&str) -> usize) -> usize {
+    let Some(start) = text.find(&format!("fn {name}(")) else { return 0 };
+    let body = &text[start + 3 + name.len()..];
+    let ends = ["\n}", "\nfn ", "\n//"].into_iter().filter_map(|next| body.find(next));
+    let body = &body[..ends.min().unwrap_or(body.len())];
+    let words = body.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    let called: HashSet<&str> = words.filter(|word| prelude_functions().contains(*word)).collect();
+    body.matches(';').count() + called.into_iter().map(of_callee).sum::<usize>()
 }
 
 /// Names of the prelude's functions.

@@ -94,6 +94,10 @@ impl Routine for MatMulRoutine {
         true
     }
 
+    fn stores_at_many_places(&self) -> bool {
+        true
+    }
+
     /// Once where an operand is packed, else once for each tile across the other operand.
     fn loads(&self, input: usize, inputs: &[Operand], output: &Operand, caps: &Caps) -> Option<usize> {
         let stages = self.stages(inputs, output, caps).ok()?;

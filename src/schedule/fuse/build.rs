@@ -8,9 +8,15 @@ use super::{Fuser, Path, Role, fold};
 use crate::error::{Error, Result};
 use crate::graph::kernel::Combine;
 use crate::layout::View;
+use crate::ops::elementwise;
 use crate::schedule::group::{Core, Group, Inst, Leaf, Producer, What};
 use crate::schedule::reason::{EndReason, StoreReason};
 use crate::schedule::snapshot::Source;
+
+/// Elements from which on a kernel of its own for a long epilogue costs less than many copies of it.
+const LONG_EPILOGUE: usize = 8192;
+/// Statements of an epilogue that may be repeated: arithmetic and comparisons, but no exponential.
+const MOST_STATEMENTS: usize = 8;
 
 impl Fuser<'_> {
     /// Forms the kernels.
@@ -97,6 +103,8 @@ impl Fuser<'_> {
                 Some(EndReason::IndexSpace)
             } else if draft.size + self.size[i] > MAX_INSTRUCTIONS {
                 Some(EndReason::Instructions)
+            } else if self.stores_at_many_places(draft) && numel >= LONG_EPILOGUE && self.length(i) > MOST_STATEMENTS {
+                Some(EndReason::ManyStores)
             } else if self.bindings(draft, i, dependencies, group_of, g) > self.budget {
                 Some(EndReason::Buffers)
             } else {
@@ -122,6 +130,23 @@ impl Fuser<'_> {
             shares && drafts[g].core.is_none() && obstacle(g).is_none()
         });
         (beside, why)
+    }
+
+    /// Whether a draft repeats its epilogue at many places, and the device suffers from that: the caches of a CPU core do not hold dozens of
+    /// copies, and the driver compiles each. GPUs gain more from not storing and loading the values.
+    fn stores_at_many_places(&self, draft: &Draft) -> bool {
+        let routine = draft.core.map(|core| &self.role[core]);
+        self.caps.software && matches!(routine, Some(Role::Routine(Some(routine))) if routine.stores_at_many_places())
+    }
+
+    /// Statements of the functions that evaluating node `i` calls.
+    fn length(&self, i: usize) -> usize {
+        let own = if let Role::Elementwise(kernel) = &self.role[i] { elementwise::length(&kernel.function) } else { 0 };
+        let operands = self.operands(i);
+        let computed = operands.iter().filter(|(source, _)| self.is_virtual(*source));
+        own + computed
+            .map(|(source, _)| if let Source::Pending(j) = source { self.length(*j) } else { 0 })
+            .sum::<usize>()
     }
 
     /// Whether `path` leaves every element at its row-major index.
