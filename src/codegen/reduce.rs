@@ -243,6 +243,9 @@ fn chunks(outputs: usize, length: usize, row_major: bool, caps: &Caps) -> usize 
     length.div_ceil(length.div_ceil(wanted).max(1)).max(1)
 }
 
+/// Chunks that share a block: the lanes of software adapters.
+const SIDE_BY_SIDE: usize = 8;
+
 fn combine_functions() -> &'static Arc<str> {
     static SOURCE: OnceLock<Arc<str>> = OnceLock::new();
     SOURCE.get_or_init(|| Arc::from(include_str!("../../shaders/reduce/combine.wgsl")))
@@ -257,6 +260,16 @@ impl Stage<'_> {
             Input::Partials { .. } => 0,
         };
         (self.outputs * self.length * width) as u64 * (1 + producers)
+    }
+
+    /// Neighbouring chunks that take turns in one block of elements, where chunks are blocks: lanes that walk together then read neighbours.
+    /// Blocks of their own are often a power of two apart, so that all lanes' elements fall into the same few lines of a cache.
+    fn side_by_side(&self) -> usize {
+        let block = (self.length.div_ceil(self.chunks) * SIDE_BY_SIDE).max(1);
+        let last = self.length % block;
+        let none_empty = last == 0 || last >= SIDE_BY_SIDE;
+        let fits = self.blocked && self.row_major && self.chunks.is_multiple_of(SIDE_BY_SIDE) && none_empty;
+        if fits && self.length.div_ceil(block) * SIDE_BY_SIDE == self.chunks { SIDE_BY_SIDE } else { 1 }
     }
 
     /// Writes the loop; leaves the combined value in `result` (and its index in `result_index`).
@@ -293,9 +306,21 @@ impl Stage<'_> {
         if is_arg {
             writer.line("var acc_index: u32 = 0u;");
         }
-        writer.line(&format!("for (var turn = 0u; turn < {turns}; turn += 1u) {{"));
-        let r = if self.blocked { format!("chunk * {turns} + turn") } else { format!("turn * {chunks} + chunk") };
-        writer.line(&format!("let r = {r};\n    if (r >= {length}) {{ break; }}"));
+        let before_loop = writer.body.len();
+        let side_by_side = self.side_by_side();
+        if side_by_side > 1 {
+            let block = writer.constant(word(self.length.div_ceil(self.chunks) * side_by_side)?);
+            writer.line(&format!("let block = chunk / {side_by_side}u * {block};"));
+            writer.line(&format!("let begin = block + chunk % {side_by_side}u;"));
+            writer.line(&format!("let end = min(block + {block}, {length});"));
+            writer.line(&format!("for (var r = begin; r < end; r += {side_by_side}u) {{"));
+        } else if self.blocked {
+            writer.line(&format!("let begin = chunk * {turns};\n    let end = min(begin + {turns}, {length});"));
+            writer.line("for (var r = begin; r < end; r += 1u) {");
+        } else {
+            writer.line(&format!("let begin = chunk;\n    let end = {length};\n    let stride = {chunks};"));
+            writer.line("for (var r = begin; r < end; r += stride) {");
+        }
         let (value, index) = match &self.input {
             Input::Producers { parts } => {
                 let space = Space::Split { kept: "output", reduced: "r", dims: &parts.reduce.dims, quads: self.quads };
@@ -329,7 +354,7 @@ impl Stage<'_> {
         let value = if vec4 { value.splat() } else { value.name };
         if is_arg {
             writer.line(&format!(
-                "if (turn == 0u || beats_{name}_{kind}({value}, {index}, acc, acc_index)) {{ acc = {value}; acc_index = {index}; }}"
+                "if (r == begin || beats_{name}_{kind}({value}, {index}, acc, acc_index)) {{ acc = {value}; acc_index = {index}; }}"
             ));
         } else {
             let joined = |a: &str, b: &str| format!("combine_{name}_{kind}({a}, {b})");
@@ -344,10 +369,11 @@ impl Stage<'_> {
             let first = if vec4 { "four".to_owned() } else { value };
             match combine {
                 Combine::Sum | Combine::Prod => writer.line(&format!("acc = {next};")),
-                _ => writer.line(&format!("if (turn == 0u) {{ acc = {first}; }} else {{ acc = {next}; }}")),
+                _ => writer.line(&format!("if (r == begin) {{ acc = {first}; }} else {{ acc = {next}; }}")),
             }
         }
         writer.line("}");
+        writer.read_params_once(before_loop);
         let result = if self.quads == Quads::Reduced {
             let joined = |a: &str, b: &str| format!("combine_{name}_{kind}({a}, {b})");
             joined(&joined("acc.x", "acc.y"), &joined("acc.z", "acc.w"))

@@ -52,6 +52,7 @@ pub fn generate(
             }
             None => {
                 let turns = writer.constant(word(size / width)?);
+                let before_loop = writer.body.len();
                 writer.line(&format!("for (var turn = 0u; turn < {turns}; turn += 1u) {{"));
                 let space = Space::Split { kept: "thread", reduced: "turn", dims: &DIMS, quads };
                 let values = expr::emit(&mut writer, &part.body, &space, None)?;
@@ -61,6 +62,7 @@ pub fn generate(
                     expr::store(&mut writer, target, &at, &values[value], width == 4);
                 }
                 writer.line("}");
+                writer.read_params_once(before_loop);
             }
         }
     }

@@ -245,6 +245,30 @@ impl Writer {
         }
     }
 
+    /// Has the body from `from` on, which loops, read its parameters once in front of it: software adapters would load them in each turn.
+    pub fn read_params_once(&mut self, from: usize) {
+        const PREFIX: &str = "params.";
+        let text = self.body.split_off(from);
+        let mut pieces = text.split(PREFIX);
+        let mut looping = pieces.next().unwrap_or_default().to_owned();
+        let mut known: Vec<(&str, String)> = Vec::new();
+        for piece in pieces {
+            let (name, rest) =
+                piece.split_at(piece.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(piece.len()));
+            let value = match known.iter().find(|(param, _)| *param == name) {
+                Some((_, value)) => value.clone(),
+                None => {
+                    let value = self.let_(&format!("{PREFIX}{name}"));
+                    known.push((name, value.clone()));
+                    value
+                }
+            };
+            looping.push_str(&value);
+            looping.push_str(rest);
+        }
+        self.body.push_str(&looping);
+    }
+
     /// Finishes a kernel whose `main` holds the body written so far, run by the threads of one segment.
     pub fn finish_threads(mut self, name: String, segment: &Segment) -> Call {
         let body = self.take_body();
