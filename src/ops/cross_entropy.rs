@@ -210,7 +210,7 @@ impl CrossEntropy {
 impl Routine for CrossEntropy {
     fn stages(&self, inputs: &[Operand], _output: &Operand, caps: &Caps) -> Result<Vec<Stage>> {
         let logits = &inputs[0].meta.shape;
-        let plan = RowPlan::new(caps, logits[1], logits[1]);
+        let plan = RowPlan::new(caps, logits[0], logits[1], logits[1]);
         let text = plan.text(rows_texts!("cross_entropy/forward"));
         let mut stage = self.stage("cross_entropy", plan, logits, text, vec![routine::output()])?;
         stage.reads.push(routine::read("logit", 0));
@@ -222,15 +222,15 @@ impl Routine for CrossEntropy {
     }
 
     fn loads(&self, input: usize, inputs: &[Operand], _output: &Operand, caps: &Caps) -> Option<usize> {
-        let classes = inputs[0].meta.shape[1];
-        RowPlan::new(caps, classes, classes).loads().filter(|_| input == 0)
+        let logits = &inputs[0].meta.shape;
+        RowPlan::new(caps, logits[0], logits[1], logits[1]).loads().filter(|_| input == 0)
     }
 }
 
 impl Routine for CrossEntropyBackward {
     fn stages(&self, inputs: &[Operand], _output: &Operand, caps: &Caps) -> Result<Vec<Stage>> {
         let logits = &inputs[0].meta.shape;
-        let plan = RowPlan::new(caps, logits[1], logits[1]);
+        let plan = RowPlan::new(caps, logits[0], logits[1], logits[1]);
         let text = plan.text(rows_texts!("cross_entropy/backward"));
         let mut stage = self.0.stage("cross_entropy_backward", plan, logits, text, vec![plan.output()])?;
         // Targets are checked here too: a loss that nobody reads is never computed.
@@ -243,7 +243,7 @@ impl Routine for CrossEntropyBackward {
     }
 
     fn loads(&self, input: usize, inputs: &[Operand], _output: &Operand, caps: &Caps) -> Option<usize> {
-        let classes = inputs[0].meta.shape[1];
-        RowPlan::new(caps, classes, classes).loads().filter(|_| input == 0)
+        let logits = &inputs[0].meta.shape;
+        RowPlan::new(caps, logits[0], logits[1], logits[1]).loads().filter(|_| input == 0)
     }
 }

@@ -9,6 +9,11 @@ use crate::ops::routine;
 const MOST_HELD: usize = 32;
 /// The same on GPUs, where registers are shared by the invocations under way.
 const MOST_HELD_GPU: usize = 8;
+/// The same for so few elements that loading them again costs less than the driver takes to compile long kernels: a loop over what is
+/// held is unrolled.
+const MOST_HELD_SMALL: usize = 4;
+/// Elements of all rows that are few in this sense.
+const SMALL: usize = 64 << 10;
 /// Groups of invocations that keep a device busy.
 const SHARERS: usize = 128;
 /// Shortest row that a subgroup shares.
@@ -59,8 +64,8 @@ pub struct RowPlan {
 }
 
 impl RowPlan {
-    /// For rows of `size` elements, of which runs of `run` lie next to each other in the logical order.
-    pub fn new(caps: &Caps, size: usize, run: usize) -> RowPlan {
+    /// For `rows` rows of `size` elements, of which runs of `run` lie next to each other in the logical order.
+    pub fn new(caps: &Caps, rows: usize, size: usize, run: usize) -> RowPlan {
         let lanes = match caps.lanes() {
             _ if !caps.software => Lanes::Workgroup,
             Some(lanes) if run >= SHORTEST_SHARED => Lanes::Subgroup(lanes),
@@ -68,7 +73,11 @@ impl RowPlan {
         };
         let quads = run >= 4 && run.is_multiple_of(4);
         let plan = RowPlan { lanes, quads, parts: if quads { size / 4 } else { size }, held: 0 };
-        let most = if lanes == Lanes::Workgroup { MOST_HELD_GPU } else { MOST_HELD };
+        let most = match lanes {
+            Lanes::Workgroup => MOST_HELD_GPU,
+            Lanes::One if rows.saturating_mul(size) < SMALL => MOST_HELD_SMALL,
+            _ => MOST_HELD,
+        };
         // By powers of two, so that rows of many sizes share few kernels.
         let held = plan.turns().next_power_of_two();
         RowPlan { held: if held <= most { held } else { 0 }, ..plan }
@@ -191,8 +200,8 @@ mod tests {
         let plain = Caps { subgroup: None, ..software.clone() };
         for caps in [software, plain, Caps::baseline()] {
             for size in [1, 3, 4, 10, 31, 32, 65, 96, 1000, 1024, 1028, 4096, 16_384] {
-                for run in [1, size] {
-                    let plan = RowPlan::new(&caps, size, run);
+                for (rows, run) in [(7, 1), (7, size), (100_000, 1), (100_000, size)] {
+                    let plan = RowPlan::new(&caps, rows, size, run);
                     let width = if plan.quads { 4 } else { 1 };
                     assert_eq!(plan.parts * width, size, "{plan:?}");
                     assert!(plan.turns() * plan.sharers() as usize >= plan.parts, "{plan:?}");

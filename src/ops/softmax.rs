@@ -113,7 +113,8 @@ impl Op for SoftmaxBackward {
 impl Softmax {
     fn rows(&self, shape: &crate::shape::Shape, caps: &Caps) -> RowPlan {
         let around = around(shape, self.dim);
-        RowPlan::new(caps, around.size, if around.inner == 1 { around.size } else { 1 })
+        let run = if around.inner == 1 { around.size } else { 1 };
+        RowPlan::new(caps, around.outer * around.inner, around.size, run)
     }
 
     fn stage(

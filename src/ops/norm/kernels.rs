@@ -30,7 +30,7 @@ impl Normalize {
 
     fn plan(&self, shape: &Shape, caps: &Caps) -> RowPlan {
         let (rows, size) = self.rows_of(shape);
-        RowPlan::new(caps, size, rows.inner)
+        RowPlan::new(caps, rows.rows, size, rows.inner)
     }
 
     /// A stage over rows of `shape`, `chunk` of them for each group of invocations that share a row.
