@@ -22,8 +22,9 @@ fn most_dispatches(model: &str, software: bool, wide: bool) -> usize {
         "two_layer_net" => [7, 7, 7, 7],
         "mlp" => [22, 17, 20, 17],
         "cnn" => [53, 51, 54, 50],
-        "gpt of 2 layers" => [122, 105, 138, 100],
-        _ => [219, 187, 249, 175],
+        // GELU and its gradient are kernels of their own on software adapters, where they are too long to stand at each store of a product.
+        "gpt of 2 layers" => [122, 105, 142, 104],
+        _ => [219, 187, 257, 183],
     };
     match (software, wide) {
         (false, false) => gpu,

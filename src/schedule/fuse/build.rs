@@ -14,7 +14,7 @@ use crate::schedule::reason::{EndReason, StoreReason};
 use crate::schedule::snapshot::Source;
 
 /// Elements from which on a kernel of its own for a long epilogue costs less than many copies of it.
-const LONG_EPILOGUE: usize = 8192;
+const LONG_EPILOGUE: usize = 64 << 10;
 /// Statements of an epilogue that may be repeated: arithmetic and comparisons, but no exponential.
 const MOST_STATEMENTS: usize = 8;
 
