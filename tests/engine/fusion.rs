@@ -555,3 +555,33 @@ fn chains_over_rows_agree() {
     };
     assert_as_on_the_cpu(compute, 5e-5, &[("fused", gpu()), ("unfused", unfused())]);
 }
+
+/// Arithmetic on numbers alone is done on the host.
+#[test]
+fn numbers_are_folded() {
+    for device in [gpu(), &Device::cpu()] {
+        let x = Tensor::from_slice(&[1f32, -2.0], [2], device);
+        let number = |value: f32| Tensor::scalar(value, device);
+        let y = {
+            let seven = number(2.0) * 3.0 + number(1.0).abs();
+            &x * (-seven / 2.0)
+        };
+        let explanation = y.explain().unwrap();
+        let ops: Vec<&String> = explanation.kernels.iter().flat_map(|kernel| &kernel.ops).collect();
+        assert_eq!(ops, ["mul"], "{explanation}");
+        assert_eq!(y.to_vec::<f32>().unwrap(), [-3.5, 7.0]);
+        // Rounded as the device would.
+        assert_eq!((number(0.1) + number(0.2)).item::<f32>().unwrap(), 0.1f32 + 0.2f32);
+        // What has a gradient is an op.
+        let a = number(2.0).requires_grad();
+        let (square, product) = (&a * &a, &a * number(5.0));
+        (square + product).backward().unwrap();
+        assert_eq!(a.grad().unwrap().item::<f32>().unwrap(), 9.0);
+        // So is what makes an infinity, which would have no name else.
+        let infinite = wgrad::autograd::detect_anomaly(device, || (number(1.0) / number(0.0)).item::<f32>());
+        assert!(infinite.unwrap_err().to_string().starts_with("div: 1 of 1"));
+        // Numbers of different devices do not meet.
+        let other = number(1.0) + Tensor::scalar(1.0, &Device::cpu());
+        assert!(matches!(other.check(), Err(Error::DeviceMismatch { .. })));
+    }
+}

@@ -1,6 +1,7 @@
 //! Methods and operators of [`Var`] for the table's rows, with broadcasting and type promotion.
 
 use std::ops::{Add, Div, Mul, Neg, Rem, Sub};
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
@@ -9,7 +10,7 @@ use super::rows::row;
 use super::table::{Kind, Row};
 use crate::dtype::DType;
 use crate::error::Error;
-use crate::graph::Var;
+use crate::graph::{Var, recording};
 use crate::shape::Shape;
 
 /// The type that `operands` compute in. Scalars adapt to tensors of their category, as in PyTorch.
@@ -65,6 +66,9 @@ impl Var {
         let dtype = operand_type(row.kind, &operands[values..]);
         let cast = |(i, v): (usize, &&Var)| v.cast(if i < values { DType::Bool } else { dtype });
         let operands: SmallVec<[Var; 4]> = operands.iter().enumerate().map(cast).collect();
+        if let Some(constant) = fold(row, &operands) {
+            return constant;
+        }
         broadcast(Forward(row.definition()), &operands)
     }
 
@@ -85,6 +89,33 @@ impl Var {
     pub fn masked_fill(&self, mask: &Var, value: f64) -> Var {
         mask.where_(&self.scalar_like(value), self)
     }
+}
+
+/// Rows whose values IEEE 754 defines to the bit.
+const EXACT: [&str; 6] = ["neg", "abs", "add", "sub", "mul", "div"];
+
+/// The op as a number, where all operands are numbers that stay as they are: gradients of losses begin with such. Not where it is no finite
+/// number, so that whoever looks for the op that made it finds it; and not in a step that is recorded, where a number may be what a variable
+/// holds for now.
+#[track_caller]
+fn fold(row: &Row, operands: &[Var]) -> Option<Var> {
+    if recording::active() {
+        return None;
+    }
+    let mut values: SmallVec<[f64; 4]> = SmallVec::new();
+    for v in operands {
+        values.push(v.scalar_value().filter(|_| !v.0.tracked && v.live().is_none())?);
+    }
+    let (dtype, context) = (operands[0].dtype(), &operands[0].0.context);
+    if !EXACT.contains(&row.name) || !operands.iter().all(|v| Arc::ptr_eq(&v.0.context, context)) {
+        return None;
+    }
+    let value = match dtype {
+        DType::F32 => f64::from((row.reference.f32)(&values.iter().map(|&v| v as f32).collect::<SmallVec<[f32; 4]>>())),
+        DType::F64 => (row.reference.f64)(&values),
+        _ => return None,
+    };
+    value.is_finite().then(|| Var::scalar(value, dtype, context))
 }
 
 /// Expands the operands to their common shape and applies `op`.
