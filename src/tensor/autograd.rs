@@ -154,7 +154,7 @@ impl Tensor {
     }
 
     /// Where anomalies are searched, looks at the forward pass before there is a backward one: gradients may not need what went wrong.
-    fn look_ahead(&self) -> Result<()> {
+    pub(super) fn look_ahead(&self) -> Result<()> {
         if anomaly::active() { self.device().flush(&[self.node()]) } else { Ok(()) }
     }
 

@@ -138,6 +138,7 @@ fn same_shape(op: &str, x: &Tensor, v: &Tensor) -> Result<()> {
 /// `vᵀ ∂y/∂x`; zeros where `y` does not depend on `x`.
 fn pull(y: &Tensor, v: &Var, x: &Tensor, create_graph: bool) -> Result<Tensor> {
     y.check()?;
+    y.look_ahead()?;
     let found = differentiate::gradients(&[y.node()], &[x.node()], &[Some(v.clone())], create_graph)?;
     Ok(match found.into_iter().next().flatten() {
         Some(product) => Tensor::from_var(product, x.device()),
@@ -148,6 +149,7 @@ fn pull(y: &Tensor, v: &Var, x: &Tensor, create_graph: bool) -> Result<Tensor> {
 /// The gradient of a scalar, to be differentiated again.
 fn gradient(y: &Tensor, x: &Tensor) -> Result<Tensor> {
     y.check()?;
+    y.look_ahead()?;
     let found = differentiate::gradients(&[y.node()], &[x.node()], &[None], true)?;
     Ok(match found.into_iter().next().flatten() {
         Some(gradient) => Tensor::from_var(gradient, x.device()),
@@ -158,6 +160,7 @@ fn gradient(y: &Tensor, x: &Tensor) -> Result<Tensor> {
 /// The derivative of every element of `y`.
 fn rows(y: &Tensor, x: &Tensor) -> Result<Tensor> {
     y.check()?;
+    y.look_ahead()?;
     let shape: Shape = y.shape().iter().chain(x.shape()).copied().collect();
     let count = y.numel();
     if count == 0 {

@@ -221,6 +221,12 @@ fn the_first_op_that_made_a_nan_or_an_infinity_is_named() {
         // The forward pass comes first, also where the gradient does not need what it made.
         let hidden = || (w.log() * 0.0).sum().backward();
         found(autograd::detect_anomaly(&device, hidden), &["log: 1 of 2 elements", "infinite, in the forward pass"]);
+        let at_zero = |x: &Tensor| (x.log() * 0.0).sum();
+        let point = w.detach();
+        let hidden = || autograd::jacobian(at_zero, &point);
+        found(autograd::detect_anomaly(&device, hidden), &["log: 1 of 2 elements", "infinite, in the forward pass"]);
+        let hidden = || autograd::hessian(at_zero, &point);
+        found(autograd::detect_anomaly(&device, hidden), &["log: 1 of 2 elements", "infinite, in the forward pass"]);
         // An update.
         let w = Tensor::from_slice(&[3e38f32], [1], &device).requires_grad();
         w.set_grad(Some(&Tensor::from_slice(&[-3e38f32], [1], &device)));
