@@ -58,8 +58,20 @@ macro_rules! with_array {
 /// ```
 pub trait ArrayElement: Element {
     /// Wraps a typed array.
+    ///
+    /// ```
+    /// use wgrad::{DType, array::ArrayElement};
+    /// assert_eq!(f32::wrap(ndarray::arr1(&[1.0, 2.0]).into_dyn()).dtype(), DType::F32);
+    /// ```
     fn wrap(array: ArrayD<Self>) -> Array;
     /// The typed array, where the element type is this one.
+    ///
+    /// ```
+    /// use wgrad::array::{Array, ArrayElement};
+    /// use wgrad::{DType, Shape};
+    /// let array = Array::full(&Shape::from([2]), DType::F32, 1.0);
+    /// assert!(f32::unwrap(&array).is_some() && i32::unwrap(&array).is_none());
+    /// ```
     fn unwrap(array: &Array) -> Option<&ArrayD<Self>>;
 }
 
@@ -89,6 +101,12 @@ fn flat<T: Copy>(a: &ArrayD<T>) -> Cow<'_, [T]> {
 
 impl Array {
     /// An array of `shape` from row-major values. `values.len()` must equal the shape's number of elements.
+    ///
+    /// ```
+    /// use wgrad::{Shape, array::Array};
+    /// let a = Array::from_vec(&Shape::from([2, 2]), vec![1f32, 2.0, 3.0, 4.0]);
+    /// assert_eq!(a.to_f64(), [1.0, 2.0, 3.0, 4.0]);
+    /// ```
     pub fn from_vec<T: ArrayElement>(shape: &Shape, values: Vec<T>) -> Array {
         debug_assert_eq!(shape.numel(), values.len());
         let array = ArrayD::from_shape_vec(IxDyn(shape), values);
@@ -114,6 +132,11 @@ impl Array {
     }
 
     /// The element type.
+    ///
+    /// ```
+    /// use wgrad::{DType, Shape, array::Array};
+    /// assert_eq!(Array::from_vec(&Shape::from([1]), vec![true]).dtype(), DType::Bool);
+    /// ```
     pub fn dtype(&self) -> DType {
         match self {
             Array::Bool(_) => DType::Bool,
@@ -126,6 +149,11 @@ impl Array {
     }
 
     /// The shape.
+    ///
+    /// ```
+    /// use wgrad::{Shape, array::Array};
+    /// assert_eq!(Array::from_vec(&Shape::from([1, 2]), vec![1i32, 2]).shape(), Shape::from([1, 2]));
+    /// ```
     pub fn shape(&self) -> Shape {
         with_array!(self, a => Shape::from(a.shape()))
     }

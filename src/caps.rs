@@ -39,8 +39,19 @@ pub struct Caps {
 
 /// Panels of a device: textures into which kernels pack what they read many times. A software adapter fetches a texel for all its
 /// lanes at once, and loads from buffers lane by lane.
+///
+/// ```
+/// use wgrad::{caps::PANELS, graph::kernel::Slot};
+/// let panels: Vec<Slot> = (0..PANELS).map(Slot::Panel).collect();
+/// assert_eq!(panels.last(), Some(&Slot::Panel(2)));
+/// ```
 pub const PANELS: usize = 3;
 /// Texels (`vec4<f32>`) of a panel's row; a place is row-major.
+///
+/// ```
+/// use wgrad::caps::PANEL_WIDTH;
+/// assert_eq!((2500 / PANEL_WIDTH, 2500 % PANEL_WIDTH), (2, 452)); // row and column of texel 2500
+/// ```
 pub const PANEL_WIDTH: u64 = 1024;
 
 /// The bytes of a panel of so many texels: whole rows.
@@ -55,6 +66,12 @@ pub fn panel_bytes(texels: u64) -> u64 {
 
 impl Caps {
     /// What every WebGPU device has; the null backend plans with it.
+    ///
+    /// ```
+    /// use wgrad::caps::Caps;
+    /// let caps = Caps::baseline();
+    /// assert_eq!((caps.max_storage_buffers, caps.lanes()), (8, None));
+    /// ```
     pub fn baseline() -> Caps {
         Caps {
             software: false,
@@ -86,6 +103,11 @@ impl Caps {
 }
 
 /// Buffer sizes are multiples of this many bytes, so that a `vec4<f32>` never straddles the end.
+///
+/// ```
+/// use wgrad::caps::{GRAIN, size_class};
+/// assert_eq!((10u64.next_multiple_of(GRAIN), size_class(1000) % GRAIN), (16, 0));
+/// ```
 pub const GRAIN: u64 = 16;
 /// The smallest size class, in bytes.
 const SMALLEST: u64 = 256;

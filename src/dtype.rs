@@ -154,10 +154,29 @@ impl fmt::Display for DType {
 /// ```
 pub trait Element: Copy + Send + Sync + fmt::Debug + PartialEq + 'static {
     /// The matching [`DType`].
+    ///
+    /// ```
+    /// use wgrad::dtype::Element;
+    /// fn bytes<T: Element>(values: &[T]) -> usize {
+    ///     values.len() * T::DTYPE.size()
+    /// }
+    /// assert_eq!((bytes(&[1f32, 2.0]), bytes(&[1f64, 2.0])), (8, 16));
+    /// ```
     const DTYPE: DType;
     /// The elements as they lie in a GPU buffer.
+    ///
+    /// ```
+    /// use wgrad::dtype::Element;
+    /// assert_eq!(i32::to_bytes(&[-1]), [255; 4]);
+    /// assert_eq!(bool::to_bytes(&[true]), 1u32.to_ne_bytes());
+    /// ```
     fn to_bytes(values: &[Self]) -> Vec<u8>;
     /// The elements of a GPU buffer's bytes; the inverse of [`Element::to_bytes`].
+    ///
+    /// ```
+    /// use wgrad::dtype::Element;
+    /// assert_eq!(f32::from_bytes(&1.5f32.to_ne_bytes()), [1.5]);
+    /// ```
     fn from_bytes(bytes: &[u8]) -> Vec<Self>;
 }
 

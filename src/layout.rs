@@ -65,6 +65,13 @@ pub enum View {
 
 impl Layout {
     /// Row-major layout from offset 0.
+    ///
+    /// ```
+    /// use wgrad::layout::Layout;
+    /// let layout = Layout::contiguous([2, 3, 4]);
+    /// assert_eq!(&layout.strides[..], &[12, 4, 1]);
+    /// assert_eq!(layout.offset, 0);
+    /// ```
     pub fn contiguous(shape: impl Into<Shape>) -> Layout {
         let shape = shape.into();
         Layout { strides: shape.strides(), shape, offset: 0 }
@@ -218,6 +225,12 @@ impl Layout {
     }
 
     /// The element offset of every index in row-major order.
+    ///
+    /// ```
+    /// use wgrad::layout::{Layout, View};
+    /// let column = Layout::contiguous([2, 3]).view(&View::Slice { dim: 1, start: 2, step: 1, len: 1 }).unwrap();
+    /// assert_eq!(column.offsets().collect::<Vec<_>>(), [2, 5]);
+    /// ```
     pub fn offsets(&self) -> impl Iterator<Item = usize> + '_ {
         let mut index: SmallVec<[usize; 6]> = SmallVec::from_elem(0, self.shape.rank());
         let mut offset = self.offset;

@@ -228,6 +228,16 @@ pub fn gaussian_nll(x: &Var, y: &Var, var: &Var) -> Var {
 
 impl Var {
     /// The p-norm of `self − other + 1e-6` along the last dim.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let a = Tensor::from_slice(&[3f32, 4.0], [1, 2], &device).node();
+    /// let b = Tensor::zeros([1, 2], &device).node();
+    /// let y = Tensor::from_var(a.pairwise_distance(&b, 2.0), &device).item::<f32>()?;
+    /// assert!((y - 5.0).abs() < 1e-4);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn pairwise_distance(&self, other: &Var, p: f64) -> Var {
         let difference = self - other + 1e-6;
@@ -241,6 +251,16 @@ impl Var {
     }
 
     /// `a·b / (max(‖a‖, ε) max(‖b‖, ε))` along `dim`, with ε = 1e-8.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let a = Tensor::from_slice(&[3f32, 4.0, 1.0, 0.0], [2, 2], &device).node();
+    /// let b = Tensor::from_slice(&[3f32, 4.0, 0.0, 1.0], [2, 2], &device).node();
+    /// let y = Tensor::from_var(a.cosine_similarity(&b, 1), &device).to_vec::<f32>()?;
+    /// assert!((y[0] - 1.0).abs() < 1e-5 && y[1].abs() < 1e-5);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn cosine_similarity(&self, other: &Var, dim: usize) -> Var {
         let product = self * other;
@@ -254,6 +274,15 @@ impl Var {
     }
 
     /// This divided by the p-norm along `dim`, or by 1e-12 where that is larger.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let x = Tensor::from_slice(&[3f32, 4.0], [2], &device).node();
+    /// let y = Tensor::from_var(x.normalize(2.0, 0), &device).to_vec::<f32>()?;
+    /// assert!((y[0] - 0.6).abs() < 1e-5 && (y[1] - 0.8).abs() < 1e-5);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn normalize(&self, p: f64, dim: usize) -> Var {
         let size = self.norm(p, &[dim], true);

@@ -178,6 +178,14 @@ impl Routine for SoftmaxBackward {
 
 impl Var {
     /// `e^x / Σ e^x` along `dim`, without overflow.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::cpu();
+    /// let x = Tensor::from_slice(&[1000f32, 1000.0], [2], &device).node();
+    /// assert_eq!(Tensor::from_var(x.softmax(0), &device).to_vec::<f32>()?, [0.5, 0.5]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn softmax(&self, dim: usize) -> Var {
         if self.is_long_row(dim) {
@@ -187,6 +195,15 @@ impl Var {
     }
 
     /// `x − ln Σ e^x` along `dim`, without overflow.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::cpu();
+    /// let x = Tensor::from_slice(&[1000f32, 1000.0], [2], &device).node();
+    /// let y = Tensor::from_var(x.log_softmax(0), &device).exp().to_vec::<f32>()?;
+    /// assert!(y.iter().all(|p| (p - 0.5).abs() < 1e-5));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn log_softmax(&self, dim: usize) -> Var {
         if self.is_long_row(dim) {
@@ -196,6 +213,14 @@ impl Var {
     }
 
     /// Softmax out of primitive ops: what the kernel is tested against, and what very long rows use.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::cpu();
+    /// let x = Tensor::from_slice(&[1000f32, 1000.0], [2], &device).node();
+    /// assert_eq!(Tensor::from_var(x.softmax_composed(0), &device).to_vec::<f32>()?, [0.5, 0.5]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn softmax_composed(&self, dim: usize) -> Var {
         let e = (self - crate::graph::no_grad(|| self.max(&[dim], true))).exp();
@@ -203,6 +228,15 @@ impl Var {
     }
 
     /// Log-softmax out of primitive ops.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::cpu();
+    /// let x = Tensor::from_slice(&[1000f32, 1000.0], [2], &device).node();
+    /// let y = Tensor::from_var(x.log_softmax_composed(0), &device).exp().to_vec::<f32>()?;
+    /// assert!(y.iter().all(|p| (p - 0.5).abs() < 1e-5));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
     pub fn log_softmax_composed(&self, dim: usize) -> Var {
         let shifted = self - crate::graph::no_grad(|| self.max(&[dim], true));

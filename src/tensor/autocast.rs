@@ -89,6 +89,15 @@ pub struct Autocast {
 impl Autocast {
     /// Switches mixed precision on.
     ///
+    /// ```
+    /// use wgrad::{DType, Device, Tensor, amp::Autocast};
+    /// let device = Device::cpu();
+    /// let x = Tensor::ones([2, 2], &device);
+    /// let _on = Autocast::new(&device)?; // until it is dropped
+    /// assert_eq!(x.matmul(&x).dtype(), DType::F16);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Unsupported`] where the device has no f16.
     #[track_caller]

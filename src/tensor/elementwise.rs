@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::graph::number::Number;
 use crate::graph::{Var, with_location};
 use crate::ops::elementwise::ElementwiseOp;
+use crate::ops::elementwise::example::{call, given, operands};
 use crate::tensor::Tensor;
 
 /// The other side of an elementwise op: a tensor or a number.
@@ -55,55 +56,6 @@ impl Operand for i32 {
     }
 }
 
-/// The operands of an example of an op of this kind.
-macro_rules! operands {
-    (Logical) => {
-        "# let [x, a, b] = [true, false, true].map(|v| Tensor::from_slice(&[v, !v], [2], &device));\n"
-    };
-    (Select) => {
-        "# let condition = Tensor::from_slice(&[true, false], [2], &device);\n\
-         # let [a, b] = [0.5f32, 0.75].map(|v| Tensor::full([2], v, &device));\n"
-    };
-    ($kind:ident) => {
-        "# let [x, a, b, middle] = [0.25f32, 0.5, 0.75, 0.5].map(|v| Tensor::full([2], v, &device));\n"
-    };
-}
-
-/// The Rust type of the elements that an op of this kind gives for the operands above.
-macro_rules! given {
-    (Compare) => {
-        "bool"
-    };
-    (Test) => {
-        "bool"
-    };
-    (Logical) => {
-        "bool"
-    };
-    ($kind:ident) => {
-        "f32"
-    };
-}
-
-/// The text of a call; numbers are 0.5.
-macro_rules! call {
-    ($first:ident $name:ident) => {
-        concat!(stringify!($first), ".", stringify!($name), "()")
-    };
-    ($first:ident $name:ident; $scalar:ident $(, $more:ident)*) => {
-        concat!(stringify!($first), ".", stringify!($name), "(0.5", $(call!(@number $more),)* ")")
-    };
-    ($first:ident $name:ident, $rest:ident $(, $others:ident)* $(; $($scalar:ident),+)?) => {
-        concat!(
-            stringify!($first), ".", stringify!($name), "(&", stringify!($rest), $(", &", stringify!($others),)*
-            $($(call!(@number $scalar),)+)? ")"
-        )
-    };
-    (@number $scalar:ident) => {
-        ", 0.5"
-    };
-}
-
 macro_rules! methods {
     ($(
         #[doc = $doc:literal]
@@ -114,7 +66,7 @@ macro_rules! methods {
             ///
             #[doc = concat!(
                 "```\n# use wgrad::{Device, Tensor};\n# let device = Device::cpu();\n", operands!($kind),
-                "let y = ", call!($first $name $(, $rest)* $(; $($scalar),+)?), ";\n",
+                "let y = ", call!("" $first $name $(, $rest)* $(; $($scalar),+)?), ";\n",
                 "assert_eq!(y.to_vec::<", given!($kind), ">()?.len(), 2);\n# Ok::<(), wgrad::Error>(())\n```"
             )]
             #[track_caller]

@@ -37,6 +37,13 @@ const VARIANTS: usize = 64;
 pub trait Outputs {
     /// The tensors.
     ///
+    /// ```
+    /// use wgrad::{Device, Tensor, tensor::capture::Outputs};
+    /// let outputs = vec![Tensor::ones([2], &Device::cpu())];
+    /// assert_eq!(outputs.into_outputs()?.len(), 1);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The closure's own error.
     fn into_outputs(self) -> Result<Vec<Tensor>>;
@@ -208,11 +215,28 @@ impl Captured<'_> {
     }
 
     /// How many variants were recorded and are kept, of at most 64.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, capture};
+    /// let device = Device::default();
+    /// let step = capture(&device, |x: &[Tensor]| vec![&x[0] * 2.0])?;
+    /// assert_eq!(step.variants(), 0); // nothing is recorded before the first run
+    /// step.run(&[Tensor::ones([2], &device)])?;
+    /// assert_eq!(step.variants(), 1);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn variants(&self) -> usize {
         lock(&self.state).variants.len()
     }
 
     /// Where it runs.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, capture};
+    /// let step = capture(&Device::cpu(), |x: &[Tensor]| vec![&x[0] * 2.0])?;
+    /// assert!(step.device().is_cpu());
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn device(&self) -> &Device {
         &self.device
     }

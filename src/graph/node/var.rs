@@ -1,0 +1,574 @@
+//! References to nodes, and how nodes are made.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::panic::Location;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+
+use smallvec::SmallVec;
+
+use super::{Context, GradCell, Meta, Node, Value, lock};
+use crate::array::Array;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::doubt::Doubt;
+use crate::graph::kernel::Kernel;
+use crate::graph::op::Op;
+use crate::graph::{anomaly, recording};
+use crate::shape::Shape;
+
+/// A reference to a node: what gradient rules and composite ops compute with. Its methods are those of [`Tensor`](crate::Tensor), with dims
+/// counted from 0.
+///
+/// ```
+/// use wgrad::{Device, Tensor};
+/// let device = Device::default();
+/// let x = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], &device).node();
+/// let y = x.matmul(&x.transpose(0, 1)).sum(&[1], false);
+/// assert_eq!(Tensor::from_var(y, &device).to_vec::<f32>()?, [16.0, 36.0]);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Var(pub Arc<Node>);
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// An id between those of all nodes so far and those of all nodes to come.
+pub(crate) fn next_id() -> u64 {
+    NEXT_ID.fetch_add(1, Ordering::Relaxed)
+}
+
+thread_local! {
+    static GRAD_DISABLED: Cell<u32> = const { Cell::new(0) };
+    static LOCATION: Cell<Option<&'static Location<'static>>> = const { Cell::new(None) };
+}
+
+/// Runs `f` without recording what gradients would need.
+///
+/// ```
+/// use wgrad::{Device, Tensor, no_grad};
+/// let w = Tensor::ones([2], &Device::default()).requires_grad();
+/// let y = no_grad(|| w.sum());
+/// assert!(y.backward().is_err()); // nothing was recorded
+/// ```
+pub fn no_grad<R>(f: impl FnOnce() -> R) -> R {
+    struct Restore;
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            GRAD_DISABLED.with(|c| c.set(c.get() - 1));
+        }
+    }
+    GRAD_DISABLED.with(|c| c.set(c.get() + 1));
+    let _restore = Restore;
+    f()
+}
+
+/// Runs `f` with every node that it makes attributed to `location`: gradient nodes belong to the line of their forward op.
+///
+/// ```
+/// use std::panic::Location;
+/// use wgrad::graph::with_location;
+/// use wgrad::{Device, Tensor};
+/// let x = Tensor::from_slice(&[1f32, 2.0], [2], &Device::default()).node();
+/// let at = Location::caller();
+/// let y = with_location(at, || &x * 2.0);
+/// assert_eq!(y.0.at, at);
+/// ```
+pub fn with_location<R>(location: &'static Location<'static>, f: impl FnOnce() -> R) -> R {
+    struct Restore(Option<&'static Location<'static>>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            LOCATION.with(|c| c.set(self.0));
+        }
+    }
+    let _restore = Restore(LOCATION.with(|c| c.replace(Some(location))));
+    f()
+}
+
+/// The user's line: the one that [`with_location`] names, else the caller's.
+///
+/// ```
+/// use std::panic::Location;
+/// use wgrad::graph::here;
+/// #[track_caller]
+/// fn called_at() -> u32 {
+///     here().line()
+/// }
+/// assert_eq!(called_at(), Location::caller().line());
+/// ```
+#[track_caller]
+pub fn here() -> &'static Location<'static> {
+    LOCATION.with(Cell::get).unwrap_or(Location::caller())
+}
+
+impl Var {
+    /// Applies an op. Bad operands give a node that carries the error; so does an operand that carries one.
+    ///
+    /// ```
+    /// use wgrad::graph::Var;
+    /// use wgrad::ops::elementwise::{Forward, row};
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let x = Tensor::from_slice(&[1f32, 2.0], [2], &device).node();
+    /// let op = Forward(row("add").unwrap().definition()); // or an op of your own
+    /// let y = Tensor::from_var(Var::apply(op, &[&x, &x]), &device);
+    /// assert_eq!(y.to_vec::<f32>()?, [2.0, 4.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn apply(op: impl Op, inputs: &[&Var]) -> Var {
+        Var::apply_in(Arc::new(op), inputs, &inputs[0].0.context)
+    }
+
+    /// [`Var::apply`] with the context given, for ops without inputs.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use wgrad::graph::Var;
+    /// # use wgrad::graph::kernel::{Elementwise, Kernel, WgslFn};
+    /// # use wgrad::graph::{Meta, Op};
+    /// # use wgrad::{DType, Device, Result, Tensor, array::Array};
+    /// # struct Squares;
+    /// # impl Op for Squares {
+    /// #     fn name(&self) -> &str {
+    /// #         "squares"
+    /// #     }
+    /// #     fn infer(&self, _inputs: &[&Meta]) -> Result<Meta> {
+    /// #         Ok(Meta::new([4], DType::F32))
+    /// #     }
+    /// #     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
+    /// #         let source = "fn squares(i: u32) -> f32 { return f32(i * i); }";
+    /// #         let function = Arc::new(WgslFn { name: "squares".into(), source: source.into(), trusted: false });
+    /// #         Kernel::Elementwise(Elementwise { function, field: None, index: true })
+    /// #     }
+    /// #     fn reference(&self, _inputs: &[&Array], output: &Meta) -> Result<Array> {
+    /// #         Ok(Array::from_vec(&output.shape, vec![0f32, 1.0, 4.0, 9.0]))
+    /// #     }
+    /// # }
+    /// let device = Device::cpu();
+    /// let context = Tensor::scalar(0.0, &device).node().0.context.clone();
+    /// let y = Var::apply_in(Arc::new(Squares), &[], &context); // an op that makes each element from its index
+    /// assert_eq!(Tensor::from_var(y, &device).to_vec::<f32>()?, [0.0, 1.0, 4.0, 9.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn apply_in(op: Arc<dyn Op>, inputs: &[&Var], context: &Arc<Context>) -> Var {
+        let at = here();
+        if let Some(error) = inputs.iter().find_map(|v| v.0.error.clone()) {
+            return Var::failed(error, context, at);
+        }
+        if let Some(other) = inputs.iter().find(|v| !Arc::ptr_eq(&v.0.context, context)) {
+            let devices = vec![context.device.clone(), other.0.context.device.clone()];
+            return Var::failed(Error::DeviceMismatch { op: op.name().into(), devices, at: at.into() }, context, at);
+        }
+        let metas: SmallVec<[&Meta; 4]> = inputs.iter().map(|v| &v.0.meta).collect();
+        let inferred = op.infer(&metas).and_then(|meta| match meta.shape.checked_numel() {
+            Some(_) => Ok(meta),
+            None => Err(Error::argument(op.name(), format!("shape {} has too many elements", meta.shape))),
+        });
+        match inferred {
+            Ok(meta) => {
+                let tracked = op.differentiable()
+                    && meta.dtype.is_float()
+                    && GRAD_DISABLED.with(Cell::get) == 0
+                    && inputs.iter().any(|v| v.0.tracked);
+                let inputs = inputs.iter().map(|v| (*v).clone()).collect();
+                Var::insert(Parts { op, meta, at, tracked, grad_cell: None, inputs, value: None, error: None }, context)
+            }
+            Err(error) => Var::failed(error.or_at(at), context, at),
+        }
+    }
+
+    /// A node that holds a value from the start.
+    ///
+    /// ```
+    /// use wgrad::graph::Var;
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let x = Tensor::from_slice(&[1f32, 2.0], [2], &device).node();
+    /// let y = Var::data(x.meta().clone(), x.0.value().unwrap(), &x.0.context); // shares the storage
+    /// assert_eq!(Tensor::from_var(y, &device).to_vec::<f32>()?, [1.0, 2.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn data(meta: Meta, value: Value, context: &Arc<Context>) -> Var {
+        let at = here();
+        let parts = Parts {
+            op: data_op(),
+            meta,
+            at,
+            tracked: false,
+            grad_cell: None,
+            inputs: SmallVec::new(),
+            value: Some(value),
+            error: None,
+        };
+        Var::insert(parts, context)
+    }
+
+    /// A value as a flush left it, without what it was computed from.
+    ///
+    /// ```
+    /// use wgrad::graph::Var;
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let y = Tensor::ones([2], &device) * 3.0;
+    /// y.realize()?;
+    /// let v = y.node();
+    /// let bare = Var::computed(v.meta().clone(), v.0.value().unwrap(), v.0.doubt(), v.0.at, &v.0.context);
+    /// assert_eq!(Tensor::from_var(bare, &device).to_vec::<f32>()?, [3.0, 3.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    pub fn computed(
+        meta: Meta,
+        value: Value,
+        doubt: Doubt,
+        at: &'static Location<'static>,
+        context: &Arc<Context>,
+    ) -> Var {
+        let var = with_location(at, || Var::data(meta, value, context));
+        if !doubt.is_empty() {
+            var.0.set_doubt(doubt);
+        }
+        var
+    }
+
+    /// The same op without its inputs, for plans that outlive their graph.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, 2.0], [2], &Device::default()).node();
+    /// let y = (&x * 2.0).skeleton();
+    /// assert_eq!(y.shape()[..], [2]);
+    /// assert!(y.0.inputs().is_empty());
+    /// ```
+    pub fn skeleton(&self) -> Var {
+        let node = &self.0;
+        let parts = Parts {
+            op: node.op.clone(),
+            meta: node.meta.clone(),
+            at: node.at,
+            tracked: false,
+            grad_cell: None,
+            inputs: SmallVec::new(),
+            value: None,
+            error: None,
+        };
+        Var::make(parts, &node.context)
+    }
+
+    /// Puts a computed value of this shape in the place of the present one, where nobody else holds the node: what captured
+    /// steps do at each run, without making a node.
+    ///
+    /// # Errors
+    /// Gives the value back where the node is shared, or is not just a value.
+    pub(crate) fn renew(
+        &mut self,
+        meta: &Meta,
+        value: Value,
+        doubt: Doubt,
+        at: &'static Location<'static>,
+    ) -> std::result::Result<(), (Value, Doubt)> {
+        let Some(node) = Arc::get_mut(&mut self.0).filter(|node| node.error.is_none() && node.meta == *meta) else {
+            return Err((value, doubt));
+        };
+        let inputs = node.inputs.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let held = node.value.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if !inputs.is_empty() || held.is_none() {
+            return Err((value, doubt));
+        }
+        *held = Some(value);
+        *node.doubt.get_mut().unwrap_or_else(PoisonError::into_inner) = doubt;
+        *node.differentiated.get_mut() = false;
+        node.at = at;
+        Ok(())
+    }
+
+    /// An op on inputs that are known to fit it, tracked or not whatever the thread's state.
+    pub(crate) fn rebuilt(
+        op: Arc<dyn Op>,
+        meta: Meta,
+        at: &'static Location<'static>,
+        tracked: bool,
+        inputs: SmallVec<[Var; 2]>,
+        context: &Arc<Context>,
+    ) -> Var {
+        if let Some(error) = inputs.iter().find_map(|v| v.0.error.clone()) {
+            return Var::failed(error, context, at);
+        }
+        Var::insert(Parts { op, meta, at, tracked, grad_cell: None, inputs, value: None, error: None }, context)
+    }
+
+    /// Whether the value was there from the start: uploaded, or left by a captured step.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, 2.0], [2], &Device::default()).node();
+    /// assert!(x.is_data() && !(&x * 2.0).is_data());
+    /// ```
+    pub fn is_data(&self) -> bool {
+        let op: &dyn Any = &*self.0.op;
+        op.is::<Data>()
+    }
+
+    /// A leaf: a new name for `self`, at which backward stops and puts the gradient into `cell`.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use wgrad::graph::GradCell;
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let cell = Arc::new(GradCell::default());
+    /// let x = Tensor::from_slice(&[3f32], [1], &device).node().leaf(cell.clone());
+    /// Tensor::from_var((&x * &x).sum(&[0], false), &device).backward()?;
+    /// assert_eq!(Tensor::from_var(cell.get().unwrap(), &device).item::<f32>()?, 6.0);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn leaf(&self, cell: Arc<GradCell>) -> Var {
+        let at = here();
+        if self.0.error.is_some() {
+            return self.clone();
+        }
+        let parts = Parts {
+            op: Arc::new(Alias { leaf: true }),
+            meta: self.0.meta.clone(),
+            at,
+            tracked: true,
+            grad_cell: Some(cell),
+            inputs: SmallVec::from_iter([self.clone()]),
+            value: None,
+            error: None,
+        };
+        Var::insert(parts, &self.0.context)
+    }
+
+    /// The same value outside the graph. It shares the storage once the value is computed, and then holds nothing else.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let x = Tensor::from_slice(&[3f32], [1], &device).requires_grad();
+    /// let y = &x.node() * &x.node().detach(); // the second factor counts as a constant
+    /// Tensor::from_var(y.sum(&[0], false), &device).backward()?;
+    /// assert_eq!(x.grad().unwrap().item::<f32>()?, 3.0);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn detach(&self) -> Var {
+        no_grad(|| Var::apply(Alias { leaf: false }, &[self]))
+    }
+
+    /// Where the input of an alias or a leaf has been computed, takes over its value and lets the input go.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, 2.0], [2], &Device::default()).node();
+    /// let y = x.detach();
+    /// assert!(!y.0.has_value());
+    /// y.settle(); // the value of `x` is there
+    /// assert!(y.0.has_value() && y.0.inputs().is_empty());
+    /// ```
+    pub fn settle(&self) {
+        // A captured step must see where its values come from.
+        if recording::active() {
+            return;
+        }
+        if self.is_alias() {
+            let found = self.0.with_inputs(|inputs| inputs.first().and_then(|v| Some((v.0.value()?, v.0.doubt()))));
+            if let Some((value, doubt)) = found {
+                self.0.set_doubt(doubt);
+                self.0.set_value(value);
+            }
+        }
+    }
+
+    /// Whether the node is its input by another name.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, 2.0], [2], &Device::default()).node();
+    /// assert!(x.detach().is_alias() && !x.is_alias());
+    /// ```
+    pub fn is_alias(&self) -> bool {
+        let op: &dyn Any = &*self.0.op;
+        op.is::<Alias>()
+    }
+
+    /// A node that carries an error.
+    ///
+    /// ```
+    /// use wgrad::graph::{Var, here};
+    /// use wgrad::{Device, Error, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, 2.0], [2], &Device::default()).node();
+    /// let y = Var::failed(Error::argument("rotate", "the angle is NaN"), &x.0.context, here());
+    /// assert_eq!((y * 2.0).check().unwrap_err().to_string(), "rotate: the angle is NaN");
+    /// ```
+    pub fn failed(error: Error, context: &Arc<Context>, at: &'static Location<'static>) -> Var {
+        if crate::env::get().panic {
+            // The environment variable asks for a panic at the first error, for its backtrace.
+            panic!("{error}");
+        }
+        let parts = Parts {
+            op: Arc::new(Data),
+            meta: Meta::new((), DType::F32),
+            at,
+            tracked: false,
+            grad_cell: None,
+            inputs: SmallVec::new(),
+            value: None,
+            error: Some(error),
+        };
+        Var::insert(parts, context)
+    }
+
+    fn insert(parts: Parts, context: &Arc<Context>) -> Var {
+        let var = Var::make(parts, context);
+        if var.0.error.is_none() && !var.0.op.is_source() {
+            context.unflushed.fetch_add(1, Ordering::Relaxed);
+            crate::trace::recording(context.lane);
+        }
+        var
+    }
+
+    fn make(parts: Parts, context: &Arc<Context>) -> Var {
+        Var(Arc::new(Node {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            op: parts.op,
+            meta: parts.meta,
+            at: parts.at,
+            context: context.clone(),
+            tracked: parts.tracked,
+            grad_cell: parts.grad_cell,
+            error: parts.error,
+            inputs: RwLock::new(parts.inputs),
+            value: RwLock::new(parts.value),
+            handles: AtomicU32::new(0),
+            differentiated: AtomicBool::new(false),
+            succeeds: AtomicUsize::new(0),
+            doubt: Mutex::default(),
+            hooks: Mutex::default(),
+        }))
+    }
+
+    /// Registers the node with its device as held by a user, so that a flush of everything computes it.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let y = Tensor::from_slice(&[1f32, 2.0], [2], &device).node() * 2.0;
+    /// y.0.add_handle(); // a user holds it
+    /// y.register();
+    /// device.sync()?;
+    /// assert!(y.0.has_value());
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    pub fn register(&self) {
+        if self.0.error.is_none() && !self.0.has_value() && !recording::hold(&self.0) && !anomaly::keep(&self.0) {
+            lock(&self.0.context.pending).push(Arc::downgrade(&self.0));
+        }
+    }
+
+    /// Shape and type.
+    ///
+    /// ```
+    /// use wgrad::{DType, Device, Tensor, graph::Meta};
+    /// let x = Tensor::zeros([2, 3], &Device::default()).node();
+    /// assert_eq!(x.meta(), &Meta::new([2, 3], DType::F32));
+    /// ```
+    pub fn meta(&self) -> &Meta {
+        &self.0.meta
+    }
+
+    /// Shape.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::zeros([2, 3], &Device::default()).node();
+    /// assert_eq!(x.shape()[..], [2, 3]);
+    /// ```
+    pub fn shape(&self) -> &Shape {
+        &self.0.meta.shape
+    }
+
+    /// Element type.
+    ///
+    /// ```
+    /// use wgrad::{DType, Device, Tensor};
+    /// let x = Tensor::zeros([2, 3], &Device::default()).node();
+    /// assert_eq!(x.dtype(), DType::F32);
+    /// ```
+    pub fn dtype(&self) -> DType {
+        self.0.meta.dtype
+    }
+
+    /// The error that the node carries, if any.
+    ///
+    /// ```
+    /// use wgrad::{Device, Error, Tensor};
+    /// let device = Device::default();
+    /// let (a, b) = (Tensor::zeros([3], &device).node(), Tensor::zeros([4], &device).node());
+    /// let y = (&a + &b) * 2.0; // no panic
+    /// assert!(matches!(y.check(), Err(Error::Shape { .. })));
+    /// ```
+    pub fn check(&self) -> Result<()> {
+        match &self.0.error {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a new node is made of.
+struct Parts {
+    op: Arc<dyn Op>,
+    meta: Meta,
+    at: &'static Location<'static>,
+    tracked: bool,
+    grad_cell: Option<Arc<GradCell>>,
+    inputs: SmallVec<[Var; 2]>,
+    value: Option<Value>,
+    error: Option<Error>,
+}
+
+/// A node that holds its value from the start.
+struct Data;
+
+fn data_op() -> Arc<dyn Op> {
+    static SHARED: OnceLock<Arc<dyn Op>> = OnceLock::new();
+    SHARED.get_or_init(|| Arc::new(Data)).clone()
+}
+
+impl Op for Data {
+    fn name(&self) -> &str {
+        "data"
+    }
+    fn infer(&self, _inputs: &[&Meta]) -> Result<Meta> {
+        Err(Error::argument("data", "a data node is made by Var::data"))
+    }
+    fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
+        Kernel::Data
+    }
+    fn reference(&self, _inputs: &[&Array], _output: &Meta) -> Result<Array> {
+        Err(Error::argument("data", "a data node holds its value"))
+    }
+    fn is_source(&self) -> bool {
+        true
+    }
+}
+
+/// The same values under another name: a leaf, at which gradients stop to be collected, or a value outside the graph.
+struct Alias {
+    leaf: bool,
+}
+
+impl Op for Alias {
+    fn name(&self) -> &str {
+        if self.leaf { "leaf" } else { "detach" }
+    }
+    crate::graph::op::passes_on!();
+    fn differentiable(&self) -> bool {
+        self.leaf
+    }
+}
