@@ -1,21 +1,19 @@
 // A read four elements along k at a time, for A with rows that are contiguous and aligned to four elements, and for A
 // packed into panels (see pack.wgsl). Places and strides count vec4s.
 
-// The place of A[row, k], for k a multiple of four.
-fn a_start(batch: u32, row: u32, k: u32) -> u32 {
+// The place of a row's first element.
+fn a_start(batch: u32, row: u32) -> u32 {
     return params.a_offset + batch_offset(batch, params.a_batch0, params.a_batch1, params.a_batch2)
-        + row / ROWS * params.a_panel + row % ROWS * params.a_row + k / 4u * params.a_step;
+        + row / ROWS * params.a_panel + row % ROWS * params.a_row;
 }
 
-// From a place to its neighbour along k.
+// From a place to its neighbour along k, which has the next four steps.
 fn a_stride() -> u32 {
     return params.a_step;
 }
 
-// From a place to the one four steps of k on.
-fn a_step() -> u32 {
-    return params.a_step;
-}
+// From a place to the one four steps of k on, in strides.
+const A_STEP: u32 = 1u;
 
 // A[row, k..k + 4] at its place.
 fn a_quad(at: u32, stride: u32, k: u32, last: u32) -> vec4<f32> {

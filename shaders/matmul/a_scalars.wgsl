@@ -1,9 +1,8 @@
 // A with any strides, read one element at a time. Elements past `last`, the end of k, are zero.
 
-// The place of A[row, k].
-fn a_start(batch: u32, row: u32, k: u32) -> u32 {
-    return params.a_offset + batch_offset(batch, params.a_batch0, params.a_batch1, params.a_batch2) + row * params.a_row
-        + k * params.a_col;
+// The place of a row's first element.
+fn a_start(batch: u32, row: u32) -> u32 {
+    return params.a_offset + batch_offset(batch, params.a_batch0, params.a_batch1, params.a_batch2) + row * params.a_row;
 }
 
 // From a place to its neighbour along k.
@@ -11,10 +10,8 @@ fn a_stride() -> u32 {
     return params.a_col;
 }
 
-// From a place to the one four steps of k on.
-fn a_step() -> u32 {
-    return 4u * params.a_col;
-}
+// From a place to the one four steps of k on, in strides.
+const A_STEP: u32 = 4u;
 
 fn a_element(at: u32, stride: u32, j: u32, k: u32, last: u32) -> f32 {
     if (K_TAIL == 0u) {

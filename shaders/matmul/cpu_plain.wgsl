@@ -5,13 +5,9 @@
 // LANES neighbouring invocations make a tile; tiles are numbered down the rows first, so that the tiles in flight share
 // a panel of B that stays in cache. With ROWS = 1 this is the kernel for a vector times a matrix.
 
-fn multiply(sum: vec4<f32>, a: vec4<f32>, b: mat4x4<f32>) -> vec4<f32> {
-    return sum + a.x * b[0] + a.y * b[1] + a.z * b[2] + a.w * b[3];
-}
-
-// The place of A[row, k]. Rows past the last one repeat it.
-fn a_inside(batch: u32, row: u32, k: u32) -> u32 {
-    return a_start(batch, min(row, params.m - 1u), k);
+// The place of a row that is loaded from first, `along` past its start.
+fn a_first(batch: u32, row: u32, along: u32) -> u32 {
+    return a_start(batch, row_inside(row)) + along;
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -26,27 +22,28 @@ fn main(
     }
     let row = tile % params.row_tiles * ROWS;
     let panel = tile / params.row_tiles;
-    let quad = panel % params.column_tiles * LANES + local % LANES;
+    // Quads past the last one repeat it.
+    let quad = min(panel % params.column_tiles * LANES + local % LANES, (params.n - 1u) / 4u);
     let matrix = panel / params.column_tiles;
     let batch = matrix % params.batch;
     let k_start = matrix / params.batch * params.k_chunk;
     let k_end = min(k_start + params.k_chunk, params.k);
 
     let last = params.k - 1u;
-
     let a_near = a_stride();
-    let a_far = a_step();
+    let a_far = A_STEP * a_near;
     let b_near = b_stride();
-    let b_far = b_step();
-    var b_at = b_start(batch, quad, k_start);
-    var a_at0 = a_inside(batch, row, k_start);
-    var a_at1 = a_inside(batch, row + 1u, k_start);
-    var a_at2 = a_inside(batch, row + 2u, k_start);
-    var a_at3 = a_inside(batch, row + 3u, k_start);
-    var a_at4 = a_inside(batch, row + 4u, k_start);
-    var a_at5 = a_inside(batch, row + 5u, k_start);
-    var a_at6 = a_inside(batch, row + 6u, k_start);
-    var a_at7 = a_inside(batch, row + 7u, k_start);
+    let b_far = B_STEP * b_near;
+    let turns_before = k_start / 4u;
+    var b_at = b_start(batch, quad) + turns_before * b_far;
+    var a_at0 = a_first(batch, row, turns_before * a_far);
+    var a_at1 = a_first(batch, row + 1u, turns_before * a_far);
+    var a_at2 = a_first(batch, row + 2u, turns_before * a_far);
+    var a_at3 = a_first(batch, row + 3u, turns_before * a_far);
+    var a_at4 = a_first(batch, row + 4u, turns_before * a_far);
+    var a_at5 = a_first(batch, row + 5u, turns_before * a_far);
+    var a_at6 = a_first(batch, row + 6u, turns_before * a_far);
+    var a_at7 = a_first(batch, row + 7u, turns_before * a_far);
     var sum0 = vec4<f32>();
     var sum1 = vec4<f32>();
     var sum2 = vec4<f32>();
@@ -77,17 +74,15 @@ fn main(
             a_at7 += a_far;
         }
     }
-    // Rows and quads past the last one hold the same results as it and are stored to its place, with no branch.
-    let row_last = params.m - 1u;
-    let column = min(quad, (params.n - 1u) / 4u) * 4u;
-    put_inside(matrix, min(row, row_last), column, sum0);
+    let column = quad * 4u;
+    put_inside(matrix, row, column, sum0);
     if (ROWS > 1u) {
-        put_inside(matrix, min(row + 1u, row_last), column, sum1);
-        put_inside(matrix, min(row + 2u, row_last), column, sum2);
-        put_inside(matrix, min(row + 3u, row_last), column, sum3);
-        put_inside(matrix, min(row + 4u, row_last), column, sum4);
-        put_inside(matrix, min(row + 5u, row_last), column, sum5);
-        put_inside(matrix, min(row + 6u, row_last), column, sum6);
-        put_inside(matrix, min(row + 7u, row_last), column, sum7);
+        put_inside(matrix, row + 1u, column, sum1);
+        put_inside(matrix, row + 2u, column, sum2);
+        put_inside(matrix, row + 3u, column, sum3);
+        put_inside(matrix, row + 4u, column, sum4);
+        put_inside(matrix, row + 5u, column, sum5);
+        put_inside(matrix, row + 6u, column, sum6);
+        put_inside(matrix, row + 7u, column, sum7);
     }
 }

@@ -10,23 +10,21 @@
 // Places move along with k, and what the loop needs of the parameters is read before it: the driver's compiler computes a place that
 // does not change once for each lane and load, and reads parameters again at each use.
 
-// The place of A that this lane loads from for the eight rows from `row` on. Rows past the last one repeat it.
-fn a_inside(batch: u32, row: u32, lane: u32, k: u32) -> u32 {
-    return a_start(batch, min(row + lane % min(ROWS, 8u), params.m - 1u), k);
+// The place that this lane loads from first for the eight rows from `row` on, `along` past the start of its row.
+fn a_first(batch: u32, row: u32, lane: u32, along: u32) -> u32 {
+    return a_start(batch, row_inside(row + lane % min(ROWS, 8u))) + along;
 }
 
-// Stores a lane's results of eight rows. Rows past the last one hold the same results as it and are stored to its place, with no branch.
 fn put8(matrix: u32, row: u32, column: u32, sums: Sums) {
-    let last = params.m - 1u;
-    put_inside(matrix, min(row, last), column, sums.row0);
-    put_inside(matrix, min(row + 1u, last), column, sums.row1);
-    put_inside(matrix, min(row + 2u, last), column, sums.row2);
-    put_inside(matrix, min(row + 3u, last), column, sums.row3);
+    put_inside(matrix, row, column, sums.row0);
+    put_inside(matrix, row + 1u, column, sums.row1);
+    put_inside(matrix, row + 2u, column, sums.row2);
+    put_inside(matrix, row + 3u, column, sums.row3);
     if (ROWS > 4u) {
-        put_inside(matrix, min(row + 4u, last), column, sums.row4);
-        put_inside(matrix, min(row + 5u, last), column, sums.row5);
-        put_inside(matrix, min(row + 6u, last), column, sums.row6);
-        put_inside(matrix, min(row + 7u, last), column, sums.row7);
+        put_inside(matrix, row + 4u, column, sums.row4);
+        put_inside(matrix, row + 5u, column, sums.row5);
+        put_inside(matrix, row + 6u, column, sums.row6);
+        put_inside(matrix, row + 7u, column, sums.row7);
     }
 }
 
@@ -43,23 +41,24 @@ fn main(
     }
     let row = tile % params.row_tiles * ROWS;
     let panel = tile / params.row_tiles;
-    let quad = panel % params.column_tiles * LANES + lane;
+    // Quads past the last one repeat it.
+    let quad = min(panel % params.column_tiles * LANES + lane, (params.n - 1u) / 4u);
     let matrix = panel / params.column_tiles;
     let batch = matrix % params.batch;
     let k_start = matrix / params.batch * params.k_chunk;
     let k_end = min(k_start + params.k_chunk, params.k);
 
     let last = params.k - 1u;
-
     let a_near = a_stride();
-    let a_far = a_step();
+    let a_far = A_STEP * a_near;
     let b_near = b_stride();
-    let b_far = b_step();
-    var a_at0 = a_inside(batch, row, lane, k_start);
-    var a_at1 = a_inside(batch, row + 8u, lane, k_start);
-    var a_at2 = a_inside(batch, row + 16u, lane, k_start);
-    var a_at3 = a_inside(batch, row + 24u, lane, k_start);
-    var b_at = b_start(batch, quad, k_start);
+    let b_far = B_STEP * b_near;
+    let turns_before = k_start / 4u;
+    var a_at0 = a_first(batch, row, lane, turns_before * a_far);
+    var a_at1 = a_first(batch, row + 8u, lane, turns_before * a_far);
+    var a_at2 = a_first(batch, row + 16u, lane, turns_before * a_far);
+    var a_at3 = a_first(batch, row + 24u, lane, turns_before * a_far);
+    var b_at = b_start(batch, quad) + turns_before * b_far;
     var sums0 = Sums();
     var sums1 = Sums();
     var sums2 = Sums();
@@ -78,8 +77,7 @@ fn main(
         a_at3 += a_far;
         b_at += b_far;
     }
-    // Quads past the last column hold the same results as it.
-    let column = min(quad, (params.n - 1u) / 4u) * 4u;
+    let column = quad * 4u;
     put8(matrix, row, column, sums0);
     if (ROWS > 8u) { put8(matrix, row + 8u, column, sums1); }
     if (ROWS > 16u) {

@@ -10,11 +10,6 @@ struct Sums {
     row7: vec4<f32>,
 }
 
-// Four steps of k for one row: a has its elements of A, b the lane's own four columns.
-fn multiply(sum: vec4<f32>, a: vec4<f32>, b: mat4x4<f32>) -> vec4<f32> {
-    return sum + a.x * b[0] + a.y * b[1] + a.z * b[2] + a.w * b[3];
-}
-
 // Four steps of k for eight rows; lane i holds the elements of row i of A. Row by row: a sum that does not fit the registers is loaded and
 // stored once.
 fn multiply4(sums: ptr<function, Sums>, a: vec4<f32>, b: mat4x4<f32>) {

@@ -1,10 +1,5 @@
 // Stores four neighbouring partial sums of one row; the rows are a multiple of four long.
-fn put_inside(matrix: u32, row: u32, column: u32, values: vec4<f32>) {
+fn put(matrix: u32, row: u32, column: u32, values: vec4<f32>) {
     let first = (matrix * params.m + row) * params.n + column;
     store_partial(first / 4u, values);
-}
-
-// The same where the place may lie past the edge.
-fn put(matrix: u32, row: u32, column: u32, values: vec4<f32>) {
-    if (row < params.m && column < params.n) { put_inside(matrix, row, column, values); }
 }

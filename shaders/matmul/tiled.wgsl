@@ -93,7 +93,7 @@ fn main(
             for (var q = 0u; q < QUADS; q++) {
                 let row = (first_row + p * SIDE + y) * 4u + r;
                 let column = (first_column + q * SIDE + x) * 4u;
-                put(matrix, row, column, sums[(p * 4u + r) * QUADS + q]);
+                if (row < params.m && column < params.n) { put(matrix, row, column, sums[(p * 4u + r) * QUADS + q]); }
             }
         }
     }

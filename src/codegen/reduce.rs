@@ -266,10 +266,10 @@ impl Stage<'_> {
     /// Blocks of their own are often a power of two apart, so that all lanes' elements fall into the same few lines of a cache.
     fn side_by_side(&self) -> usize {
         let block = (self.length.div_ceil(self.chunks) * SIDE_BY_SIDE).max(1);
+        // As many blocks as `chunks` makes; no lane of the last one may be without elements.
         let last = self.length % block;
-        let none_empty = last == 0 || last >= SIDE_BY_SIDE;
-        let fits = self.blocked && self.row_major && self.chunks.is_multiple_of(SIDE_BY_SIDE) && none_empty;
-        if fits && self.length.div_ceil(block) * SIDE_BY_SIDE == self.chunks { SIDE_BY_SIDE } else { 1 }
+        let fits = self.blocked && self.row_major && self.chunks.is_multiple_of(SIDE_BY_SIDE);
+        if fits && (last == 0 || last >= SIDE_BY_SIDE) { SIDE_BY_SIDE } else { 1 }
     }
 
     /// Writes the loop; leaves the combined value in `result` (and its index in `result_index`).
@@ -278,7 +278,6 @@ impl Stage<'_> {
         let kind = dtype.wgsl();
         let chunks = writer.constant(word(self.chunks)?);
         let length = writer.constant(word(self.length)?);
-        let turns = writer.constant(word(self.length.div_ceil(self.chunks))?);
         if self.chunks == 1 {
             writer.line("let output = thread;\n    let chunk = 0u;");
         } else if self.row_major {
@@ -308,15 +307,12 @@ impl Stage<'_> {
         }
         let before_loop = writer.body.len();
         let side_by_side = self.side_by_side();
-        if side_by_side > 1 {
+        if self.blocked {
             let block = writer.constant(word(self.length.div_ceil(self.chunks) * side_by_side)?);
             writer.line(&format!("let block = chunk / {side_by_side}u * {block};"));
             writer.line(&format!("let begin = block + chunk % {side_by_side}u;"));
             writer.line(&format!("let end = min(block + {block}, {length});"));
             writer.line(&format!("for (var r = begin; r < end; r += {side_by_side}u) {{"));
-        } else if self.blocked {
-            writer.line(&format!("let begin = chunk * {turns};\n    let end = min(begin + {turns}, {length});"));
-            writer.line("for (var r = begin; r < end; r += 1u) {");
         } else {
             writer.line(&format!("let begin = chunk;\n    let end = {length};\n    let stride = {chunks};"));
             writer.line("for (var r = begin; r < end; r += stride) {");

@@ -207,10 +207,14 @@ impl CrossEntropy {
     }
 }
 
+fn rows_of(logits: &Shape, caps: &Caps) -> RowPlan {
+    RowPlan::new(caps, logits[0], logits[1], logits[1])
+}
+
 impl Routine for CrossEntropy {
     fn stages(&self, inputs: &[Operand], _output: &Operand, caps: &Caps) -> Result<Vec<Stage>> {
         let logits = &inputs[0].meta.shape;
-        let plan = RowPlan::new(caps, logits[0], logits[1], logits[1]);
+        let plan = rows_of(logits, caps);
         let text = plan.text(rows_texts!("cross_entropy/forward"));
         let mut stage = self.stage("cross_entropy", plan, logits, text, vec![routine::output()])?;
         stage.reads.push(routine::read("logit", 0));
@@ -222,15 +226,14 @@ impl Routine for CrossEntropy {
     }
 
     fn loads(&self, input: usize, inputs: &[Operand], _output: &Operand, caps: &Caps) -> Option<usize> {
-        let logits = &inputs[0].meta.shape;
-        RowPlan::new(caps, logits[0], logits[1], logits[1]).loads().filter(|_| input == 0)
+        rows_of(&inputs[0].meta.shape, caps).loads().filter(|_| input == 0)
     }
 }
 
 impl Routine for CrossEntropyBackward {
     fn stages(&self, inputs: &[Operand], _output: &Operand, caps: &Caps) -> Result<Vec<Stage>> {
         let logits = &inputs[0].meta.shape;
-        let plan = RowPlan::new(caps, logits[0], logits[1], logits[1]);
+        let plan = rows_of(logits, caps);
         let text = plan.text(rows_texts!("cross_entropy/backward"));
         let mut stage = self.0.stage("cross_entropy_backward", plan, logits, text, vec![plan.output()])?;
         // Targets are checked here too: a loss that nobody reads is never computed.
@@ -243,7 +246,6 @@ impl Routine for CrossEntropyBackward {
     }
 
     fn loads(&self, input: usize, inputs: &[Operand], _output: &Operand, caps: &Caps) -> Option<usize> {
-        let logits = &inputs[0].meta.shape;
-        RowPlan::new(caps, logits[0], logits[1], logits[1]).loads().filter(|_| input == 0)
+        rows_of(&inputs[0].meta.shape, caps).loads().filter(|_| input == 0)
     }
 }

@@ -44,7 +44,7 @@ macro_rules! text {
 macro_rules! product_text {
     ($subgroup:expr, $($file:literal),*) => {
         if $subgroup {
-            text!("conv/window", $($file),*, "matmul/lanes", "conv/tiles_subgroup")
+            text!("conv/window", $($file),*, "matmul/multiply", "matmul/lanes", "conv/tiles_subgroup")
         } else {
             text!("conv/window", $($file),*, "conv/tiles_plain")
         }

@@ -562,16 +562,16 @@ fn operand_params(names: &[&'static str], values: &[isize]) -> Vec<(&'static str
 /// The text of a cpu kernel: how it reads A and B, where it stores, and the kernel.
 fn cpu_text(subgroup: bool, a: Reading, b: Reading, partial: bool, vec4: bool) -> &'static str {
     macro_rules! with_kernel {
-        ($a:literal, $b:literal, $store:literal) => {
+        ($a:literal, [$($b:literal),+], $store:literal) => {
             if subgroup {
-                text!("batch", $a, $b, $store, "lanes", "cpu_subgroup")
+                text!("batch", $a, $($b),+, $store, "edges", "multiply", "lanes", "cpu_subgroup")
             } else {
-                text!("batch", $a, $b, $store, "cpu_plain")
+                text!("batch", $a, $($b),+, $store, "edges", "multiply", "cpu_plain")
             }
         };
     }
     macro_rules! with_store {
-        ($a:literal, $b:literal) => {
+        ($a:literal, $b:tt) => {
             match (partial, vec4) {
                 (false, true) => with_kernel!($a, $b, "store_quads"),
                 (false, false) => with_kernel!($a, $b, "store_scalars"),
@@ -580,14 +580,16 @@ fn cpu_text(subgroup: bool, a: Reading, b: Reading, partial: bool, vec4: bool) -
             }
         };
     }
-    match (a, b) {
-        (Reading::AlongK, Reading::AlongFree) => with_store!("a_quads", "b_columns"),
-        (Reading::AlongK, Reading::AlongK) => with_store!("a_quads", "b_quads"),
-        (Reading::AlongK, Reading::Elements) => with_store!("a_quads", "b_scalars"),
-        (_, Reading::AlongFree) => with_store!("a_scalars", "b_columns"),
-        (_, Reading::AlongK) => with_store!("a_scalars", "b_quads"),
-        (_, Reading::Elements) => with_store!("a_scalars", "b_scalars"),
+    macro_rules! with_b {
+        ($a:literal) => {
+            match b {
+                Reading::AlongFree => with_store!($a, ["b_columns", "b_rows"]),
+                Reading::AlongK => with_store!($a, ["b_places", "b_quads"]),
+                Reading::Elements => with_store!($a, ["b_places", "b_scalars", "b_rows"]),
+            }
+        };
     }
+    if a == Reading::AlongK { with_b!("a_quads") } else { with_b!("a_scalars") }
 }
 
 #[cfg(test)]
