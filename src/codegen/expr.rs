@@ -82,13 +82,14 @@ pub fn emit(writer: &mut Writer, body: &Body, space: &Space, result: Option<&Val
                 };
                 Value { name, dtype: DType::U32, vec4 }
             }
-            What::Call { function, field, args } => {
+            What::Call { function, field, args, left_out } => {
                 writer.paste(&function.source);
                 writer.untrusted |= !function.trusted;
                 let args: Vec<&Value> = args.iter().map(|&a| &values[a]).collect();
                 let field = field.map_or(String::new(), |f| format!(".{f}"));
                 let call = |c: usize| {
-                    let list: Vec<String> = args.iter().map(|a| a.component(c)).collect();
+                    let mut list: Vec<String> = args.iter().map(|a| a.component(c)).collect();
+                    left_out.iter().for_each(|&(position, value)| list.insert(position, value.to_owned()));
                     format!("{}({}){field}", function.name, list.join(", "))
                 };
                 let vec4 = args.iter().any(|a| a.vec4);

@@ -65,6 +65,8 @@ struct Stage<'a> {
     blocked: bool,
     /// Whether the chunks of one output are neighbours (else the outputs of one chunk are).
     row_major: bool,
+    /// Neighbouring invocations that combine one output together; the others are one each.
+    sharers: u32,
 }
 
 pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps, parts: Parts) -> Result<Calls> {
@@ -83,8 +85,16 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps, parts: Parts) -> Re
             let part = if quads == Quads::Reduced { count / 4 } else { count };
             let chunks = chunks(1, part, true, caps);
             let input = Input::Producers { parts: &parts };
-            let stage =
-                Stage { input, quads, outputs: 1, length: part, chunks, blocked: caps.software, row_major: true };
+            let stage = Stage {
+                input,
+                quads,
+                outputs: 1,
+                length: part,
+                chunks,
+                blocked: caps.software,
+                row_major: true,
+                sharers: 1,
+            };
             let mut call = stage.partial(snap, caps, &parts, dtype, (0, 1), Some(length), (count * 4) as u64)?;
             let range = |source: Source| {
                 let size = snap.var(source).dtype().size() as u64;
@@ -102,7 +112,7 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps, parts: Parts) -> Re
     }
     loop {
         let chunks = chunks(outputs, length, row_major, caps);
-        let stage = Stage { input, quads, outputs, length, chunks, blocked: caps.software, row_major };
+        let stage = Stage { input, quads, outputs, length, chunks, blocked: caps.software, row_major, sharers: 1 };
         if chunks == 1 {
             let mut writer = Writer::new(caps);
             let segment = stage.last(&mut writer, group, caps, &parts, dtype)?;
@@ -170,11 +180,13 @@ pub fn is_one_stage(group: &Group, snap: &Snapshot, caps: &Caps, parts: &Parts) 
 pub fn segment(writer: &mut Writer, group: &Group, snap: &Snapshot, caps: &Caps, parts: &Parts) -> Result<Segment> {
     let Opening { quads, outputs, length, row_major, dtype } = opening(group, snap, parts);
     let input = Input::Producers { parts };
-    let stage = Stage { input, quads, outputs, length, chunks: 1, blocked: caps.software, row_major };
+    let stage = Stage { input, quads, outputs, length, chunks: 1, blocked: caps.software, row_major, sharers: 1 };
     stage.last(writer, group, caps, parts, dtype)
 }
 
-/// Writes the reduction of one row, `thread`, over `[rows, length]` with its consumers; gives the values of the group's outputs.
+/// Writes the reduction of one row, `thread`, over `[rows, length]` with its consumers; gives the values of the group's outputs, to
+/// each of the row's `sharers`.
+#[allow(clippy::too_many_arguments)]
 pub fn row(
     writer: &mut Writer,
     parts: &Parts,
@@ -183,17 +195,44 @@ pub fn row(
     length: usize,
     quads: Quads,
     limit: &str,
+    sharers: u32,
 ) -> Result<Vec<Value>> {
     let reduce = Reduce { combine: parts.reduce.combine, dims: [1usize].into_iter().collect() };
     let parts = Parts { reduce: &reduce, ..*parts };
     let dtype = parts.body.code[parts.value].dtype.register();
     let input = Input::Producers { parts: &parts };
-    let stage = Stage { input, quads, outputs: rows, length, chunks: 1, blocked: true, row_major: true };
+    let stage = Stage { input, quads, outputs: rows, length, chunks: 1, blocked: true, row_major: true, sharers };
     stage.combine(writer, parts.reduce.combine, dtype)?;
     let result = Value { name: "result".into(), dtype, vec4: false };
     let space = Space::Linear { index: "output", local: "output", vec4: false, numel: limit };
     let values = expr::emit(writer, &group.body, &space, Some(&result))?;
     Ok(group.outputs.iter().map(|&(value, _)| values[value].clone()).collect())
+}
+
+/// Invocations of a workgroup where rows are shared.
+pub const SHARED_WORKGROUP: u32 = 128;
+
+/// Writes the function that combines the values of a row's `sharers`, by a tree in workgroup memory, and gives the result to all of
+/// them; its name.
+fn across(writer: &mut Writer, combine: &str, kind: &str, sharers: u32) -> String {
+    let (name, memory) = (format!("across_{combine}_{kind}"), format!("shared_{kind}"));
+    writer.declare(&format!("var<workgroup> {memory}: array<{kind}, {SHARED_WORKGROUP}>;\n"));
+    writer.declare(&format!(
+        "fn {name}(value: {kind}, lane: u32) -> {kind} {{
+    {memory}[lane] = value;
+    workgroupBarrier();
+    for (var half = {half}u; half > 0u; half /= 2u) {{
+        if (lane % {sharers}u < half) {{ {memory}[lane] = combine_{combine}_{kind}({memory}[lane], {memory}[lane + half]); }}
+        workgroupBarrier();
+    }}
+    let result = {memory}[lane - lane % {sharers}u];
+    workgroupBarrier();
+    return result;
+}}
+",
+        half = sharers / 2
+    ));
+    name
 }
 
 /// Elements of the windows that a reduction of everything runs over where a buffer is larger than a binding may be.
@@ -278,7 +317,9 @@ impl Stage<'_> {
         let kind = dtype.wgsl();
         let chunks = writer.constant(word(self.chunks)?);
         let length = writer.constant(word(self.length)?);
-        if self.chunks == 1 {
+        if self.sharers > 1 {
+            writer.line("let output = thread;");
+        } else if self.chunks == 1 {
             writer.line("let output = thread;\n    let chunk = 0u;");
         } else if self.row_major {
             writer.line(&format!("let output = thread / {chunks};\n    let chunk = thread - output * {chunks};"));
@@ -307,7 +348,10 @@ impl Stage<'_> {
         }
         let before_loop = writer.body.len();
         let side_by_side = self.side_by_side();
-        if self.blocked {
+        if self.sharers > 1 {
+            let sharers = self.sharers;
+            writer.line(&format!("for (var r = sharer; r < {length}; r += {sharers}u) {{"));
+        } else if self.blocked {
             let block = writer.constant(word(self.length.div_ceil(self.chunks) * side_by_side)?);
             writer.line(&format!("let block = chunk / {side_by_side}u * {block};"));
             writer.line(&format!("let begin = block + chunk % {side_by_side}u;"));
@@ -365,7 +409,10 @@ impl Stage<'_> {
             let first = if vec4 { "four".to_owned() } else { value };
             match combine {
                 Combine::Sum | Combine::Prod => writer.line(&format!("acc = {next};")),
-                _ => writer.line(&format!("if (r == begin) {{ acc = {first}; }} else {{ acc = {next}; }}")),
+                _ => {
+                    let begin = if self.sharers > 1 { "sharer" } else { "begin" };
+                    writer.line(&format!("if (r == {begin}) {{ acc = {first}; }} else {{ acc = {next}; }}"));
+                }
             }
         }
         writer.line("}");
@@ -375,6 +422,10 @@ impl Stage<'_> {
             joined(&joined("acc.x", "acc.y"), &joined("acc.z", "acc.w"))
         } else {
             "acc".into()
+        };
+        let result = match self.sharers {
+            1 => result,
+            sharers => format!("{}({result}, lane)", across(writer, name, kind, sharers)),
         };
         writer.line(&format!("let result = {result};"));
         Ok(())

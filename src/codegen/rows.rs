@@ -1,4 +1,4 @@
-//! Kernels over rows: an invocation takes a row, and each part of the group is a walk over it.
+//! Kernels over rows: an invocation takes a row, on GPUs some neighbours together, and each part of the group is a walk over it.
 
 use crate::caps::Caps;
 use crate::codegen::expr::{self, Quads, Space};
@@ -27,6 +27,9 @@ pub fn generate(
     let quads = size.is_multiple_of(4) && bodies().all(|body| reduce::loads_quads(body, &DIMS));
     let (quads, width) = if quads { (Quads::Reduced, 4) } else { (Quads::None, 1) };
     let is_written = |node: usize| group.outputs.iter().any(|&(_, own)| own == node);
+    let sharers = sharers(size / width, caps);
+    let step =
+        if sharers > 1 { ["sharer".to_owned(), format!("{sharers}u")] } else { ["0u".to_owned(), "1u".to_owned()] };
     let mut flops = 0;
     for part in parts {
         flops += calls(over_elements(part)) * (rows * size) as u64;
@@ -38,14 +41,17 @@ pub fn generate(
                     writer.line(&format!("var row_{node}: {};", dtype.wgsl()));
                 }
                 writer.line("{");
-                let values = reduce::row(&mut writer, &reduction, part, rows, size / width, quads, &limit)?;
+                let values = reduce::row(&mut writer, &reduction, part, rows, size / width, quads, &limit, sharers)?;
                 for (&(_, node), value) in part.outputs.iter().zip(&values) {
                     writer.line(&format!("row_{node} = {};", value.name));
-                    if is_written(node) {
-                        expr::store(&mut writer, Bound::Source(Source::Pending(node)), "thread", value, false);
-                    }
                 }
-                writer.line("}");
+                if sharers > 1 {
+                    writer.line("if (is_own && sharer == 0u) {");
+                }
+                for (&(_, node), value) in part.outputs.iter().zip(&values).filter(|((_, node), _)| is_written(*node)) {
+                    expr::store(&mut writer, Bound::Source(Source::Pending(node)), "thread", value, false);
+                }
+                writer.line(if sharers > 1 { "}\n    }" } else { "}" });
                 for (node, _) in dtypes {
                     writer.hold(Bound::Source(Source::Pending(node)), format!("row_{node}"));
                 }
@@ -53,7 +59,11 @@ pub fn generate(
             None => {
                 let turns = writer.constant(word(size / width)?);
                 let before_loop = writer.body.len();
-                writer.line(&format!("for (var turn = 0u; turn < {turns}; turn += 1u) {{"));
+                if sharers > 1 {
+                    writer.line("if (is_own) {");
+                }
+                let [first, step] = &step;
+                writer.line(&format!("for (var turn = {first}; turn < {turns}; turn += {step}) {{"));
                 let space = Space::Split { kept: "thread", reduced: "turn", dims: &DIMS, quads };
                 let values = expr::emit(&mut writer, &part.body, &space, None)?;
                 let at = format!("thread * {turns} + turn");
@@ -61,15 +71,25 @@ pub fn generate(
                     let target = Bound::Source(Source::Pending(node));
                     expr::store(&mut writer, target, &at, &values[value], width == 4);
                 }
-                writer.line("}");
+                writer.line(if sharers > 1 { "}\n    }" } else { "}" });
                 writer.read_params_once(before_loop);
             }
         }
     }
     let work = (parts.len() * rows * size * 4) as u64;
-    let segment = Segment { size: WORKGROUP, limit, threads: word(rows)?, work, flops };
+    let size = if caps.software { WORKGROUP } else { reduce::SHARED_WORKGROUP };
+    let segment = Segment { size, limit, threads: word(rows)?, work, flops };
     let name = format!("{}_rows", elementwise::name(group, snap));
-    Ok(Calls { calls: vec![writer.finish_threads(name, &segment)], scratch: Vec::new(), panels: Default::default() })
+    let call = match sharers {
+        1 => writer.finish_threads(name, &segment),
+        _ => writer.finish_shared(name, &segment, sharers),
+    };
+    Ok(Calls { calls: vec![call], scratch: Vec::new(), panels: Default::default() })
+}
+
+/// Invocations that share a row of so many parts: each has at least one.
+fn sharers(parts: usize, caps: &Caps) -> u32 {
+    if caps.software { 1 } else { 1 << parts.clamp(1, reduce::SHARED_WORKGROUP as usize).ilog2() }
 }
 
 /// The code that runs at every element.

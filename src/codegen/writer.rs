@@ -219,6 +219,13 @@ impl Writer {
         self.functions.push_str(text);
     }
 
+    /// Adds a declaration, once.
+    pub fn declare(&mut self, text: &str) {
+        if self.pasted_texts.insert(hash_text(text)) {
+            self.functions.push_str(text);
+        }
+    }
+
     /// Takes the statements written so far.
     pub fn take_body(&mut self) -> String {
         std::mem::take(&mut self.body)
@@ -279,6 +286,23 @@ impl Writer {
             main_head(*size)
         );
         let mut call = self.finish(name, &main, u64::from(threads.div_ceil(*size)), *work);
+        call.flops = Some(*flops);
+        call
+    }
+
+    /// Finishes a kernel in which `sharers` neighbouring invocations work on each thread of the segment, of which there are no more
+    /// than a workgroup has. `sharer` says which of them one is, and `is_own` whether there is a thread for it: the others go along
+    /// with the last one, since barriers want all, and store nothing.
+    pub fn finish_shared(mut self, name: String, segment: &Segment, sharers: u32) -> Call {
+        let body = self.take_body();
+        let Segment { size, limit, threads, work, flops } = segment;
+        let together = size / sharers;
+        let main = format!(
+            "{}    let own = workgroup_index(group, groups) * {together}u + lane / {sharers}u;\n    \
+             let sharer = lane % {sharers}u;\n    let is_own = own < {limit};\n    let thread = min(own, {limit} - 1u);\n{body}}}\n",
+            main_head(*size)
+        );
+        let mut call = self.finish(name, &main, u64::from(threads.div_ceil(together)), *work);
         call.flops = Some(*flops);
         call
     }

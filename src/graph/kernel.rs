@@ -36,14 +36,18 @@ pub struct WgslFn {
 /// use wgrad::graph::kernel::{Elementwise, Kernel, WgslFn};
 /// let source = "fn twice(x: f32) -> f32 { return x + x; }";
 /// let function = Arc::new(WgslFn { name: "twice".into(), source: source.into(), trusted: false });
-/// let kernel = Kernel::Elementwise(Elementwise { function, field: None, index: false });
+/// let kernel = Kernel::Elementwise(Elementwise { function, field: None, left_out: Vec::new(), index: false });
 /// ```
 #[derive(Clone, Debug)]
 pub struct Elementwise {
-    /// The function to call; its parameters are the op's inputs in order, after the index where `index` is set.
+    /// The function to call; its parameters are the op's inputs in order, after the index where `index` is set and around what is
+    /// left out.
     pub function: Arc<WgslFn>,
     /// Field of the returned struct (`"da"`), where the function returns several gradients.
     pub field: Option<&'static str>,
+    /// Parameters that are none of the inputs, by position (ascending), with the WGSL value in their place: those that do not
+    /// matter to `field`.
+    pub left_out: Vec<(usize, &'static str)>,
     /// Whether the function's first parameter is the row-major index of the element (`i: u32`).
     pub index: bool,
 }

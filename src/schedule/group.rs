@@ -33,8 +33,8 @@ pub enum What {
     Scalar(usize),
     /// The row-major index of the element in the space that the layout gives.
     Index(Layout),
-    /// Calls a function.
-    Call { function: Arc<WgslFn>, field: Option<&'static str>, args: Vec<usize> },
+    /// Calls a function; `left_out` are arguments given as text, by position.
+    Call { function: Arc<WgslFn>, field: Option<&'static str>, args: Vec<usize>, left_out: Vec<(usize, &'static str)> },
     /// Copies a value (a reshape that strides cannot express).
     Copy(usize),
     /// What the group's reduction or routine produced.

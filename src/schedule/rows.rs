@@ -2,7 +2,8 @@
 //! A softmax or a normalisation that is written in primitive ops so takes one kernel, which walks over a row several times while
 //! it is in the cache.
 //!
-//! An invocation takes a row. That suits software adapters; on GPUs neighbouring invocations would load far apart.
+//! On software adapters an invocation takes a row. On GPUs, where neighbouring invocations would then load far apart, they share one, and
+//! a reduction alone is such a kernel too: it would take two dispatches else.
 
 use std::collections::{HashMap, HashSet};
 
@@ -20,6 +21,8 @@ const LONGEST: usize = 8192;
 /// Rows from which there is one for each invocation that a CPU keeps busy, and elements below which that does not matter.
 const FEWEST: usize = 256;
 const FEW_ELEMENTS: usize = 1 << 14;
+/// Elements of a row from which it is shared on GPUs where nothing follows.
+const SHARED_ALONE: usize = 256;
 /// Walks of one kernel.
 const MAX_PARTS: usize = 6;
 /// Kernels after one that are looked at.
@@ -37,9 +40,6 @@ struct Chain {
 /// # Errors
 /// Where the chains are given (see [`Snapshot::row`]) and cannot run in an order that suits.
 pub fn chain(groups: Vec<Group>, kept: &[bool], snap: &Snapshot, caps: &Caps, budget: usize) -> Result<Vec<Group>> {
-    if !caps.software {
-        return Ok(groups);
-    }
     let chains = if snap.row.is_empty() { find(&groups, kept, snap, caps, budget) } else { given(&groups, snap)? };
     let mut readers: HashMap<usize, usize> = HashMap::new();
     for i in groups.iter().flat_map(pending_reads) {
@@ -74,7 +74,11 @@ fn find(groups: &[Group], kept: &[bool], snap: &Snapshot, caps: &Caps, budget: u
     let mut chains = Vec::new();
     for first in 0..groups.len() {
         let Some((rows, size)) = rows_of(&groups[first], snap).filter(|_| !taken[first]) else { continue };
-        if rows < FEWEST && rows * size > FEW_ELEMENTS {
+        let suits = match caps.software {
+            true => rows >= FEWEST || rows * size <= FEW_ELEMENTS,
+            false => is_along_rows(&groups[first], rows, size),
+        };
+        if !suits {
             continue;
         }
         let mut chain = Chain { parts: vec![first], rows, size };
@@ -87,12 +91,13 @@ fn find(groups: &[Group], kept: &[bool], snap: &Snapshot, caps: &Caps, budget: u
             // Whoever else reads what the chain makes has to run after it.
             let buffers = buffers(&chain, next, groups, kept);
             let bound = buffers.iter().all(|source| snap.var(*source).meta().bytes() <= caps.max_binding);
-            if taken[next] || !bound || buffers.len() > budget || !joins(&chain, next, groups, snap) {
+            let fits = bound && buffers.len() <= budget && joins(&chain, next, groups, snap);
+            if taken[next] || !fits || !(caps.software || is_along_rows(&groups[next], rows, size)) {
                 break;
             }
             chain.parts.push(next);
         }
-        if chain.parts.len() > 1 {
+        if chain.parts.len() > 1 || !caps.software && size >= SHARED_ALONE {
             chain.parts.iter().for_each(|&g| taken[g] = true);
             chains.push(chain);
         }
@@ -156,6 +161,12 @@ fn as_rows(body: &Body, rows: usize, size: usize) -> Option<Body> {
         }
     }
     Some(out)
+}
+
+/// Whether the elements of a row that a group loads are neighbours, so that invocations that share a row load neighbours.
+fn is_along_rows(group: &Group, rows: usize, size: usize) -> bool {
+    let body = if let Core::Reduce { body, .. } = &group.core { body } else { &group.body };
+    as_rows(body, rows, size).is_some_and(|body| body.leaves.iter().all(|l| matches!(l.layout.strides[..], [_, 0 | 1])))
 }
 
 /// Whether group `next` may be the chain's next part.

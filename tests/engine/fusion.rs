@@ -521,7 +521,7 @@ fn convolutions_of_computed_operands_agree() {
     assert_as_on_the_cpu(compute, 2e-5, &[("fused", gpu()), ("unfused", unfused()), ("without subgroups", &plain)]);
 }
 
-/// Softmax and normalisations in primitive ops, which take one kernel where an invocation has a row of its own.
+/// Softmax and normalisations in primitive ops, which take one kernel: an invocation has a row of its own, or shares it on GPUs.
 #[test]
 fn chains_over_rows_agree() {
     let compute = |device: &Device| -> Vec<Vec<f32>> {
@@ -553,7 +553,34 @@ fn chains_over_rows_agree() {
         }
         out.iter().map(|t| t.to_vec::<f32>().unwrap()).collect()
     };
-    assert_as_on_the_cpu(compute, 5e-5, &[("fused", gpu()), ("unfused", unfused())]);
+    let shared = Device::gpu_with(true, |caps| caps.software = false).unwrap();
+    assert_as_on_the_cpu(compute, 5e-5, &[("fused", gpu()), ("unfused", unfused()), ("rows shared", &shared)]);
+}
+
+/// Reductions of rows that invocations share, as on GPUs: rows of all sizes, more of them than a grid has workgroups in one dim, and NaN.
+#[test]
+fn reductions_of_shared_rows_agree() {
+    let shared = Device::gpu_with(true, |caps| caps.software = false).unwrap();
+    let compute = |device: &Device| -> Vec<Vec<f32>> {
+        let mut out = Vec::new();
+        for shape in [[2, 256], [5, 257], [3, 1000], [2, 8192], [700, 300], [2, 8193], [66_000, 257]] {
+            // Nothing this large is stored.
+            let x = waves(&[shape[0], 1], 0.3, device) + waves(&[1, shape[1]], 0.1, device);
+            let integers = (&x * 9.0).to_dtype(DType::I32);
+            out.extend([x.sum_dims(&[-1], false), x.max_dims(&[1], true) * 2.0, x.min_dims(&[-1], false)]);
+            out.extend([
+                (&x * 0.01 + 1.0).prod_dims(&[-1], false),
+                integers.sum_dims(&[1], false).to_dtype(DType::F32),
+            ]);
+            let (any, all) = (x.gt(1.2).any_dims(&[1], false), x.gt(-1.0).all_dims(&[1], false));
+            out.extend([any.to_dtype(DType::F32), all.to_dtype(DType::F32)]);
+        }
+        out.iter().map(|t| t.to_vec::<f32>().unwrap()).collect()
+    };
+    assert_as_on_the_cpu(compute, 2e-5, &[("rows shared", &shared)]);
+    let x = Tensor::from_slice(&[vec![f32::NAN], vec![1.0; 999]].concat(), [2, 500], &shared);
+    let largest = x.max_dims(&[1], false).to_vec::<f32>().unwrap();
+    assert!(largest[0].is_nan() && largest[1] == 1.0, "{largest:?}");
 }
 
 /// Arithmetic on numbers alone is done on the host.

@@ -256,13 +256,14 @@ fn kernels_are_keyed_by_structure_not_by_size() {
     println!("kernels compiled by batch size: {compiled:?}");
     assert!(compiled[0] > 0);
     // From 128 on the weight gradient of the widest layer packs what it would read across memory: the packing, and the product that
-    // reads what is packed. From 256 on the mean of the loss is taken in two stages. Sums over a batch that is no multiple of four
+    // reads what is packed. From 256 on the mean of the loss is taken in two stages, apart from the sums beside which it stands
+    // else. Sums over a batch that is no multiple of four
     // have a tail, which gives two more forms of the weight gradient.
-    let classes = [compiled[0], 0, 0, 0, 2, 2, 0, 2, 0, 0, 0, 0];
+    let classes = [compiled[0], 0, 0, 0, 2, 3, 0, 2, 0, 0, 0, 0];
     if device.info().software {
         assert_eq!(compiled, classes);
     } else {
-        assert!(compiled.iter().zip(classes).skip(1).all(|(&found, most)| found <= most.max(2)), "{compiled:?}");
+        assert!(compiled.iter().zip(classes).skip(1).all(|(&found, most)| found <= most.max(3)), "{compiled:?}");
     }
 }
 
@@ -320,9 +321,11 @@ fn batches_gathered_by_fresh_indices() {
             total = zero();
         }
     };
-    (0..2).for_each(&mut step);
+    // The loss is added up beside the update of parameters, in one kernel: either has two buffers, which meet in four ways, since the
+    // total starts anew after an odd number of steps.
+    (0..10).for_each(&mut step);
     let fixed = footprint(&device);
-    for i in 2..40 {
+    for i in 10..40 {
         step(i);
         assert_eq!(footprint(&device), fixed, "step {i} made something new");
     }

@@ -20,11 +20,11 @@ fn steady(device: &Device, step: &mut Step) -> PlanSummary {
 fn most_dispatches(model: &str, software: bool, wide: bool) -> usize {
     let [gpu, wide_gpu, cpu, wide_cpu] = match model {
         "two_layer_net" => [7, 7, 7, 7],
-        "mlp" => [22, 17, 20, 17],
-        "cnn" => [53, 51, 54, 50],
+        "mlp" => [22, 16, 20, 16],
+        "cnn" => [50, 49, 52, 48],
         // GELU and its gradient are kernels of their own on software adapters, where they are too long to stand at each store of a product.
-        "gpt of 2 layers" => [122, 105, 142, 104],
-        _ => [219, 187, 257, 183],
+        "gpt of 2 layers" => [122, 104, 141, 103],
+        _ => [219, 186, 256, 182],
     };
     match (software, wide) {
         (false, false) => gpu,

@@ -140,7 +140,7 @@ impl Var {
     /// #     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
     /// #         let source = "fn squares(i: u32) -> f32 { return f32(i * i); }";
     /// #         let function = Arc::new(WgslFn { name: "squares".into(), source: source.into(), trusted: false });
-    /// #         Kernel::Elementwise(Elementwise { function, field: None, index: true })
+    /// #         Kernel::Elementwise(Elementwise { function, field: None, left_out: Vec::new(), index: true })
     /// #     }
     /// #     fn reference(&self, _inputs: &[&Array], output: &Meta) -> Result<Array> {
     /// #         Ok(Array::from_vec(&output.shape, vec![0f32, 1.0, 4.0, 9.0]))

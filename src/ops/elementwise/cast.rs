@@ -30,7 +30,7 @@ impl Op for Cast {
         let source = TEXT.get_or_init(|| SOURCE.into()).clone();
         let name = format!("cast_{}_{}", inputs[0].dtype.wgsl(), self.0.wgsl());
         let function = Arc::new(WgslFn { name, source, trusted: true });
-        Kernel::Elementwise(Elementwise { function, field: None, index: false })
+        Kernel::Elementwise(Elementwise { function, field: None, left_out: Vec::new(), index: false })
     }
     fn reference(&self, inputs: &[&Array], _output: &Meta) -> Result<Array> {
         Ok(inputs[0].cast(self.0))

@@ -54,7 +54,7 @@ impl Op for Generate {
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
         let source = self.file.shared.get_or_init(|| self.file.text.into()).clone();
         let function = Arc::new(WgslFn { name: self.function.into(), source, trusted: true });
-        Kernel::Elementwise(Elementwise { function, field: None, index: true })
+        Kernel::Elementwise(Elementwise { function, field: None, left_out: Vec::new(), index: true })
     }
     fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
         let scalars: Vec<f64> = inputs.iter().map(|a| a.to_f64()[0]).collect();

@@ -1,6 +1,7 @@
 //! Elementwise ops: the table, its forward and backward ops, methods, casts, generators and user-defined ops.
 
 pub(crate) mod cast;
+mod dependence;
 pub(crate) mod example;
 pub(crate) mod generate;
 pub(crate) mod methods;

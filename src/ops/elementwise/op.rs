@@ -93,6 +93,25 @@ impl Definition {
         self.backward.get_or_init(parse).as_ref().map(Option::as_ref).map_err(Clone::clone)
     }
 
+    /// The field of the backward function's result that is the gradient of an operand.
+    fn field(&self, signature: &Signature, argument: usize) -> Option<usize> {
+        let operand = &self.args[argument];
+        signature.fields.iter().position(|field| field.strip_prefix('d') == Some(operand))
+    }
+
+    /// Which parameters the backward function is given for the gradient of one operand: those that matter to it, so that nothing is
+    /// kept or computed for the others, and `dy`, whose shape the gradient has. Where `y` matters all do: the CPU reference
+    /// finds `y` by the operands.
+    fn given(&self, signature: &Signature, argument: usize) -> Vec<bool> {
+        let is = |k: usize, name: &str| signature.parameters[k].0 == name;
+        match self.field(signature, argument).map(|field| &signature.uses[field]) {
+            Some(uses) if !uses.iter().enumerate().any(|(k, &used)| used && is(k, "y")) => {
+                uses.iter().enumerate().map(|(k, &used)| used || is(k, "dy")).collect()
+            }
+            _ => vec![true; signature.parameters.len()],
+        }
+    }
+
     fn is_differentiable(&self) -> bool {
         match &self.expression {
             Expression::Row(derivative) => derivative.is_some(),
@@ -107,13 +126,13 @@ impl Definition {
         }
     }
 
-    fn kernel(&self, function: String, field: Option<&'static str>) -> Kernel {
+    fn kernel(&self, function: String, field: Option<&'static str>, left_out: Vec<(usize, &'static str)>) -> Kernel {
         let function = Arc::new(WgslFn {
             name: function,
             source: self.source.clone(),
             trusted: matches!(self.host, Host::Row(_)),
         });
-        Kernel::Elementwise(Elementwise { function, field, index: false })
+        Kernel::Elementwise(Elementwise { function, field, left_out, index: false })
     }
 
     /// The type that the operands share.
@@ -180,7 +199,7 @@ impl Op for Forward {
             (_, DType::U32) => "_u32",
             (_, DType::Bool) => "_bool",
         };
-        self.0.kernel(format!("{}_fwd{suffix}", self.0.name), None)
+        self.0.kernel(format!("{}_fwd{suffix}", self.0.name), None, Vec::new())
     }
 
     fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
@@ -224,21 +243,21 @@ impl Op for Forward {
                 )
             })?
         } else if let Some(signature) = self.0.backward()? {
-            let mut saved: Vec<&Var> = Vec::new();
-            for (parameter, _) in &signature.parameters {
-                saved.push(match parameter.as_str() {
-                    "y" => cx.output,
-                    "dy" => cx.dy,
-                    arg => match self.0.args.iter().position(|a| a == arg) {
-                        Some(index) => &cx.inputs[index],
-                        None => {
-                            return Err(none(&format!("the backward function asks for {arg:?}, which is no operand")));
-                        }
-                    },
-                });
-            }
-            let node = |argument: usize| Var::apply(Backward::new(self.0.clone(), argument), &saved);
-            cx.needs.iter().enumerate().map(|(i, &need)| need.then(|| node(i))).collect()
+            let saved = |parameter: &str| match parameter {
+                "y" => Ok(cx.output),
+                "dy" => Ok(cx.dy),
+                arg => match self.0.args.iter().position(|a| a == arg) {
+                    Some(index) => Ok(&cx.inputs[index]),
+                    None => Err(none(&format!("the backward function asks for {arg:?}, which is no operand"))),
+                },
+            };
+            let node = |argument: usize| {
+                let given = self.0.given(signature, argument);
+                let parameters = signature.parameters.iter().zip(given).filter(|(_, given)| *given);
+                let saved = parameters.map(|((name, _), _)| saved(name)).collect::<Result<SmallVec<[&Var; 4]>>>()?;
+                Ok(Var::apply(Backward::new(self.0.clone(), argument), &saved))
+            };
+            cx.needs.iter().enumerate().map(|(i, &need)| need.then(|| node(i)).transpose()).collect::<Result<_>>()?
         } else {
             self.0.expression(cx).ok_or_else(|| none("this op has no gradient"))?
         };
@@ -270,8 +289,10 @@ impl Backward {
         })
     }
 
-    fn operand<'a>(&self, signature: &Signature, name: &str, inputs: &'a [Vec<f64>]) -> Option<&'a Vec<f64>> {
-        signature.parameters.iter().position(|(p, _)| p == name).map(|i| &inputs[i])
+    /// Which input plays this parameter, where one does.
+    fn position(&self, signature: &Signature, name: &str) -> Option<usize> {
+        let given = self.definition.given(signature, self.argument);
+        signature.parameters.iter().zip(given).filter(|(_, given)| *given).position(|((p, _), _)| p == name)
     }
 }
 
@@ -282,7 +303,7 @@ impl Op for Backward {
 
     fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
         let signature = self.signature()?;
-        let dy = signature.parameters.iter().position(|(p, _)| p == "dy").map_or(DType::F32, |i| inputs[i].dtype);
+        let dy = self.position(signature, "dy").map_or(DType::F32, |i| inputs[i].dtype);
         Ok(Meta { shape: common_shape(&self.definition.name, inputs)?, dtype: dy })
     }
 
@@ -294,9 +315,14 @@ impl Op for Backward {
     }
 
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
-        let wanted = format!("d{}", self.definition.args[self.argument]);
-        let field = self.signature().ok().and_then(|s| s.fields.iter().find(|f| **f == wanted).copied());
-        self.definition.kernel(format!("{}_bwd", self.definition.name), field)
+        let (mut field, mut left_out) = (None, Vec::new());
+        if let Ok(signature) = self.signature() {
+            field = self.definition.field(signature, self.argument).map(|f| signature.fields[f]);
+            let given = self.definition.given(signature, self.argument);
+            let parameters = signature.parameters.iter().zip(given).enumerate().filter(|(_, (_, given))| !given);
+            left_out = parameters.map(|(k, ((_, ty), _))| (k, if ty == "bool" { "false" } else { "0.0" })).collect();
+        }
+        self.definition.kernel(format!("{}_bwd", self.definition.name), field, left_out)
     }
 
     /// By dual numbers through the forward formula, independent of the backward shader. Where the backward function asks for
@@ -312,10 +338,9 @@ impl Op for Backward {
         };
         let signature = self.signature()?;
         let values: Vec<Vec<f64>> = inputs.iter().map(|a| a.to_f64()).collect();
-        let dy = self.operand(signature, "dy", &values);
-        let y = self.operand(signature, "y", &values);
-        let operands: Vec<Option<&Vec<f64>>> =
-            self.definition.args.iter().map(|a| self.operand(signature, a, &values)).collect();
+        let operand = |name: &str| self.position(signature, name).map(|i| &values[i]);
+        let (dy, y) = (operand("dy"), operand("y"));
+        let operands: Vec<Option<&Vec<f64>>> = self.definition.args.iter().map(|a| operand(a)).collect();
         if y.is_some() && operands.contains(&None) && inverse(name, 0.5).is_none() {
             let detail = "the backward function takes y in the place of an operand, and the inverse that the CPU reference \
                           needs then is not known; let it take the operand, or add the inverse to op.rs";

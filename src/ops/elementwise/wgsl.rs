@@ -5,6 +5,7 @@ use std::sync::{Mutex, OnceLock};
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
+use super::dependence;
 use crate::error::{Error, Result};
 use crate::graph::kernel::WgslFn;
 use crate::graph::node::lock;
@@ -19,6 +20,8 @@ pub struct Signature {
     pub parameters: Vec<(String, String)>,
     /// Fields of the returned struct, or empty where a scalar is returned.
     pub fields: Vec<&'static str>,
+    /// For each field, which parameters matter to it.
+    pub uses: Vec<Vec<bool>>,
     /// The returned scalar type; `"struct"` for a struct, empty for nothing.
     pub returns: String,
 }
@@ -65,7 +68,8 @@ pub fn signatures(name: &str, source: &str) -> Result<HashMap<String, Signature>
                 fields = members.iter().map(|m| intern(m.name.as_deref().unwrap_or_default())).collect();
             }
         }
-        found.insert(function_name, Signature { parameters, fields, returns });
+        let uses = dependence::uses(function, fields.len());
+        found.insert(function_name, Signature { parameters, fields, uses, returns });
     }
     Ok(found)
 }

@@ -94,7 +94,8 @@ impl Emitter<'_> {
         self.note(i);
         match &fuser.role[i] {
             Role::Elementwise(kernel) => {
-                let what = What::Call { function: kernel.function.clone(), field: kernel.field, args };
+                let (function, left_out) = (kernel.function.clone(), kernel.left_out.clone());
+                let what = What::Call { function, field: kernel.field, args, left_out };
                 self.push(what, meta.dtype)
             }
             _ => self.push(What::Copy(args[0]), meta.dtype),

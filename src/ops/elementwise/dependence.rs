@@ -1,0 +1,167 @@
+//! Which parameters of a WGSL function the fields of its result depend on, read from naga's IR.
+
+use std::collections::HashMap;
+
+use naga::{Block, Expression, Function, Handle, LocalVariable, Statement};
+
+/// A set of parameters, a bit each.
+type Set = u64;
+
+/// For each field of the struct that a function returns, which of its parameters matter to it: its value is the same whatever the
+/// others are. A function with loops is taken to use everything, and so is whatever else is not followed here.
+pub fn uses(function: &Function, fields: usize) -> Vec<Vec<bool>> {
+    let parameters = function.arguments.len();
+    let found = if parameters <= Set::BITS as usize { Walk::new(function, fields).run() } else { None };
+    let bits = found.unwrap_or_else(|| vec![Set::MAX; fields]);
+    bits.into_iter().map(|set| (0..parameters).map(|p| set >> p & 1 == 1).collect()).collect()
+}
+
+struct Walk<'a> {
+    function: &'a Function,
+    /// What was ever stored to a variable depends on these; grows until it stays.
+    variables: HashMap<Handle<LocalVariable>, Set>,
+    calls: HashMap<Handle<Expression>, Set>,
+    fields: Vec<Set>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(function: &'a Function, fields: usize) -> Self {
+        Walk { function, variables: HashMap::new(), calls: HashMap::new(), fields: vec![0; fields] }
+    }
+
+    fn run(mut self) -> Option<Vec<Set>> {
+        loop {
+            let before = self.variables.clone();
+            self.block(&self.function.body, 0)?;
+            if self.variables == before {
+                return Some(self.fields);
+            }
+        }
+    }
+
+    /// Follows a block that runs where conditions hold which depend on `under`.
+    fn block(&mut self, block: &Block, under: Set) -> Option<()> {
+        for statement in block {
+            match statement {
+                Statement::Emit(_) => {}
+                Statement::Block(inner) => self.block(inner, under)?,
+                Statement::If { condition, accept, reject } => {
+                    let under = under | self.of(*condition)?;
+                    self.block(accept, under)?;
+                    self.block(reject, under)?;
+                }
+                Statement::Call { arguments, result, .. } => {
+                    let mut set = under;
+                    for &argument in arguments {
+                        if let Expression::LocalVariable(_) = self.function.expressions[argument] {
+                            return None;
+                        }
+                        set |= self.of(argument)?;
+                    }
+                    result.map(|result| self.calls.insert(result, set));
+                }
+                Statement::Store { pointer, value } => {
+                    let mut set = under | self.of(*value)?;
+                    let mut target = *pointer;
+                    let variable = loop {
+                        match self.function.expressions[target] {
+                            Expression::LocalVariable(variable) => break variable,
+                            Expression::AccessIndex { base, .. } => target = base,
+                            Expression::Access { base, index } => {
+                                set |= self.of(index)?;
+                                target = base;
+                            }
+                            _ => return None,
+                        }
+                    };
+                    *self.variables.entry(variable).or_default() |= set;
+                }
+                Statement::Return { value: Some(value) } => self.result(*value, under)?,
+                _ => return None,
+            }
+        }
+        Some(())
+    }
+
+    fn result(&mut self, value: Handle<Expression>, under: Set) -> Option<()> {
+        let sets = match &self.function.expressions[value] {
+            Expression::Compose { components, .. } if components.len() == self.fields.len() => {
+                components.iter().map(|&c| self.of(c)).collect::<Option<Vec<Set>>>()?
+            }
+            _ => vec![self.of(value)?; self.fields.len()],
+        };
+        self.fields.iter_mut().zip(sets).for_each(|(field, set)| *field |= set | under);
+        Some(())
+    }
+
+    /// The parameters that an expression depends on.
+    fn of(&self, expression: Handle<Expression>) -> Option<Set> {
+        let all = |parts: &[Handle<Expression>]| parts.iter().try_fold(0, |set, &part| Some(set | self.of(part)?));
+        match &self.function.expressions[expression] {
+            Expression::Literal(_) | Expression::Constant(_) | Expression::ZeroValue(_) => Some(0),
+            Expression::FunctionArgument(index) => Some(1 << index),
+            Expression::LocalVariable(variable) => Some(self.variables.get(variable).copied().unwrap_or(0)),
+            Expression::CallResult(_) => self.calls.get(&expression).copied(),
+            Expression::Compose { components, .. } => all(components),
+            Expression::Access { base, index } => all(&[*base, *index]),
+            Expression::Select { condition, accept, reject } => all(&[*condition, *accept, *reject]),
+            Expression::Binary { left, right, .. } => all(&[*left, *right]),
+            Expression::Math { arg, arg1, arg2, arg3, .. } => {
+                all(&[Some(*arg), *arg1, *arg2, *arg3].into_iter().flatten().collect::<Vec<_>>())
+            }
+            Expression::AccessIndex { base: part, .. }
+            | Expression::Splat { value: part, .. }
+            | Expression::Swizzle { vector: part, .. }
+            | Expression::Load { pointer: part }
+            | Expression::Unary { expr: part, .. }
+            | Expression::Relational { argument: part, .. }
+            | Expression::As { expr: part, .. } => self.of(*part),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::elementwise::wgsl::signatures;
+
+    /// The parameters that matter to each field of `f`'s result, by name.
+    fn used(body: &str) -> [String; 2] {
+        let text = format!("struct G {{ da: f32, db: f32 }}\nfn f(a: f32, b: f32, c: f32) -> G {{ {body} }}");
+        let signature = signatures("f", &text).unwrap().remove("f").unwrap();
+        let names = |uses: &Vec<bool>| {
+            signature
+                .parameters
+                .iter()
+                .zip(uses)
+                .filter(|(_, used)| **used)
+                .map(|((name, _), _)| name.as_str())
+                .collect()
+        };
+        [names(&signature.uses[0]), names(&signature.uses[1])]
+    }
+
+    #[test]
+    fn fields_use_what_they_are_computed_from() {
+        assert_eq!(used("return G(c * b, c * a);"), ["bc", "ac"]);
+        assert_eq!(used("let t = c / b; return G(t, -t * (a / b));"), ["bc", "abc"]);
+        assert_eq!(used("return G(0.0, safe_exp(a));"), ["", "a"]);
+        assert_eq!(used("var t = vec2<f32>(a, 0.0); t.y = b; return G(t.x, c);"), ["ab", "c"]);
+    }
+
+    #[test]
+    fn fields_use_the_conditions_under_which_they_are_set() {
+        assert_eq!(used("if a > 0.0 { return G(b, c); } return G(c, c);"), ["abc", "ac"]);
+        assert_eq!(used("var t = 0.0; if a > 0.0 { t = b; } return G(t, c);"), ["ab", "c"]);
+        assert_eq!(
+            used("var t = 0.0; var s = 0.0; if a > 0.0 { s = 1.0; } t = s; return G(t, select(b, c, b > 1.0));"),
+            ["a", "bc"]
+        );
+        assert_eq!(used("var g: G; g.da = a; return g;"), ["a", "a"]);
+    }
+
+    #[test]
+    fn what_is_not_followed_uses_everything() {
+        assert_eq!(used("var t = 0.0; for (var i = 0; i < 3; i++) { t += a; } return G(t, 0.0);"), ["abc", "abc"]);
+    }
+}
