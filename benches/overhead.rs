@@ -48,6 +48,8 @@ fn measure(group: &mut Group, case: &str, device: &Device, realize: bool) {
 
 /// Rounds in which each way is timed once.
 const ROUNDS: usize = 600;
+/// Steps of one way in a row.
+const BLOCK: usize = 10;
 /// Rounds before that, for kernels and plans.
 const WARM_UP: usize = 40;
 
@@ -126,14 +128,16 @@ impl Times {
     }
 }
 
-/// The times of each way; they take turns.
+/// The times of each way; they take turns, a few steps at a time, as a training loop repeats its step.
 fn alternate(ways: &mut [Way<'_>], rounds: usize) -> Result<Vec<Times>> {
     let mut times = vec![Vec::with_capacity(rounds); ways.len()];
-    for i in 0..WARM_UP + rounds {
+    for block in 0..(WARM_UP + rounds) / BLOCK {
         for (way, times) in ways.iter_mut().zip(&mut times) {
-            let time = way(i)?;
-            if i >= WARM_UP {
-                times.push(time);
+            for i in block * BLOCK..(block + 1) * BLOCK {
+                let time = way(i)?;
+                if i >= WARM_UP {
+                    times.push(time);
+                }
             }
         }
     }

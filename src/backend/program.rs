@@ -172,7 +172,7 @@ impl Device {
     pub(crate) fn replay(
         &self,
         program: &mut Program,
-        leaves: &[Computed],
+        leaves: &[&Computed],
         explanation: Option<&mut Explanation>,
     ) -> Result<Vec<Computed>> {
         if program.snap.as_ref().is_some_and(|snap| snap.nodes.is_empty()) {
@@ -193,7 +193,7 @@ impl Device {
                 refresh(snap, &program.live);
                 cpu.flushes.fetch_add(1, Ordering::Relaxed);
                 cpu.ops.fetch_add(snap.nodes.len() as u64, Ordering::Relaxed);
-                let arrays = leaves.iter().map(array).collect::<Result<Vec<_>>>()?;
+                let arrays = leaves.iter().map(|leaf| array(leaf)).collect::<Result<Vec<_>>>()?;
                 let mut results: HashMap<usize, Arc<Array>> = HashMap::new();
                 let (mut since, mut reports) = (trace::now(), Vec::new());
                 cpu::interpret(snap, &arrays, |i, array| {

@@ -134,7 +134,7 @@ impl GpuBackend {
     pub fn replay(
         &self,
         step: &mut GpuProgram,
-        leaves: &[Computed],
+        leaves: &[&Computed],
         graph: Option<Graph<'_>>,
         explanation: Option<&mut Explanation>,
     ) -> Result<Vec<Computed>> {
@@ -185,7 +185,7 @@ impl GpuBackend {
         &self,
         state: &mut State,
         step: &mut GpuProgram,
-        leaves: &[Computed],
+        leaves: &[&Computed],
         graph: Option<&Graph<'_>>,
         timings: Option<&mut Vec<Option<Timing>>>,
     ) -> Result<Vec<Computed>> {
@@ -226,7 +226,7 @@ impl GpuBackend {
     }
 
     /// Numbers the index checks of this run; what each output hangs on, empty where nothing hangs on anything.
-    fn open_checks(&self, state: &mut State, step: &mut GpuProgram, leaves: &[Computed]) -> Result<Vec<Doubt>> {
+    fn open_checks(&self, state: &mut State, step: &mut GpuProgram, leaves: &[&Computed]) -> Result<Vec<Doubt>> {
         let recipe = &step.recipe;
         if recipe.checks.is_empty() && leaves.iter().all(|leaf| leaf.doubt.is_empty()) {
             return Ok(Vec::new());

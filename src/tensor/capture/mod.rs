@@ -512,6 +512,17 @@ fn settle(device: &Device, vars: &[Var]) -> Result<()> {
     if pending.is_empty() { Ok(()) } else { device.flush(&pending) }
 }
 
+impl Origin {
+    /// What it is in a run with these inputs, in which variables hold `reads`.
+    fn given<'a>(&'a self, inputs: &'a [Computed], reads: &'a [Option<Computed>]) -> Result<&'a Computed> {
+        match self {
+            Origin::Input(i) => Ok(&inputs[*i]),
+            Origin::Read(r) => reads[*r].as_ref().ok_or_else(missing),
+            Origin::Constant(computed, _) => Ok(computed),
+        }
+    }
+}
+
 impl Variant {
     /// Whether the step, as it was recorded, is the one for these inputs.
     fn fits(&self, inputs: &[Var]) -> bool {
@@ -527,16 +538,24 @@ impl Variant {
         inputs: &[Var],
         explanation: Option<&mut Explanation>,
     ) -> Result<Vec<Tensor>> {
+        let present = |read: &Read| match read.needed {
+            true => read.slot.value().map(Some).ok_or_else(missing),
+            false => Ok(None),
+        };
         let mut reads = Vec::with_capacity(self.reads.len());
+        // No handle to what a variable holds outlives this: a node that the variable alone has takes the next value.
         for read in &self.reads {
-            reads.push(if read.needed { Some(read.slot.value().ok_or_else(missing)?) } else { None });
+            let Some(var) = present(read)? else {
+                reads.push(None);
+                continue;
+            };
+            if !var.0.has_value() {
+                let vars = self.reads.iter().filter_map(|read| present(read).transpose()).collect::<Result<Vec<_>>>()?;
+                vars.iter().try_for_each(Var::check)?;
+                settle(device, &vars)?;
+            }
+            reads.push(Some(Computed::of(&var)?));
         }
-        if reads.iter().flatten().any(|var| !var.0.has_value()) {
-            let vars: Vec<Var> = reads.iter().flatten().cloned().collect();
-            vars.iter().try_for_each(Var::check)?;
-            settle(device, &vars)?;
-        }
-        let reads = reads.iter().map(|var| var.as_ref().map(Computed::of).transpose()).collect::<Result<Vec<_>>>()?;
         self.ticks.iter().for_each(|tick| device.tick(tick));
         self.execute(device, inputs, &reads, explanation)
     }
@@ -549,16 +568,13 @@ impl Variant {
         reads: &[Option<Computed>],
         explanation: Option<&mut Explanation>,
     ) -> Result<Vec<Tensor>> {
-        let given = |origin: &Origin| match origin {
-            Origin::Input(i) => Computed::of(&inputs[*i]),
-            Origin::Read(r) => reads[*r].clone().ok_or_else(missing),
-            Origin::Constant(computed, _) => Ok(computed.clone()),
-        };
-        let leaves = self.leaves.iter().map(given).collect::<Result<Vec<_>>>()?;
+        let inputs = inputs.iter().map(Computed::of).collect::<Result<SmallVec<[Computed; 4]>>>()?;
+        let leaves = self.leaves.iter().map(|origin| origin.given(&inputs, reads));
+        let leaves = leaves.collect::<Result<SmallVec<[&Computed; 32]>>>()?;
         let values = device.replay(&mut self.program, &leaves, explanation)?;
         let make = |(made, origin): &Outcome| -> Result<Var> {
-            let base = origin.as_ref().map(given).transpose()?;
-            device.materialise(made, &values, base.as_ref())
+            let base = origin.as_ref().map(|origin| origin.given(&inputs, reads)).transpose()?;
+            device.materialise(made, &values, base)
         };
         let outputs = self.outputs.iter().map(make).collect::<Result<Vec<_>>>()?;
         // What can fail comes before the first variable changes.
