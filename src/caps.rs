@@ -33,6 +33,8 @@ pub struct Caps {
     /// Whether four 32-bit values are better read as two 64-bit integers: software adapters load lane by lane, and a lane's
     /// load costs the same whatever its width.
     pub wide_loads: bool,
+    /// CPU cores that a software adapter runs on: products are cut into work for all of them.
+    pub cores: u32,
     /// Texels that a panel ([`PANELS`]) may have; 0 where kernels read packed operands from buffers.
     pub panel_texels: u64,
 }
@@ -85,6 +87,7 @@ impl Caps {
             f16: false,
             timestamps: false,
             wide_loads: false,
+            cores: 4,
             panel_texels: 0,
         }
     }

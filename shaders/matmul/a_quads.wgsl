@@ -1,15 +1,14 @@
-// A read four elements along k at a time, for A with rows that are contiguous and aligned to four elements, and for A
-// packed into panels (see pack.wgsl). Places and strides count vec4s.
+// A read four elements along k at a time, for A with rows that are contiguous and aligned to four elements, as packed ones are. Places and
+// strides count vec4s.
 
 // The place of a row's first element.
 fn a_start(batch: u32, row: u32) -> u32 {
-    return params.a_offset + batch_offset(batch, params.a_batch0, params.a_batch1, params.a_batch2)
-        + row / ROWS * params.a_panel + row % ROWS * params.a_row;
+    return params.a_offset + batch_offset(batch, params.a_batch0, params.a_batch1, params.a_batch2) + row * params.a_row;
 }
 
 // From a place to its neighbour along k, which has the next four steps.
 fn a_stride() -> u32 {
-    return params.a_step;
+    return 1u;
 }
 
 // From a place to the one four steps of k on, in strides.

@@ -1,7 +1,7 @@
 // C = A B for adapters that run shaders on CPU cores, with subgroups.
 //
-// A subgroup computes a tile of ROWS rows (4, 8, 16 or 32) by LANES * 4 columns; a lane holds ROWS by 4 of it. For four steps of k,
-// each lane loads one vec4 of A for each eight rows (its rows' elements) and one vec4 of B a step. subgroupBroadcast hands the elements
+// A subgroup computes a tile of ROWS rows (4, 8, 16 or 32) by LANES * 4 columns; a lane holds ROWS by 4 of it. For four steps of k, or
+// eight, each lane loads its row's elements of A for each eight rows, at once, and one vec4 of B a step. subgroupBroadcast hands the elements
 // of A round. There is no workgroup memory and no barrier: on such adapters loads cost most (each lane's load is a
 // step of its own), a broadcast costs almost nothing, and a barrier ends the compiler's loop over the lanes. More rows mean fewer
 // loads a multiplication; that the sums of 32 rows do not fit the registers costs less than that saves.
@@ -13,6 +13,12 @@
 // The place that this lane loads from first for the eight rows from `row` on, `along` past the start of its row.
 fn a_first(batch: u32, row: u32, lane: u32, along: u32) -> u32 {
     return a_start(batch, row_inside(row + lane % min(ROWS, 8u))) + along;
+}
+
+// The steps of k that one load of A brings, for eight rows.
+fn multiply_all(sums: ptr<function, Sums>, a: Held, b0: mat4x4<f32>, b1: mat4x4<f32>) {
+    multiply4(sums, a_first_part(a), b0);
+    if (A_PARTS > 1u) { multiply4(sums, a_second_part(a), b1); }
 }
 
 fn put8(matrix: u32, row: u32, column: u32, sums: Sums) {
@@ -53,29 +59,34 @@ fn main(
     let a_far = A_STEP * a_near;
     let b_near = b_stride();
     let b_far = B_STEP * b_near;
-    let turns_before = k_start / 4u;
-    var a_at0 = a_first(batch, row, lane, turns_before * a_far);
-    var a_at1 = a_first(batch, row + 8u, lane, turns_before * a_far);
-    var a_at2 = a_first(batch, row + 16u, lane, turns_before * a_far);
-    var a_at3 = a_first(batch, row + 24u, lane, turns_before * a_far);
-    var b_at = b_start(batch, quad) + turns_before * b_far;
+    let a_before = k_start / (4u * A_PARTS) * a_far;
+    var a_at0 = a_first(batch, row, lane, a_before);
+    var a_at1 = a_first(batch, row + 8u, lane, a_before);
+    var a_at2 = a_first(batch, row + 16u, lane, a_before);
+    var a_at3 = a_first(batch, row + 24u, lane, a_before);
+    var b_at = b_start(batch, quad) + k_start / 4u * b_far;
     var sums0 = Sums();
     var sums1 = Sums();
     var sums2 = Sums();
     var sums3 = Sums();
-    for (var k = k_start; k < k_end; k += 4u) {
-        let b4 = b_block(b_at, b_near, k, last);
-        multiply4(&sums0, a_quad(a_at0, a_near, k, last), b4);
-        if (ROWS > 8u) { multiply4(&sums1, a_quad(a_at1, a_near, k, last), b4); }
+    for (var k = k_start; k < k_end; k += 4u * A_PARTS) {
+        let b0 = b_block(b_at, b_near, k, last);
+        b_at += b_far;
+        var b1: mat4x4<f32>;
+        if (A_PARTS > 1u) {
+            b1 = b_block(b_at, b_near, k + 4u, last);
+            b_at += b_far;
+        }
+        multiply_all(&sums0, a_load(a_at0, a_near, k, last), b0, b1);
+        if (ROWS > 8u) { multiply_all(&sums1, a_load(a_at1, a_near, k, last), b0, b1); }
         if (ROWS > 16u) {
-            multiply4(&sums2, a_quad(a_at2, a_near, k, last), b4);
-            multiply4(&sums3, a_quad(a_at3, a_near, k, last), b4);
+            multiply_all(&sums2, a_load(a_at2, a_near, k, last), b0, b1);
+            multiply_all(&sums3, a_load(a_at3, a_near, k, last), b0, b1);
         }
         a_at0 += a_far;
         a_at1 += a_far;
         a_at2 += a_far;
         a_at3 += a_far;
-        b_at += b_far;
     }
     let column = quad * 4u;
     put8(matrix, row, column, sums0);

@@ -1,5 +1,6 @@
 // Copies the matrices of one operand into panels, so that the multiplication reads memory in one direct line:
-// packed[batch][panel][step][lane] is a vec4, and each invocation writes one.
+// packed[batch][panel][step][lane] is a vec4 for operand B, packed[batch][panel][lane][step] for operand A, whose rows so become contiguous;
+// each invocation writes one.
 //
 // A matrix is walked by `u` (row of A, column of B) and by `k`. With ALONG_K = 1 (operand A) a lane is one u and a step is
 // four k; the vec4 runs along k. With ALONG_K = 0 (operand B) a lane is four u, a step one k; the vec4 runs along u.
@@ -20,8 +21,8 @@ fn main(
     if (i >= params.quads) {
         return;
     }
-    let lane = i % LANES;
-    let step = i / LANES % params.steps;
+    let lane = select(i % LANES, i / params.steps % LANES, ALONG_K == 1u);
+    let step = select(i / LANES % params.steps, i % params.steps, ALONG_K == 1u);
     let panel = i / LANES / params.steps;
     let lane_u = panel % params.panels * LANES + lane;
     let batch = panel / params.panels;

@@ -29,8 +29,10 @@ fn main(
         block4[j] = select(vec4<f32>(), quad_source(start + at), inside);
     }
     let turned = transpose(block4);
-    let first = select((panel * params.steps + step) * 4u * LANES + lane, block * LANES + lane * 4u, ALONG_K == 1u);
-    let stride = select(LANES, 1u, ALONG_K == 1u);
+    let across = (panel * params.steps + step) * 4u * LANES + lane;
+    let along = (panel * LANES + lane * 4u) * params.steps + step;
+    let first = select(across, along, ALONG_K == 1u);
+    let stride = select(LANES, params.steps, ALONG_K == 1u);
     store_packed(first, turned[0]);
     store_packed(first + stride, turned[1]);
     store_packed(first + 2u * stride, turned[2]);

@@ -10,8 +10,8 @@ fn main(
     if (i >= params.quads) {
         return;
     }
-    let lane = i % LANES;
-    let step = i / LANES % params.steps;
+    let lane = select(i % LANES, i / params.steps % LANES, ALONG_K == 1u);
+    let step = select(i / LANES % params.steps, i % params.steps, ALONG_K == 1u);
     let panel = i / LANES / params.steps;
     let lane_u = panel % params.panels * LANES + lane;
     let batch = panel / params.panels;

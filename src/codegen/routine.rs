@@ -107,6 +107,10 @@ impl Printer<'_> {
                 Access::RawVec4 => {
                     self.raw(&mut writer, read.name, bound, dtype, true, stage);
                 }
+                Access::RawOctets => {
+                    let name = writer.bind_octets(read.name, bound, dtype);
+                    debug_assert_eq!(name, read.name);
+                }
                 Access::LogicalVec4 => {
                     let layout = self.layout(read.slot, dtype);
                     let numel = writer.constant(word(layout.shape.numel())?);
@@ -221,7 +225,7 @@ impl Printer<'_> {
             Access::Logical => ("load", false),
             Access::LogicalVec4 => ("load", true),
             Access::Element | Access::Raw => ("element", false),
-            Access::RawVec4 => ("quad", true),
+            Access::RawVec4 | Access::RawOctets => ("quad", true),
         };
         let layout = self.layout(read.slot, dtype);
         let logical = function == "load" && !expr::is_flat(&layout);
@@ -258,6 +262,12 @@ impl Printer<'_> {
         };
         writer
             .function(&format!("fn {function}_{}(i: u32) -> {ty} {{\n{statements}    return {text};\n}}\n", read.name));
+        if read.access == Access::RawOctets {
+            writer.function(&format!(
+                "fn octet_{0}(i: u32) -> array<{ty}, 2> {{\n    return array<{ty}, 2>(quad_{0}(2u * i), quad_{0}(2u * i + 1u));\n}}\n",
+                read.name
+            ));
+        }
         Ok(())
     }
 

@@ -63,12 +63,32 @@ struct Binding {
     writable: bool,
     /// Whether `quad_NAME(i)` reads it.
     quads: bool,
+    /// Whether `octet_NAME(i)` reads it, and nothing else.
+    octets: bool,
 }
 
 impl Binding {
     /// Whether four 32-bit values are declared as two 64-bit ones.
     fn is_wide(&self, wide_loads: bool) -> bool {
-        wide_loads && self.quads && self.vec4 && !self.writable && self.element != "f16"
+        wide_loads && (self.quads || self.octets) && self.vec4 && !self.writable && self.element != "f16"
+    }
+
+    /// `octet_NAME(i)`: two `vec4`s at `2 i`.
+    fn octet_function(&self, wide_loads: bool) -> String {
+        let (name, element) = (&self.name, if self.element == "f16" { "f32" } else { self.element });
+        let half = |a: &str, b: &str| {
+            format!(
+                "bitcast<vec4<{element}>>(vec4<u32>(u32(four.{a}), u32(four.{a} >> 32u), u32(four.{b}), u32(four.{b} >> 32u)))"
+            )
+        };
+        let body = match self.is_wide(wide_loads) {
+            true => format!("    let four = {name}[i];\n    return Octet({}, {});", half("x", "y"), half("z", "w")),
+            false => {
+                format!("    return Octet(vec4<{element}>({name}[2u * i]), vec4<{element}>({name}[2u * i + 1u]));")
+            }
+        };
+        let body = body.replace("Octet(", &format!("array<vec4<{element}>, 2>("));
+        format!("fn octet_{name}(i: u32) -> array<vec4<{element}>, 2> {{\n{body}\n}}\n")
     }
 
     /// `quad_NAME(i)`: the `vec4` at `i`, of the type that registers hold.
@@ -170,12 +190,20 @@ impl Writer {
     /// [`Writer::bind`] under the given name, where the buffer is not bound yet.
     pub fn named_bind(&mut self, name: &str, bound: Bound, dtype: DType, vec4: bool, writable: bool) -> String {
         let element = dtype.wgsl_storage();
-        if let Some(old) = self.bindings.iter_mut().find(|b| b.bound == bound && b.vec4 == vec4 && b.element == element)
-        {
+        let same = |b: &&mut Binding| b.bound == bound && b.vec4 == vec4 && b.element == element && !b.octets;
+        if let Some(old) = self.bindings.iter_mut().find(same) {
             old.writable |= writable;
             return old.name.clone();
         }
-        self.bindings.push(Binding { name: name.to_owned(), element, vec4, bound, writable, quads: false });
+        self.bindings.push(Binding {
+            name: name.to_owned(),
+            element,
+            vec4,
+            bound,
+            writable,
+            quads: false,
+            octets: false,
+        });
         name.to_owned()
     }
 
@@ -188,7 +216,22 @@ impl Writer {
             bound,
             writable: false,
             quads: false,
+            octets: false,
         });
+    }
+
+    /// Binds a buffer that is only read, to be read through `octet_NAME(i)`.
+    pub fn bind_octets(&mut self, name: &str, bound: Bound, dtype: DType) -> String {
+        self.bindings.push(Binding {
+            name: name.to_owned(),
+            element: dtype.wgsl_storage(),
+            vec4: true,
+            bound,
+            writable: false,
+            quads: false,
+            octets: true,
+        });
+        name.to_owned()
     }
 
     /// Asks for `quad_NAME(i)` of a buffer that is bound by `vec4`s, and must then be read in no other way.
@@ -355,6 +398,7 @@ impl Writer {
         for (i, b) in self.bindings.iter().enumerate() {
             let access = if b.writable { "read_write" } else { "read" };
             let element = match b.vec4 {
+                true if b.is_wide(self.wide_loads) && b.octets => "vec4<u64>".to_owned(),
                 true if b.is_wide(self.wide_loads) => "vec2<u64>".to_owned(),
                 true => format!("vec4<{}>", b.element),
                 false => b.element.to_owned(),
@@ -377,6 +421,9 @@ impl Writer {
         wgsl.push_str(PRELUDE);
         for b in self.bindings.iter().filter(|b| b.quads) {
             wgsl.push_str(&b.quad_function(self.wide_loads));
+        }
+        for b in self.bindings.iter().filter(|b| b.octets) {
+            wgsl.push_str(&b.octet_function(self.wide_loads));
         }
         for source in &self.pasted {
             wgsl.push_str(source);

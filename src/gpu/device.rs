@@ -347,6 +347,7 @@ fn caps(device: &wgpu::Device, raw: &wgpu::AdapterInfo, info: &AdapterInfo) -> C
         f16: features.contains(wgpu::Features::SHADER_F16),
         timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
         wide_loads: info.software && features.contains(wgpu::Features::SHADER_INT64),
+        cores: std::thread::available_parallelism().map_or(Caps::baseline().cores, |cores| cores.get() as u32),
         // Measured on llvmpipe only.
         panel_texels: match info.software && info.name.contains("llvmpipe") {
             true => u64::from(limits.max_texture_dimension_2d) * PANEL_WIDTH,

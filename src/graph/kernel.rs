@@ -360,6 +360,9 @@ pub enum Access {
     /// `quad_NAME(i: u32) -> vec4<T>` with `i` a quarter of the element offset in the buffer, as for [`Access::Element`]; the
     /// routine resolves strides itself.
     RawVec4,
+    /// `octet_NAME(i: u32) -> array<vec4<T>, 2>` with `i` an eighth of the element offset in the buffer, which the stage does not write; the
+    /// routine resolves strides itself. Software adapters load lane by lane, at a cost of its own for each load.
+    RawOctets,
 }
 
 /// A buffer that a stage writes.

@@ -24,7 +24,7 @@ pub fn adapters() -> Vec<(&'static str, Caps)> {
         ("gpu with f16", Caps { f16: true, ..base.clone() }),
         (
             "software with subgroups and panels",
-            Caps { software: true, subgroup: Some((8, 8)), panel_texels: 1 << 24, ..base.clone() },
+            Caps { software: true, subgroup: Some((8, 8)), panel_texels: 1 << 24, wide_loads: true, ..base.clone() },
         ),
         ("software with subgroups and f16", Caps { software: true, subgroup: Some((8, 8)), f16: true, ..base }),
     ]

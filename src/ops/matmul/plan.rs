@@ -19,8 +19,8 @@ const WORKGROUP: u32 = 64;
 const MAX_TURNS: usize = 32_768;
 /// Steps of k that one sum takes at most. Longer ones are cut, which also keeps the rounding errors of long sums small.
 const MAX_STEPS: usize = 16_384;
-/// Tiles that a product is cut into at least on a software adapter, where its size allows.
-const FEWEST_TILES: usize = 16;
+/// Tiles that a product is cut into at least for each core of a software adapter, where its size allows.
+const TILES_A_CORE: usize = 4;
 
 /// Multiplications from which a kernel of its own for tall tiles pays.
 const LARGE: usize = 2 << 20;
@@ -334,14 +334,15 @@ impl<'a> Planner<'a> {
             // More rows load less; but the tiles have to keep all cores busy, and not to be mostly empty. A small product gains
             // less in many steps than another kernel takes to compile.
             let large = matrices.saturating_mul(m).saturating_mul(n).saturating_mul(k) >= LARGE;
-            let fits = |&&rows: &&u32| large && m > rows as usize / 2 && tiles(rows) >= FEWEST_TILES;
+            let fewest = TILES_A_CORE * self.caps.cores as usize;
+            let fits = |&&rows: &&u32| large && m > rows as usize / 2 && tiles(rows) >= fewest;
             *[32, 16].iter().find(fits).unwrap_or(&8)
         } else {
             8
         };
 
         let (row_tiles, column_tiles) = (m.div_ceil(rows as usize), n.div_ceil(lanes as usize * 4));
-        let cut = cut(k, row_tiles.saturating_mul(column_tiles).saturating_mul(matrices), 16, 512, MAX_STEPS, 4);
+        let cut = cut(k, row_tiles.saturating_mul(column_tiles).saturating_mul(matrices), 16, 512, MAX_STEPS, 8);
         let tiles = product(&[row_tiles, column_tiles, matrices, cut.splits])?;
 
         let mut params = self.common(cut)?;
@@ -350,13 +351,18 @@ impl<'a> Planner<'a> {
         params.push(("column_tiles", count(column_tiles)?));
 
         let panels = subgroup.is_some() && self.caps.panel_texels > 0;
-        let (a_reading, a_params) = self.read_a(rows as usize, panels.then_some(column_tiles))?;
+        let (a_reading, a_params) = self.read_a(rows as usize, subgroup.is_some(), panels.then_some(column_tiles))?;
         let (b_reading, b_params) = self.read_b(lanes as usize, panels.then_some(row_tiles))?;
         params.extend(a_params);
         params.extend(b_params);
-        let access = |reading| if reading == Reading::Elements { Access::Raw } else { Access::RawVec4 };
+        let a_access = match a_reading {
+            ReadA::Octets => Access::RawOctets,
+            ReadA::Quads => Access::RawVec4,
+            ReadA::Elements => Access::Raw,
+        };
+        let b_access = if b_reading == Reading::Elements { Access::Raw } else { Access::RawVec4 };
         let tail = !(k.is_multiple_of(4)
-            || a_reading == Reading::AlongK && matches!(self.b.slot, Slot::Scratch(_) | Slot::Panel(_)));
+            || a_reading != ReadA::Elements && matches!(self.b.slot, Slot::Scratch(_) | Slot::Panel(_)));
         let vec4 = n.is_multiple_of(4);
         let source = cpu_text(subgroup.is_some(), a_reading, b_reading, cut.splits > 1, vec4);
         // Two subgroups: small products have few tiles, which all cores should share.
@@ -364,7 +370,7 @@ impl<'a> Planner<'a> {
         self.stages.push(Stage {
             name: if subgroup.is_some() { "matmul_cpu_subgroup" } else { "matmul_cpu_plain" },
             source,
-            reads: self.reads(access(a_reading), access(b_reading)),
+            reads: self.reads(a_access, b_access),
             writes: vec![self.write(cut, vec4)?],
             consts: vec![("WORKGROUP", workgroup), ("LANES", lanes), ("ROWS", rows), ("K_TAIL", u32::from(tail))],
             params,
@@ -377,30 +383,39 @@ impl<'a> Planner<'a> {
 
     /// How the cpu kernels read A: packed where that pays, else in place. Each element is loaded once a tile, so aligned
     /// rows are as good as a packed copy in a buffer. `uses` is how often a panel's texel would be fetched, where there are panels.
-    fn read_a(&mut self, rows: usize, uses: Option<usize>) -> Result<(Reading, Vec<(&'static str, Word)>)> {
+    fn read_a(
+        &mut self,
+        rows: usize,
+        subgroup: bool,
+        uses: Option<usize>,
+    ) -> Result<(ReadA, Vec<(&'static str, Word)>)> {
         let reading = self.a.reading();
-        let in_place = if reading == Reading::AlongK { Reading::AlongK } else { Reading::Elements };
-        let into_panel = uses.is_some_and(|uses| self.panel_pays(&self.a, uses, in_place != Reading::Elements));
-        let into_buffer = rows > 1 && in_place == Reading::Elements && packing_pays(&self.a, self.problem.n, false);
+        let aligned = reading == Reading::AlongK;
+        let into_panel = uses.is_some_and(|uses| self.panel_pays(&self.a, uses, aligned));
+        let into_buffer = rows > 1 && !aligned && packing_pays(&self.a, self.problem.n, false);
         if into_panel || into_buffer {
             let steps = self.problem.k.div_ceil(4);
             if let Some(batch) = self.pack(PACKED_A, reading, rows, steps, into_panel)? {
-                let panel = (rows * steps) as isize;
-                return Ok((
-                    Reading::AlongK,
-                    operand_params(A_QUADS, &[0, batch[0], batch[1], batch[2], panel, 1, rows as isize]),
-                ));
+                return Ok(self.rows_of_a([0, batch[0], batch[1], batch[2], steps as isize], subgroup && !into_panel));
             }
         }
         let a = &self.a;
-        if in_place == Reading::Elements {
+        if !aligned {
             let values = [a.offset, a.batch[0], a.batch[1], a.batch[2], a.u_stride, a.k_stride];
-            return Ok((in_place, operand_params(A_ELEMENTS, &values)));
+            return Ok((ReadA::Elements, operand_params(A_ELEMENTS, &values)));
         }
-        let row = a.u_stride / 4;
-        let panel = row * rows as isize;
-        let values = [a.offset / 4, a.batch[0] / 4, a.batch[1] / 4, a.batch[2] / 4, panel, row, 1];
-        Ok((in_place, operand_params(A_QUADS, &values)))
+        let quads = [a.offset, a.batch[0], a.batch[1], a.batch[2], a.u_stride].map(|elements| elements / 4);
+        Ok(self.rows_of_a(quads, subgroup))
+    }
+
+    /// How A is read where its rows are contiguous: offset and strides (of the batch dims and the rows) count vec4s. Where lanes load one
+    /// by one, and `octets` are not forbidden, eight neighbours at once: the loop over the lanes costs more than what it loads.
+    fn rows_of_a(&self, quads: [isize; 5], octets: bool) -> (ReadA, Vec<(&'static str, Word)>) {
+        let even = |quads: &isize| quads % 2 == 0;
+        if octets && self.caps.wide_loads && self.problem.k.is_multiple_of(8) && quads.iter().all(even) {
+            return (ReadA::Octets, operand_params(A_ROWS, &quads.map(|quads| quads / 2)));
+        }
+        (ReadA::Quads, operand_params(A_ROWS, &quads))
     }
 
     /// How the cpu kernels read B: packed where that pays, else in place.
@@ -493,11 +508,10 @@ impl<'a> Planner<'a> {
         params.push(("stride0", stride(side.batch[0] / unit)));
         params.push(("stride1", stride(side.batch[1] / unit)));
         params.push(("stride2", stride(side.batch[2] / unit)));
-        let mut consts = vec![("WORKGROUP", PACK_WORKGROUP), ("LANES", word(lanes)?)];
+        let consts = vec![("WORKGROUP", PACK_WORKGROUP), ("LANES", word(lanes)?), ("ALONG_K", u32::from(along_k))];
         if blocks {
             let (quads_inside, lines_inside, line_stride) =
                 if along_k { (side.u / 4, side.k, side.k_stride) } else { (side.k / 4, side.u, side.u_stride) };
-            consts.push(("ALONG_K", u32::from(along_k)));
             params.push(("quads_inside", count(quads_inside)?));
             params.push(("lines_inside", count(lines_inside)?));
             params.push(("line_stride", stride(line_stride / 4)));
@@ -509,7 +523,6 @@ impl<'a> Planner<'a> {
             params.push(("lane_stride", stride(lane_stride)));
             params.push(("step_stride", stride(step_stride)));
         } else {
-            consts.push(("ALONG_K", u32::from(along_k)));
             params.push(("u", count(side.u)?));
             params.push(("k", count(side.k)?));
             params.push(("u_stride", stride(side.u_stride)));
@@ -549,7 +562,7 @@ fn packing_pays(side: &Side, uses: usize, aligned: bool) -> bool {
 }
 
 /// Names of an operand's parameters, by the file that reads them.
-const A_QUADS: &[&str] = &["a_offset", "a_batch0", "a_batch1", "a_batch2", "a_panel", "a_row", "a_step"];
+const A_ROWS: &[&str] = &["a_offset", "a_batch0", "a_batch1", "a_batch2", "a_row"];
 const A_ELEMENTS: &[&str] = &["a_offset", "a_batch0", "a_batch1", "a_batch2", "a_row", "a_col"];
 const B_COLUMNS: &[&str] = &["b_offset", "b_batch0", "b_batch1", "b_batch2", "b_panel", "b_step"];
 const B_QUADS: &[&str] = &["b_offset", "b_batch0", "b_batch1", "b_batch2", "b_col"];
@@ -559,19 +572,30 @@ fn operand_params(names: &[&'static str], values: &[isize]) -> Vec<(&'static str
     names.iter().zip(values).map(|(&name, &value)| (name, stride(value))).collect()
 }
 
+/// How a cpu kernel reads A: contiguous rows by eight or four elements, else by elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ReadA {
+    Octets,
+    Quads,
+    Elements,
+}
+
 /// The text of a cpu kernel: how it reads A and B, where it stores, and the kernel.
-fn cpu_text(subgroup: bool, a: Reading, b: Reading, partial: bool, vec4: bool) -> &'static str {
+fn cpu_text(subgroup: bool, a: ReadA, b: Reading, partial: bool, vec4: bool) -> &'static str {
     macro_rules! with_kernel {
-        ($a:literal, [$($b:literal),+], $store:literal) => {
+        ("a_octets", [$($b:literal),+], $store:literal) => {
+            text!("batch", "a_octets", $($b),+, $store, "edges", "multiply", "lanes", "cpu_subgroup")
+        };
+        ($a:tt, [$($b:literal),+], $store:literal) => {
             if subgroup {
-                text!("batch", $a, $($b),+, $store, "edges", "multiply", "lanes", "cpu_subgroup")
+                text!("batch", $a, "a_fours", $($b),+, $store, "edges", "multiply", "lanes", "cpu_subgroup")
             } else {
                 text!("batch", $a, $($b),+, $store, "edges", "multiply", "cpu_plain")
             }
         };
     }
     macro_rules! with_store {
-        ($a:literal, $b:tt) => {
+        ($a:tt, $b:tt) => {
             match (partial, vec4) {
                 (false, true) => with_kernel!($a, $b, "store_quads"),
                 (false, false) => with_kernel!($a, $b, "store_scalars"),
@@ -581,7 +605,7 @@ fn cpu_text(subgroup: bool, a: Reading, b: Reading, partial: bool, vec4: bool) -
         };
     }
     macro_rules! with_b {
-        ($a:literal) => {
+        ($a:tt) => {
             match b {
                 Reading::AlongFree => with_store!($a, ["b_columns", "b_rows"]),
                 Reading::AlongK => with_store!($a, ["b_places", "b_quads"]),
@@ -589,7 +613,11 @@ fn cpu_text(subgroup: bool, a: Reading, b: Reading, partial: bool, vec4: bool) -
             }
         };
     }
-    if a == Reading::AlongK { with_b!("a_quads") } else { with_b!("a_scalars") }
+    match a {
+        ReadA::Octets => with_b!("a_octets"),
+        ReadA::Quads => with_b!("a_quads"),
+        ReadA::Elements => with_b!("a_scalars"),
+    }
 }
 
 #[cfg(test)]

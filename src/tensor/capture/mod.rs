@@ -550,7 +550,8 @@ impl Variant {
                 continue;
             };
             if !var.0.has_value() {
-                let vars = self.reads.iter().filter_map(|read| present(read).transpose()).collect::<Result<Vec<_>>>()?;
+                let vars =
+                    self.reads.iter().filter_map(|read| present(read).transpose()).collect::<Result<Vec<_>>>()?;
                 vars.iter().try_for_each(Var::check)?;
                 settle(device, &vars)?;
             }

@@ -1,0 +1,15 @@
+// What one load of A brings: four steps.
+const A_PARTS: u32 = 1u;
+alias Held = vec4<f32>;
+
+fn a_load(at: u32, stride: u32, k: u32, last: u32) -> Held {
+    return a_quad(at, stride, k, last);
+}
+
+fn a_first_part(held: Held) -> vec4<f32> {
+    return held;
+}
+
+fn a_second_part(held: Held) -> vec4<f32> {
+    return held;
+}
