@@ -107,10 +107,7 @@ impl Printer<'_> {
                 Access::RawVec4 => {
                     self.raw(&mut writer, read.name, bound, dtype, true, stage);
                 }
-                Access::RawOctets => {
-                    let name = writer.bind_octets(read.name, bound, dtype);
-                    debug_assert_eq!(name, read.name);
-                }
+                Access::RawOctets => writer.bind_octets(read.name, bound, dtype),
                 Access::LogicalVec4 => {
                     let layout = self.layout(read.slot, dtype);
                     let numel = writer.constant(word(layout.shape.numel())?);

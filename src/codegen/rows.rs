@@ -28,8 +28,7 @@ pub fn generate(
     let (quads, width) = if quads { (Quads::Reduced, 4) } else { (Quads::None, 1) };
     let is_written = |node: usize| group.outputs.iter().any(|&(_, own)| own == node);
     let sharers = sharers(size / width, caps);
-    let step =
-        if sharers > 1 { ["sharer".to_owned(), format!("{sharers}u")] } else { ["0u".to_owned(), "1u".to_owned()] };
+    let (first, step) = if sharers > 1 { ("sharer", sharers) } else { ("0u", 1) };
     let mut flops = 0;
     for part in parts {
         flops += calls(over_elements(part)) * (rows * size) as u64;
@@ -62,8 +61,7 @@ pub fn generate(
                 if sharers > 1 {
                     writer.line("if (is_own) {");
                 }
-                let [first, step] = &step;
-                writer.line(&format!("for (var turn = {first}; turn < {turns}; turn += {step}) {{"));
+                writer.line(&format!("for (var turn = {first}; turn < {turns}; turn += {step}u) {{"));
                 let space = Space::Split { kept: "thread", reduced: "turn", dims: &DIMS, quads };
                 let values = expr::emit(&mut writer, &part.body, &space, None)?;
                 let at = format!("thread * {turns} + turn");

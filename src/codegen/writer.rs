@@ -73,22 +73,22 @@ impl Binding {
         wide_loads && (self.quads || self.octets) && self.vec4 && !self.writable && self.element != "f16"
     }
 
-    /// `octet_NAME(i)`: two `vec4`s at `2 i`.
+    /// `octet_NAME(i)`: the `vec4`s at `2 i` and after it.
     fn octet_function(&self, wide_loads: bool) -> String {
         let (name, element) = (&self.name, if self.element == "f16" { "f32" } else { self.element });
+        let vector = format!("vec4<{element}>");
         let half = |a: &str, b: &str| {
             format!(
-                "bitcast<vec4<{element}>>(vec4<u32>(u32(four.{a}), u32(four.{a} >> 32u), u32(four.{b}), u32(four.{b} >> 32u)))"
+                "bitcast<{vector}>(vec4<u32>(u32(four.{a}), u32(four.{a} >> 32u), u32(four.{b}), u32(four.{b} >> 32u)))"
             )
         };
-        let body = match self.is_wide(wide_loads) {
-            true => format!("    let four = {name}[i];\n    return Octet({}, {});", half("x", "y"), half("z", "w")),
-            false => {
-                format!("    return Octet(vec4<{element}>({name}[2u * i]), vec4<{element}>({name}[2u * i + 1u]));")
-            }
+        let (load, first, second) = match self.is_wide(wide_loads) {
+            true => (format!("    let four = {name}[i];\n"), half("x", "y"), half("z", "w")),
+            false => (String::new(), format!("{vector}({name}[2u * i])"), format!("{vector}({name}[2u * i + 1u])")),
         };
-        let body = body.replace("Octet(", &format!("array<vec4<{element}>, 2>("));
-        format!("fn octet_{name}(i: u32) -> array<vec4<{element}>, 2> {{\n{body}\n}}\n")
+        format!(
+            "fn octet_{name}(i: u32) -> array<{vector}, 2> {{\n{load}    return array<{vector}, 2>({first}, {second});\n}}\n"
+        )
     }
 
     /// `quad_NAME(i)`: the `vec4` at `i`, of the type that registers hold.
@@ -220,18 +220,12 @@ impl Writer {
         });
     }
 
-    /// Binds a buffer that is only read, to be read through `octet_NAME(i)`.
-    pub fn bind_octets(&mut self, name: &str, bound: Bound, dtype: DType) -> String {
-        self.bindings.push(Binding {
-            name: name.to_owned(),
-            element: dtype.wgsl_storage(),
-            vec4: true,
-            bound,
-            writable: false,
-            quads: false,
-            octets: true,
-        });
-        name.to_owned()
+    /// Binds a buffer that is only read, to be read through `octet_NAME(i)`. The binding is of its own: in other widths the buffer is bound
+    /// once more.
+    pub fn bind_octets(&mut self, name: &str, bound: Bound, dtype: DType) {
+        let element = dtype.wgsl_storage();
+        let name = name.to_owned();
+        self.bindings.push(Binding { name, element, vec4: true, bound, writable: false, quads: false, octets: true });
     }
 
     /// Asks for `quad_NAME(i)` of a buffer that is bound by `vec4`s, and must then be read in no other way.

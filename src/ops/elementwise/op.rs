@@ -99,17 +99,26 @@ impl Definition {
         signature.fields.iter().position(|field| field.strip_prefix('d') == Some(operand))
     }
 
-    /// Which parameters the backward function is given for the gradient of one operand: those that matter to it, so that nothing is
-    /// kept or computed for the others, and `dy`, whose shape the gradient has. Where `y` matters all do: the CPU reference
-    /// finds `y` by the operands.
-    fn given(&self, signature: &Signature, argument: usize) -> Vec<bool> {
+    /// Which parameters the backward function is given for the gradients of these operands: those that matter to one of them, so that
+    /// nothing is kept or computed for the others, and `dy`, whose shape a gradient has. Where `y` matters all do: the CPU
+    /// reference finds `y` by the operands.
+    ///
+    /// Each gradient is given what matters to any of them: kernels that read the same buffers become one.
+    fn given(&self, signature: &Signature, wanted: &[bool]) -> SmallVec<[bool; 6]> {
         let is = |k: usize, name: &str| signature.parameters[k].0 == name;
-        match self.field(signature, argument).map(|field| &signature.uses[field]) {
-            Some(uses) if !uses.iter().enumerate().any(|(k, &used)| used && is(k, "y")) => {
-                uses.iter().enumerate().map(|(k, &used)| used || is(k, "dy")).collect()
+        let one = |argument: usize| -> SmallVec<[bool; 6]> {
+            match self.field(signature, argument).map(|field| &signature.uses[field]) {
+                Some(uses) if !uses.iter().enumerate().any(|(k, &used)| used && is(k, "y")) => {
+                    uses.iter().enumerate().map(|(k, &used)| used || is(k, "dy")).collect()
+                }
+                _ => SmallVec::from_elem(true, signature.parameters.len()),
             }
-            _ => vec![true; signature.parameters.len()],
+        };
+        let mut given = SmallVec::from_elem(false, signature.parameters.len());
+        for argument in (0..wanted.len()).filter(|&argument| wanted[argument]) {
+            given.iter_mut().zip(one(argument)).for_each(|(given, own)| *given |= own);
         }
+        given
     }
 
     fn is_differentiable(&self) -> bool {
@@ -251,13 +260,11 @@ impl Op for Forward {
                     None => Err(none(&format!("the backward function asks for {arg:?}, which is no operand"))),
                 },
             };
-            let node = |argument: usize| {
-                let given = self.0.given(signature, argument);
-                let parameters = signature.parameters.iter().zip(given).filter(|(_, given)| *given);
-                let saved = parameters.map(|((name, _), _)| saved(name)).collect::<Result<SmallVec<[&Var; 4]>>>()?;
-                Ok(Var::apply(Backward::new(self.0.clone(), argument), &saved))
-            };
-            cx.needs.iter().enumerate().map(|(i, &need)| need.then(|| node(i)).transpose()).collect::<Result<_>>()?
+            let given = self.0.given(signature, cx.needs);
+            let parameters = signature.parameters.iter().zip(&given).filter(|(_, given)| **given);
+            let saved = parameters.map(|((name, _), _)| saved(name)).collect::<Result<SmallVec<[&Var; 4]>>>()?;
+            let node = |argument: usize| Var::apply(Backward::new(self.0.clone(), argument, given.clone()), &saved);
+            cx.needs.iter().enumerate().map(|(i, &need)| need.then(|| node(i))).collect()
         } else {
             self.0.expression(cx).ok_or_else(|| none("this op has no gradient"))?
         };
@@ -275,11 +282,13 @@ pub struct Backward {
     name: String,
     definition: Arc<Definition>,
     argument: usize,
+    /// Which parameters of the backward function are inputs.
+    given: SmallVec<[bool; 6]>,
 }
 
 impl Backward {
-    fn new(definition: Arc<Definition>, argument: usize) -> Backward {
-        Backward { name: format!("{}_backward", definition.name), definition, argument }
+    fn new(definition: Arc<Definition>, argument: usize, given: SmallVec<[bool; 6]>) -> Backward {
+        Backward { name: format!("{}_backward", definition.name), definition, argument, given }
     }
 
     fn signature(&self) -> Result<&Signature> {
@@ -291,8 +300,7 @@ impl Backward {
 
     /// Which input plays this parameter, where one does.
     fn position(&self, signature: &Signature, name: &str) -> Option<usize> {
-        let given = self.definition.given(signature, self.argument);
-        signature.parameters.iter().zip(given).filter(|(_, given)| *given).position(|((p, _), _)| p == name)
+        signature.parameters.iter().zip(&self.given).filter(|(_, given)| **given).position(|((p, _), _)| p == name)
     }
 }
 
@@ -308,7 +316,7 @@ impl Op for Backward {
     }
 
     fn attributes(&self, mut hash: &mut dyn Hasher) {
-        self.argument.hash(&mut hash);
+        (self.argument, &self.given).hash(&mut hash);
         if let Host::User(_) = self.definition.host {
             self.definition.source.hash(&mut hash);
         }
@@ -318,8 +326,8 @@ impl Op for Backward {
         let (mut field, mut left_out) = (None, Vec::new());
         if let Ok(signature) = self.signature() {
             field = self.definition.field(signature, self.argument).map(|f| signature.fields[f]);
-            let given = self.definition.given(signature, self.argument);
-            let parameters = signature.parameters.iter().zip(given).enumerate().filter(|(_, (_, given))| !given);
+            let parameters =
+                signature.parameters.iter().zip(&self.given).enumerate().filter(|(_, (_, given))| !**given);
             left_out = parameters.map(|(k, ((_, ty), _))| (k, if ty == "bool" { "false" } else { "0.0" })).collect();
         }
         self.definition.kernel(format!("{}_bwd", self.definition.name), field, left_out)
