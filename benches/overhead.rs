@@ -2,7 +2,7 @@
 //! a small network: when its structure is new, when its plan is known, when the step is captured, and beside that what wgpu takes
 //! to record and submit as many dispatches. And the whole step's time op by op, dynamic and captured, with its dispatches.
 //!
-//! What is compared takes turns, sample by sample, so that whatever else the machine does meets all alike. Medians count; of host
+//! What is compared takes turns, ten steps at a time, so that whatever else the machine does meets all alike. Medians count; of host
 //! times the ratio of the fastest tenths stands beside theirs, which is what is left where other threads take no core away.
 //!
 //! ```text
@@ -46,11 +46,11 @@ fn measure(group: &mut Group, case: &str, device: &Device, realize: bool) {
     }
 }
 
-/// Rounds in which each way is timed once.
+/// Steps of each way that are timed.
 const ROUNDS: usize = 600;
 /// Steps of one way in a row.
 const BLOCK: usize = 10;
-/// Rounds before that, for kernels and plans.
+/// Steps before that, for kernels and plans.
 const WARM_UP: usize = 40;
 
 /// A network 32-32-32-10 and its optimizer.

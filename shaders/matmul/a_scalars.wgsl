@@ -1,10 +1,5 @@
 // A with any strides, read one element at a time. Elements past `last`, the end of k, are zero.
 
-// The place of a row's first element.
-fn a_start(batch: u32, row: u32) -> u32 {
-    return params.a_offset + batch_offset(batch, params.a_batch0, params.a_batch1, params.a_batch2) + row * params.a_row;
-}
-
 // From a place to its neighbour along k.
 fn a_stride() -> u32 {
     return params.a_col;

@@ -201,7 +201,8 @@ pub fn row(
     let parts = Parts { reduce: &reduce, ..*parts };
     let dtype = parts.body.code[parts.value].dtype.register();
     let input = Input::Producers { parts: &parts };
-    let stage = Stage { input, quads, outputs: rows, length, chunks: 1, blocked: true, row_major: true, sharers };
+    let stage =
+        Stage { input, quads, outputs: rows, length, chunks: 1, blocked: sharers == 1, row_major: true, sharers };
     stage.combine(writer, parts.reduce.combine, dtype)?;
     let result = Value { name: "result".into(), dtype, vec4: false };
     let space = Space::Linear { index: "output", local: "output", vec4: false, numel: limit };
@@ -318,7 +319,7 @@ impl Stage<'_> {
         let chunks = writer.constant(word(self.chunks)?);
         let length = writer.constant(word(self.length)?);
         if self.sharers > 1 {
-            writer.line("let output = thread;");
+            writer.line("let output = thread;\n    let chunk = sharer;");
         } else if self.chunks == 1 {
             writer.line("let output = thread;\n    let chunk = 0u;");
         } else if self.row_major {
@@ -348,17 +349,15 @@ impl Stage<'_> {
         }
         let before_loop = writer.body.len();
         let side_by_side = self.side_by_side();
-        if self.sharers > 1 {
-            let sharers = self.sharers;
-            writer.line(&format!("for (var r = sharer; r < {length}; r += {sharers}u) {{"));
-        } else if self.blocked {
+        if self.blocked {
             let block = writer.constant(word(self.length.div_ceil(self.chunks) * side_by_side)?);
             writer.line(&format!("let block = chunk / {side_by_side}u * {block};"));
             writer.line(&format!("let begin = block + chunk % {side_by_side}u;"));
             writer.line(&format!("let end = min(block + {block}, {length});"));
             writer.line(&format!("for (var r = begin; r < end; r += {side_by_side}u) {{"));
         } else {
-            writer.line(&format!("let begin = chunk;\n    let end = {length};\n    let stride = {chunks};"));
+            let stride = if self.sharers > 1 { format!("{}u", self.sharers) } else { chunks };
+            writer.line(&format!("let begin = chunk;\n    let end = {length};\n    let stride = {stride};"));
             writer.line("for (var r = begin; r < end; r += stride) {");
         }
         let (value, index) = match &self.input {
@@ -409,10 +408,7 @@ impl Stage<'_> {
             let first = if vec4 { "four".to_owned() } else { value };
             match combine {
                 Combine::Sum | Combine::Prod => writer.line(&format!("acc = {next};")),
-                _ => {
-                    let begin = if self.sharers > 1 { "sharer" } else { "begin" };
-                    writer.line(&format!("if (r == {begin}) {{ acc = {first}; }} else {{ acc = {next}; }}"));
-                }
+                _ => writer.line(&format!("if (r == begin) {{ acc = {first}; }} else {{ acc = {next}; }}")),
             }
         }
         writer.line("}");

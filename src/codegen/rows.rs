@@ -29,6 +29,8 @@ pub fn generate(
     let is_written = |node: usize| group.outputs.iter().any(|&(_, own)| own == node);
     let sharers = sharers(size / width, caps);
     let (first, step) = if sharers > 1 { ("sharer", sharers) } else { ("0u", 1) };
+    // Opens a block for what only some sharers do.
+    let only = |which: &str| if sharers > 1 { format!("if ({which}) {{") } else { "{".to_owned() };
     let mut flops = 0;
     for part in parts {
         flops += calls(over_elements(part)) * (rows * size) as u64;
@@ -44,13 +46,11 @@ pub fn generate(
                 for (&(_, node), value) in part.outputs.iter().zip(&values) {
                     writer.line(&format!("row_{node} = {};", value.name));
                 }
-                if sharers > 1 {
-                    writer.line("if (is_own && sharer == 0u) {");
-                }
+                writer.line(&only("is_own && sharer == 0u"));
                 for (&(_, node), value) in part.outputs.iter().zip(&values).filter(|((_, node), _)| is_written(*node)) {
                     expr::store(&mut writer, Bound::Source(Source::Pending(node)), "thread", value, false);
                 }
-                writer.line(if sharers > 1 { "}\n    }" } else { "}" });
+                writer.line("}\n    }");
                 for (node, _) in dtypes {
                     writer.hold(Bound::Source(Source::Pending(node)), format!("row_{node}"));
                 }
@@ -58,9 +58,7 @@ pub fn generate(
             None => {
                 let turns = writer.constant(word(size / width)?);
                 let before_loop = writer.body.len();
-                if sharers > 1 {
-                    writer.line("if (is_own) {");
-                }
+                writer.line(&only("is_own"));
                 writer.line(&format!("for (var turn = {first}; turn < {turns}; turn += {step}u) {{"));
                 let space = Space::Split { kept: "thread", reduced: "turn", dims: &DIMS, quads };
                 let values = expr::emit(&mut writer, &part.body, &space, None)?;
@@ -69,7 +67,7 @@ pub fn generate(
                     let target = Bound::Source(Source::Pending(node));
                     expr::store(&mut writer, target, &at, &values[value], width == 4);
                 }
-                writer.line(if sharers > 1 { "}\n    }" } else { "}" });
+                writer.line("}\n    }");
                 writer.read_params_once(before_loop);
             }
         }

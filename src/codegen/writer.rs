@@ -68,22 +68,36 @@ struct Binding {
 }
 
 impl Binding {
+    /// A buffer that is read, element by element or by `vec4`s.
+    fn new(name: &str, bound: Bound, dtype: DType, vec4: bool) -> Binding {
+        let (name, element) = (name.to_owned(), dtype.wgsl_storage());
+        Binding { name, element, vec4, bound, writable: false, quads: false, octets: false }
+    }
+
     /// Whether four 32-bit values are declared as two 64-bit ones.
     fn is_wide(&self, wide_loads: bool) -> bool {
         wide_loads && (self.quads || self.octets) && self.vec4 && !self.writable && self.element != "f16"
     }
 
+    /// The `vec4` that registers hold.
+    fn vector(&self) -> String {
+        format!("vec4<{}>", if self.element == "f16" { "f32" } else { self.element })
+    }
+
+    /// The `vec4` in two 64-bit values.
+    fn unpacked(&self, low: &str, high: &str) -> String {
+        let words = format!("u32({low}), u32({low} >> 32u), u32({high}), u32({high} >> 32u)");
+        format!("bitcast<{}>(vec4<u32>({words}))", self.vector())
+    }
+
     /// `octet_NAME(i)`: the `vec4`s at `2 i` and after it.
     fn octet_function(&self, wide_loads: bool) -> String {
-        let (name, element) = (&self.name, if self.element == "f16" { "f32" } else { self.element });
-        let vector = format!("vec4<{element}>");
-        let half = |a: &str, b: &str| {
-            format!(
-                "bitcast<{vector}>(vec4<u32>(u32(four.{a}), u32(four.{a} >> 32u), u32(four.{b}), u32(four.{b} >> 32u)))"
-            )
-        };
+        let (name, vector) = (&self.name, self.vector());
         let (load, first, second) = match self.is_wide(wide_loads) {
-            true => (format!("    let four = {name}[i];\n"), half("x", "y"), half("z", "w")),
+            true => {
+                let (first, second) = (self.unpacked("four.x", "four.y"), self.unpacked("four.z", "four.w"));
+                (format!("    let four = {name}[i];\n"), first, second)
+            }
             false => (String::new(), format!("{vector}({name}[2u * i])"), format!("{vector}({name}[2u * i + 1u])")),
         };
         format!(
@@ -91,17 +105,14 @@ impl Binding {
         )
     }
 
-    /// `quad_NAME(i)`: the `vec4` at `i`, of the type that registers hold.
+    /// `quad_NAME(i)`: the `vec4` at `i`.
     fn quad_function(&self, wide_loads: bool) -> String {
-        let (name, element) = (&self.name, if self.element == "f16" { "f32" } else { self.element });
-        let body = match self.is_wide(wide_loads) {
-            true => format!(
-                "    let pair = {name}[i];\n    return bitcast<vec4<{element}>>(vec4<u32>(u32(pair.x), u32(pair.x >> 32u), \
-                 u32(pair.y), u32(pair.y >> 32u)));"
-            ),
-            false => format!("    return vec4<{element}>({name}[i]);"),
+        let (name, vector) = (&self.name, self.vector());
+        let (load, value) = match self.is_wide(wide_loads) {
+            true => (format!("    let pair = {name}[i];\n"), self.unpacked("pair.x", "pair.y")),
+            false => (String::new(), format!("{vector}({name}[i])")),
         };
-        format!("fn quad_{name}(i: u32) -> vec4<{element}> {{\n{body}\n}}\n")
+        format!("fn quad_{name}(i: u32) -> {vector} {{\n{load}    return {value};\n}}\n")
     }
 }
 
@@ -195,37 +206,19 @@ impl Writer {
             old.writable |= writable;
             return old.name.clone();
         }
-        self.bindings.push(Binding {
-            name: name.to_owned(),
-            element,
-            vec4,
-            bound,
-            writable,
-            quads: false,
-            octets: false,
-        });
+        self.bindings.push(Binding { writable, ..Binding::new(name, bound, dtype, vec4) });
         name.to_owned()
     }
 
     /// Binds a buffer that is bound for reading already once more under another name.
     pub fn rebind(&mut self, name: &str, bound: Bound, dtype: DType, vec4: bool) {
-        self.bindings.push(Binding {
-            name: name.to_owned(),
-            element: dtype.wgsl_storage(),
-            vec4,
-            bound,
-            writable: false,
-            quads: false,
-            octets: false,
-        });
+        self.bindings.push(Binding::new(name, bound, dtype, vec4));
     }
 
     /// Binds a buffer that is only read, to be read through `octet_NAME(i)`. The binding is of its own: in other widths the buffer is bound
     /// once more.
     pub fn bind_octets(&mut self, name: &str, bound: Bound, dtype: DType) {
-        let element = dtype.wgsl_storage();
-        let name = name.to_owned();
-        self.bindings.push(Binding { name, element, vec4: true, bound, writable: false, quads: false, octets: true });
+        self.bindings.push(Binding { octets: true, ..Binding::new(name, bound, dtype, true) });
     }
 
     /// Asks for `quad_NAME(i)` of a buffer that is bound by `vec4`s, and must then be read in no other way.
@@ -314,33 +307,31 @@ impl Writer {
     }
 
     /// Finishes a kernel whose `main` holds the body written so far, run by the threads of one segment.
-    pub fn finish_threads(mut self, name: String, segment: &Segment) -> Call {
-        let body = self.take_body();
-        let Segment { size, limit, threads, work, flops } = segment;
-        let main = format!(
-            "{}    let thread = workgroup_index(group, groups) * {size}u + lane;\n    \
-             if (thread >= {limit}) {{ return; }}\n{body}}}\n",
-            main_head(*size)
+    pub fn finish_threads(self, name: String, segment: &Segment) -> Call {
+        let Segment { size, limit, .. } = segment;
+        let opening = format!(
+            "    let thread = workgroup_index(group, groups) * {size}u + lane;\n    if (thread >= {limit}) {{ return; }}\n"
         );
-        let mut call = self.finish(name, &main, u64::from(threads.div_ceil(*size)), *work);
-        call.flops = Some(*flops);
-        call
+        self.finish_segment(name, segment, &opening, *size)
     }
 
     /// Finishes a kernel in which `sharers` neighbouring invocations work on each thread of the segment, of which there are no more
     /// than a workgroup has. `sharer` says which of them one is, and `is_own` whether there is a thread for it: the others go along
     /// with the last one, since barriers want all, and store nothing.
-    pub fn finish_shared(mut self, name: String, segment: &Segment, sharers: u32) -> Call {
-        let body = self.take_body();
-        let Segment { size, limit, threads, work, flops } = segment;
-        let together = size / sharers;
-        let main = format!(
-            "{}    let own = workgroup_index(group, groups) * {together}u + lane / {sharers}u;\n    \
-             let sharer = lane % {sharers}u;\n    let is_own = own < {limit};\n    let thread = min(own, {limit} - 1u);\n{body}}}\n",
-            main_head(*size)
+    pub fn finish_shared(self, name: String, segment: &Segment, sharers: u32) -> Call {
+        let (together, limit) = (segment.size / sharers, &segment.limit);
+        let opening = format!(
+            "    let own = workgroup_index(group, groups) * {together}u + lane / {sharers}u;\n    \
+             let sharer = lane % {sharers}u;\n    let is_own = own < {limit};\n    let thread = min(own, {limit} - 1u);\n"
         );
-        let mut call = self.finish(name, &main, u64::from(threads.div_ceil(together)), *work);
-        call.flops = Some(*flops);
+        self.finish_segment(name, segment, &opening, together)
+    }
+
+    /// Finishes a kernel of the body written so far, after `opening`; a workgroup takes `together` threads.
+    fn finish_segment(mut self, name: String, segment: &Segment, opening: &str, together: u32) -> Call {
+        let main = format!("{}{opening}{}}}\n", main_head(segment.size), self.take_body());
+        let mut call = self.finish(name, &main, u64::from(segment.threads.div_ceil(together)), segment.work);
+        call.flops = Some(segment.flops);
         call
     }
 

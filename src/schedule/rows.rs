@@ -74,11 +74,8 @@ fn find(groups: &[Group], kept: &[bool], snap: &Snapshot, caps: &Caps, budget: u
     let mut chains = Vec::new();
     for first in 0..groups.len() {
         let Some((rows, size)) = rows_of(&groups[first], snap).filter(|_| !taken[first]) else { continue };
-        let suits = match caps.software {
-            true => rows >= FEWEST || rows * size <= FEW_ELEMENTS,
-            false => is_along_rows(&groups[first], rows, size),
-        };
-        if !suits {
+        let near = |g: usize| caps.software || is_along_rows(&groups[g], rows, size);
+        if caps.software && rows < FEWEST && rows * size > FEW_ELEMENTS || !near(first) {
             continue;
         }
         let mut chain = Chain { parts: vec![first], rows, size };
@@ -91,8 +88,8 @@ fn find(groups: &[Group], kept: &[bool], snap: &Snapshot, caps: &Caps, budget: u
             // Whoever else reads what the chain makes has to run after it.
             let buffers = buffers(&chain, next, groups, kept);
             let bound = buffers.iter().all(|source| snap.var(*source).meta().bytes() <= caps.max_binding);
-            let fits = bound && buffers.len() <= budget && joins(&chain, next, groups, snap);
-            if taken[next] || !fits || !(caps.software || is_along_rows(&groups[next], rows, size)) {
+            let fits = bound && buffers.len() <= budget && joins(&chain, next, groups, snap) && near(next);
+            if taken[next] || !fits {
                 break;
             }
             chain.parts.push(next);

@@ -1,38 +1,60 @@
 //! Which parameters of a WGSL function the fields of its result depend on, read from naga's IR.
 
 use std::collections::HashMap;
+use std::ops::BitOr;
 
 use naga::{Block, Expression, Function, Handle, LocalVariable, Statement};
 
-/// A set of parameters, a bit each.
-type Set = u64;
+/// Parameters of a function, by position.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Parameters(u64);
+
+impl Parameters {
+    /// Every parameter.
+    pub const ALL: Parameters = Parameters(u64::MAX);
+
+    /// One parameter alone; every one where it is past those that are told apart.
+    pub fn one(position: usize) -> Parameters {
+        u32::try_from(position).ok().and_then(|position| 1u64.checked_shl(position)).map_or(Parameters::ALL, Parameters)
+    }
+
+    /// Whether the parameter is one of these.
+    pub fn has(self, position: usize) -> bool {
+        self.0 & Parameters::one(position).0 != 0
+    }
+}
+
+impl BitOr for Parameters {
+    type Output = Parameters;
+
+    fn bitor(self, other: Parameters) -> Parameters {
+        Parameters(self.0 | other.0)
+    }
+}
 
 /// For each field of the struct that a function returns, which of its parameters matter to it: its value is the same whatever the
 /// others are. A function with loops is taken to use everything, and so is whatever else is not followed here.
-pub fn uses(function: &Function, fields: usize) -> Vec<Vec<bool>> {
-    let parameters = function.arguments.len();
-    let found = if parameters <= Set::BITS as usize { Walk::new(function, fields).run() } else { None };
-    let bits = found.unwrap_or_else(|| vec![Set::MAX; fields]);
-    bits.into_iter().map(|set| (0..parameters).map(|p| set >> p & 1 == 1).collect()).collect()
+pub fn uses(function: &Function, fields: usize) -> Vec<Parameters> {
+    Walk::new(function, fields).run().unwrap_or_else(|| vec![Parameters::ALL; fields])
 }
 
 struct Walk<'a> {
     function: &'a Function,
     /// What was ever stored to a variable depends on these; grows until it stays.
-    variables: HashMap<Handle<LocalVariable>, Set>,
-    calls: HashMap<Handle<Expression>, Set>,
-    fields: Vec<Set>,
+    variables: HashMap<Handle<LocalVariable>, Parameters>,
+    calls: HashMap<Handle<Expression>, Parameters>,
+    fields: Vec<Parameters>,
 }
 
 impl<'a> Walk<'a> {
     fn new(function: &'a Function, fields: usize) -> Self {
-        Walk { function, variables: HashMap::new(), calls: HashMap::new(), fields: vec![0; fields] }
+        Walk { function, variables: HashMap::new(), calls: HashMap::new(), fields: vec![Parameters::default(); fields] }
     }
 
-    fn run(mut self) -> Option<Vec<Set>> {
+    fn run(mut self) -> Option<Vec<Parameters>> {
         loop {
             let before = self.variables.clone();
-            self.block(&self.function.body, 0)?;
+            self.block(&self.function.body, Parameters::default())?;
             if self.variables == before {
                 return Some(self.fields);
             }
@@ -40,7 +62,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Follows a block that runs where conditions hold which depend on `under`.
-    fn block(&mut self, block: &Block, under: Set) -> Option<()> {
+    fn block(&mut self, block: &Block, under: Parameters) -> Option<()> {
         for statement in block {
             match statement {
                 Statement::Emit(_) => {}
@@ -56,7 +78,7 @@ impl<'a> Walk<'a> {
                         if let Expression::LocalVariable(_) = self.function.expressions[argument] {
                             return None;
                         }
-                        set |= self.of(argument)?;
+                        set = set | self.of(argument)?;
                     }
                     result.map(|result| self.calls.insert(result, set));
                 }
@@ -68,13 +90,14 @@ impl<'a> Walk<'a> {
                             Expression::LocalVariable(variable) => break variable,
                             Expression::AccessIndex { base, .. } => target = base,
                             Expression::Access { base, index } => {
-                                set |= self.of(index)?;
+                                set = set | self.of(index)?;
                                 target = base;
                             }
                             _ => return None,
                         }
                     };
-                    *self.variables.entry(variable).or_default() |= set;
+                    let known = self.variables.entry(variable).or_default();
+                    *known = *known | set;
                 }
                 Statement::Return { value: Some(value) } => self.result(*value, under)?,
                 _ => return None,
@@ -83,24 +106,26 @@ impl<'a> Walk<'a> {
         Some(())
     }
 
-    fn result(&mut self, value: Handle<Expression>, under: Set) -> Option<()> {
+    fn result(&mut self, value: Handle<Expression>, under: Parameters) -> Option<()> {
         let sets = match &self.function.expressions[value] {
             Expression::Compose { components, .. } if components.len() == self.fields.len() => {
-                components.iter().map(|&c| self.of(c)).collect::<Option<Vec<Set>>>()?
+                components.iter().map(|&c| self.of(c)).collect::<Option<Vec<Parameters>>>()?
             }
             _ => vec![self.of(value)?; self.fields.len()],
         };
-        self.fields.iter_mut().zip(sets).for_each(|(field, set)| *field |= set | under);
+        self.fields.iter_mut().zip(sets).for_each(|(field, set)| *field = *field | set | under);
         Some(())
     }
 
     /// The parameters that an expression depends on.
-    fn of(&self, expression: Handle<Expression>) -> Option<Set> {
-        let all = |parts: &[Handle<Expression>]| parts.iter().try_fold(0, |set, &part| Some(set | self.of(part)?));
+    fn of(&self, expression: Handle<Expression>) -> Option<Parameters> {
+        let all = |parts: &[Handle<Expression>]| {
+            parts.iter().try_fold(Parameters::default(), |set, &part| Some(set | self.of(part)?))
+        };
         match &self.function.expressions[expression] {
-            Expression::Literal(_) | Expression::Constant(_) | Expression::ZeroValue(_) => Some(0),
-            Expression::FunctionArgument(index) => Some(1 << index),
-            Expression::LocalVariable(variable) => Some(self.variables.get(variable).copied().unwrap_or(0)),
+            Expression::Literal(_) | Expression::Constant(_) | Expression::ZeroValue(_) => Some(Parameters::default()),
+            Expression::FunctionArgument(index) => Some(Parameters::one(*index as usize)),
+            Expression::LocalVariable(variable) => Some(self.variables.get(variable).copied().unwrap_or_default()),
             Expression::CallResult(_) => self.calls.get(&expression).copied(),
             Expression::Compose { components, .. } => all(components),
             Expression::Access { base, index } => all(&[*base, *index]),
@@ -123,22 +148,18 @@ impl<'a> Walk<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::Parameters;
     use crate::ops::elementwise::wgsl::signatures;
 
     /// The parameters that matter to each field of `f`'s result, by name.
     fn used(body: &str) -> [String; 2] {
         let text = format!("struct G {{ da: f32, db: f32 }}\nfn f(a: f32, b: f32, c: f32) -> G {{ {body} }}");
         let signature = signatures("f", &text).unwrap().remove("f").unwrap();
-        let names = |uses: &Vec<bool>| {
-            signature
-                .parameters
-                .iter()
-                .zip(uses)
-                .filter(|(_, used)| **used)
-                .map(|((name, _), _)| name.as_str())
-                .collect()
+        let names = |uses: Parameters| {
+            let parameters = signature.parameters.iter().enumerate().filter(|(k, _)| uses.has(*k));
+            parameters.map(|(_, (name, _))| name.as_str()).collect()
         };
-        [names(&signature.uses[0]), names(&signature.uses[1])]
+        [names(signature.uses[0]), names(signature.uses[1])]
     }
 
     #[test]
@@ -163,5 +184,13 @@ mod tests {
     #[test]
     fn what_is_not_followed_uses_everything() {
         assert_eq!(used("var t = 0.0; for (var i = 0; i < 3; i++) { t += a; } return G(t, 0.0);"), ["abc", "abc"]);
+    }
+
+    #[test]
+    fn parameters_past_the_last_that_is_told_apart_always_count() {
+        let some = Parameters::one(3) | Parameters::one(63);
+        assert_eq!([2, 3, 63, 64, 200].map(|k| some.has(k)), [false, true, true, true, true]);
+        assert_eq!(Parameters::one(64), Parameters::ALL);
+        assert!(!Parameters::default().has(0));
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use smallvec::SmallVec;
 
+use super::dependence::Parameters;
 use super::table::{Derivative, Kind, Reference, Row};
 use super::wgsl::{Signature, signatures};
 use crate::array::Array;
@@ -104,21 +105,15 @@ impl Definition {
     /// reference finds `y` by the operands.
     ///
     /// Each gradient is given what matters to any of them: kernels that read the same buffers become one.
-    fn given(&self, signature: &Signature, wanted: &[bool]) -> SmallVec<[bool; 6]> {
-        let is = |k: usize, name: &str| signature.parameters[k].0 == name;
-        let one = |argument: usize| -> SmallVec<[bool; 6]> {
-            match self.field(signature, argument).map(|field| &signature.uses[field]) {
-                Some(uses) if !uses.iter().enumerate().any(|(k, &used)| used && is(k, "y")) => {
-                    uses.iter().enumerate().map(|(k, &used)| used || is(k, "dy")).collect()
-                }
-                _ => SmallVec::from_elem(true, signature.parameters.len()),
-            }
+    fn given(&self, signature: &Signature, wanted: &[bool]) -> Parameters {
+        let position = |name: &str| signature.parameters.iter().position(|(p, _)| p == name);
+        let y = position("y");
+        let own = |argument: usize| match self.field(signature, argument).map(|field| signature.uses[field]) {
+            Some(uses) if !y.is_some_and(|y| uses.has(y)) => uses,
+            _ => Parameters::ALL,
         };
-        let mut given = SmallVec::from_elem(false, signature.parameters.len());
-        for argument in (0..wanted.len()).filter(|&argument| wanted[argument]) {
-            given.iter_mut().zip(one(argument)).for_each(|(given, own)| *given |= own);
-        }
-        given
+        let dy = position("dy").map(Parameters::one).unwrap_or_default();
+        (0..wanted.len()).filter(|&argument| wanted[argument]).map(own).fold(dy, |all, own| all | own)
     }
 
     fn is_differentiable(&self) -> bool {
@@ -261,9 +256,9 @@ impl Op for Forward {
                 },
             };
             let given = self.0.given(signature, cx.needs);
-            let parameters = signature.parameters.iter().zip(&given).filter(|(_, given)| **given);
-            let saved = parameters.map(|((name, _), _)| saved(name)).collect::<Result<SmallVec<[&Var; 4]>>>()?;
-            let node = |argument: usize| Var::apply(Backward::new(self.0.clone(), argument, given.clone()), &saved);
+            let parameters = signature.parameters.iter().enumerate().filter(|(k, _)| given.has(*k));
+            let saved = parameters.map(|(_, (name, _))| saved(name)).collect::<Result<SmallVec<[&Var; 4]>>>()?;
+            let node = |argument: usize| Var::apply(Backward::new(self.0.clone(), argument, given), &saved);
             cx.needs.iter().enumerate().map(|(i, &need)| need.then(|| node(i))).collect()
         } else {
             self.0.expression(cx).ok_or_else(|| none("this op has no gradient"))?
@@ -283,11 +278,11 @@ pub struct Backward {
     definition: Arc<Definition>,
     argument: usize,
     /// Which parameters of the backward function are inputs.
-    given: SmallVec<[bool; 6]>,
+    given: Parameters,
 }
 
 impl Backward {
-    fn new(definition: Arc<Definition>, argument: usize, given: SmallVec<[bool; 6]>) -> Backward {
+    fn new(definition: Arc<Definition>, argument: usize, given: Parameters) -> Backward {
         Backward { name: format!("{}_backward", definition.name), definition, argument, given }
     }
 
@@ -300,7 +295,8 @@ impl Backward {
 
     /// Which input plays this parameter, where one does.
     fn position(&self, signature: &Signature, name: &str) -> Option<usize> {
-        signature.parameters.iter().zip(&self.given).filter(|(_, given)| **given).position(|((p, _), _)| p == name)
+        let mut inputs = signature.parameters.iter().enumerate().filter(|(k, _)| self.given.has(*k));
+        inputs.position(|(_, (p, _))| p == name)
     }
 }
 
@@ -316,7 +312,7 @@ impl Op for Backward {
     }
 
     fn attributes(&self, mut hash: &mut dyn Hasher) {
-        (self.argument, &self.given).hash(&mut hash);
+        (self.argument, self.given).hash(&mut hash);
         if let Host::User(_) = self.definition.host {
             self.definition.source.hash(&mut hash);
         }
@@ -326,9 +322,8 @@ impl Op for Backward {
         let (mut field, mut left_out) = (None, Vec::new());
         if let Ok(signature) = self.signature() {
             field = self.definition.field(signature, self.argument).map(|f| signature.fields[f]);
-            let parameters =
-                signature.parameters.iter().zip(&self.given).enumerate().filter(|(_, (_, given))| !**given);
-            left_out = parameters.map(|(k, ((_, ty), _))| (k, if ty == "bool" { "false" } else { "0.0" })).collect();
+            let others = signature.parameters.iter().enumerate().filter(|(k, _)| !self.given.has(*k));
+            left_out = others.map(|(k, (_, ty))| (k, if ty == "bool" { "false" } else { "0.0" })).collect();
         }
         self.definition.kernel(format!("{}_bwd", self.definition.name), field, left_out)
     }

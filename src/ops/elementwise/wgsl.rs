@@ -5,7 +5,7 @@ use std::sync::{Mutex, OnceLock};
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
-use super::dependence;
+use super::dependence::{self, Parameters};
 use crate::error::{Error, Result};
 use crate::graph::kernel::WgslFn;
 use crate::graph::node::lock;
@@ -21,7 +21,7 @@ pub struct Signature {
     /// Fields of the returned struct, or empty where a scalar is returned.
     pub fields: Vec<&'static str>,
     /// For each field, which parameters matter to it.
-    pub uses: Vec<Vec<bool>>,
+    pub uses: Vec<Parameters>,
     /// The returned scalar type; `"struct"` for a struct, empty for nothing.
     pub returns: String,
 }

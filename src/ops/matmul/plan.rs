@@ -583,14 +583,19 @@ enum ReadA {
 /// The text of a cpu kernel: how it reads A and B, where it stores, and the kernel.
 fn cpu_text(subgroup: bool, a: ReadA, b: Reading, partial: bool, vec4: bool) -> &'static str {
     macro_rules! with_kernel {
-        ("a_octets", [$($b:literal),+], $store:literal) => {
-            text!("batch", "a_octets", $($b),+, $store, "edges", "multiply", "lanes", "cpu_subgroup")
+        (["a_octets"], [$($b:literal),+], $store:literal) => {
+            text!(
+                "batch", "a_places", "a_rows", "a_octets", $($b),+, $store, "edges", "multiply", "lanes", "cpu_subgroup"
+            )
         };
-        ($a:tt, [$($b:literal),+], $store:literal) => {
+        ([$($a:literal),+], [$($b:literal),+], $store:literal) => {
             if subgroup {
-                text!("batch", $a, "a_fours", $($b),+, $store, "edges", "multiply", "lanes", "cpu_subgroup")
+                text!(
+                    "batch", "a_places", $($a),+, "a_fours", $($b),+, $store, "edges", "multiply", "lanes",
+                    "cpu_subgroup"
+                )
             } else {
-                text!("batch", $a, $($b),+, $store, "edges", "multiply", "cpu_plain")
+                text!("batch", "a_places", $($a),+, $($b),+, $store, "edges", "multiply", "cpu_plain")
             }
         };
     }
@@ -614,9 +619,9 @@ fn cpu_text(subgroup: bool, a: ReadA, b: Reading, partial: bool, vec4: bool) -> 
         };
     }
     match a {
-        ReadA::Octets => with_b!("a_octets"),
-        ReadA::Quads => with_b!("a_quads"),
-        ReadA::Elements => with_b!("a_scalars"),
+        ReadA::Octets => with_b!(["a_octets"]),
+        ReadA::Quads => with_b!(["a_rows", "a_quads"]),
+        ReadA::Elements => with_b!(["a_scalars"]),
     }
 }
 
