@@ -341,11 +341,14 @@ fn networks(d: &Device) {
 
 /// Convolutions whose sums are short, long, and long with little and much work beside them.
 fn convolutions(d: &Device) {
-    let shapes: [(&[usize], &[usize], Conv); 7] = [
+    let shapes: [(&[usize], &[usize], Conv); 10] = [
         (&[2, 3, 8, 8], &[4, 3, 3, 3], Conv::default().padding(1)),
         (&[2, 4, 9], &[2, 2, 3], Conv::default().stride(2).groups(2)),
         (&[1, 2, 4, 4, 4], &[1, 2, 2, 2, 2], Conv::default()),
         (&[1, 3, 300, 300], &[2, 3, 2, 2], Conv::default()),
+        (&[1, 4, 300, 300], &[8, 4, 2, 2], Conv::default()),
+        (&[2, 4, 20, 9], &[4, 1, 3, 3], Conv::default().padding(1).groups(4)),
+        (&[2, 4, 30], &[8, 1, 3], Conv::default().stride(2).groups(4)),
         (&[1, 1, 70_000], &[1, 1, 20_000], Conv::default()),
         (&[2, 5, 7, 7], &[20, 5, 3, 3], Conv::default()),
         (&[2, 9, 8, 8], &[12, 9, 3, 3], Conv::default().padding(1)),

@@ -204,6 +204,49 @@ fn tiles_of_every_size() {
     }
 }
 
+/// Few channels a group, as in depthwise convolutions: columns of eight outputs, inputs and taps, full ones and not, along the height and
+/// along the width, and with options that leave them to the kernels for any convolution.
+#[test]
+fn few_channels_a_group() {
+    const CASES: &[Case] = &[
+        Case { x: &[2, 5, 17, 9], w: &[5, 1, 3, 3], padding: [1, 1, 0], groups: 5, ..PLAIN },
+        Case { x: &[3, 4, 16, 7], w: &[12, 1, 5, 4], stride: [2, 2, 0], padding: [2, 1, 0], groups: 4, ..PLAIN },
+        Case { x: &[1, 6, 23, 5], w: &[4, 3, 4, 2], stride: [3, 1, 0], padding: [1, 0, 0], groups: 2, ..PLAIN },
+        Case { x: &[2, 3, 24, 6], w: &[3, 1, 11, 3], stride: [1, 3, 0], padding: [5, 4, 0], groups: 3, ..PLAIN },
+        Case { x: &[2, 3, 2, 31], w: &[6, 1, 2, 9], stride: [1, 2, 0], padding: [0, 4, 0], groups: 3, ..PLAIN },
+        Case { x: &[4, 3, 40], w: &[3, 1, 7], padding: [3, 0, 0], groups: 3, ..PLAIN },
+        Case { x: &[2, 2, 29], w: &[4, 1, 10], stride: [9, 0, 0], padding: [9, 0, 0], groups: 2, ..PLAIN },
+        Case { x: &[2, 2, 20, 8], w: &[2, 1, 3, 3], dilation: [1, 3, 0], padding: [0, 2, 0], groups: 2, ..PLAIN },
+        Case { x: &[2, 2, 20, 8], w: &[2, 1, 3, 3], dilation: [3, 1, 0], padding: [2, 0, 0], groups: 2, ..PLAIN },
+        Case {
+            x: &[2, 3, 4, 18, 5],
+            w: &[6, 1, 2, 3, 2],
+            stride: [2, 2, 1],
+            padding: [1, 2, 1],
+            dilation: [2, 1, 2],
+            groups: 3,
+            ..PLAIN
+        },
+        Case {
+            x: &[2, 4, 9, 6],
+            w: &[4, 2, 4, 3],
+            stride: [3, 2, 0],
+            padding: [1, 1, 0],
+            output_padding: Some([2, 1, 0]),
+            groups: 4,
+            ..PLAIN
+        },
+        Case { x: &[1, 3, 64, 65], w: &[1, 3, 5, 5], padding: [2, 2, 0], ..PLAIN },
+        Case { x: &[9, 2, 60, 40], w: &[2, 1, 1, 1], groups: 2, ..PLAIN },
+    ];
+    for (i, case) in CASES.iter().enumerate() {
+        for seed in 0..2u64 {
+            let way = |k: usize| i + seed as usize * (k + 1) + k;
+            compare("few channels", case, [way(0), way(1), way(2)], &PARTS, 5000 + 100 * i as u64 + 10 * seed);
+        }
+    }
+}
+
 /// `−5 … 5` in an order without symmetry, as the values below were made with PyTorch 2.
 fn sequence(shape: &[usize], device: &Device) -> Tensor {
     let at = |i: usize| ((i * 7 + 3) % 11) as f64 - 5.0;

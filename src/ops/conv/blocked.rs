@@ -2,7 +2,7 @@
 //!
 //! The tensor that taps read is copied into lines of four or more elements, zeros in the padding (`shaders/conv/lines.wgsl`), so that
 //! four elements are one load wherever a tap falls; the other operand is packed by rows. Products with few rows (depthwise
-//! convolutions) and sums too long for one loop are left to the direct kernels.
+//! convolutions) and sums too long for one loop are left to other kernels.
 
 use crate::caps::Caps;
 use crate::dtype::DType;

@@ -4,20 +4,19 @@ use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::kernel::{Access, Operand, Read, Routine, Slot, Stage, Word, Write};
-use crate::ops::conv::blocked;
 use crate::ops::conv::geometry::{Geometry, volume};
-use crate::ops::conv::{Convolution, Role};
+use crate::ops::conv::{Convolution, Role, blocked, depthwise};
 use crate::ops::per_dim::DIMS;
 use crate::ops::routine;
 
 /// Invocations of a workgroup.
-const WORKGROUP: u32 = 64;
+pub(super) const WORKGROUP: u32 = 64;
 /// Some drivers end loops silently after 65,535 turns an invocation; no kernel here takes more than half of that.
-const MAX_TURNS: usize = 32_768;
+pub(super) const MAX_TURNS: usize = 32_768;
 /// Terms that a slot has at least, where a sum is spread over slots for the sake of parallelism.
-const SHORTEST: usize = 256;
+pub(super) const SHORTEST: usize = 256;
 /// Slots that one sum is spread over at most.
-const MAX_SLOTS: usize = 4096;
+pub(super) const MAX_SLOTS: usize = 4096;
 
 /// The text of a kernel, from the files that make it up.
 macro_rules! text {
@@ -51,11 +50,15 @@ struct Cut {
     chunk: usize,
 }
 
+/// Invocations that keep an adapter busy.
+pub(super) fn wanted(caps: &Caps) -> usize {
+    if caps.software { 1024 } else { 65_536 }
+}
+
 /// Cuts sums of `terms` terms, `items` invocations for one slot of each, to at most `longest` terms an invocation, and further
 /// where there is too little work for the adapter. `fit` slots can be bound.
 fn cut(terms: usize, items: usize, longest: usize, fit: usize, caps: &Caps) -> Cut {
-    let wanted = if caps.software { 1024 } else { 65_536 };
-    let by_work = (wanted / items.max(1)).min(terms / SHORTEST);
+    let by_work = (wanted(caps) / items.max(1)).min(terms / SHORTEST);
     let slots = by_work.min(fit).clamp(1, MAX_SLOTS);
     let rounds = terms.div_ceil(longest).div_ceil(slots).max(1);
     Cut { slots, rounds, chunk: terms.div_ceil(slots * rounds).max(1) }
@@ -107,9 +110,18 @@ pub(super) fn strides(names: [&'static str; 6], operand: &Operand) -> Vec<(&'sta
     out
 }
 
-pub(super) const X: [&str; 6] = ["x_offset", "x_n", "x_c", "x_d", "x_h", "x_w"];
+const X: [&str; 6] = ["x_offset", "x_n", "x_c", "x_d", "x_h", "x_w"];
 pub(super) const W: [&str; 6] = ["w_offset", "w_n", "w_c", "w_d", "w_h", "w_w"];
-pub(super) const Y: [&str; 6] = ["y_offset", "y_n", "y_c", "y_d", "y_h", "y_w"];
+const Y: [&str; 6] = ["y_offset", "y_n", "y_c", "y_d", "y_h", "y_w"];
+
+/// The operands from which a tensor is computed, with their parameters for [`strides`].
+pub(super) fn names(computed: Role) -> [(&'static str, [&'static str; 6]); 2] {
+    match computed {
+        Role::X => [("w", W), ("y", Y)],
+        Role::W => [("x", X), ("y", Y)],
+        Role::Y => [("x", X), ("w", W)],
+    }
+}
 
 /// Adds up the slots of each of `total` sums.
 pub(super) fn sum_stage(op: &str, sums: Slot, total: usize, slots: usize) -> Result<Stage> {
@@ -136,23 +148,18 @@ impl Routine for Convolution {
             return Ok(Vec::new());
         }
         let (ins, outs) = (g.input_channels / g.groups, g.output_channels / g.groups);
-        // Texts, names of the operands, channels computed together, terms of a sum.
-        let (name, texts, names, channels, terms) = match self.role {
-            Role::Y => ("conv", texts!("forward"), [("x", X), ("w", W)], outs, ins * volume(&g.kernel)),
-            Role::X => {
-                ("conv_transpose", texts!("input_gradient"), [("w", W), ("y", Y)], ins, outs * volume(&g.kernel))
-            }
-            Role::W => (
-                "conv_weight_gradient",
-                texts!("weight_gradient"),
-                [("x", X), ("y", Y)],
-                outs,
-                g.batch * volume(&g.output),
-            ),
+        // Texts, channels computed together, terms of a sum.
+        let (name, texts, channels, terms) = match self.role {
+            Role::Y => ("conv", texts!("forward"), outs, ins * volume(&g.kernel)),
+            Role::X => ("conv_transpose", texts!("input_gradient"), ins, outs * volume(&g.kernel)),
+            Role::W => ("conv_weight_gradient", texts!("weight_gradient"), outs, g.batch * volume(&g.output)),
         };
-        if let Some(stages) = blocked::stages(self, name, inputs, output, caps)? {
-            return Ok(stages);
+        for way in [blocked::stages, depthwise::stages] {
+            if let Some(stages) = way(self, name, inputs, output, caps)? {
+                return Ok(stages);
+            }
         }
+        let names = names(self.role);
         let block = block(channels);
         let items = total / channels * channels.div_ceil(block);
         let fit = (caps.max_binding.min(caps.max_buffer) / 4) as usize / total;

@@ -9,6 +9,7 @@
 //! the gradients of each role are the two others.
 
 mod blocked;
+mod depthwise;
 mod geometry;
 mod kernels;
 mod options;
