@@ -23,7 +23,8 @@ pub struct Env {
     pub debug: u8,
     /// `WGRAD_FUSE=0` turns fusion off: one kernel for each op.
     pub fuse: bool,
-    /// `WGRAD_VALIDATE=1` runs each flush again on the CPU reference and compares every value that it left behind.
+    /// `WGRAD_VALIDATE=1` runs each flush again on the CPU reference and compares every value that it left behind; kernels of
+    /// products and convolutions are held against the plainest ones before their first use.
     pub validate: bool,
     /// `WGRAD_TRACE`: a file for a trace in Chrome's format, with lanes for threads and for the GPU. Kernels are
     /// measured then, so flushes wait.

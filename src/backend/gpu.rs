@@ -1,9 +1,10 @@
 //! Runs plans on a GPU.
 
+mod certify;
 mod replay;
 mod workspace;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -51,6 +52,17 @@ struct State {
     workspace: Workspace,
     faults: Faults,
     partners: Partners,
+    /// Kernels that were held against plainer ones.
+    certified: HashSet<u128>,
+}
+
+/// What a plan is run for.
+#[derive(Clone, Copy, Default)]
+struct Purpose {
+    /// Its kernels are measured.
+    profile: bool,
+    /// What it leaves behind is compared with the CPU reference.
+    validate: bool,
 }
 
 /// Pairs of buffers between which a variable's value alternates: a step reads the one and writes the other. Whatever plan runs
@@ -155,6 +167,9 @@ impl GpuBackend {
         } else {
             let plan = Plan::new(&mut snap, &self.caps, self.fuse, budget)?;
             drop(planning);
+            if env::get().validate {
+                self.certify(&snap, state)?;
+            }
             let compile_start = trace::now();
             let _span = trace::span(lane, "compile");
             let prepared = self.prepare(&snap, plan)?;
@@ -175,12 +190,13 @@ impl GpuBackend {
         let planned = trace::now();
         let summary = profile.then(|| prepared.plan.summary(&snap));
         let State { workspace, faults, partners, .. } = state;
-        let mut outcome = self.execute(&snap, prepared, workspace, faults, partners, profile);
+        let purpose = Purpose { profile, validate: env::get().validate };
+        let mut outcome = self.execute(&snap, prepared, workspace, faults, partners, purpose);
         if let Err(Error::OutOfMemory { .. }) = outcome {
             // The workspace is a cache; without it there may be room.
             workspace.clear();
             self.gpu.trim();
-            outcome = self.execute(&snap, prepared, workspace, faults, partners, profile);
+            outcome = self.execute(&snap, prepared, workspace, faults, partners, purpose);
         }
         let timings = outcome?;
         let Some(summary) = summary else { return Ok(()) };
@@ -267,7 +283,7 @@ impl GpuBackend {
         })
     }
 
-    /// Runs a plan; with `profile` also measures it: the times of its steps, where there are any.
+    /// Runs a plan: the times of its steps, where they were asked for and there are any.
     fn execute(
         &self,
         snap: &Snapshot,
@@ -275,7 +291,7 @@ impl GpuBackend {
         workspace: &mut Workspace,
         faults: &mut Faults,
         partners: &mut Partners,
-        profile: bool,
+        purpose: Purpose,
     ) -> Result<Vec<Option<Timing>>> {
         let encoding = trace::span(self.gpu.lane(), "encode");
         let leaves = snap.leaves.iter().map(buffer_of).collect::<Result<Vec<_>>>()?;
@@ -325,7 +341,7 @@ impl GpuBackend {
         drop(encoding);
         let mut timings = vec![None; dispatches.len()];
         if !dispatches.is_empty() {
-            if profile && self.measures() {
+            if purpose.profile && self.measures() {
                 timings = self.gpu.run_timed(&dispatches, &params)?;
             } else {
                 self.gpu.run(&dispatches, &params)?;
@@ -333,7 +349,7 @@ impl GpuBackend {
         }
         prepared.last.leaves = leaves.iter().map(Buffer::id).collect();
         prepared.last.outputs = outputs.iter().map(Buffer::id).collect();
-        if env::get().validate {
+        if purpose.validate {
             validate::compare(self, snap, &leaves, prepared.plan.outputs.iter().map(|(i, _)| *i).zip(&outputs))?;
         }
         for ((i, _), buffer) in prepared.plan.outputs.iter().zip(outputs) {

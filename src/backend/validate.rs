@@ -12,7 +12,7 @@ use crate::graph::Meta;
 use crate::schedule::Snapshot;
 
 /// Relative error in the Euclidean norm up to which values count as equal; rounding stays far below it.
-const TOLERANCE: f64 = 1e-3;
+pub const TOLERANCE: f64 = 1e-3;
 
 /// Runs the snapshot on the CPU and compares every value that the flush left behind.
 ///

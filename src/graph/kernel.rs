@@ -223,6 +223,27 @@ pub trait Routine: Send + Sync {
         None
     }
 
+    /// A routine that computes the same in the plainest way, where there are faster ones to be held against it. With `WGRAD_VALIDATE=1`
+    /// both run on made-up floats before a device runs the routine's kernels for the first time; where they disagree, what was to be
+    /// computed is an error.
+    ///
+    /// ```
+    /// # use wgrad::{Result, caps::Caps, graph::kernel::{Operand, Routine, Stage}};
+    /// struct Own {
+    ///     plain: bool, // whether to compute without tiles
+    /// }
+    /// impl Routine for Own {
+    /// #   fn stages(&self, _: &[Operand], _: &Operand, _: &Caps) -> Result<Vec<Stage>> { Ok(vec![]) }
+    ///     fn yardstick(&self) -> Option<Box<dyn Routine>> {
+    ///         Some(Box::new(Own { plain: true }))
+    ///     }
+    /// }
+    /// assert!(Own { plain: false }.yardstick().is_some());
+    /// ```
+    fn yardstick(&self) -> Option<Box<dyn Routine>> {
+        None
+    }
+
     /// Floating-point operations of one of its stages, where known: for explanations only.
     ///
     /// ```

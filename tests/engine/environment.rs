@@ -43,6 +43,8 @@ fn programs() {
         Ok("saved step") => crate::saved::program().unwrap(),
         Ok("captured") => crate::soak::program().unwrap(),
         Ok("little memory") => crate::memory::program().unwrap(),
+        Ok("certificate") => crate::certificate::program().unwrap(),
+        Ok("certified products") => crate::certificate::products().unwrap(),
         Ok("device") => println!("device: {}", Device::default().info().name),
         Ok("mistake") => {
             let device = Device::default();

@@ -3,6 +3,7 @@
 
 mod budget;
 mod capture;
+mod certificate;
 mod determinism;
 mod environment;
 mod errors;

@@ -69,6 +69,9 @@ impl GpuBackend {
     /// Plans a step; beside the program the positions of the nodes whose values it leaves behind.
     pub fn compile(&self, snap: &mut Snapshot) -> Result<(GpuProgram, Vec<usize>)> {
         let plan = Plan::new(snap, &self.caps, self.fuse, self.budget())?;
+        if env::get().validate {
+            self.certify(snap, &mut lock(&self.state))?;
+        }
         self.log_plan(snap, &plan);
         self.gpu.count_plan(false);
         let positions = plan.outputs.iter().map(|(i, _)| *i).collect();

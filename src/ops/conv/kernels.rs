@@ -154,9 +154,11 @@ impl Routine for Convolution {
             Role::X => ("conv_transpose", texts!("input_gradient"), ins, outs * volume(&g.kernel)),
             Role::W => ("conv_weight_gradient", texts!("weight_gradient"), outs, g.batch * volume(&g.output)),
         };
-        for way in [blocked::stages, depthwise::stages] {
-            if let Some(stages) = way(self, name, inputs, output, caps)? {
-                return Ok(stages);
+        if !self.is_plain {
+            for way in [blocked::stages, depthwise::stages] {
+                if let Some(stages) = way(self, name, inputs, output, caps)? {
+                    return Ok(stages);
+                }
             }
         }
         let names = names(self.role);
@@ -220,6 +222,10 @@ impl Routine for Convolution {
         routine::loads(&stages, input, |stage, read| {
             Some(if along_width(stage, read) { self.geometry.kernel[DIMS - 1] } else { 1 })
         })
+    }
+
+    fn yardstick(&self) -> Option<Box<dyn Routine>> {
+        Some(Box::new(Convolution { is_plain: true, ..*self }))
     }
 
     fn fuses_epilogue(&self) -> bool {

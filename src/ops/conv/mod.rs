@@ -46,6 +46,8 @@ const ROLES: [Role; 3] = [Role::X, Role::W, Role::Y];
 struct Convolution {
     role: Role,
     geometry: Geometry,
+    /// Whether the kernels for any convolution are to run.
+    is_plain: bool,
 }
 
 impl Convolution {
@@ -109,7 +111,7 @@ impl Op for Convolution {
             tensors[role as usize] = input;
         }
         let gradient = |role: Role| {
-            let op = Convolution { role, geometry: self.geometry };
+            let op = Convolution { role, ..*self };
             let others: Vec<&Var> = op.inputs().map(|other| tensors[other as usize]).collect();
             Var::apply(op, &others)
         };
@@ -137,7 +139,7 @@ impl Var {
         };
         self.convolve(op, dims, weight, bias, || {
             let geometry = Geometry::forward(op, dims, self.shape(), weight.shape(), options)?;
-            Ok((Convolution { role: Role::Y, geometry }, geometry.output_channels))
+            Ok((Convolution { role: Role::Y, geometry, is_plain: false }, geometry.output_channels))
         })
     }
 
@@ -160,7 +162,7 @@ impl Var {
         };
         self.convolve(op, dims, weight, bias, || {
             let geometry = Geometry::transposed(op, dims, self.shape(), weight.shape(), options)?;
-            Ok((Convolution { role: Role::X, geometry }, geometry.input_channels))
+            Ok((Convolution { role: Role::X, geometry, is_plain: false }, geometry.input_channels))
         })
     }
 

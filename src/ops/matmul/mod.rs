@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::graph::kernel::{Kernel, Operand, Routine, Stage};
 use crate::graph::{Meta, Op, Var, Vjp};
 use crate::layout::View;
+use crate::ops::matmul::plan::Family;
 use crate::ops::routine;
 use crate::shape::Shape;
 
@@ -38,7 +39,7 @@ impl Op for MatMul {
     }
 
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
-        Kernel::Routine(Box::new(MatMulRoutine))
+        Kernel::Routine(Box::new(MatMulRoutine(None)))
     }
 
     fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
@@ -83,11 +84,16 @@ fn mismatch(a: &Shape, b: &Shape) -> Error {
     Error::shape("matmul", detail, &[a, b])
 }
 
-struct MatMulRoutine;
+/// By the kernels that suit the adapter, or by a family of them.
+struct MatMulRoutine(Option<Family>);
 
 impl Routine for MatMulRoutine {
     fn stages(&self, inputs: &[Operand], _output: &Operand, caps: &Caps) -> Result<Vec<Stage>> {
-        plan::stages(&plan::Problem::new(&inputs[0], &inputs[1])?, caps, None)
+        plan::stages(&plan::Problem::new(&inputs[0], &inputs[1])?, caps, self.0)
+    }
+
+    fn yardstick(&self) -> Option<Box<dyn Routine>> {
+        Some(Box::new(MatMulRoutine(Some(Family::Naive))))
     }
 
     fn fuses_epilogue(&self) -> bool {
