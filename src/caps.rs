@@ -28,6 +28,9 @@ pub struct Caps {
     pub workgroup_memory: u32,
     /// 16-bit floats in shaders.
     pub f16: bool,
+    /// Side of the matrices of 16-bit floats that a subgroup multiplies together, 8 or 16, with sums of 32 bits; `None` where it cannot,
+    /// and without the crate's feature `cooperative-matrix`.
+    pub cooperative: Option<u32>,
     /// GPU timestamps.
     pub timestamps: bool,
     /// Whether four 32-bit values are better read as two 64-bit integers: software adapters load lane by lane, and a lane's
@@ -85,6 +88,7 @@ impl Caps {
             max_invocations: 256,
             workgroup_memory: 16 << 10,
             f16: false,
+            cooperative: None,
             timestamps: false,
             wide_loads: false,
             cores: 4,

@@ -95,14 +95,16 @@ struct Last {
 
 impl GpuBackend {
     pub fn new(gpu: Gpu, caps: Caps, fuse: bool) -> GpuBackend {
-        GpuBackend {
+        let mut backend = GpuBackend {
             gpu,
             caps,
             fuse,
             budget: AtomicU64::new(u64::MAX),
             reuse: AtomicBool::new(true),
             state: Mutex::default(),
-        }
+        };
+        backend.try_cooperative();
+        backend
     }
 
     /// Whether plans of structures seen before are used again.

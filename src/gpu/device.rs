@@ -213,14 +213,23 @@ impl Gpu {
     }
 
     async fn connect(info: AdapterInfo, adapter: &wgpu::Adapter) -> Result<Gpu, String> {
-        let wanted = wgpu::Features::SUBGROUP
+        let mut wanted = wgpu::Features::SUBGROUP
             | wgpu::Features::TIMESTAMP_QUERY
             | wgpu::Features::SHADER_F16
             | wgpu::Features::SHADER_INT64;
+        let mut experimental_features = wgpu::ExperimentalFeatures::disabled();
+        let cooperative = cooperative(adapter);
+        if cooperative.is_some() {
+            wanted |= wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+            // SAFETY: asks to accept that features which are still worked on may have bugs. One is asked for, only where the crate's
+            // feature is on, and used by one kernel that is tried out when the device is opened.
+            experimental_features = unsafe { wgpu::ExperimentalFeatures::enabled() };
+        }
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("wgrad"),
             required_features: adapter.features() & wanted,
             required_limits: adapter.limits(),
+            experimental_features,
             ..Default::default()
         };
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(|error| error.to_string())?;
@@ -238,7 +247,7 @@ impl Gpu {
             });
         }));
 
-        let caps = caps(&device, &adapter.get_info(), &info);
+        let caps = Caps { cooperative, ..caps(&device, &adapter.get_info(), &info) };
         let gpu = if caps.timestamps { "GPU" } else { "GPU (the adapter has no timestamps)" };
         let lane = trace::process(&format!("wgrad: {info}"), Some(gpu));
         let params_align = device.limits().min_uniform_buffer_offset_alignment.max(16);
@@ -332,6 +341,24 @@ impl Inner {
     }
 }
 
+/// The side of the cooperative matrices of 16-bit floats that the adapter has; the larger ones where it has several.
+fn cooperative(adapter: &wgpu::Adapter) -> Option<u32> {
+    let needed =
+        wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP;
+    if !cfg!(feature = "cooperative-matrix") || !adapter.features().contains(needed) {
+        return None;
+    }
+    let shapes = adapter.cooperative_matrix_properties();
+    let suits = |side: &u32| {
+        shapes.iter().any(|shape| {
+            [shape.m_size, shape.n_size, shape.k_size] == [*side; 3]
+                && shape.ab_type == wgpu::CooperativeScalarType::F16
+                && shape.cr_type == wgpu::CooperativeScalarType::F32
+        })
+    };
+    [16, 8].into_iter().find(suits)
+}
+
 fn caps(device: &wgpu::Device, raw: &wgpu::AdapterInfo, info: &AdapterInfo) -> Caps {
     let (limits, features) = (device.limits(), device.features());
     let subgroups = features.contains(wgpu::Features::SUBGROUP);
@@ -345,6 +372,7 @@ fn caps(device: &wgpu::Device, raw: &wgpu::AdapterInfo, info: &AdapterInfo) -> C
         max_invocations: limits.max_compute_invocations_per_workgroup,
         workgroup_memory: limits.max_compute_workgroup_storage_size,
         f16: features.contains(wgpu::Features::SHADER_F16),
+        cooperative: None,
         timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
         wide_loads: info.software && features.contains(wgpu::Features::SHADER_INT64),
         cores: std::thread::available_parallelism().map_or(Caps::baseline().cores, |cores| cores.get() as u32),

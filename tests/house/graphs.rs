@@ -11,6 +11,7 @@ use wgrad::{Conv, DType, Device, Error, Tensor};
 /// The kinds of adapters that kernels are chosen by.
 pub fn adapters() -> Vec<(&'static str, Caps)> {
     let base = Caps::baseline();
+    let cooperative = |side| Caps { f16: true, subgroup: Some((32, 32)), cooperative: Some(side), ..base.clone() };
     vec![
         ("gpu", base.clone()),
         ("gpu with subgroups", Caps { subgroup: Some((32, 32)), ..base.clone() }),
@@ -26,7 +27,9 @@ pub fn adapters() -> Vec<(&'static str, Caps)> {
             "software with subgroups and panels",
             Caps { software: true, subgroup: Some((8, 8)), panel_texels: 1 << 24, wide_loads: true, ..base.clone() },
         ),
-        ("software with subgroups and f16", Caps { software: true, subgroup: Some((8, 8)), f16: true, ..base }),
+        ("software with subgroups and f16", Caps { software: true, subgroup: Some((8, 8)), f16: true, ..base.clone() }),
+        ("gpu with small cooperative matrices", cooperative(8)),
+        ("gpu with cooperative matrices", cooperative(16)),
     ]
 }
 
@@ -88,6 +91,7 @@ fn halves(d: &Device) {
         x.max(),
         x.matmul(&y),
         x.t().matmul(&x.slice(1, 0..33)),
+        &x.sum() * half([24, 3000]).matmul(&half([3000, 20])),
         x.softmax(1),
         x.index_select(0, &index),
         x.pad(&[(1, 0), (0, 3)], 1.0),

@@ -38,7 +38,10 @@ fn validate(text: &str) -> Result<(naga::Module, ModuleInfo), String> {
     let module = naga::front::wgsl::parse_str(text).map_err(|e| e.emit_to_string(text))?;
     let info = Validator::new(
         ValidationFlags::all(),
-        Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_INT64,
+        Capabilities::SUBGROUP
+            | Capabilities::SHADER_FLOAT16
+            | Capabilities::SHADER_INT64
+            | Capabilities::COOPERATIVE_MATRIX,
     )
     .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
     .subgroup_operations(naga::valid::SubgroupOperationSet::all())
@@ -47,13 +50,17 @@ fn validate(text: &str) -> Result<(naga::Module, ModuleInfo), String> {
     Ok((module, info))
 }
 
-/// Translates to SPIR-V, MSL and HLSL.
+/// Translates to SPIR-V, MSL and HLSL. HLSL has no cooperative matrices.
 fn translate(text: &str) -> Result<(), String> {
     let (module, info) = validate(text)?;
     let spirv = naga::back::spv::Options { lang_version: (1, 3), ..Default::default() };
     naga::back::spv::write_vec(&module, &info, &spirv, None).map_err(|e| format!("SPIR-V: {e}"))?;
+    let cooperative = text.contains("enable wgpu_cooperative_matrix;");
     let msl = naga::back::msl::Options { lang_version: (2, 4), fake_missing_bindings: true, ..Default::default() };
     naga::back::msl::write_string(&module, &info, &msl, &Default::default()).map_err(|e| format!("MSL: {e}"))?;
+    if cooperative {
+        return Ok(());
+    }
     let hlsl = naga::back::hlsl::Options {
         fake_missing_bindings: true,
         shader_model: naga::back::hlsl::ShaderModel::V6_2,

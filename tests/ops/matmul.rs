@@ -8,6 +8,7 @@ use wgrad::ops::matmul::plan::{self, Family};
 use wgrad::{DType, Device, Result, Tensor};
 
 use crate::common::*;
+use crate::inputs::hardware;
 
 /// Every adapter runs all of them; without subgroups of a fixed size the third and fourth are the second, without panels the
 /// fourth is the third.
@@ -24,6 +25,7 @@ impl Op for Forced {
             Family::CpuSubgroup => "matmul_by_cpu_subgroup",
             Family::CpuPanels => "matmul_by_cpu_panels",
             Family::Tiled => "matmul_by_tiled",
+            Family::Cooperative => "matmul_by_cooperative",
         }
     }
     fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
@@ -144,6 +146,32 @@ fn every_family_on_every_shape_and_layout() {
             let found = a.apply_op(Forced(family), &[&b]);
             assert_same(&format!("{family:?} {}", problem.name), &found, wanted, 1e-5);
         }
+    }
+}
+
+/// 16-bit floats, with an epilogue; by cooperative matrices too, where the adapter has them (else those products are tiled).
+#[test]
+fn every_family_multiplies_halves() {
+    let ones = Tensor::ones([64, 64], hardware()).to_dtype(DType::F16);
+    ones.realize().unwrap();
+    let kernels = ones.matmul(&ones).explain().unwrap().kernels;
+    println!("halves are multiplied by {}", kernels.iter().map(|k| k.name.as_str()).collect::<Vec<_>>().join(", "));
+    poison(gpu());
+    let large = plain![70 45 90, 24 3000 20, 33 20000 65, 128 128 128];
+    for (i, problem) in PLAIN.iter().chain(&VIEWS).chain(&large).enumerate() {
+        let on = |device: &Device, family: Option<Family>| {
+            let [a, b] = operands(problem, &data(problem, 60 + i as u64), device).map(|x| x.to_dtype(DType::F16));
+            let product = match family {
+                Some(family) => a.apply_op(Forced(family), &[&b]),
+                None => a.matmul(&b),
+            };
+            (product * 0.5).relu().to_dtype(DType::F32)
+        };
+        let expected = on(cpu(), None);
+        for family in FAMILIES.into_iter().chain([Family::Cooperative]) {
+            assert_same(&format!("{family:?} {}", problem.name), &on(gpu(), Some(family)), &expected, 2e-3);
+        }
+        assert_same(problem.name, &on(hardware(), None), &expected, 2e-3);
     }
 }
 

@@ -1,4 +1,5 @@
-//! `WGRAD_VALIDATE=1`: fast kernels of an op against its plainest ones, before a device runs them for the first time.
+//! Fast kernels of an op against its plainest ones: with `WGRAD_VALIDATE=1` before a device runs them for the first time, and always where
+//! they are made of cooperative matrices.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -7,13 +8,18 @@ use super::{GpuBackend, Purpose, State, buffer_of};
 use crate::array::Array;
 use crate::backend::validate::{TOLERANCE, from_bytes, relative_error};
 use crate::caps::Caps;
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::kernel::{Kernel, Operand, Routine, Stage};
-use crate::graph::node::Context;
+use crate::graph::node::{Context, Traits, lock};
 use crate::graph::{Meta, Op, Value, Var};
 use crate::layout::Layout;
 use crate::schedule::snapshot::StructuralHasher;
 use crate::schedule::{Plan, Snapshot};
+
+/// Products that cooperative matrices are tried on: edges that fill no tile, a sum that is cut, and operands read across their rows.
+const TRIALS: [([usize; 2], [usize; 2], bool); 3] =
+    [([70, 45], [45, 90], false), ([70, 45], [45, 90], true), ([24, 3000], [3000, 20], false)];
 
 /// An op computed by its yardstick.
 struct Plain(Arc<dyn Op>);
@@ -75,6 +81,43 @@ impl GpuBackend {
         Ok(())
     }
 
+    /// Multiplies by cooperative matrices before anything relies on them, since drivers' support for them is young. Where a product
+    /// fails or is wrong, the device goes on without.
+    pub(super) fn try_cooperative(&mut self) {
+        if self.caps.cooperative.is_none() {
+            return;
+        }
+        let outcome = TRIALS.iter().try_for_each(|&(a, b, turned)| {
+            let error = self.trial(a, b, turned)?;
+            match error <= TOLERANCE {
+                true => Ok(()),
+                false => {
+                    Err(Error::unsupported("matmul", format!("{a:?} by {b:?} has a relative error of {error:.2e}")))
+                }
+            }
+        });
+        if let Err(error) = outcome {
+            log::warn!("{}: no cooperative matrices, since they failed a test: {error}", self.gpu.info().name);
+            self.caps.cooperative = None;
+        }
+    }
+
+    /// The relative error of one product of 16-bit floats.
+    fn trial(&self, a: [usize; 2], b: [usize; 2], turned: bool) -> Result<f64> {
+        let traits = Traits {
+            allows_f64: false,
+            allows_f16: true,
+            prefers_expressions: false,
+            software: self.caps.software,
+            lanes: self.caps.lanes().is_some(),
+        };
+        let context = Context::new("trial", traits);
+        let [a, b] = [(a, 1), (b, 2)].map(|(shape, salt)| self.numbers(&Meta::new(shape, DType::F16), salt, &context));
+        let (a, b) = (a?, b?);
+        let product = if turned { b.transpose(0, 1).matmul(&a.transpose(0, 1)) } else { a.matmul(&b) };
+        self.distance(&unfold(&product).0, &mut lock(&self.state))
+    }
+
     /// The relative error between what an op's kernels and its plainest ones make of the same numbers.
     fn distance(&self, node: &Var, state: &mut State) -> Result<f64> {
         let context = Context::new("certificate", node.0.context.traits);
@@ -101,13 +144,16 @@ impl GpuBackend {
     /// Numbers in the place of an input: views of them where it is views of something.
     fn stand_in(&self, input: &Var, salt: u32, context: &Arc<Context>) -> Result<Var> {
         let (base, views) = unfold(input);
-        let meta = base.meta();
+        let data = self.numbers(base.meta(), salt, context)?;
+        Ok(views.iter().rev().fold(data, |x, view| Var::apply_in(view.0.op.clone(), &[&x], context)))
+    }
+
+    /// Numbers from −1 to 1, others for each salt.
+    fn numbers(&self, meta: &Meta, salt: u32, context: &Arc<Context>) -> Result<Var> {
         let number = |i: u32| (i.wrapping_add(salt << 24).wrapping_mul(0x9e37_79b1) >> 16) as f32 / 32768.0 - 1.0;
         let numbers: Vec<f32> = (0..meta.numel() as u32).map(number).collect();
         let bytes = Array::from_vec(&meta.shape, numbers).cast(meta.dtype).to_bytes();
-        let value = Arc::new(self.gpu.upload(&bytes)?) as Value;
-        let data = Var::data(meta.clone(), value, context);
-        Ok(views.iter().rev().fold(data, |x, view| Var::apply_in(view.0.op.clone(), &[&x], context)))
+        Ok(Var::data(meta.clone(), Arc::new(self.gpu.upload(&bytes)?) as Value, context))
     }
 }
 

@@ -25,6 +25,9 @@ const TILES_A_CORE: usize = 4;
 /// Multiplications from which a kernel of its own for tall tiles pays.
 const LARGE: usize = 2 << 20;
 
+/// Subgroups of a workgroup of the kernel by cooperative matrices.
+const COOPERATIVE_SUBGROUPS: u32 = 4;
+
 /// A kernel family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Family {
@@ -38,6 +41,8 @@ pub enum Family {
     CpuPanels,
     /// Workgroup-memory tiles, for GPUs.
     Tiled,
+    /// The same with matrices that subgroups multiply, for 16-bit floats on GPUs that have them.
+    Cooperative,
 }
 
 /// The text of a kernel, from the files that make it up.
@@ -59,16 +64,27 @@ pub fn stages(problem: &Problem, caps: &Caps, force: Option<Family>) -> Result<V
     if problem.k == 0 {
         return Ok(vec![zero(elements)]);
     }
-    let family = force.unwrap_or_else(|| choose(caps));
+    let family = match force.unwrap_or_else(|| choose(problem, caps)) {
+        Family::Cooperative if !cooperates(problem, caps) => Family::Tiled,
+        family => family,
+    };
     if problem.n == 1 && problem.m > 1 && matches!(family, Family::CpuPlain | Family::CpuSubgroup | Family::CpuPanels) {
         return Planner::new(&problem.column_as_row(), caps, family, [1, 0])?.stages();
     }
     Planner::new(problem, caps, family, [0, 1])?.stages()
 }
 
+/// Whether the device has cooperative matrices for the problem, and workgroups for the kernel.
+fn cooperates(problem: &Problem, caps: &Caps) -> bool {
+    let threads = caps.lanes().map(|lanes| lanes * COOPERATIVE_SUBGROUPS);
+    problem.is_half && caps.cooperative.is_some() && threads.is_some_and(|threads| threads <= caps.max_invocations)
+}
+
 /// The family that suits an adapter.
-fn choose(caps: &Caps) -> Family {
+fn choose(problem: &Problem, caps: &Caps) -> Family {
     match (caps.software, caps.lanes()) {
+        // Smaller ones would leave most of a tile empty.
+        (false, _) if cooperates(problem, caps) && problem.m.min(problem.n) > 16 => Family::Cooperative,
         (false, _) => Family::Tiled,
         (true, Some(_)) => Family::CpuSubgroup,
         (true, None) => Family::CpuPlain,
@@ -164,6 +180,7 @@ impl<'a> Planner<'a> {
         match self.family {
             Family::Naive => self.naive(),
             Family::Tiled => self.tiled(),
+            Family::Cooperative => self.cooperative(),
             Family::CpuPlain | Family::CpuSubgroup | Family::CpuPanels => self.cpu(),
         }
     }
@@ -305,6 +322,46 @@ impl<'a> Planner<'a> {
                 ("SIDE", side),
                 ("QUADS", quads),
                 ("DEPTH", depth),
+                ("A_ALONG_K", u32::from(self.a.k_is_contiguous())),
+                ("B_ALONG_K", u32::from(self.b.k_is_contiguous())),
+            ],
+            params,
+            checks_indices: false,
+            workgroups: u64::from(tiles),
+        });
+        self.sum(cut)?;
+        Ok(self.stages)
+    }
+
+    fn cooperative(mut self) -> Result<Vec<Stage>> {
+        let (m, n, k, matrices) = (self.problem.m, self.problem.n, self.problem.k, self.problem.matrices());
+        let is_small = self.caps.cooperative == Some(8);
+        let fragment = if is_small { 8 } else { 16 };
+        let (edge, depth) = (4 * fragment, 2 * fragment);
+        let lanes = self.caps.lanes().unwrap_or(32);
+        let (row_tiles, column_tiles) = (m.div_ceil(edge), n.div_ceil(edge));
+        let tiles = row_tiles.saturating_mul(column_tiles).saturating_mul(matrices);
+        // Turns of all loops of the kernel that one step of the walk over k takes.
+        let turns = 4 + edge * depth / (COOPERATIVE_SUBGROUPS * lanes) as usize;
+        let cut = cut(k, tiles, 128, 256, (MAX_TURNS / turns * depth).min(MAX_STEPS), depth);
+        let tiles = product(&[row_tiles, column_tiles, matrices, cut.splits])?;
+        let mut params = self.common(cut)?;
+        params.push(("tiles", Word::U32(tiles)));
+        params.push(("row_tiles", count(row_tiles)?));
+        params.push(("column_tiles", count(column_tiles)?));
+        params.extend(self.element_params());
+        self.stages.push(Stage {
+            name: "matmul_cooperative",
+            source: match (is_small, cut.splits == 1) {
+                (true, true) => text!("fragment_8", "batch", "store_one", "cooperative"),
+                (true, false) => text!("fragment_8", "batch", "partial_one", "cooperative"),
+                (false, true) => text!("fragment_16", "batch", "store_one", "cooperative"),
+                (false, false) => text!("fragment_16", "batch", "partial_one", "cooperative"),
+            },
+            reads: self.reads(Access::Raw, Access::Raw),
+            writes: vec![self.write(cut, false)?],
+            consts: vec![
+                ("LANES", lanes),
                 ("A_ALONG_K", u32::from(self.a.k_is_contiguous())),
                 ("B_ALONG_K", u32::from(self.b.k_is_contiguous())),
             ],

@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use crate::dtype::DType;
 use crate::error::{At, Error, Result};
 use crate::graph::kernel::{Operand, Slot, Word};
 use crate::layout::Layout;
@@ -38,6 +39,8 @@ pub struct Problem {
     pub a: Strides,
     /// How B is walked.
     pub b: Strides,
+    /// Whether the operands are 16-bit floats.
+    pub is_half: bool,
 }
 
 impl Problem {
@@ -67,6 +70,7 @@ impl Problem {
             k: a_k,
             a: Strides { batch: SmallVec::new(), row: a_row, col: a_col, offset: a_layout.offset },
             b: Strides { batch: SmallVec::new(), row: b_row, col: b_col, offset: b_layout.offset },
+            is_half: a.meta.dtype == DType::F16 && b.meta.dtype == DType::F16,
         };
         problem.set_batch(&full, &a_strides, &b_strides);
         problem.fold_batch_into_rows();

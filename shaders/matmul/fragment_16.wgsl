@@ -1,0 +1,7 @@
+enable wgpu_cooperative_matrix;
+
+// Parts of A, B and C that a subgroup holds together.
+alias FragmentA = coop_mat16x16<f16, A>;
+alias FragmentB = coop_mat16x16<f16, B>;
+alias FragmentC = coop_mat16x16<f32, C>;
+const FRAGMENT: u32 = 16u;
