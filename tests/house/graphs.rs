@@ -345,7 +345,7 @@ fn networks(d: &Device) {
 
 /// Convolutions whose sums are short, long, and long with little and much work beside them.
 fn convolutions(d: &Device) {
-    let shapes: [(&[usize], &[usize], Conv); 10] = [
+    let shapes: [(&[usize], &[usize], Conv); 12] = [
         (&[2, 3, 8, 8], &[4, 3, 3, 3], Conv::default().padding(1)),
         (&[2, 4, 9], &[2, 2, 3], Conv::default().stride(2).groups(2)),
         (&[1, 2, 4, 4, 4], &[1, 2, 2, 2, 2], Conv::default()),
@@ -356,6 +356,8 @@ fn convolutions(d: &Device) {
         (&[1, 1, 70_000], &[1, 1, 20_000], Conv::default()),
         (&[2, 5, 7, 7], &[20, 5, 3, 3], Conv::default()),
         (&[2, 9, 8, 8], &[12, 9, 3, 3], Conv::default().padding(1)),
+        (&[2, 20, 5, 5], &[20, 20, 2, 2], Conv::default()),
+        (&[24, 40, 8, 8], &[40, 40, 4, 4], Conv::default()),
     ];
     for (x, w, options) in shapes {
         let (x, w, bias) = (leaf(x, d), leaf(w, d), leaf([w[0]], d));

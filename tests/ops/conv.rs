@@ -204,6 +204,34 @@ fn tiles_of_every_size() {
     }
 }
 
+/// Many channels a group: tiles of workgroups on GPUs, full ones and not, for each group, with every option, and with sums that are cut.
+#[test]
+fn many_channels_a_group() {
+    const CASES: &[Case] = &[
+        Case { x: &[2, 32, 7, 9], w: &[40, 16, 3, 3], padding: [1, 1, 0], groups: 2, ..PLAIN },
+        Case { x: &[3, 17, 9, 8], w: &[20, 17, 2, 3], stride: [2, 3, 0], padding: [1, 2, 0], ..PLAIN },
+        Case { x: &[1, 70, 6, 6], w: &[33, 70, 3, 4], dilation: [2, 1, 0], ..PLAIN },
+        Case { x: &[40, 16, 4, 5], w: &[16, 16, 1, 1], ..PLAIN },
+        Case { x: &[5, 24, 30], w: &[72, 8, 5], stride: [2, 0, 0], padding: [2, 0, 0], groups: 3, ..PLAIN },
+        Case { x: &[2, 18, 4, 3, 5], w: &[130, 18, 2, 2, 2], padding: [1, 0, 1], dilation: [1, 2, 1], ..PLAIN },
+        Case {
+            x: &[2, 40, 5, 4],
+            w: &[40, 16, 3, 2],
+            stride: [2, 1, 0],
+            padding: [1, 0, 0],
+            output_padding: Some([1, 0, 0]),
+            groups: 2,
+            ..PLAIN
+        },
+    ];
+    for (i, case) in CASES.iter().enumerate() {
+        for seed in 0..2u64 {
+            let way = |k: usize| i + seed as usize * (k + 1) + k;
+            compare("many channels", case, [way(0), way(1), way(2)], &PARTS, 8000 + 100 * i as u64 + 10 * seed);
+        }
+    }
+}
+
 /// Few channels a group, as in depthwise convolutions: columns of eight outputs, inputs and taps, full ones and not, along the height and
 /// along the width, and with options that leave them to the kernels for any convolution.
 #[test]

@@ -5,7 +5,7 @@ use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::kernel::{Access, Operand, Read, Routine, Slot, Stage, Word, Write};
 use crate::ops::conv::geometry::{Geometry, volume};
-use crate::ops::conv::{Convolution, Role, blocked, depthwise};
+use crate::ops::conv::{Convolution, Role, blocked, depthwise, tiled};
 use crate::ops::per_dim::DIMS;
 use crate::ops::routine;
 
@@ -155,7 +155,7 @@ impl Routine for Convolution {
             Role::W => ("conv_weight_gradient", texts!("weight_gradient"), outs, g.batch * volume(&g.output)),
         };
         if !self.is_plain {
-            for way in [blocked::stages, depthwise::stages] {
+            for way in [blocked::stages, tiled::stages, depthwise::stages] {
                 if let Some(stages) = way(self, name, inputs, output, caps)? {
                     return Ok(stages);
                 }

@@ -15,6 +15,7 @@ mod kernels;
 mod options;
 mod patches;
 mod reference;
+mod tiled;
 
 use std::hash::{Hash, Hasher};
 

@@ -2,6 +2,7 @@
 
 pub mod plan;
 pub mod problem;
+pub(crate) mod tiles;
 
 use gemm::{Parallelism, gemm};
 use ndarray::{ArrayD, IxDyn};

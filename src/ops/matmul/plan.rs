@@ -11,14 +11,12 @@ use crate::error::Result;
 use crate::graph::kernel::{Access, Read, Slot, Stage, Word, Write};
 use crate::ops::matmul::problem::{BATCH_DIMS, Reading, Side, count, product, stride, too_large, word};
 
+use crate::ops::matmul::tiles::{Cut, MAX_STEPS, MAX_TURNS, Tiling, cut};
+
 pub use crate::ops::matmul::problem::{Problem, Strides};
 
 /// Invocations of a workgroup in the kernels that give each invocation its own work.
 const WORKGROUP: u32 = 64;
-/// Some drivers end loops silently after 65,535 turns an invocation; no kernel here takes more than half of that.
-const MAX_TURNS: usize = 32_768;
-/// Steps of k that one sum takes at most. Longer ones are cut, which also keeps the rounding errors of long sums small.
-const MAX_STEPS: usize = 16_384;
 /// Tiles that a product is cut into at least for each core of a software adapter, where its size allows.
 const TILES_A_CORE: usize = 4;
 
@@ -112,23 +110,6 @@ fn output(vec4: bool) -> Write {
 const PACKED_A: usize = 0;
 const PACKED_B: usize = 1;
 const PARTIAL: usize = 2;
-
-/// How k is cut: `splits` parts of `chunk` steps each (the last may be shorter).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Cut {
-    splits: usize,
-    chunk: usize,
-}
-
-/// Cuts k into parts of at most `longest` steps, and further while there are fewer than `wanted` tiles of work and the
-/// parts stay at least `shortest` long. Parts are multiples of `grain`.
-fn cut(k: usize, tiles: usize, wanted: usize, shortest: usize, longest: usize, grain: usize) -> Cut {
-    let by_length = k.div_ceil(longest);
-    let by_work = wanted.div_ceil(tiles.max(1)).min(k / shortest);
-    let splits = by_length.max(by_work).max(1);
-    let chunk = k.div_ceil(splits).next_multiple_of(grain);
-    Cut { splits: k.div_ceil(chunk), chunk }
-}
 
 /// A kernel's operand reading and grid, while it is planned.
 struct Planner<'a> {
@@ -285,49 +266,27 @@ impl<'a> Planner<'a> {
 
     fn tiled(mut self) -> Result<Vec<Stage>> {
         let (m, n, k, matrices) = (self.problem.m, self.problem.n, self.problem.k, self.problem.matrices());
-        let tiles = |side: usize| m.div_ceil(side) * n.div_ceil(side) * matrices;
-        // The largest tile that still gives every multiprocessor of a usual GPU something to do.
-        let shapes = [(16u32, 2u32, 8u32), (16, 1, 16), (8, 1, 8)];
-        let mut fit = shapes.iter().filter(|(side, ..)| side * side <= self.caps.max_invocations);
-        let (side, quads, depth) = fit
-            .clone()
-            .find(|&&(side, quads, _)| tiles((side * quads * 4) as usize) >= 96 && m.min(n) > 16)
-            .or_else(|| fit.next_back())
-            .copied()
-            .unwrap_or((8, 1, 8));
-        let edge = (side * quads * 4) as usize;
-        // Turns of all loops of the kernel that one step of the walk over k takes.
-        let turns = 3 + depth as usize * (1 + (quads * (quads + 1)) as usize);
-        let longest = (MAX_TURNS / turns) * depth as usize;
-        let longest = if self.caps.software { longest.min(MAX_STEPS) } else { MAX_STEPS };
-        let cut = cut(k, tiles(edge), 128, 256, longest, depth as usize);
-        let tiles = product(&[tiles(edge), cut.splits])?;
-        let mut params = self.common(cut)?;
-        params.push(("tiles", Word::U32(tiles)));
-        params.push(("row_tiles", count(m.div_ceil(edge))?));
-        params.push(("column_tiles", count(n.div_ceil(edge))?));
+        let Tiling { cut, mut consts, mut params, workgroups } = Tiling::new([m, n, k], matrices, self.caps)?;
+        consts.push(("A_ALONG_K", u32::from(self.a.k_is_contiguous())));
+        consts.push(("B_ALONG_K", u32::from(self.b.k_is_contiguous())));
+        params.push(("batch1", count(self.sizes[1])?));
+        params.push(("batch2", count(self.sizes[2])?));
         params.extend(self.element_params());
         let vec4 = n.is_multiple_of(4);
         self.stages.push(Stage {
             name: "matmul_tiled",
             source: match (cut.splits == 1, vec4) {
-                (true, true) => text!("batch", "store_quads", "tiled"),
-                (true, false) => text!("batch", "store_scalars", "tiled"),
-                (false, true) => text!("batch", "partial_quads", "tiled"),
-                (false, false) => text!("batch", "partial_scalars", "tiled"),
+                (true, true) => text!("batch", "tiled_operands", "store_quads", "tiled"),
+                (true, false) => text!("batch", "tiled_operands", "store_scalars", "tiled"),
+                (false, true) => text!("batch", "tiled_operands", "partial_quads", "tiled"),
+                (false, false) => text!("batch", "tiled_operands", "partial_scalars", "tiled"),
             },
             reads: self.reads(Access::Raw, Access::Raw),
             writes: vec![self.write(cut, vec4)?],
-            consts: vec![
-                ("SIDE", side),
-                ("QUADS", quads),
-                ("DEPTH", depth),
-                ("A_ALONG_K", u32::from(self.a.k_is_contiguous())),
-                ("B_ALONG_K", u32::from(self.b.k_is_contiguous())),
-            ],
+            consts,
             params,
             checks_indices: false,
-            workgroups: u64::from(tiles),
+            workgroups,
         });
         self.sum(cut)?;
         Ok(self.stages)
