@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::graph::kernel::{Combine, Reduce};
 use crate::schedule::group::{Body, Core, Group, Leaf, What};
 use crate::schedule::snapshot::{Snapshot, Source};
+use crate::shape::Shape;
 
 /// Loop turns of one invocation; some drivers end loops silently after 65,535.
 const MAX_TURNS: usize = 8192;
@@ -49,13 +50,15 @@ impl<'a> Parts<'a> {
 enum Input<'a> {
     /// The producers' value over the input's index space.
     Producers { parts: &'a Parts<'a> },
+    /// A buffer that is read from its start to its end, by eights.
+    Octets { leaf: &'a Leaf },
     /// Partial results: scratch buffers of values and, for arg reductions, of indices.
     Partials { values: usize, indices: usize, row_major: bool },
 }
 
 struct Stage<'a> {
     input: Input<'a>,
-    /// Which of the two following counts groups of four.
+    /// Which of the two following counts groups of four, or of eight where the input is octets.
     quads: Quads,
     outputs: usize,
     /// Elements that are combined for each output.
@@ -73,18 +76,22 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps, parts: Parts) -> Re
     let shape = snap.var(snap.inputs[parts.node][0]).shape();
     let is_arg = matches!(parts.reduce.combine, Combine::ArgMax | Combine::ArgMin);
     let Opening { mut quads, outputs, mut length, mut row_major, dtype } = opening(group, snap, &parts);
+    let mut input = Input::Producers { parts: &parts };
+    if let Some(octets) = octets(&parts, shape, quads, length * 4, caps) {
+        (input, length) = (octets, length / 2);
+    }
     let mut calls = Vec::new();
     let mut scratch = Vec::new();
-    let mut input = Input::Producers { parts: &parts };
     if let Some(window) = window(group, snap, caps, &parts)? {
         let all: usize = shape.numel();
         length = 0;
         for start in (0..all).step_by(window) {
             let count = window.min(all - start);
             let quads = if count.is_multiple_of(4) && !is_arg { Quads::Reduced } else { Quads::None };
-            let part = if quads == Quads::Reduced { count / 4 } else { count };
+            let octets = octets(&parts, shape, quads, count, caps);
+            let part = count / if octets.is_some() { 8 } else { width(quads) };
             let chunks = chunks(1, part, true, caps);
-            let input = Input::Producers { parts: &parts };
+            let input = octets.unwrap_or(Input::Producers { parts: &parts });
             let stage = Stage {
                 input,
                 quads,
@@ -135,6 +142,23 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps, parts: Parts) -> Re
     }
 }
 
+/// Elements that are taken at a time along the reduced dims.
+fn width(quads: Quads) -> usize {
+    if quads == Quads::Reduced { 4 } else { 1 }
+}
+
+/// The input by eights, where a software adapter has to load `count` neighbours of one buffer for each output, four of them at a time, and
+/// nothing is computed from them: its loads cost the same whatever they bring.
+fn octets<'a>(parts: &'a Parts, shape: &Shape, quads: Quads, count: usize, caps: &Caps) -> Option<Input<'a>> {
+    let ([inst], [leaf]) = (&parts.body.code[..], &parts.body.leaves[..]) else { return None };
+    let loads = matches!(inst.what, What::Load(_)) && matches!(leaf.dtype, DType::F32 | DType::I32 | DType::U32);
+    let is_reduced = |dim: &usize| parts.reduce.dims.contains(dim);
+    let rows =
+        (0..shape.rank()).filter(|&dim| shape[dim] > 1).skip_while(|dim| !is_reduced(dim)).all(|dim| is_reduced(&dim));
+    let suits = loads && rows && expr::is_flat(&leaf.layout) && quads == Quads::Reduced && count.is_multiple_of(8);
+    (suits && caps.software && caps.wide_loads).then_some(Input::Octets { leaf })
+}
+
 /// How the first stage takes the input.
 struct Opening {
     quads: Quads,
@@ -162,7 +186,7 @@ fn opening(group: &Group, snap: &Snapshot, parts: &Parts) -> Opening {
     Opening {
         quads,
         outputs: if quads == Quads::Kept { group.numel / 4 } else { group.numel },
-        length: if quads == Quads::Reduced { length / 4 } else { length },
+        length: length / width(quads),
         row_major: reduces_innermost,
         dtype,
     }
@@ -294,12 +318,11 @@ fn combine_functions() -> &'static Arc<str> {
 impl Stage<'_> {
     /// One operation for each element that is combined, and those of its producers.
     fn flops(&self) -> u64 {
-        let width = if self.quads == Quads::None { 1 } else { 4 };
         let producers = match &self.input {
             Input::Producers { parts } => codegen_calls(parts.body),
-            Input::Partials { .. } => 0,
+            Input::Octets { .. } | Input::Partials { .. } => 0,
         };
-        (self.outputs * self.length * width) as u64 * (1 + producers)
+        self.elements() * (1 + producers)
     }
 
     /// Neighbouring chunks that take turns in one block of elements, where chunks are blocks: lanes that walk together then read neighbours.
@@ -360,11 +383,18 @@ impl Stage<'_> {
             writer.line(&format!("let begin = chunk;\n    let end = {length};\n    let stride = {stride};"));
             writer.line("for (var r = begin; r < end; r += stride) {");
         }
+        let mut second = None;
         let (value, index) = match &self.input {
             Input::Producers { parts } => {
                 let space = Space::Split { kept: "output", reduced: "r", dims: &parts.reduce.dims, quads: self.quads };
                 let values = expr::emit(writer, parts.body, &space, None)?;
                 (values[parts.value].clone(), "r".to_owned())
+            }
+            Input::Octets { leaf } => {
+                writer.bind_octets("input", Bound::Source(leaf.source), leaf.dtype);
+                let pair = writer.let_(&format!("octet_input(output * {length} + r)"));
+                second = Some(format!("{pair}[1]"));
+                (Value { name: format!("{pair}[0]"), dtype, vec4 }, String::new())
             }
             Input::Partials { values, indices, row_major } => {
                 let at = if *row_major {
@@ -397,18 +427,23 @@ impl Stage<'_> {
             ));
         } else {
             let joined = |a: &str, b: &str| format!("combine_{name}_{kind}({a}, {b})");
-            let next = if vec4 {
-                let parts: Vec<String> =
-                    ["x", "y", "z", "w"].iter().map(|c| joined(&format!("acc.{c}"), &format!("four.{c}"))).collect();
-                writer.line(&format!("let four = {value};"));
-                format!("{ty}({})", parts.join(", "))
-            } else {
-                joined("acc", &value)
+            let with = |four: &str| {
+                let part = |c: &&str| joined(&format!("acc.{c}"), &format!("{four}.{c}"));
+                format!("{ty}({})", ["x", "y", "z", "w"].iter().map(part).collect::<Vec<_>>().join(", "))
             };
-            let first = if vec4 { "four".to_owned() } else { value };
+            let (first, next) = if vec4 {
+                writer.line(&format!("let four = {value};"));
+                ("four".to_owned(), with("four"))
+            } else {
+                let next = joined("acc", &value);
+                (value, next)
+            };
             match combine {
                 Combine::Sum | Combine::Prod => writer.line(&format!("acc = {next};")),
                 _ => writer.line(&format!("if (r == begin) {{ acc = {first}; }} else {{ acc = {next}; }}")),
+            }
+            if let Some(second) = second {
+                writer.line(&format!("let four_more = {second};\n    acc = {};", with("four_more")));
             }
         }
         writer.line("}");
@@ -481,7 +516,16 @@ impl Stage<'_> {
 
     /// Bytes that the stage touches at least.
     fn work(&self) -> u64 {
-        let width = if self.quads == Quads::None { 1 } else { 4 };
-        (self.outputs * self.length * 4 * width) as u64
+        4 * self.elements()
+    }
+
+    /// Elements that the stage combines.
+    fn elements(&self) -> u64 {
+        let width = match (&self.input, self.quads) {
+            (Input::Octets { .. }, _) => 8,
+            (_, Quads::None) => 1,
+            _ => 4,
+        };
+        (self.outputs * self.length * width) as u64
     }
 }

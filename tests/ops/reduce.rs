@@ -31,8 +31,9 @@ fn subsets(rank: usize) -> Vec<Vec<isize>> {
 /// A layout by name: the leaf's shape and the view of it that is reduced.
 type Layout = (&'static str, &'static [usize], fn(&Tensor) -> Tensor);
 
-const LAYOUTS: [Layout; 8] = [
+const LAYOUTS: [Layout; 9] = [
     ("contiguous", &[3, 5, 8], |x| x.clone()),
+    ("eights", &[5, 4, 16], |x| x.clone()),
     ("odd", &[5, 7, 3], |x| x.clone()),
     ("transposed", &[4, 6, 5], |x| x.permute(&[2, 0, 1])),
     ("strided", &[3, 9, 14], |x| x.slice_step(1, 1..9, 2).slice_step(2, 1..14, 3)),
