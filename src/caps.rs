@@ -1,5 +1,9 @@
 //! What an adapter can do, in the terms that kernels choose by, and the sizes in which memory is handed out.
 
+use std::sync::Arc;
+
+use crate::tuning::Choices;
+
 /// Facts about a device that shape the kernels generated for it.
 ///
 /// ```
@@ -40,6 +44,8 @@ pub struct Caps {
     pub cores: u32,
     /// Texels that a panel ([`PANELS`]) may have; 0 where kernels read packed operands from buffers.
     pub panel_texels: u64,
+    /// Which kernels were fastest here for classes of shapes, where that is found out (`WGRAD_TUNE`).
+    pub choices: Option<Arc<Choices>>,
 }
 
 /// Panels of a device: textures into which kernels pack what they read many times. A software adapter fetches a texel for all its
@@ -93,6 +99,7 @@ impl Caps {
             wide_loads: false,
             cores: 4,
             panel_texels: 0,
+            choices: None,
         }
     }
 

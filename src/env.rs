@@ -29,6 +29,8 @@ pub struct Env {
     /// `WGRAD_TRACE`: a file for a trace in Chrome's format, with lanes for threads and for the GPU. Kernels are
     /// measured then, so flushes wait.
     pub trace: Option<String>,
+    /// `WGRAD_TUNE`: a file that keeps which kernel was fastest for a class of products; those not in it yet are tried out.
+    pub tune: Option<String>,
     /// `WGRAD_PANIC=1`: the first op on bad input panics, for a backtrace.
     pub panic: bool,
 }
@@ -51,6 +53,7 @@ impl Env {
             fuse: flag("WGRAD_FUSE", true),
             validate: flag("WGRAD_VALIDATE", false),
             trace: text("WGRAD_TRACE"),
+            tune: text("WGRAD_TUNE"),
             panic: flag("WGRAD_PANIC", false),
         }
     }
@@ -95,8 +98,10 @@ mod tests {
             ("WGRAD_FUSE", "0"),
             ("WGRAD_VALIDATE", "1"),
             ("WGRAD_TRACE", "t.json"),
+            ("WGRAD_TUNE", "choices.json"),
             ("WGRAD_PANIC", "true"),
         ]);
+        assert_eq!(e.tune.as_deref(), Some("choices.json"));
         assert_eq!(
             (e.device.as_deref(), e.log.as_deref(), e.trace.as_deref()),
             (Some("vulkan"), Some("info"), Some("t.json"))

@@ -79,6 +79,7 @@ pub mod shape;
 pub mod tensor;
 mod trace;
 pub mod train;
+pub mod tuning;
 
 pub use backend::{Device, DeviceInfo, Explanation, KernelReport, Memory, RngState, Stats, StoredValue};
 pub use dtype::DType;

@@ -2,6 +2,8 @@
 
 mod certify;
 mod replay;
+mod stand_in;
+mod tune;
 mod workspace;
 
 use std::collections::{HashMap, HashSet};
@@ -25,6 +27,7 @@ use crate::ops::scalar::bits;
 use crate::schedule::snapshot::Source;
 use crate::schedule::{BufferRef, ParamSource, Plan, Snapshot};
 use crate::trace;
+use crate::tuning::Choices;
 
 pub use replay::{GpuProgram, Graph};
 use workspace::Workspace;
@@ -104,6 +107,12 @@ impl GpuBackend {
             state: Mutex::default(),
         };
         backend.try_cooperative();
+        if let Some(path) = &env::get().tune {
+            match Choices::open(path, backend.gpu.info().to_string()) {
+                Ok(choices) => backend.caps.choices = Some(Arc::new(choices)),
+                Err(error) => log::warn!("nothing is tuned: {error}"),
+            }
+        }
         backend
     }
 
@@ -167,6 +176,7 @@ impl GpuBackend {
         if reused {
             drop(planning);
         } else {
+            self.tune(&snap, state)?;
             let plan = Plan::new(&mut snap, &self.caps, self.fuse, budget)?;
             drop(planning);
             if env::get().validate {

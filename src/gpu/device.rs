@@ -381,5 +381,6 @@ fn caps(device: &wgpu::Device, raw: &wgpu::AdapterInfo, info: &AdapterInfo) -> C
             true => u64::from(limits.max_texture_dimension_2d) * PANEL_WIDTH,
             false => 0,
         },
+        choices: None,
     }
 }

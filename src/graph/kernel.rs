@@ -244,6 +244,46 @@ pub trait Routine: Send + Sync {
         None
     }
 
+    /// The class of shapes for which one choice of kernels is as good as any, where it has several ([`Routine::candidate`]).
+    ///
+    /// ```
+    /// # use wgrad::{DType, graph::Meta, layout::Layout};
+    /// # use wgrad::{Result, caps::Caps, graph::kernel::{Operand, Routine, Stage}};
+    /// struct Own;
+    /// impl Routine for Own {
+    /// #   fn stages(&self, _: &[Operand], _: &Operand, _: &Caps) -> Result<Vec<Stage>> { Ok(vec![]) }
+    ///     fn class(&self, inputs: &[Operand]) -> Option<String> {
+    ///         Some(format!("own {}", inputs[0].meta.numel().next_power_of_two()))
+    ///     }
+    /// }
+    /// let x = Operand { meta: Meta::new([5], DType::F32), layout: Layout::contiguous([5]) };
+    /// assert_eq!(Own.class(&[x]).as_deref(), Some("own 8"));
+    /// ```
+    fn class(&self, _inputs: &[Operand]) -> Option<String> {
+        None
+    }
+
+    /// The same by the kernels of this number, below [`CANDIDATES`](crate::tuning::CANDIDATES); number 0 is what is taken where nothing
+    /// was tried. With `WGRAD_TUNE` set the fastest is found out for each class of shapes; the routine's stages then look it
+    /// up in [`Caps::choices`].
+    ///
+    /// ```
+    /// # use wgrad::{Result, caps::Caps, graph::kernel::{Operand, Routine, Stage}};
+    /// struct Own {
+    ///     candidate: usize,
+    /// }
+    /// impl Routine for Own {
+    /// #   fn stages(&self, _: &[Operand], _: &Operand, _: &Caps) -> Result<Vec<Stage>> { Ok(vec![]) }
+    ///     fn candidate(&self, candidate: usize) -> Option<Box<dyn Routine>> {
+    ///         (candidate < 2).then(|| Box::new(Own { candidate }) as Box<dyn Routine>)
+    ///     }
+    /// }
+    /// assert!(Own { candidate: 0 }.candidate(2).is_none());
+    /// ```
+    fn candidate(&self, _candidate: usize) -> Option<Box<dyn Routine>> {
+        None
+    }
+
     /// Floating-point operations of one of its stages, where known: for explanations only.
     ///
     /// ```

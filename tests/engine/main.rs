@@ -20,6 +20,7 @@ mod saved;
 mod soak;
 mod steady;
 mod threads;
+mod tuned;
 
 use std::sync::OnceLock;
 

@@ -68,6 +68,7 @@ impl GpuProgram {
 impl GpuBackend {
     /// Plans a step; beside the program the positions of the nodes whose values it leaves behind.
     pub fn compile(&self, snap: &mut Snapshot) -> Result<(GpuProgram, Vec<usize>)> {
+        self.tune(snap, &mut lock(&self.state))?;
         let plan = Plan::new(snap, &self.caps, self.fuse, self.budget())?;
         if env::get().validate {
             self.certify(snap, &mut lock(&self.state))?;

@@ -47,7 +47,7 @@ pub fn stages(
     if caps.software || rows < FEWEST_ROWS || steps == 0 {
         return Ok(None);
     }
-    let Tiling { cut, mut consts, mut params, workgroups } = Tiling::new([rows, columns, steps], g.groups, caps)?;
+    let Tiling { cut, mut consts, mut params, workgroups } = Tiling::new([rows, columns, steps], g.groups, caps, 0)?;
     let total = output.meta.numel();
     let sums = Slot::Scratch(0);
     if cut.splits > 1 && (cut.splits * total) as u64 * 4 > caps.max_binding.min(caps.max_buffer) {

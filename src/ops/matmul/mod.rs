@@ -40,7 +40,7 @@ impl Op for MatMul {
     }
 
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
-        Kernel::Routine(Box::new(MatMulRoutine(None)))
+        Kernel::Routine(Box::new(MatMulRoutine { family: None, candidate: None }))
     }
 
     fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
@@ -85,16 +85,30 @@ fn mismatch(a: &Shape, b: &Shape) -> Error {
     Error::shape("matmul", detail, &[a, b])
 }
 
-/// By the kernels that suit the adapter, or by a family of them.
-struct MatMulRoutine(Option<Family>);
+struct MatMulRoutine {
+    /// The family of kernels, where it is not the one that suits the adapter.
+    family: Option<Family>,
+    /// Which of its kernels, where it is not the one that was found best.
+    candidate: Option<usize>,
+}
 
 impl Routine for MatMulRoutine {
     fn stages(&self, inputs: &[Operand], _output: &Operand, caps: &Caps) -> Result<Vec<Stage>> {
-        plan::stages(&plan::Problem::new(&inputs[0], &inputs[1])?, caps, self.0)
+        let problem = plan::Problem::new(&inputs[0], &inputs[1])?;
+        let found = || caps.choices.as_ref().and_then(|choices| choices.of(&problem.class()));
+        plan::stages_by(&problem, caps, self.family, self.candidate.or_else(found).unwrap_or(0))
     }
 
     fn yardstick(&self) -> Option<Box<dyn Routine>> {
-        Some(Box::new(MatMulRoutine(Some(Family::Naive))))
+        Some(Box::new(MatMulRoutine { family: Some(Family::Naive), candidate: Some(0) }))
+    }
+
+    fn class(&self, inputs: &[Operand]) -> Option<String> {
+        Some(plan::Problem::new(&inputs[0], &inputs[1]).ok()?.class())
+    }
+
+    fn candidate(&self, candidate: usize) -> Option<Box<dyn Routine>> {
+        Some(Box::new(MatMulRoutine { family: self.family, candidate: Some(candidate) }))
     }
 
     fn fuses_epilogue(&self) -> bool {

@@ -55,6 +55,14 @@ macro_rules! text {
 /// # Errors
 /// [`Error::TooLarge`](crate::Error::TooLarge) where sizes go past what the kernels index or the device binds.
 pub fn stages(problem: &Problem, caps: &Caps, force: Option<Family>) -> Result<Vec<Stage>> {
+    stages_by(problem, caps, force, 0)
+}
+
+/// [`stages`] by one of the family's candidates; where there are fewer, it is the first.
+///
+/// # Errors
+/// As [`stages`].
+pub(super) fn stages_by(problem: &Problem, caps: &Caps, force: Option<Family>, candidate: usize) -> Result<Vec<Stage>> {
     let elements = product(&[problem.matrices(), problem.m, problem.n])?;
     if elements == 0 {
         return Ok(Vec::new());
@@ -67,9 +75,9 @@ pub fn stages(problem: &Problem, caps: &Caps, force: Option<Family>) -> Result<V
         family => family,
     };
     if problem.n == 1 && problem.m > 1 && matches!(family, Family::CpuPlain | Family::CpuSubgroup | Family::CpuPanels) {
-        return Planner::new(&problem.column_as_row(), caps, family, [1, 0])?.stages();
+        return Planner::new(&problem.column_as_row(), caps, family, candidate, [1, 0])?.stages();
     }
-    Planner::new(problem, caps, family, [0, 1])?.stages()
+    Planner::new(problem, caps, family, candidate, [0, 1])?.stages()
 }
 
 /// Whether the device has cooperative matrices for the problem, and workgroups for the kernel.
@@ -116,6 +124,7 @@ struct Planner<'a> {
     problem: &'a Problem,
     caps: &'a Caps,
     family: Family,
+    candidate: usize,
     sizes: [usize; BATCH_DIMS],
     a: Side,
     b: Side,
@@ -124,7 +133,7 @@ struct Planner<'a> {
 
 impl<'a> Planner<'a> {
     /// `inputs` are the op's inputs that play A and B.
-    fn new(problem: &'a Problem, caps: &'a Caps, family: Family, inputs: [usize; 2]) -> Result<Self> {
+    fn new(problem: &'a Problem, caps: &'a Caps, family: Family, candidate: usize, inputs: [usize; 2]) -> Result<Self> {
         let mut sizes = [1; BATCH_DIMS];
         let lead = BATCH_DIMS - problem.batch.rank();
         sizes[lead..].copy_from_slice(&problem.batch);
@@ -154,7 +163,7 @@ impl<'a> Planner<'a> {
         };
         a.check(sizes)?;
         b.check(sizes)?;
-        Ok(Planner { problem, caps, family, sizes, a, b, stages: Vec::new() })
+        Ok(Planner { problem, caps, family, candidate, sizes, a, b, stages: Vec::new() })
     }
 
     fn stages(self) -> Result<Vec<Stage>> {
@@ -266,7 +275,8 @@ impl<'a> Planner<'a> {
 
     fn tiled(mut self) -> Result<Vec<Stage>> {
         let (m, n, k, matrices) = (self.problem.m, self.problem.n, self.problem.k, self.problem.matrices());
-        let Tiling { cut, mut consts, mut params, workgroups } = Tiling::new([m, n, k], matrices, self.caps)?;
+        let Tiling { cut, mut consts, mut params, workgroups } =
+            Tiling::new([m, n, k], matrices, self.caps, self.candidate)?;
         consts.push(("A_ALONG_K", u32::from(self.a.k_is_contiguous())));
         consts.push(("B_ALONG_K", u32::from(self.b.k_is_contiguous())));
         params.push(("batch1", count(self.sizes[1])?));
@@ -352,7 +362,9 @@ impl<'a> Planner<'a> {
             let large = matrices.saturating_mul(m).saturating_mul(n).saturating_mul(k) >= LARGE;
             let fewest = TILES_A_CORE * self.caps.cores as usize;
             let fits = |&&rows: &&u32| large && m > rows as usize / 2 && tiles(rows) >= fewest;
-            *[32, 16].iter().find(fits).unwrap_or(&8)
+            let first = *[32, 16].iter().find(fits).unwrap_or(&8);
+            let mut others = [32, 16, 8].into_iter().filter(|&rows| large && rows != first);
+            self.candidate.checked_sub(1).and_then(|other| others.nth(other)).unwrap_or(first)
         } else {
             8
         };

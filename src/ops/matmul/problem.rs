@@ -82,6 +82,19 @@ impl Problem {
         Ok(problem)
     }
 
+    /// Products of one class are about as large, and their operands lie alike.
+    pub fn class(&self) -> String {
+        let size = |size: usize| size.next_power_of_two();
+        let lies = |strides: &Strides| match (strides.row, strides.col) {
+            (_, 1) => "rows",
+            (1, _) => "columns",
+            _ => "strided",
+        };
+        let dtype = if self.is_half { "f16" } else { "f32" };
+        let sizes = [self.matrices(), self.m, self.k, self.n].map(size).map(|size| size.to_string());
+        format!("matmul {dtype} {}, A by {}, B by {}", sizes.join(" "), lies(&self.a), lies(&self.b))
+    }
+
     /// Takes over the batch dims: dims of size 1 dropped, neighbours that one stride walks in both operands merged.
     fn set_batch(&mut self, full: &Shape, a: &[isize], b: &[isize]) {
         let mut sizes: SmallVec<[usize; 6]> = SmallVec::new();

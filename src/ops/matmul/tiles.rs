@@ -63,8 +63,8 @@ impl Tile {
     }
 
     /// The tile for C of `m` by `n`, of which there are `matrices`: the largest that keeps the device busy, and one that is no wider than
-    /// C where C is narrow.
-    fn choose(m: usize, n: usize, matrices: usize, caps: &Caps) -> Tile {
+    /// C where C is narrow. Other candidates than the first are others of which not most would be empty.
+    fn choose(m: usize, n: usize, matrices: usize, caps: &Caps, candidate: usize) -> Tile {
         let busy = |tile: &Tile| {
             let [rows, columns] = tile.edges();
             m.div_ceil(rows).saturating_mul(n.div_ceil(columns)).saturating_mul(matrices) >= BUSY
@@ -76,7 +76,15 @@ impl Tile {
             (false, false) => &[LARGE, MEDIUM],
         };
         let fits = |tile: &Tile| tile.sides[0] * tile.sides[1] <= caps.max_invocations;
-        candidates.iter().copied().find(|tile| fits(tile) && busy(tile)).unwrap_or(SMALL)
+        let first = candidates.iter().copied().find(|tile| fits(tile) && busy(tile)).unwrap_or(SMALL);
+        let is_full = |tile: &Tile| {
+            let [rows, columns] = tile.edges();
+            m.next_multiple_of(rows).saturating_mul(n.next_multiple_of(columns))
+                <= m.saturating_mul(n).saturating_mul(2)
+        };
+        let all = [MEDIUM, LARGE, SMALL, WIDE, TALL];
+        let mut others = all.into_iter().filter(|tile| *tile != first && fits(tile) && is_full(tile));
+        candidate.checked_sub(1).and_then(|other| others.nth(other)).unwrap_or(first)
     }
 }
 
@@ -89,12 +97,12 @@ pub struct Tiling {
 }
 
 impl Tiling {
-    /// For `matrices` products of `m` by `k` and `k` by `n`.
+    /// For `matrices` products of `m` by `k` and `k` by `n`, by one of the candidates for the tile.
     ///
     /// # Errors
     /// Where sizes do not fit 32 bits.
-    pub fn new([m, n, k]: [usize; 3], matrices: usize, caps: &Caps) -> Result<Tiling> {
-        let tile = Tile::choose(m, n, matrices, caps);
+    pub fn new([m, n, k]: [usize; 3], matrices: usize, caps: &Caps, candidate: usize) -> Result<Tiling> {
+        let tile = Tile::choose(m, n, matrices, caps, candidate);
         let [rows, columns] = tile.edges();
         let (row_tiles, column_tiles) = (m.div_ceil(rows), n.div_ceil(columns));
         let depth = tile.depth as usize;
@@ -133,18 +141,21 @@ mod tests {
     #[test]
     fn tiles_suit_the_shape_and_their_loops_are_bounded() {
         let caps = Caps::baseline();
-        let of = |m, n| Tile::choose(m, n, 1, &caps);
+        let of = |m, n| Tile::choose(m, n, 1, &caps, 0);
         assert_eq!([of(4096, 4096), of(1024, 1024), of(256, 256)], [LARGE, MEDIUM, SMALL]);
         assert_eq!([of(32, 50_000), of(50_000, 10), of(8, 8)], [WIDE, TALL, SMALL]);
-        assert_eq!(Tile::choose(64, 64, 1000, &caps), LARGE);
-        assert_eq!(Tile::choose(4096, 4096, 1, &Caps { max_invocations: 128, ..caps.clone() }), SMALL);
+        assert_eq!(Tile::choose(64, 64, 1000, &caps, 0), LARGE);
+        assert_eq!(Tile::choose(4096, 4096, 1, &Caps { max_invocations: 128, ..caps.clone() }, 0), SMALL);
+        assert_eq!([1, 2].map(|c| Tile::choose(1024, 1024, 1, &caps, c)), [LARGE, SMALL]);
+        // All others would be mostly empty.
+        assert_eq!([1, 2].map(|c| Tile::choose(20, 20, 1, &caps, c)), [SMALL, SMALL]);
         for tile in [LARGE, MEDIUM, SMALL, WIDE, TALL] {
             assert!(tile.turns() * (MAX_TURNS / tile.turns()) <= MAX_TURNS);
             let bytes = tile.depth * 16 * (tile.sides[0] * tile.quads[0] + tile.sides[1] * tile.quads[1] + 2);
             // With the columns of a convolution, 16 bytes each.
             assert!(bytes + tile.sides[1] * tile.quads[1] * 4 * 16 <= caps.workgroup_memory, "{tile:?}: {bytes}");
         }
-        let tiling = Tiling::new([30, 100_000, 70_000], 3, &caps).unwrap();
+        let tiling = Tiling::new([30, 100_000, 70_000], 3, &caps, 0).unwrap();
         assert!(tiling.cut.chunk * tiling.cut.splits >= 70_000 && tiling.cut.chunk <= MAX_STEPS);
     }
 }

@@ -67,7 +67,7 @@ fn operands_are_read_in_the_widest_way() {
     let reading = |a: Layout, b: Layout| {
         let p = Problem::new(&operand(a), &operand(b)).unwrap();
         let planner =
-            Planner::new(&p, &software(), Family::CpuSubgroup, [0, 1]).map(|p| (p.a.reading(), p.b.reading()));
+            Planner::new(&p, &software(), Family::CpuSubgroup, 0, [0, 1]).map(|p| (p.a.reading(), p.b.reading()));
         planner.unwrap()
     };
     let transposed =
