@@ -6,10 +6,11 @@ mod stand_in;
 mod tune;
 mod workspace;
 
-use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use foldhash::{HashMap, HashMapExt, HashSet};
 
 use crate::array::Array;
 use crate::backend::explain::{self, Explanation};

@@ -1,9 +1,10 @@
 //! Programs: the whole of a captured step as a device runs it, again and again, without its graph.
 
-use std::collections::{HashMap, HashSet};
 use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+use foldhash::{HashMap, HashMapExt, HashSet};
 
 use crate::array::Array;
 use crate::backend::cpu;

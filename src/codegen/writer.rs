@@ -1,8 +1,9 @@
 //! Puts a kernel's text together: parameters, bindings, pasted functions, body.
 
-use std::collections::HashSet;
 use std::fmt::Write;
 use std::sync::Arc;
+
+use foldhash::HashSet;
 
 use crate::caps::{Caps, PANEL_WIDTH};
 use crate::codegen::{Bound, Call, ParamSource};

@@ -11,7 +11,7 @@ mod checkpoint;
 
 pub use checkpoint::checkpoint;
 
-use std::collections::{HashMap, HashSet};
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 
 use crate::error::{Error, Result};
 use crate::graph::{Var, Vjp, anomaly, no_grad, order, recording, with_location};

@@ -1,8 +1,6 @@
 //! The cache of bind groups.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasherDefault, Hasher};
-
+use foldhash::{HashMap, HashSet};
 use smallvec::SmallVec;
 
 use super::pool::BufferId;
@@ -27,7 +25,7 @@ struct Entry {
 /// would not come back.
 #[derive(Default)]
 pub(super) struct BindGroups {
-    entries: HashMap<Key, Entry, BuildHasherDefault<Multiply>>,
+    entries: HashMap<Key, Entry>,
     clock: u64,
 }
 
@@ -65,52 +63,5 @@ impl BindGroups {
         let mut ages: Vec<u64> = self.entries.values().map(|entry| entry.used).collect();
         let (_, &mut limit, _) = ages.select_nth_unstable(CAP / 4);
         self.entries.retain(|_, entry| entry.used > limit);
-    }
-}
-
-/// A multiply-and-rotate hash: keys are small numbers that no attacker chooses, and the lookup is on the path of every
-/// dispatch.
-#[derive(Default)]
-pub(super) struct Multiply(u64);
-
-impl Hasher for Multiply {
-    fn finish(&self) -> u64 {
-        self.0 ^ (self.0 >> 32)
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u64(u64::from(byte));
-        }
-    }
-    fn write_u32(&mut self, value: u32) {
-        self.write_u64(u64::from(value));
-    }
-    fn write_u64(&mut self, value: u64) {
-        self.0 = (self.0.rotate_left(5) ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-    fn write_usize(&mut self, value: usize) {
-        self.write_u64(value as u64);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::hash::{BuildHasher, BuildHasherDefault};
-
-    #[test]
-    fn neighbouring_keys_hash_apart() {
-        let hasher = BuildHasherDefault::<Multiply>::default();
-        let hashes: HashSet<u64> = (0..1000)
-            .map(|id| {
-                hasher.hash_one(Key {
-                    layout: 1,
-                    generation: 1,
-                    buffers: [(BufferId(id), 0, 256)].into_iter().collect(),
-                })
-            })
-            .map(|hash| hash & 0xffff)
-            .collect();
-        assert!(hashes.len() > 900, "{}", hashes.len());
     }
 }

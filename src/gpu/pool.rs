@@ -1,8 +1,10 @@
 //! Whole buffers, reused by size class.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex};
+
+use foldhash::HashSet;
 
 use super::device::{Gpu, Inner};
 use super::stats::Memory;
@@ -309,7 +311,7 @@ impl Gpu {
         drop(buffer);
         let freed = self.0.pool.remove(key);
         if freed.is_some() {
-            self.0.forget_groups(HashSet::from([key.1]));
+            self.0.forget_groups(HashSet::from_iter([key.1]));
         }
     }
 }

@@ -107,7 +107,7 @@ pub(super) struct Sets {
 
 impl Sets {
     /// Drops the sets that bind one of `buffers`.
-    pub(super) fn forget(&mut self, buffers: &std::collections::HashSet<BufferId>) {
+    pub(super) fn forget(&mut self, buffers: &foldhash::HashSet<BufferId>) {
         self.entries.retain(|set| !set.table.iter().any(|id| buffers.contains(id)));
     }
 

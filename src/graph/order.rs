@@ -1,6 +1,6 @@
 //! Topological order without recursion.
 
-use std::collections::HashSet;
+use foldhash::{HashSet, HashSetExt};
 
 use crate::graph::Var;
 

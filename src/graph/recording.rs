@@ -6,9 +6,10 @@
 //! that. Flushes wait until the closure is done, since the whole step becomes one plan.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
 use std::panic::Location;
 use std::sync::{Arc, Weak};
+
+use foldhash::{HashSet, HashSetExt};
 
 use crate::error::Error;
 use crate::graph::doubt::Doubt;

@@ -1,7 +1,8 @@
 //! What all optimizers with one update a parameter share: groups, states, the step itself, saving and loading.
 
-use std::collections::HashSet;
 use std::panic::Location;
+
+use foldhash::{HashSet, HashSetExt};
 
 use crate::backend::Device;
 use crate::dtype::DType;

@@ -10,8 +10,7 @@
 //!    data, or starts its own. A kernel's position in the list is its place in the execution order, so a node may join
 //!    only if all its other inputs come from earlier positions.
 
-use std::collections::{HashMap, HashSet};
-
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 use smallvec::SmallVec;
 
 use crate::caps::Caps;

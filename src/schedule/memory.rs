@@ -4,7 +4,9 @@
 //! whose last reader has run.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::BinaryHeap;
+
+use foldhash::{HashMap, HashMapExt, HashSet};
 
 use crate::caps::{GRAIN, size_class};
 
@@ -282,7 +284,7 @@ mod tests {
             check(&values, &conflicts, &assignment);
         }
         let bound = lower_bound(&values);
-        let bytes = assign(&values, &Conflicts::new(), u64::MAX / 4, Search::Quick).bytes();
+        let bytes = assign(&values, &Conflicts::default(), u64::MAX / 4, Search::Quick).bytes();
         assert!((bound..bound * 11 / 10).contains(&bytes), "{bytes} for {bound}");
     }
 
@@ -291,11 +293,11 @@ mod tests {
     fn values_of_other_sizes_share_a_buffer() {
         let life = |bytes, first, last| Lifetime { bytes, first, last };
         let values = [life(1000, 0, 1), life(512, 2, 3), life(480, 3, 4)];
-        let assignment = assign(&values, &Conflicts::new(), 1 << 20, Search::Quick);
+        let assignment = assign(&values, &Conflicts::default(), 1 << 20, Search::Quick);
         assert_eq!((assignment.buffers.len(), assignment.bytes()), (1, 1008));
-        check(&values, &Conflicts::new(), &assignment);
+        check(&values, &Conflicts::default(), &assignment);
         // Where a kernel reads the one and writes the other they do not.
-        let conflicts = Conflicts::from([(1, 2)]);
+        let conflicts = Conflicts::from_iter([(1, 2)]);
         let assignment = assign(&values, &conflicts, 1 << 20, Search::Quick);
         assert_eq!((assignment.buffers.len(), assignment.bytes()), (2, 1008 + 480));
         check(&values, &conflicts, &assignment);

@@ -1,7 +1,8 @@
 //! A plan: the dispatches of a flush, ready to run again on any data of the same structure.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 
 use crate::caps::{Caps, GRAIN, PANELS, panel_bytes, size_class};
 use crate::codegen::{self, Bound, KernelText};

@@ -12,7 +12,7 @@
 //! an input), and has the same bits. Less would not do: WGSL lets a driver rearrange the arithmetic of one kernel, and lavapipe
 //! turns `x * a + x * b` into `x * (a + b)` where both products are computed in it, though not where one is loaded.
 
-use std::collections::{HashMap, HashSet};
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 
 use crate::caps::Caps;
 use crate::error::{Error, Result};

@@ -5,7 +5,7 @@
 //! On software adapters an invocation takes a row. On GPUs, where neighbouring invocations would then load far apart, they share one, and
 //! a reduction alone is such a kernel too: it would take two dispatches else.
 
-use std::collections::{HashMap, HashSet};
+use foldhash::{HashMap, HashMapExt, HashSet};
 
 use crate::caps::Caps;
 use crate::error::{Error, Result};

@@ -6,8 +6,8 @@
 //! input. Ops that check indices report under numbers of their own, so they stay apart.
 
 use std::any::TypeId;
-use std::collections::{HashMap, HashSet};
 
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 use smallvec::SmallVec;
 
 use crate::caps::Caps;

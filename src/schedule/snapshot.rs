@@ -3,9 +3,9 @@
 //! Two graphs with the same hash have the same ops, attributes, shapes, wiring and keeping rules; they differ at most in the
 //! values of scalars and in the data. So one plan serves both.
 
-use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 
+use foldhash::{HashMap, HashMapExt, HashSet};
 use smallvec::SmallVec;
 
 use crate::graph::{Var, order};

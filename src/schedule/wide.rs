@@ -1,6 +1,6 @@
 //! Fusion side by side: kernels that do not depend on each other become one dispatch, as the updates of all parameters do.
 
-use std::collections::HashSet;
+use foldhash::HashSet;
 
 use crate::caps::Caps;
 use crate::codegen::workgroup_of;

@@ -1,6 +1,6 @@
 //! The kernels: which stored node joins which.
 
-use std::collections::{HashMap, HashSet};
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 
 use super::decide::MAX_INSTRUCTIONS;
 use super::emit::Emitter;

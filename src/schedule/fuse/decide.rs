@@ -1,6 +1,6 @@
 //! Which values are stored, and which are computed by whoever reads them.
 
-use std::collections::HashSet;
+use foldhash::HashSet;
 
 use super::{Fuser, Role, fold};
 use crate::error::{Error, Result};

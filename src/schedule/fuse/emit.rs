@@ -1,6 +1,6 @@
 //! From the nodes of a kernel to straight-line code.
 
-use std::collections::{HashMap, HashSet};
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 
 use super::{Fuser, Path, Role, fold};
 use crate::dtype::DType;

@@ -7,10 +7,10 @@ mod variables;
 pub use saved::load_captured;
 pub use variables::Variable;
 
-use std::collections::{HashMap, HashSet};
 use std::panic::Location;
 use std::sync::{Arc, Mutex};
 
+use foldhash::{HashMap, HashMapExt, HashSet};
 use smallvec::SmallVec;
 
 use crate::backend::program::{Base, Computed, Made, Program};
