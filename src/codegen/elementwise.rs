@@ -5,14 +5,17 @@
 
 use crate::caps::Caps;
 use crate::codegen::expr::{self, Space};
-use crate::codegen::writer::{Segment, Writer};
+use crate::codegen::writer::{Held, Segment, Writer};
 use crate::codegen::{Bound, Call, Calls, calls, word, workgroup_size};
+use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::schedule::group::Group;
+use crate::schedule::group::{Group, Leaf};
 use crate::schedule::snapshot::{Snapshot, Source};
 
 /// Bytes of the largest element in a buffer.
 const ELEMENT: u64 = 4;
+/// Elements from which it pays to load eight at once.
+const MANY: usize = 1 << 16;
 /// A window starts at a multiple of this many elements, so that bindings start at multiples of 256 bytes, even of f16.
 pub(super) const WINDOW_GRAIN: u64 = 128;
 
@@ -36,7 +39,10 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps) -> Result<Calls> {
 /// The kernel over all elements, or over a window: first element and number of elements.
 fn kernel(group: &Group, snap: &Snapshot, caps: &Caps, window: Option<(usize, usize)>) -> Result<Call> {
     let mut writer = Writer::new(caps);
-    let segment = segment(&mut writer, group, caps, window)?;
+    let segment = match octets(group, caps, window) {
+        true => pairs(&mut writer, group, caps)?,
+        false => segment(&mut writer, group, caps, window)?,
+    };
     let mut call = writer.finish_threads(name(group, snap), &segment);
     if let Some((start, count)) = window {
         let range = |source: Source| {
@@ -55,6 +61,50 @@ fn kernel(group: &Group, snap: &Snapshot, caps: &Caps, window: Option<(usize, us
         call.windows = call.bound.iter().map(of).collect();
     }
     Ok(call)
+}
+
+/// Whether invocations take eight elements: where a software adapter loads many neighbours, lane by lane, at the same cost whatever a load
+/// brings.
+fn octets(group: &Group, caps: &Caps, window: Option<(usize, usize)>) -> bool {
+    let suits = |leaf: &Leaf| expr::is_flat(&leaf.layout) && matches!(leaf.dtype, DType::F32 | DType::I32 | DType::U32);
+    let body = &group.body;
+    caps.software
+        && caps.wide_loads
+        && window.is_none()
+        && group.numel.is_multiple_of(8)
+        && group.numel >= MANY
+        && !body.leaves.is_empty()
+        && body.leaves.iter().all(suits)
+}
+
+/// Writes the body for two groups of four elements, whose operands are loaded together.
+fn pairs(writer: &mut Writer, group: &Group, caps: &Caps) -> Result<Segment> {
+    let octets = word(group.numel / 8)?;
+    let numel = writer.named_constant("numel", word(group.numel)?);
+    let limit = writer.named_constant("octets", octets);
+    let mut pairs: Vec<(Source, String)> = Vec::new();
+    for leaf in &group.body.leaves {
+        if pairs.iter().all(|(source, _)| *source != leaf.source) {
+            let name = format!("input{}", pairs.len());
+            writer.bind_octets(&name, Bound::Source(leaf.source), leaf.dtype);
+            let pair = writer.let_(&format!("octet_{name}(thread)"));
+            pairs.push((leaf.source, pair));
+        }
+    }
+    for (half, index) in ["first", "second"].into_iter().enumerate() {
+        writer.line(&format!("let {index} = 2u * thread + {half}u;"));
+        for (source, pair) in &pairs {
+            writer.hold(Bound::Source(*source), Held { name: format!("{pair}[{half}]"), vec4: true });
+        }
+        let space = Space::Linear { index, local: index, vec4: true, numel: &numel };
+        let values = expr::emit(writer, &group.body, &space, None)?;
+        for &(value, node) in &group.outputs {
+            expr::store(writer, Bound::Source(Source::Pending(node)), index, &values[value], true);
+        }
+    }
+    let work = (group.body.leaves.len() + group.outputs.len()) as u64 * group.numel as u64 * ELEMENT;
+    let flops = calls(&group.body) * group.numel as u64;
+    Ok(Segment { size: workgroup_size(caps), limit, threads: octets, work, flops })
 }
 
 /// Writes the body over all elements, or over a window.

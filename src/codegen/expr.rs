@@ -1,6 +1,6 @@
 //! Statements for straight-line code over an index space.
 
-use crate::codegen::writer::Writer;
+use crate::codegen::writer::{Held, Writer};
 use crate::codegen::{Bound, ParamSource, word};
 use crate::dtype::DType;
 use crate::error::Result;
@@ -124,8 +124,8 @@ fn rounded(value: &Value) -> String {
 
 /// Writes a load.
 pub fn load(writer: &mut Writer, bound: Bound, layout: &Layout, dtype: DType, space: &Space) -> Result<Value> {
-    if let Some(name) = writer.held(bound) {
-        return Ok(Value { name: name.to_owned(), dtype, vec4: false });
+    if let Some(Held { name, vec4 }) = writer.held(bound).cloned() {
+        return Ok(Value { name, dtype, vec4 });
     }
     let access = access(writer, layout, space)?;
     let quad = matches!(access, At::Quad { .. });

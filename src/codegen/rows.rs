@@ -2,7 +2,7 @@
 
 use crate::caps::Caps;
 use crate::codegen::expr::{self, Quads, Space};
-use crate::codegen::writer::{Segment, Writer};
+use crate::codegen::writer::{Held, Segment, Writer};
 use crate::codegen::{Bound, Calls, calls, elementwise, reduce, word};
 use crate::error::Result;
 use crate::schedule::group::{Body, Core, Group};
@@ -52,7 +52,8 @@ pub fn generate(
                 }
                 writer.line("}\n    }");
                 for (node, _) in dtypes {
-                    writer.hold(Bound::Source(Source::Pending(node)), format!("row_{node}"));
+                    let held = Held { name: format!("row_{node}"), vec4: false };
+                    writer.hold(Bound::Source(Source::Pending(node)), held);
                 }
             }
             None => {

@@ -151,7 +151,14 @@ pub struct Writer {
     pub untrusted: bool,
     wide_loads: bool,
     /// Values in registers that stand for the elements of a buffer at hand.
-    held: Vec<(Bound, String)>,
+    held: Vec<(Bound, Held)>,
+}
+
+/// What loads of a buffer give instead of an element of it: the name of a value, and whether it is four neighbours.
+#[derive(Clone)]
+pub struct Held {
+    pub name: String,
+    pub vec4: bool,
 }
 
 impl Writer {
@@ -160,14 +167,15 @@ impl Writer {
         Writer { wide_loads: caps.wide_loads, ..Writer::default() }
     }
 
-    /// From here on loads of a buffer give the value of this name.
-    pub fn hold(&mut self, bound: Bound, name: String) {
-        self.held.push((bound, name));
+    /// From here on loads of a buffer give this value.
+    pub fn hold(&mut self, bound: Bound, value: Held) {
+        self.held.retain(|(own, _)| *own != bound);
+        self.held.push((bound, value));
     }
 
-    /// The name of the value that a buffer's elements are held in.
-    pub fn held(&self, bound: Bound) -> Option<&str> {
-        self.held.iter().find(|(own, _)| *own == bound).map(|(_, name)| name.as_str())
+    /// The value that a buffer's elements are held in.
+    pub fn held(&self, bound: Bound) -> Option<&Held> {
+        self.held.iter().find(|(own, _)| *own == bound).map(|(_, value)| value)
     }
 
     /// A parameter under a generated name; returns the expression that reads it.

@@ -276,3 +276,29 @@ fn as_large_as_a_binding() {
     let tail = y.slice(0, n - 3..n);
     assert_eq!(values(&tail), [n as f64, n as f64, n as f64 + 4.0].map(|v| f64::from(v as f32)));
 }
+
+/// Invocations that take eight elements on some adapters: several operands, one of them twice, of two types, with numbers that say where
+/// they are, several results, and sizes that are not a multiple of eight.
+#[test]
+fn chains_over_many_elements() {
+    for (seed, n) in [(1, 1 << 16), (2, (1 << 16) + 8), (3, (1 << 16) + 4), (4, (1 << 16) + 1), (5, 3 << 17)] {
+        let mut rng = Rng(seed);
+        let (x, y) = (rng.vec(n, -2.0, 2.0), rng.vec(n, -2.0, 2.0));
+        let counts: Vec<i32> = (0..n).map(|_| rng.bits() as i32 % 5).collect();
+        let run = |device: &Device| {
+            poison(device);
+            let (x, y) = (floats(&x, &[n], device).requires_grad(), floats(&y, &[n], device));
+            let counts = Tensor::from_slice(&counts, [n], device);
+            let place = Tensor::arange(0.0, n as f32, 1.0, device) / n as f32;
+            let chain = (&x * &y + &x).relu() * 0.5 + &place;
+            let chosen = counts.gt(0.0).where_(&chain, &y.sin());
+            let flags = chosen.gt(0.25);
+            let total = (&chosen * &y).sum();
+            total.backward().unwrap_or_else(|error| panic!("{error}"));
+            [chosen, counts.to_dtype(DType::F32), flags.to_dtype(DType::F32), total, x.grad().unwrap()]
+        };
+        for (found, expected) in run(gpu()).iter().zip(&run(cpu())) {
+            assert_same(&format!("{n} elements"), found, expected, 1e-5);
+        }
+    }
+}
