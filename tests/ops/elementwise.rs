@@ -291,7 +291,7 @@ fn chains_over_many_elements() {
             let counts = Tensor::from_slice(&counts, [n], device);
             let place = Tensor::arange(0.0, n as f32, 1.0, device) / n as f32;
             let chain = (&x * &y + &x).relu() * 0.5 + &place;
-            let chosen = counts.gt(0.0).where_(&chain, &y.sin());
+            let chosen = counts.gt(0.0).where_(&chain, y.sin());
             let flags = chosen.gt(0.25);
             let total = (&chosen * &y).sum();
             total.backward().unwrap_or_else(|error| panic!("{error}"));
