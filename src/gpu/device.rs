@@ -311,6 +311,11 @@ impl Gpu {
         self.0.counters.snapshot()
     }
 
+    /// Begins to count anew.
+    pub fn reset_stats(&self) {
+        self.0.counters.reset();
+    }
+
     /// Counts a plan that was built, or found in the cache.
     pub fn count_plan(&self, reused: bool) {
         let counters = &self.0.counters;

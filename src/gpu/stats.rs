@@ -74,6 +74,13 @@ impl Counters {
         }
     }
 
+    pub(super) fn reset(&self) {
+        let Counters { submits, dispatches, kernels_compiled, bind_groups, plans_built, plans_reused } = self;
+        for counter in [submits, dispatches, kernels_compiled, bind_groups, plans_built, plans_reused] {
+            counter.store(0, Relaxed);
+        }
+    }
+
     pub(super) fn bump(counter: &AtomicU64, by: u64) {
         counter.fetch_add(by, Relaxed);
     }

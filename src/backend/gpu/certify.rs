@@ -63,6 +63,8 @@ impl GpuBackend {
             log::warn!("{}: no cooperative matrices, since they failed a test: {error}", self.gpu.info().name);
             self.caps.cooperative = None;
         }
+        // Users count what they ran.
+        self.gpu.reset_stats();
     }
 
     /// The relative error of one product of 16-bit floats.
