@@ -18,14 +18,5 @@ fn column_of(column: u32) -> Column {
     return Column(n * params.x_n, p * STRIDE - padding());
 }
 
-// Stores up to four neighbouring columns of a row; `matrix` counts the groups of each part of the sum.
-fn put(matrix: u32, row: u32, column: u32, values: vec4<f32>) {
-    let positions = volume(output_size());
-    let slot = matrix / params.groups;
-    let channel = (matrix - slot * params.groups) * params.output_channels + row;
-    for (var j = 0u; j < min(4u, params.n - column); j++) {
-        let n = quotient(column + j, positions);
-        let at = (n * params.groups * params.output_channels + channel) * positions + column + j - n * positions;
-        finish(slot * params.total + at, values[j]);
-    }
-}
+fn result_size() -> vec3<u32> { return output_size(); }
+fn result_channels() -> u32 { return params.output_channels; }

@@ -24,14 +24,5 @@ fn b_element(start: u32, column: Column, back: vec3<u32>) -> f32 {
     return f32(y[start + column.start + dot(p, vec3<u32>(params.y_d, params.y_h, params.y_w))]);
 }
 
-// Stores up to four neighbouring columns of a row; `matrix` counts the groups of each part of the sum.
-fn put(matrix: u32, row: u32, column: u32, values: vec4<f32>) {
-    let positions = volume(input_size());
-    let slot = matrix / params.groups;
-    let channel = (matrix - slot * params.groups) * params.input_channels + row;
-    for (var j = 0u; j < min(4u, params.n - column); j++) {
-        let n = quotient(column + j, positions);
-        let at = (n * params.groups * params.input_channels + channel) * positions + column + j - n * positions;
-        finish(slot * params.total + at, values[j]);
-    }
-}
+fn result_size() -> vec3<u32> { return input_size(); }
+fn result_channels() -> u32 { return params.input_channels; }

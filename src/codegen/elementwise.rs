@@ -7,9 +7,8 @@ use crate::caps::Caps;
 use crate::codegen::expr::{self, Space};
 use crate::codegen::writer::{Held, Segment, Writer};
 use crate::codegen::{Bound, Call, Calls, calls, word, workgroup_size};
-use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::schedule::group::{Group, Leaf};
+use crate::schedule::group::Group;
 use crate::schedule::snapshot::{Snapshot, Source};
 
 /// Bytes of the largest element in a buffer.
@@ -63,18 +62,11 @@ fn kernel(group: &Group, snap: &Snapshot, caps: &Caps, window: Option<(usize, us
     Ok(call)
 }
 
-/// Whether invocations take eight elements: where a software adapter loads many neighbours, lane by lane, at the same cost whatever a load
-/// brings.
+/// Whether invocations take eight elements.
 fn octets(group: &Group, caps: &Caps, window: Option<(usize, usize)>) -> bool {
-    let suits = |leaf: &Leaf| expr::is_flat(&leaf.layout) && matches!(leaf.dtype, DType::F32 | DType::I32 | DType::U32);
-    let body = &group.body;
-    caps.software
-        && caps.wide_loads
-        && window.is_none()
-        && group.numel.is_multiple_of(8)
-        && group.numel >= MANY
-        && !body.leaves.is_empty()
-        && body.leaves.iter().all(suits)
+    let leaves = &group.body.leaves;
+    let many = group.numel.is_multiple_of(8) && group.numel >= MANY;
+    many && window.is_none() && !leaves.is_empty() && leaves.iter().all(|leaf| expr::loads_octets(leaf, caps))
 }
 
 /// Writes the body for two groups of four elements, whose operands are loaded together.
@@ -97,14 +89,9 @@ fn pairs(writer: &mut Writer, group: &Group, caps: &Caps) -> Result<Segment> {
             writer.hold(Bound::Source(*source), Held { name: format!("{pair}[{half}]"), vec4: true });
         }
         let space = Space::Linear { index, local: index, vec4: true, numel: &numel };
-        let values = expr::emit(writer, &group.body, &space, None)?;
-        for &(value, node) in &group.outputs {
-            expr::store(writer, Bound::Source(Source::Pending(node)), index, &values[value], true);
-        }
+        compute(writer, group, &space, index)?;
     }
-    let work = (group.body.leaves.len() + group.outputs.len()) as u64 * group.numel as u64 * ELEMENT;
-    let flops = calls(&group.body) * group.numel as u64;
-    Ok(Segment { size: workgroup_size(caps), limit, threads: octets, work, flops })
+    Ok(over(group, caps, group.numel, limit, octets))
 }
 
 /// Writes the body over all elements, or over a window.
@@ -120,13 +107,23 @@ pub fn segment(writer: &mut Writer, group: &Group, caps: &Caps, window: Option<(
         index = "quad";
     }
     let space = Space::Linear { index, local: "thread", vec4: true, numel: &numel };
-    let values = expr::emit(writer, &group.body, &space, None)?;
+    compute(writer, group, &space, "thread")?;
+    Ok(over(group, caps, count, limit, quads))
+}
+
+/// Writes the body for four elements, and their stores at `place`.
+fn compute(writer: &mut Writer, group: &Group, space: &Space, place: &str) -> Result<()> {
+    let values = expr::emit(writer, &group.body, space, None)?;
     for &(value, node) in &group.outputs {
-        expr::store(writer, Bound::Source(Source::Pending(node)), "thread", &values[value], true);
+        expr::store(writer, Bound::Source(Source::Pending(node)), place, &values[value], true);
     }
+    Ok(())
+}
+
+/// A segment of so many threads over `count` elements.
+fn over(group: &Group, caps: &Caps, count: usize, limit: String, threads: u32) -> Segment {
     let work = (group.body.leaves.len() + group.outputs.len()) as u64 * count as u64 * ELEMENT;
-    let flops = calls(&group.body) * count as u64;
-    Ok(Segment { size: workgroup_size(caps), limit, threads: quads, work, flops })
+    Segment { size: workgroup_size(caps), limit, threads, work, flops: calls(&group.body) * count as u64 }
 }
 
 /// Whether every buffer can be bound whole.

@@ -1,11 +1,12 @@
 //! Statements for straight-line code over an index space.
 
+use crate::caps::Caps;
 use crate::codegen::writer::{Held, Writer};
 use crate::codegen::{Bound, ParamSource, word};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::layout::Layout;
-use crate::schedule::group::{Body, What};
+use crate::schedule::group::{Body, Leaf, What};
 
 /// How the code is told which element it is at.
 pub enum Space<'a> {
@@ -271,6 +272,13 @@ pub fn is_in_quads(layout: &Layout) -> bool {
 pub fn is_flat(layout: &Layout) -> bool {
     let flat = layout.collapsed();
     flat.offset == 0 && flat.shape.rank() == 1 && flat.strides[0] == 1
+}
+
+/// Whether it pays to load eight neighbours of the leaf at once: software adapters load lane by lane, at the same cost whatever a load
+/// brings.
+pub fn loads_octets(leaf: &Leaf, caps: &Caps) -> bool {
+    let fits = matches!(leaf.dtype, DType::F32 | DType::I32 | DType::U32);
+    caps.software && caps.wide_loads && fits && is_flat(&leaf.layout)
 }
 
 /// What four neighbours that start at a multiple of four have in common.

@@ -147,16 +147,16 @@ fn width(quads: Quads) -> usize {
     if quads == Quads::Reduced { 4 } else { 1 }
 }
 
-/// The input by eights, where a software adapter has to load `count` neighbours of one buffer for each output, four of them at a time, and
-/// nothing is computed from them: its loads cost the same whatever they bring.
+/// The input by eights, where `count` neighbours of one buffer are loaded for each output, four of them at a time, and nothing is computed
+/// from them.
 fn octets<'a>(parts: &'a Parts, shape: &Shape, quads: Quads, count: usize, caps: &Caps) -> Option<Input<'a>> {
     let ([inst], [leaf]) = (&parts.body.code[..], &parts.body.leaves[..]) else { return None };
-    let loads = matches!(inst.what, What::Load(_)) && matches!(leaf.dtype, DType::F32 | DType::I32 | DType::U32);
+    let loads = matches!(inst.what, What::Load(_)) && expr::loads_octets(leaf, caps);
     let is_reduced = |dim: &usize| parts.reduce.dims.contains(dim);
     let rows =
         (0..shape.rank()).filter(|&dim| shape[dim] > 1).skip_while(|dim| !is_reduced(dim)).all(|dim| is_reduced(&dim));
-    let suits = loads && rows && expr::is_flat(&leaf.layout) && quads == Quads::Reduced && count.is_multiple_of(8);
-    (suits && caps.software && caps.wide_loads).then_some(Input::Octets { leaf })
+    let suits = loads && rows && quads == Quads::Reduced && count.is_multiple_of(8);
+    suits.then_some(Input::Octets { leaf })
 }
 
 /// How the first stage takes the input.

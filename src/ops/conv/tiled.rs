@@ -71,12 +71,12 @@ pub fn stages(
     let mut stages = vec![Stage {
         name,
         source: match (op.role, whole) {
-            (Role::Y, true) => text!("finish_output", "tiled_taps", "tiled_forward"),
-            (Role::Y, false) => text!("finish_sum", "tiled_taps", "tiled_forward"),
+            (Role::Y, true) => text!("finish_output", "tiled_taps", "tiled_forward", "tiled_positions"),
+            (Role::Y, false) => text!("finish_sum", "tiled_taps", "tiled_forward", "tiled_positions"),
             (Role::W, true) => text!("finish_output", "tiled_taps", "tiled_weight_gradient"),
             (Role::W, false) => text!("finish_sum", "tiled_taps", "tiled_weight_gradient"),
-            (Role::X, true) => text!("finish_output", "tiled_input_gradient"),
-            (Role::X, false) => text!("finish_sum", "tiled_input_gradient"),
+            (Role::X, true) => text!("finish_output", "tiled_input_gradient", "tiled_positions"),
+            (Role::X, false) => text!("finish_sum", "tiled_input_gradient", "tiled_positions"),
         },
         reads: (0..2).map(|i| Read { name: names[i].0, slot: Slot::Input(i), access: Access::Raw }).collect(),
         writes: vec![if whole { routine::output() } else { partial }],

@@ -10,7 +10,6 @@ use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::kernel::{Access, Read, Slot, Stage, Word, Write};
 use crate::ops::matmul::problem::{BATCH_DIMS, Reading, Side, count, product, stride, too_large, word};
-
 use crate::ops::matmul::tiles::{Cut, MAX_STEPS, MAX_TURNS, Tiling, cut};
 
 pub use crate::ops::matmul::problem::{Problem, Strides};
