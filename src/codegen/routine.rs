@@ -189,7 +189,7 @@ impl Printer<'_> {
                  atomicStore(&index_fault[slot + 3u], bound);\n    }}\n}}\n"
             ));
         }
-        let mut call = writer.finish(stage.name.to_owned(), stage.source, stage.workgroups, touched);
+        let mut call = writer.finish(stage.name.to_owned(), &stage.source.concat(), stage.workgroups, touched);
         let epilogue = if runs_epilogue { calls(&self.group.body) * self.group.numel as u64 } else { 0 };
         call.flops =
             self.parts.routine.flops(stage, self.operands, self.output).map(|own| own.saturating_add(epilogue));

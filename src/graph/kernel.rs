@@ -289,7 +289,7 @@ pub trait Routine: Send + Sync {
     /// ```
     /// # use wgrad::{DType, graph::Meta, layout::Layout};
     /// # use wgrad::{Result, caps::Caps, graph::kernel::{Operand, Routine, Stage}};
-    /// # let (source, reads, writes, consts, params) = ("", vec![], vec![], vec![], vec![]);
+    /// # let (source, reads, writes, consts, params) = (&[""], vec![], vec![], vec![], vec![]);
     /// # let (name, checks_indices, workgroups) = ("own", false, 1);
     /// # let stage = Stage { name, source, reads, writes, consts, params, checks_indices, workgroups };
     /// struct Own;
@@ -307,9 +307,17 @@ pub trait Routine: Send + Sync {
     }
 }
 
+/// A shader's text, in pieces that are put one after the other: files that kernels share stand in the program once.
+///
+/// ```
+/// let text: wgrad::graph::kernel::Wgsl = &["const TWO: f32 = 2.0;\n", "fn twice(x: f32) -> f32 { return TWO * x; }\n"];
+/// assert!(text.concat().ends_with("TWO * x; }\n"));
+/// ```
+pub type Wgsl = &'static [&'static str];
+
 /// One dispatch of a routine.
 ///
-/// `source` is a complete WGSL file with an entry point `main`, written against what the code generator puts in front of it:
+/// `source` is, put together, a complete WGSL file with an entry point `main`, written against what the code generator puts in front of it:
 /// - the prelude (`shaders/prelude.wgsl`);
 /// - `const NAME: u32 = …;` for each of `consts` (they are part of the pipeline's identity);
 /// - `params.NAME` for each of `params` (they are not);
@@ -331,7 +339,7 @@ pub trait Routine: Send + Sync {
 ///     }";
 /// let double = |total: u32| Stage {
 ///     name: "double",
-///     source,
+///     source: &[source],
 ///     reads: vec![Read { name: "x", slot: Slot::Input(0), access: Access::Logical }],
 ///     writes: vec![Write { name: "y", slot: Slot::Output, vec4: false, scratch: None }],
 ///     consts: vec![],
@@ -344,8 +352,8 @@ pub trait Routine: Send + Sync {
 pub struct Stage {
     /// Name for logs and pipeline labels, such as `"matmul_cpu"`.
     pub name: &'static str,
-    /// The shader file's text.
-    pub source: &'static str,
+    /// The shader's text, in the pieces that make it up.
+    pub source: Wgsl,
     /// Buffers that it reads.
     pub reads: Vec<Read>,
     /// Buffers that it writes.

@@ -71,7 +71,7 @@ use crate::graph::{Meta, Var};
 ///         let total = output.meta.numel();
 ///         Ok(vec![Stage {
 ///             name: "distances",
-///             source: SHADER,
+///             source: &[SHADER],
 ///             reads: vec![read("a", 0), read("b", 1)],
 ///             writes: vec![Write { name: "y", slot: Slot::Output, vec4: false, scratch: None }],
 ///             consts: vec![],

@@ -8,9 +8,9 @@ use crate::array::Array;
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::kernel::{Kernel, Operand, Read, Routine, Stage, Word};
+use crate::graph::kernel::{Kernel, Operand, Read, Routine, Stage, Wgsl, Word};
 use crate::graph::{Meta, Op, Var, Vjp, no_grad};
-use crate::ops::routine::{self, poisoned};
+use crate::ops::routine::{self, poisoned, wgsl};
 use crate::shape::Shape;
 
 /// Invocations in a workgroup; each holds several vectors in registers.
@@ -84,7 +84,7 @@ impl Part {
     }
 
     /// Texts for no mask, a boolean one and one of floats, where there are some for any adapter.
-    fn texts(self) -> Option<[&'static str; 3]> {
+    fn texts(self) -> Option<[Wgsl; 3]> {
         macro_rules! texts {
             ($($file:literal),*) => {[
                 texts!(@one "mask_none", $($file),*),
@@ -92,11 +92,7 @@ impl Part {
                 texts!(@one "mask_float", $($file),*),
             ]};
             (@one $mask:literal, $($file:literal),*) => {
-                concat!(
-                    include_str!("../../shaders/attention/common.wgsl"),
-                    include_str!(concat!("../../shaders/attention/", $mask, ".wgsl")),
-                    $(include_str!(concat!("../../shaders/attention/", $file, ".wgsl"))),*
-                )
+                wgsl!("attention/common", concat!("attention/", $mask), $(concat!("attention/", $file)),*)
             };
         }
         Some(match self {

@@ -9,7 +9,7 @@ use crate::caps::Caps;
 use crate::error::{Error, Result};
 use crate::graph::kernel::{Access, Kernel, Operand, Read, Routine, Stage, Write};
 use crate::graph::{Meta, Op, Var, Vjp};
-use crate::ops::routine::{self, WORKGROUP, around, check_dim, poisoned};
+use crate::ops::routine::{self, WORKGROUP, around, check_dim, poisoned, wgsl};
 
 /// Inputs that one dispatch copies: with the output they stay below the eight buffers that every device binds.
 const TOGETHER: usize = 4;
@@ -117,7 +117,7 @@ impl Routine for Cat {
             let names = ["a", "b", "c", "d"].into_iter().enumerate();
             stages.push(Stage {
                 name: "cat",
-                source: include_str!("../../shaders/cat/forward.wgsl"),
+                source: wgsl!("cat/forward"),
                 reads: names.map(|(k, name)| Read { access, ..routine::read(name, joint[at(k)]) }).collect(),
                 writes: vec![Write { vec4: quads, ..routine::output() }],
                 consts: vec![("WORKGROUP", WORKGROUP)],

@@ -6,7 +6,7 @@ use crate::array::Array;
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::kernel::{Kernel, Operand, Routine, Stage, Word, Write};
+use crate::graph::kernel::{Kernel, Operand, Routine, Stage, Wgsl, Word, Write};
 use crate::graph::{Meta, Op, Var, Vjp};
 use crate::ops::routine::{self, largest};
 use crate::ops::rows::{RowPlan, rows_texts};
@@ -181,7 +181,7 @@ impl CrossEntropy {
         name: &'static str,
         plan: RowPlan,
         logits: &Shape,
-        source: &'static str,
+        source: Wgsl,
         writes: Vec<Write>,
     ) -> Result<Stage> {
         let (rows, classes) = (logits[0], logits[1]);

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::graph::kernel::{Kernel, Operand, Routine, Stage, Word};
 use crate::graph::{Meta, Op, Var, Vjp};
 use crate::layout::{Layout, View};
-use crate::ops::routine::{self, WORKGROUP, around, check_dim, poisoned};
+use crate::ops::routine::{self, WORKGROUP, around, check_dim, poisoned, wgsl};
 
 /// `y[o, start + k·step, i] = x[o, k, i]` along `dim`, which gets `size` elements, and `value` elsewhere.
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +98,7 @@ impl Routine for Place {
         let start = i32::try_from(self.start).map_err(|_| Error::unsupported("place", "the start exceeds 31 bits"))?;
         Ok(vec![Stage {
             name: "place",
-            source: include_str!("../../shaders/place/forward.wgsl"),
+            source: wgsl!("place/forward"),
             reads: vec![routine::read("x", 0)],
             writes: vec![routine::output()],
             consts: vec![("WORKGROUP", WORKGROUP)],

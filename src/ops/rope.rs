@@ -8,7 +8,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::kernel::{Kernel, Operand, Routine, Stage};
 use crate::graph::{Meta, Op, Var, Vjp};
-use crate::ops::routine::{self, WORKGROUP, expect_float, poisoned};
+use crate::ops::routine::{self, WORKGROUP, expect_float, poisoned, wgsl};
 use crate::shape::Shape;
 
 /// Positions that 32-bit phases reach exactly.
@@ -70,7 +70,7 @@ impl Routine for Rope {
         let total = output.meta.numel();
         Ok(vec![Stage {
             name: if self.back { "rope_backward" } else { "rope" },
-            source: include_str!("../../shaders/rope/forward.wgsl"),
+            source: wgsl!("rope/forward"),
             reads: vec![routine::read("x", 0), routine::read("table", 1)],
             writes: vec![routine::output()],
             consts: vec![("WORKGROUP", WORKGROUP), ("SIGN_IS_MINUS", u32::from(self.back))],

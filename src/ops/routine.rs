@@ -6,6 +6,14 @@ use crate::graph::Var;
 use crate::graph::kernel::{Access, Read, Slot, Stage, Word, Write};
 use crate::shape::Shape;
 
+/// The text of a stage: files below `shaders/`, without ending.
+macro_rules! wgsl {
+    ($($file:expr),+ $(,)?) => {
+        &[$(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file, ".wgsl"))),+] as $crate::graph::kernel::Wgsl
+    };
+}
+pub(crate) use wgsl;
+
 /// Invocations in a workgroup of a kernel over a 1-D grid.
 pub const WORKGROUP: u32 = 256;
 

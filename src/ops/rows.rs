@@ -2,7 +2,7 @@
 
 use crate::caps::Caps;
 use crate::error::Result;
-use crate::graph::kernel::{Access, Read, Slot, Word, Write};
+use crate::graph::kernel::{Access, Read, Slot, Wgsl, Word, Write};
 use crate::ops::routine;
 
 /// Parts of a row that an invocation holds in registers at most.
@@ -30,12 +30,7 @@ macro_rules! rows_texts {
         ]
     };
     (@ $lanes:literal, $width:literal, $($file:literal),+) => {
-        concat!(
-            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/rows/", $width, ".wgsl")),
-            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/rows/parts.wgsl")),
-            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/rows/", $lanes, ".wgsl")),
-            $(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file, ".wgsl"))),+
-        )
+        $crate::ops::routine::wgsl!(concat!("rows/", $width), "rows/parts", concat!("rows/", $lanes), $($file),+)
     };
 }
 pub(super) use rows_texts;
@@ -136,7 +131,7 @@ impl RowPlan {
     }
 
     /// The text that goes with the plan.
-    pub fn text(&self, texts: [[&'static str; 2]; 3]) -> &'static str {
+    pub fn text(&self, texts: [[Wgsl; 2]; 3]) -> Wgsl {
         let lanes = match self.lanes {
             Lanes::One => 0,
             Lanes::Subgroup(_) => 1,

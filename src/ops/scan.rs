@@ -9,9 +9,9 @@ use crate::array::Array;
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::kernel::{Access, Kernel, Operand, Read, Routine, Slot, Stage, Word};
+use crate::graph::kernel::{Access, Kernel, Operand, Read, Routine, Slot, Stage, Wgsl, Word};
 use crate::graph::{Meta, Op, Var, Vjp};
-use crate::ops::routine::{self, WORKGROUP, around, check_dim, poisoned};
+use crate::ops::routine::{self, WORKGROUP, around, check_dim, poisoned, wgsl};
 use crate::ops::sort::scratch_write;
 use crate::shape::Shape;
 
@@ -234,13 +234,13 @@ impl Op for Recurrence {
 /// Texts of the stages of a scan: the up-sweep from the operand and from parts; the down-sweep over the operand and over parts,
 /// each with nothing and with a prefix before the chunks.
 struct Texts {
-    reduce: [&'static str; 2],
-    scan: [[&'static str; 2]; 2],
+    reduce: [Wgsl; 2],
+    scan: [[Wgsl; 2]; 2],
 }
 
 macro_rules! texts {
     (@join $main:literal $($file:expr),*) => {
-        concat!($(include_str!(concat!("../../shaders/", $file, ".wgsl")),)* include_str!(concat!("../../shaders/scan/", $main, ".wgsl")))
+        wgsl!($($file,)* concat!("scan/", $main))
     };
     ([$($combine:literal),*], $element:literal, $parts:literal, $affine:literal) => {
         Texts {

@@ -5,7 +5,7 @@ use std::hash::Hasher;
 use crate::array::Array;
 use crate::caps::Caps;
 use crate::error::Result;
-use crate::graph::kernel::{Kernel, Operand, Routine, Stage};
+use crate::graph::kernel::{Kernel, Operand, Routine, Stage, Wgsl};
 use crate::graph::{Meta, Op, Var, Vjp};
 use crate::ops::routine::{self, LONG_ROW, around, check_dim, expect_float, largest};
 use crate::ops::rows::{RowPlan, rows_texts};
@@ -122,7 +122,7 @@ impl Softmax {
         name: &'static str,
         shape: &crate::shape::Shape,
         caps: &Caps,
-        texts: [[&'static str; 2]; 3],
+        texts: [[Wgsl; 2]; 3],
         inputs: &[&'static str],
     ) -> Result<Stage> {
         let around = around(shape, self.dim);

@@ -10,9 +10,9 @@ use crate::array::Array;
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::kernel::{Access, Kernel, Operand, Read, Routine, Slot, Stage, Word, Write};
+use crate::graph::kernel::{Access, Kernel, Operand, Read, Routine, Slot, Stage, Wgsl, Word, Write};
 use crate::graph::{Meta, Op, Var, Vjp, no_grad};
-use crate::ops::routine::{self, WORKGROUP, around, check_dim, poisoned};
+use crate::ops::routine::{self, WORKGROUP, around, check_dim, poisoned, wgsl};
 use crate::shape::Shape;
 
 /// Elements that the first stage sorts by rank.
@@ -93,7 +93,7 @@ pub(super) struct Rows {
     /// Whether keys are indices, which the first stage checks.
     pub checks_indices: bool,
     /// The first stage: for rows that need no other and end in the output, and for those that end in a run.
-    pub block: [&'static str; 2],
+    pub block: [Wgsl; 2],
     /// Whether the order goes to the output, and not to scratch buffers.
     pub to_output: bool,
 }
@@ -153,15 +153,9 @@ pub(super) fn sorting(rows: Rows) -> Result<Sorting> {
         stages.push(Stage {
             name: "sort_merge",
             source: if ends(k) {
-                concat!(
-                    include_str!("../../shaders/sort/finish_order.wgsl"),
-                    include_str!("../../shaders/sort/merge.wgsl")
-                )
+                wgsl!("sort/finish_order", "sort/merge")
             } else {
-                concat!(
-                    include_str!("../../shaders/sort/finish_run.wgsl"),
-                    include_str!("../../shaders/sort/merge.wgsl")
-                )
+                wgsl!("sort/finish_run", "sort/merge")
             },
             reads: vec![scratch("keys", from), scratch("order", from + 1)],
             writes: if ends(k) { vec![routine::output()] } else { run(k) },
@@ -182,12 +176,7 @@ impl Routine for Argsort {
                 texts!($key, "finish_order", "finish_run")
             };
             ($key:literal, $($finish:literal),*) => {
-                [$(concat!(
-                    include_str!(concat!("../../shaders/sort/", $key, ".wgsl")),
-                    include_str!("../../shaders/sort/row_values.wgsl"),
-                    include_str!(concat!("../../shaders/sort/", $finish, ".wgsl")),
-                    include_str!("../../shaders/sort/block.wgsl")
-                )),*]
+                [$(wgsl!(concat!("sort/", $key), "sort/row_values", concat!("sort/", $finish), "sort/block")),*]
             };
         }
         let around = around(&output.meta.shape, self.dim);

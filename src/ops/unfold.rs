@@ -10,7 +10,7 @@ use crate::graph::kernel::{Access, Kernel, Operand, Read, Routine, Slot, Stage, 
 use crate::graph::{Meta, Op, Var, Vjp};
 use crate::layout::View;
 use crate::ops::movement::ViewOp;
-use crate::ops::routine::{self, WORKGROUP, around, check_dim, poisoned};
+use crate::ops::routine::{self, WORKGROUP, around, check_dim, poisoned, wgsl};
 use crate::shape::Shape;
 
 /// Windows that one stage walks through; some software adapters end loops after 65,535 turns.
@@ -91,11 +91,7 @@ impl Routine for Fold {
     fn stages(&self, inputs: &[Operand], output: &Operand, _caps: &Caps) -> Result<Vec<Stage>> {
         macro_rules! text {
             ($begin:literal, $finish:literal) => {
-                concat!(
-                    include_str!(concat!("../../shaders/sums/", $begin, ".wgsl")),
-                    include_str!(concat!("../../shaders/sums/", $finish, ".wgsl")),
-                    include_str!("../../shaders/fold/forward.wgsl")
-                )
+                wgsl!(concat!("sums/", $begin), concat!("sums/", $finish), "fold/forward")
             };
         }
         let word = |n| routine::size("fold", n);

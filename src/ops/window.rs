@@ -7,7 +7,7 @@ use crate::array::Array;
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::kernel::{Access, Kernel, Operand, Read, Routine, Slot, Stage, Word, Write};
+use crate::graph::kernel::{Access, Kernel, Operand, Read, Routine, Slot, Stage, Wgsl, Word, Write};
 use crate::graph::{Meta, Op, Var, Vjp};
 use crate::ops::routine::{self, WORKGROUP, expect_float};
 use crate::shape::Shape;
@@ -247,10 +247,7 @@ macro_rules! window_texts {
         }
     };
     (@text $($file:literal),+) => {
-        concat!(
-            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/window/taps.wgsl")),
-            $(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file, ".wgsl"))),+
-        )
+        $crate::ops::routine::wgsl!("window/taps", $($file),+)
     };
 }
 
@@ -316,7 +313,7 @@ pub(super) fn sum_stages(
     transposed: bool,
     output: &Operand,
     reads: &[Read],
-    text: impl Fn(bool, bool) -> &'static str,
+    text: impl Fn(bool, bool) -> Wgsl,
 ) -> Result<Vec<Stage>> {
     let total = output.meta.numel();
     let buffer = |k: usize| Slot::Scratch(k % 2);

@@ -57,7 +57,7 @@ impl Routine for Scale {
         let error = self.is_fast.then_some(("ERROR", self.error));
         Ok(vec![Stage {
             name: if self.is_fast { "scale_fast" } else { "scale_plain" },
-            source: if self.is_fast { FAST } else { PLAIN },
+            source: if self.is_fast { &[FAST] } else { &[PLAIN] },
             reads: vec![Read { name: "x", slot: Slot::Input(0), access: Access::Logical }],
             writes: vec![Write { name: "y", slot: Slot::Output, vec4: false, scratch: None }],
             consts: [("FACTOR", self.factor)].into_iter().chain(error).collect(),

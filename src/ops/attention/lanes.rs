@@ -4,8 +4,8 @@ use super::{Attention, Part, Sizes};
 use crate::caps::Caps;
 use crate::error::Result;
 use crate::graph::Meta;
-use crate::graph::kernel::{Access, Operand, Read, Slot, Stage, Word, Write};
-use crate::ops::routine;
+use crate::graph::kernel::{Access, Operand, Read, Slot, Stage, Wgsl, Word, Write};
+use crate::ops::routine::{self, wgsl};
 
 /// Largest head, in elements. The kernels take up to 128, but with heads of 64 forward and backward together take as long as products and a
 /// softmax do, and drivers take long to compile them.
@@ -27,15 +27,11 @@ macro_rules! texts {
         texts!(@one "mask_float", $($file),*),
     ]};
     (@one $mask:literal, $($file:literal),*) => {
-        concat!(
-            include_str!("../../../shaders/attention/lanes.wgsl"),
-            include_str!(concat!("../../../shaders/attention/", $mask, ".wgsl")),
-            $(include_str!(concat!("../../../shaders/attention/", $file, ".wgsl"))),*
-        )
+        wgsl!("attention/lanes", concat!("attention/", $mask), $(concat!("attention/", $file)),*)
     };
 }
 
-fn texts(part: Part) -> Option<[&'static str; 3]> {
+fn texts(part: Part) -> Option<[Wgsl; 3]> {
     Some(match part {
         Part::Forward => texts!("lanes_q", "lanes_k", "lanes_v", "lanes_queries", "lanes_forward"),
         Part::Statistics => texts!("lanes_q", "lanes_k", "lanes_queries", "lanes_statistics"),

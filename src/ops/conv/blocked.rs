@@ -7,12 +7,12 @@
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::graph::kernel::{Access, Operand, Read, Slot, Stage, Word, Write};
+use crate::graph::kernel::{Access, Operand, Read, Slot, Stage, Wgsl, Word, Write};
 use crate::ops::conv::geometry::volume;
 use crate::ops::conv::kernels::{W, sizes, strides, sum_stage};
 use crate::ops::conv::{Convolution, Role};
 use crate::ops::per_dim::DIMS;
-use crate::ops::routine;
+use crate::ops::routine::{self, wgsl};
 
 /// Invocations of a workgroup.
 const WORKGROUP: u32 = 64;
@@ -34,19 +34,13 @@ const LINES: Slot = Slot::Scratch(0);
 const PACKED: Slot = Slot::Scratch(1);
 const SUMS: Slot = Slot::Scratch(2);
 
-macro_rules! text {
-    ($($file:literal),*) => {
-        concat!($(include_str!(concat!("../../../shaders/", $file, ".wgsl"))),*)
-    };
-}
-
 /// Text for adapters with and without subgroups: the file of an operand's elements, and the files of a product.
 macro_rules! product_text {
     ($subgroup:expr, $($file:literal),*) => {
         if $subgroup {
-            text!("conv/window", $($file),*, "matmul/multiply", "matmul/lanes", "conv/tiles_subgroup")
+            wgsl!("conv/window", $($file),*, "matmul/multiply", "matmul/lanes", "conv/tiles_subgroup")
         } else {
-            text!("conv/window", $($file),*, "conv/tiles_plain")
+            wgsl!("conv/window", $($file),*, "conv/tiles_plain")
         }
     };
 }
@@ -194,7 +188,7 @@ impl Blocked<'_> {
     /// A stage that packs an operand into `quads` vec4s.
     fn pack(
         &self,
-        source: &'static str,
+        source: Wgsl,
         read: Read,
         (name, slot, quads): (&'static str, Slot, usize),
         mut params: Vec<(&'static str, Word)>,
@@ -214,8 +208,8 @@ impl Blocked<'_> {
 
     fn pack_lines(&self) -> Result<Stage> {
         let source = match self.op.role {
-            Role::X => text!("conv/window", "conv/tap_backward", "conv/lines", "conv/pack_lines"),
-            Role::W | Role::Y => text!("conv/window", "conv/tap_forward", "conv/lines", "conv/pack_lines"),
+            Role::X => wgsl!("conv/window", "conv/tap_backward", "conv/lines", "conv/pack_lines"),
+            Role::W | Role::Y => wgsl!("conv/window", "conv/tap_forward", "conv/lines", "conv/pack_lines"),
         };
         let read = Read { name: "source", slot: Slot::Input(self.source.0), access: Access::Logical };
         self.pack(source, read, ("lines", LINES, self.line_quads()), self.params()?)
@@ -245,8 +239,8 @@ impl Blocked<'_> {
         packed.push(("channel_step", step(channel, 1)));
         packed.push(("group_step", step(0, g.output_channels / g.groups)));
         let weight_text = match self.op.role {
-            Role::X => text!("conv/window", "conv/tap_backward", "conv/lines", "conv/pack_weights"),
-            Role::W | Role::Y => text!("conv/window", "conv/tap_forward", "conv/lines", "conv/pack_weights"),
+            Role::X => wgsl!("conv/window", "conv/tap_backward", "conv/lines", "conv/pack_weights"),
+            Role::W | Role::Y => wgsl!("conv/window", "conv/tap_forward", "conv/lines", "conv/pack_weights"),
         };
         let read = Read { name: "w", slot: Slot::Input(self.other.0), access: Access::Raw };
         let vec4 = volume(&self.result_size).is_multiple_of(4);
@@ -303,8 +297,8 @@ impl Blocked<'_> {
         packed.push(("steps", self.size(steps)?));
         let access = if quads { Access::LogicalVec4 } else { Access::Logical };
         let text = match quads {
-            true => text!("conv/window", "conv/upstream_quads", "conv/pack_upstream"),
-            false => text!("conv/window", "conv/upstream_scalars", "conv/pack_upstream"),
+            true => wgsl!("conv/window", "conv/upstream_quads", "conv/pack_upstream"),
+            false => wgsl!("conv/window", "conv/upstream_scalars", "conv/pack_upstream"),
         };
         let read = Read { name: "y", slot: Slot::Input(self.other.0), access };
         let mut params = packed.clone();

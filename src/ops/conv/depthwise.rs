@@ -5,12 +5,12 @@
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::graph::kernel::{Access, Operand, Read, Slot, Stage, Write};
+use crate::graph::kernel::{Access, Operand, Read, Slot, Stage, Wgsl, Write};
 use crate::ops::conv::geometry::{Geometry, volume};
 use crate::ops::conv::kernels::{MAX_SLOTS, MAX_TURNS, SHORTEST, WORKGROUP, names, sizes, strides, sum_stage, wanted};
 use crate::ops::conv::{Convolution, Role};
 use crate::ops::per_dim::DIMS;
-use crate::ops::routine;
+use crate::ops::routine::{self, wgsl};
 
 /// From so many channels on, what is loaded for one serves others too.
 const MANY_CHANNELS: usize = 4;
@@ -21,12 +21,7 @@ const H: usize = 1;
 
 macro_rules! text {
     ($finish:literal, $kernel:literal) => {
-        concat!(
-            include_str!(concat!("../../../shaders/sums/", $finish, ".wgsl")),
-            include_str!("../../../shaders/conv/window.wgsl"),
-            include_str!("../../../shaders/conv/column.wgsl"),
-            include_str!(concat!("../../../shaders/conv/depthwise_", $kernel, ".wgsl"))
-        )
+        wgsl!(concat!("sums/", $finish), "conv/window", "conv/column", concat!("conv/depthwise_", $kernel))
     };
 }
 
@@ -132,14 +127,7 @@ impl Columns<'_> {
         Ok(Some(vec![walk, sum_stage(self.name, sums, total, slots)?]))
     }
 
-    fn stage(
-        &self,
-        source: &'static str,
-        items: usize,
-        slots: usize,
-        inputs: &[Operand],
-        output: &Operand,
-    ) -> Result<Stage> {
+    fn stage(&self, source: Wgsl, items: usize, slots: usize, inputs: &[Operand], output: &Operand) -> Result<Stage> {
         let g = &self.g;
         let total = output.meta.numel();
         routine::size(self.name, slots.saturating_mul(total))?;

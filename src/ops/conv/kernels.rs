@@ -7,7 +7,7 @@ use crate::graph::kernel::{Access, Operand, Read, Routine, Slot, Stage, Word, Wr
 use crate::ops::conv::geometry::{Geometry, volume};
 use crate::ops::conv::{Convolution, Role, blocked, depthwise, tiled};
 use crate::ops::per_dim::DIMS;
-use crate::ops::routine;
+use crate::ops::routine::{self, wgsl};
 
 /// Invocations of a workgroup.
 pub(super) const WORKGROUP: u32 = 64;
@@ -21,12 +21,12 @@ pub(super) const MAX_SLOTS: usize = 4096;
 /// The text of a kernel, from the files that make it up.
 macro_rules! text {
     ($begin:literal, $finish:literal, $kernel:literal) => {
-        concat!(
-            include_str!(concat!("../../../shaders/sums/", $begin, ".wgsl")),
-            include_str!(concat!("../../../shaders/sums/", $finish, ".wgsl")),
-            include_str!("../../../shaders/conv/window.wgsl"),
-            include_str!("../../../shaders/conv/chunks.wgsl"),
-            include_str!(concat!("../../../shaders/conv/", $kernel, ".wgsl"))
+        wgsl!(
+            concat!("sums/", $begin),
+            concat!("sums/", $finish),
+            "conv/window",
+            "conv/chunks",
+            concat!("conv/", $kernel)
         )
     };
 }
@@ -127,10 +127,7 @@ pub(super) fn names(computed: Role) -> [(&'static str, [&'static str; 6]); 2] {
 pub(super) fn sum_stage(op: &str, sums: Slot, total: usize, slots: usize) -> Result<Stage> {
     Ok(Stage {
         name: "conv_sum",
-        source: concat!(
-            include_str!("../../../shaders/matmul/partial_sums.wgsl"),
-            include_str!("../../../shaders/matmul/sum.wgsl")
-        ),
+        source: wgsl!("matmul/partial_sums", "matmul/sum"),
         reads: vec![Read { name: "partial", slot: sums, access: Access::Raw }],
         writes: vec![routine::output()],
         consts: vec![("WORKGROUP", WORKGROUP)],

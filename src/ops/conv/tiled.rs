@@ -9,19 +9,19 @@ use crate::ops::conv::geometry::volume;
 use crate::ops::conv::kernels::{names, sizes, strides, sum_stage};
 use crate::ops::conv::{Convolution, Role};
 use crate::ops::matmul::tiles::Tiling;
-use crate::ops::routine;
+use crate::ops::routine::{self, wgsl};
 
 /// Fewer rows than these leave most of a tile empty.
 const FEWEST_ROWS: usize = 16;
 
 macro_rules! text {
     ($finish:literal, $($file:literal),+) => {
-        concat!(
-            include_str!(concat!("../../../shaders/sums/", $finish, ".wgsl")),
-            include_str!("../../../shaders/conv/window.wgsl"),
-            include_str!("../../../shaders/conv/tiled_columns.wgsl"),
-            $(include_str!(concat!("../../../shaders/conv/", $file, ".wgsl")),)+
-            include_str!("../../../shaders/matmul/tiled.wgsl")
+        wgsl!(
+            concat!("sums/", $finish),
+            "conv/window",
+            "conv/tiled_columns",
+            $(concat!("conv/", $file),)+
+            "matmul/tiled"
         )
     };
 }

@@ -15,7 +15,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::kernel::{Kernel, Operand, Routine, Stage, Word};
 use crate::graph::{Meta, Op, Var, Vjp};
-use crate::ops::routine::{self, WORKGROUP, around, check_dim, poisoned};
+use crate::ops::routine::{self, WORKGROUP, around, check_dim, poisoned, wgsl};
 use crate::shape::Shape;
 
 /// `y[o, j, i] = x[o, index[o, j, i], i]` along `dim`; all other dims of `x` and `index` agree.
@@ -147,7 +147,7 @@ impl Routine for OneHot {
         let total = output.meta.numel();
         Ok(vec![Stage {
             name: "one_hot",
-            source: include_str!("../../../shaders/index/one_hot.wgsl"),
+            source: wgsl!("index/one_hot"),
             reads: vec![routine::read("index", 0)],
             writes: vec![routine::output()],
             consts: vec![("WORKGROUP", WORKGROUP)],
@@ -177,7 +177,7 @@ impl Routine for Gather {
         let size = inputs[0].meta.shape[self.dim];
         Ok(vec![Stage {
             name: "gather",
-            source: include_str!("../../../shaders/index/gather.wgsl"),
+            source: wgsl!("index/gather"),
             reads: vec![routine::read("x", 0), routine::read("index", 1)],
             writes: vec![routine::output()],
             consts: vec![("WORKGROUP", WORKGROUP)],

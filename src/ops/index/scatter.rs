@@ -11,9 +11,9 @@ use crate::array::Array;
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::kernel::{Kernel, Operand, Routine, Stage, Word};
+use crate::graph::kernel::{Kernel, Operand, Routine, Stage, Wgsl, Word};
 use crate::graph::{Meta, Op, Var, Vjp};
-use crate::ops::routine::{self, WORKGROUP, around, check_dim};
+use crate::ops::routine::{self, WORKGROUP, around, check_dim, wgsl};
 use crate::ops::sort::{self, Rows, scratch, scratch_write, sorting};
 
 /// Up to so many indices along the dim every place of the output looks at all of them...
@@ -163,11 +163,7 @@ fn segments(op: &'static str, operand: &Operand, input: usize, dim: usize, size:
         len: from.size,
         params: vec![("inner", word(from.inner)?), ("row_inner", word(inner)?), ("size", word(size)?)],
         checks_indices: true,
-        block: [concat!(
-            include_str!("../../../shaders/sort/row_indices.wgsl"),
-            include_str!("../../../shaders/sort/finish_run.wgsl"),
-            include_str!("../../../shaders/sort/block.wgsl")
-        ); 2],
+        block: [wgsl!("sort/row_indices", "sort/finish_run", "sort/block"); 2],
         to_output: false,
     })?;
     let starts = rows.saturating_mul(from.size);
@@ -175,7 +171,7 @@ fn segments(op: &'static str, operand: &Operand, input: usize, dim: usize, size:
     word(starts.saturating_add(total))?;
     sorted.stages.push(Stage {
         name: "scatter_starts",
-        source: include_str!("../../../shaders/index/starts.wgsl"),
+        source: wgsl!("index/starts"),
         reads: vec![scratch("keys", sorted.keys)],
         writes: vec![scratch_write("starts", sorted.order, starts + total, DType::U32)],
         consts: vec![("WORKGROUP", WORKGROUP)],
@@ -203,18 +199,9 @@ impl Segments {
 macro_rules! texts {
     ($file:literal) => {
         [
-            concat!(
-                include_str!("../../../shaders/types/f32.wgsl"),
-                include_str!(concat!("../../../shaders/index/", $file, ".wgsl"))
-            ),
-            concat!(
-                include_str!("../../../shaders/types/i32.wgsl"),
-                include_str!(concat!("../../../shaders/index/", $file, ".wgsl"))
-            ),
-            concat!(
-                include_str!("../../../shaders/types/u32.wgsl"),
-                include_str!(concat!("../../../shaders/index/", $file, ".wgsl"))
-            ),
+            wgsl!("types/f32", concat!("index/", $file)),
+            wgsl!("types/i32", concat!("index/", $file)),
+            wgsl!("types/u32", concat!("index/", $file)),
         ]
     };
 }
@@ -225,7 +212,7 @@ impl Routine for ScatterSum {
         let to = around(shape, self.dim);
         let len = inputs[0].meta.shape[self.dim];
         let total = shape.numel();
-        let text = |texts: [&'static str; 3]| match dtype {
+        let text = |texts: [Wgsl; 3]| match dtype {
             DType::F16 | DType::F32 | DType::F64 => texts[0],
             DType::I32 => texts[1],
             DType::U32 | DType::Bool => texts[2],
@@ -301,7 +288,7 @@ impl Routine for LastWriter {
         let mut params = params(total, to.inner, to.size, len)?;
         let mut stage = Stage {
             name: "scatter",
-            source: include_str!("../../../shaders/index/last_writer.wgsl"),
+            source: wgsl!("index/last_writer"),
             reads: vec![routine::read("index", 0)],
             writes: vec![routine::output()],
             consts: vec![("WORKGROUP", WORKGROUP)],
@@ -314,7 +301,7 @@ impl Routine for LastWriter {
         }
         let mut segments = segments("scatter", &inputs[0], 0, self.dim, self.size)?;
         params.extend(segments.params("scatter")?);
-        stage.source = include_str!("../../../shaders/index/last_of_segment.wgsl");
+        stage.source = wgsl!("index/last_of_segment");
         stage.reads = vec![scratch("order", segments.order)];
         stage.params = params;
         stage.checks_indices = false;

@@ -8,9 +8,10 @@
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::graph::kernel::{Access, Read, Slot, Stage, Word, Write};
+use crate::graph::kernel::{Access, Read, Slot, Stage, Wgsl, Word, Write};
 use crate::ops::matmul::problem::{BATCH_DIMS, Reading, Side, count, product, stride, too_large, word};
 use crate::ops::matmul::tiles::{Cut, MAX_STEPS, MAX_TURNS, Tiling, cut};
+use crate::ops::routine::wgsl;
 
 pub use crate::ops::matmul::problem::{Problem, Strides};
 
@@ -45,7 +46,7 @@ pub enum Family {
 /// The text of a kernel, from the files that make it up.
 macro_rules! text {
     ($($file:literal),*) => {
-        concat!($(include_str!(concat!("../../../shaders/matmul/", $file, ".wgsl"))),*)
+        wgsl!($(concat!("matmul/", $file)),*)
     };
 }
 
@@ -608,7 +609,7 @@ enum ReadA {
 }
 
 /// The text of a cpu kernel: how it reads A and B, where it stores, and the kernel.
-fn cpu_text(subgroup: bool, a: ReadA, b: Reading, partial: bool, vec4: bool) -> &'static str {
+fn cpu_text(subgroup: bool, a: ReadA, b: Reading, partial: bool, vec4: bool) -> Wgsl {
     macro_rules! with_kernel {
         (["a_octets"], [$($b:literal),+], $store:literal) => {
             text!(

@@ -3,9 +3,9 @@
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::graph::kernel::{Access, Operand, Read, Routine, Slot, Stage, Word, Write};
+use crate::graph::kernel::{Access, Operand, Read, Routine, Slot, Stage, Wgsl, Word, Write};
 use crate::ops::norm::{Normalize, NormalizeBackward, Parameters, ParametersBackward, Rows, Statistic};
-use crate::ops::routine::{self, WORKGROUP};
+use crate::ops::routine::{self, WORKGROUP, wgsl};
 use crate::ops::rows::{RowPlan, rows_texts};
 use crate::shape::Shape;
 
@@ -14,12 +14,6 @@ const STATISTICS: Slot = Slot::Scratch(0);
 const SUMS: Slot = Slot::Scratch(1);
 /// Rows that an invocation walks down at most where rows are not held: as many pages as a TLB likes.
 const LONGEST_COLUMN: usize = 128;
-
-macro_rules! text {
-    ($($file:literal),*) => {
-        concat!($(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file, ".wgsl"))),*)
-    };
-}
 
 impl Normalize {
     fn rows_of(&self, shape: &Shape) -> (Rows, usize) {
@@ -34,7 +28,7 @@ impl Normalize {
     }
 
     /// A stage over rows of `shape`, `chunk` of them for each group of invocations that share a row.
-    fn stage(&self, shape: &Shape, caps: &Caps, source: &'static str, chunk: usize) -> Result<Stage> {
+    fn stage(&self, shape: &Shape, caps: &Caps, source: Wgsl, chunk: usize) -> Result<Stage> {
         let (rows, size) = self.rows_of(shape);
         let plan = self.plan(shape, caps);
         let chunks = rows.rows.div_ceil(chunk);
@@ -162,10 +156,10 @@ impl Routine for ParametersBackward {
             }];
             stages.push(statistics);
             let source = match (plan.has_quads(), chunks) {
-                (false, 1) => text!("rows/scalars", "sums/finish_part_output", "norm/parameters_columns"),
-                (false, _) => text!("rows/scalars", "sums/finish_part_sum", "norm/parameters_columns"),
-                (true, 1) => text!("rows/quads", "sums/finish_part_output", "norm/parameters_columns"),
-                (true, _) => text!("rows/quads", "sums/finish_part_sum", "norm/parameters_columns"),
+                (false, 1) => wgsl!("rows/scalars", "sums/finish_part_output", "norm/parameters_columns"),
+                (false, _) => wgsl!("rows/scalars", "sums/finish_part_sum", "norm/parameters_columns"),
+                (true, 1) => wgsl!("rows/quads", "sums/finish_part_output", "norm/parameters_columns"),
+                (true, _) => wgsl!("rows/quads", "sums/finish_part_sum", "norm/parameters_columns"),
             };
             let parts = plan.parts(elements / 2);
             let mut reads = reads;
@@ -197,9 +191,9 @@ impl Routine for ParametersBackward {
             stages.push(Stage {
                 name: norm.name,
                 source: if vec4 {
-                    text!("matmul/partial_sum_quads", "matmul/sum")
+                    wgsl!("matmul/partial_sum_quads", "matmul/sum")
                 } else {
-                    text!("matmul/partial_sums", "matmul/sum")
+                    wgsl!("matmul/partial_sums", "matmul/sum")
                 },
                 reads: vec![Read {
                     name: "partial",
