@@ -38,6 +38,25 @@ pub fn uses(function: &Function, fields: usize) -> Vec<Parameters> {
     Walk::new(function, fields).run().unwrap_or_else(|| vec![Parameters::ALL; fields])
 }
 
+/// For each field of the struct that a function returns, the parameter that it is a copy of, where the function does nothing but compute and
+/// return.
+pub fn copies(function: &Function, fields: usize) -> Vec<Option<usize>> {
+    let straight = function.body.iter().all(|s| matches!(s, Statement::Emit(_) | Statement::Return { .. }));
+    let copied = |part: &Handle<Expression>| match function.expressions[*part] {
+        Expression::FunctionArgument(index) => Some(index as usize),
+        _ => None,
+    };
+    match function.body.last() {
+        Some(Statement::Return { value: Some(value) }) if straight => match &function.expressions[*value] {
+            Expression::Compose { components, .. } if components.len() == fields => {
+                components.iter().map(copied).collect()
+            }
+            _ => vec![None; fields],
+        },
+        _ => vec![None; fields],
+    }
+}
+
 struct Walk<'a> {
     function: &'a Function,
     /// What was ever stored to a variable depends on these; grows until it stays.
@@ -184,6 +203,19 @@ mod tests {
     #[test]
     fn what_is_not_followed_uses_everything() {
         assert_eq!(used("var t = 0.0; for (var i = 0; i < 3; i++) { t += a; } return G(t, 0.0);"), ["abc", "abc"]);
+    }
+
+    #[test]
+    fn fields_that_copy_a_parameter_are_known() {
+        let copies = |body: &str| {
+            let text = format!("struct G {{ da: f32, db: f32 }}\nfn f(a: f32, b: f32, c: f32) -> G {{ {body} }}");
+            signatures("f", &text).unwrap().remove("f").unwrap().copies
+        };
+        assert_eq!(copies("return G(c, c);"), [Some(2), Some(2)]);
+        assert_eq!(copies("return G(b, -b);"), [Some(1), None]);
+        assert_eq!(copies("let t = a * b; return G(t, a);"), [None, Some(0)]);
+        assert_eq!(copies("if a > 0.0 { return G(b, c); } return G(c, c);"), [None, None]);
+        assert_eq!(copies("var g: G; g.da = a; return g;"), [None, None]);
     }
 
     #[test]

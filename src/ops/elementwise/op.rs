@@ -100,6 +100,13 @@ impl Definition {
         signature.fields.iter().position(|field| field.strip_prefix('d') == Some(operand))
     }
 
+    /// Whether the gradient of an operand is the upstream gradient as it is.
+    fn passes(&self, signature: &Signature, argument: usize) -> bool {
+        let field = self.field(signature, argument);
+        let copied = field.and_then(|field| signature.copies[field]);
+        copied.is_some_and(|parameter| signature.parameters[parameter].0 == "dy")
+    }
+
     /// Which parameters the backward function is given for the gradients of these operands: those that matter to one of them, so that
     /// nothing is kept or computed for the others, and `dy`, whose shape a gradient has. Where `y` matters all do: the CPU
     /// reference finds `y` by the operands.
@@ -255,10 +262,17 @@ impl Op for Forward {
                     None => Err(none(&format!("the backward function asks for {arg:?}, which is no operand"))),
                 },
             };
-            let given = self.0.given(signature, cx.needs);
+            // A gradient that is the upstream gradient as it is, as both of a sum are, is no node of its own.
+            let passes = |argument: usize| self.0.passes(signature, argument);
+            let wanted: SmallVec<[bool; 4]> =
+                cx.needs.iter().enumerate().map(|(i, &need)| need && !passes(i)).collect();
+            let given = self.0.given(signature, &wanted);
             let parameters = signature.parameters.iter().enumerate().filter(|(k, _)| given.has(*k));
             let saved = parameters.map(|(_, (name, _))| saved(name)).collect::<Result<SmallVec<[&Var; 4]>>>()?;
-            let node = |argument: usize| Var::apply(Backward::new(self.0.clone(), argument, given), &saved);
+            let node = |argument: usize| match passes(argument) {
+                true => cx.dy.clone(),
+                false => Var::apply(Backward::new(self.0.clone(), argument, given), &saved),
+            };
             cx.needs.iter().enumerate().map(|(i, &need)| need.then(|| node(i))).collect()
         } else {
             self.0.expression(cx).ok_or_else(|| none("this op has no gradient"))?

@@ -22,6 +22,8 @@ pub struct Signature {
     pub fields: Vec<&'static str>,
     /// For each field, which parameters matter to it.
     pub uses: Vec<Parameters>,
+    /// For each field, the parameter that it is a copy of.
+    pub copies: Vec<Option<usize>>,
     /// The returned scalar type; `"struct"` for a struct, empty for nothing.
     pub returns: String,
 }
@@ -69,7 +71,8 @@ pub fn signatures(name: &str, source: &str) -> Result<HashMap<String, Signature>
             }
         }
         let uses = dependence::uses(function, fields.len());
-        found.insert(function_name, Signature { parameters, fields, uses, returns });
+        let copies = dependence::copies(function, fields.len());
+        found.insert(function_name, Signature { parameters, fields, uses, copies, returns });
     }
     Ok(found)
 }
