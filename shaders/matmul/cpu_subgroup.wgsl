@@ -1,8 +1,8 @@
 // C = A B for adapters that run shaders on CPU cores, with subgroups.
 //
 // A subgroup computes a tile of ROWS rows (4, 8, 16 or 32) by LANES * 4 columns; a lane holds ROWS by 4 of it. For four steps of k, or
-// eight, each lane loads its row's elements of A for each eight rows, at once, and one vec4 of B a step. subgroupBroadcast hands the elements
-// of A round. There is no workgroup memory and no barrier: on such adapters loads cost most (each lane's load is a
+// eight, each lane loads elements of A for each eight rows, at once (those of its row or of its step), and one vec4 of B a step.
+// subgroupBroadcast hands the elements of A round. There is no workgroup memory and no barrier: on such adapters loads cost most (each lane's load is a
 // step of its own), a broadcast costs almost nothing, and a barrier ends the compiler's loop over the lanes. More rows mean fewer
 // loads a multiplication; that the sums of 32 rows do not fit the registers costs less than that saves.
 // Tiles are numbered down the rows first, so that the tiles in flight share a panel of B that stays in cache.
@@ -10,18 +10,8 @@
 // Places move along with k, and what the loop needs of the parameters is read before it: the driver's compiler computes a place that
 // does not change once for each lane and load, and reads parameters again at each use.
 
-// The place that this lane loads from first for the eight rows from `row` on, `along` past the start of its row.
-fn a_first(batch: u32, row: u32, lane: u32, along: u32) -> u32 {
-    return a_start(batch, row_inside(row + lane % min(ROWS, 8u))) + along;
-}
-
-// The steps of k that one load of A brings, for eight rows.
-fn multiply_all(sums: ptr<function, Sums>, a: Held, b0: mat4x4<f32>, b1: mat4x4<f32>) {
-    multiply4(sums, a_first_part(a), b0);
-    if (A_PARTS > 1u) { multiply4(sums, a_second_part(a), b1); }
-}
-
-fn put8(matrix: u32, row: u32, column: u32, sums: Sums) {
+fn put8(matrix: u32, first: u32, column: u32, sums: Sums) {
+    let row = rows_inside(first);
     put_inside(matrix, row, column, sums.row0);
     put_inside(matrix, row + 1u, column, sums.row1);
     put_inside(matrix, row + 2u, column, sums.row2);
@@ -77,12 +67,12 @@ fn main(
             b1 = b_block(b_at, b_near, k + 4u, last);
             b_at += b_far;
         }
-        multiply_all(&sums0, a_load(a_at0, a_near, k, last), b0, b1);
-        if (ROWS > 8u) { multiply_all(&sums1, a_load(a_at1, a_near, k, last), b0, b1); }
-        if (ROWS > 16u) {
-            multiply_all(&sums2, a_load(a_at2, a_near, k, last), b0, b1);
-            multiply_all(&sums3, a_load(a_at3, a_near, k, last), b0, b1);
+        if (ROWS > 8u) {
+            multiply_sixteen(&sums0, &sums1, a_at0, a_at1, a_near, k, last, b0, b1);
+        } else {
+            multiply_eight(&sums0, a_at0, a_near, k, last, b0, b1);
         }
+        if (ROWS > 16u) { multiply_sixteen(&sums2, &sums3, a_at2, a_at3, a_near, k, last, b0, b1); }
         a_at0 += a_far;
         a_at1 += a_far;
         a_at2 += a_far;

@@ -384,8 +384,8 @@ impl<'a> Planner<'a> {
         params.extend(a_params);
         params.extend(b_params);
         let a_access = match a_reading {
-            ReadA::Octets => Access::RawOctets,
-            ReadA::Quads => Access::RawVec4,
+            ReadA::Octets | ReadA::StepOctets => Access::RawOctets,
+            ReadA::Quads | ReadA::StepQuads => Access::RawVec4,
             ReadA::Elements => Access::Raw,
         };
         let b_access = if b_reading == Reading::Elements { Access::Raw } else { Access::RawVec4 };
@@ -418,6 +418,10 @@ impl<'a> Planner<'a> {
         uses: Option<usize>,
     ) -> Result<(ReadA, Vec<(&'static str, Word)>)> {
         let reading = self.a.reading();
+        let is_whole = self.problem.m >= 8 && self.problem.k.is_multiple_of(4);
+        if reading == Reading::AlongFree && subgroup && rows >= 8 && is_whole && self.family != Family::CpuPanels {
+            return Ok(self.steps_of_a());
+        }
         let aligned = reading == Reading::AlongK;
         let into_panel = uses.is_some_and(|uses| self.panel_pays(&self.a, uses, aligned));
         let into_buffer = rows > 1 && !aligned && packing_pays(&self.a, self.problem.n, false);
@@ -444,6 +448,16 @@ impl<'a> Planner<'a> {
             return (ReadA::Octets, operand_params(A_ROWS, &quads.map(|quads| quads / 2)));
         }
         (ReadA::Quads, operand_params(A_ROWS, &quads))
+    }
+
+    /// How A is read where its columns are contiguous, and lanes hold a step of k each: no copy is needed, and an element is loaded
+    /// as often as one of contiguous rows.
+    fn steps_of_a(&self) -> (ReadA, Vec<(&'static str, Word)>) {
+        let a = &self.a;
+        let elements = [a.offset, a.batch[0], a.batch[1], a.batch[2], a.k_stride];
+        let by = |width: isize| operand_params(A_STEPS, &elements.map(|elements| elements / width));
+        let is_even = self.problem.m.is_multiple_of(8) && elements.iter().all(|elements| elements % 8 == 0);
+        if is_even && self.caps.wide_loads { (ReadA::StepOctets, by(8)) } else { (ReadA::StepQuads, by(4)) }
     }
 
     /// How the cpu kernels read B: packed where that pays, else in place.
@@ -591,6 +605,7 @@ fn packing_pays(side: &Side, uses: usize, aligned: bool) -> bool {
 
 /// Names of an operand's parameters, by the file that reads them.
 const A_ROWS: &[&str] = &["a_offset", "a_batch0", "a_batch1", "a_batch2", "a_row"];
+const A_STEPS: &[&str] = &["a_offset", "a_batch0", "a_batch1", "a_batch2", "a_step"];
 const A_ELEMENTS: &[&str] = &["a_offset", "a_batch0", "a_batch1", "a_batch2", "a_row", "a_col"];
 const B_COLUMNS: &[&str] = &["b_offset", "b_batch0", "b_batch1", "b_batch2", "b_panel", "b_step"];
 const B_QUADS: &[&str] = &["b_offset", "b_batch0", "b_batch1", "b_batch2", "b_col"];
@@ -600,11 +615,14 @@ fn operand_params(names: &[&'static str], values: &[isize]) -> Vec<(&'static str
     names.iter().zip(values).map(|(&name, &value)| (name, stride(value))).collect()
 }
 
-/// How a cpu kernel reads A: contiguous rows by eight or four elements, else by elements.
+/// How a cpu kernel reads A: contiguous rows by eight or four elements, contiguous columns (a lane a step of k) in the same way, else by
+/// elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ReadA {
     Octets,
     Quads,
+    StepOctets,
+    StepQuads,
     Elements,
 }
 
@@ -613,14 +631,18 @@ fn cpu_text(subgroup: bool, a: ReadA, b: Reading, partial: bool, vec4: bool) -> 
     macro_rules! with_kernel {
         (["a_octets"], [$($b:literal),+], $store:literal) => {
             text!(
-                "batch", "a_places", "a_rows", "a_octets", $($b),+, $store, "edges", "multiply", "lanes", "cpu_subgroup"
+                "batch", "a_places", "a_rows", "a_octets", $($b),+, $store, "edges", "multiply", "lanes", "a_by_row",
+                "cpu_subgroup"
             )
+        };
+        ([$step:literal, "a_by_step"], [$($b:literal),+], $store:literal) => {
+            text!("batch", $($b),+, $store, "edges", "multiply", "lanes", "a_by_step", $step, "cpu_subgroup")
         };
         ([$($a:literal),+], [$($b:literal),+], $store:literal) => {
             if subgroup {
                 text!(
                     "batch", "a_places", $($a),+, "a_fours", $($b),+, $store, "edges", "multiply", "lanes",
-                    "cpu_subgroup"
+                    "a_by_row", "cpu_subgroup"
                 )
             } else {
                 text!("batch", "a_places", $($a),+, $($b),+, $store, "edges", "multiply", "cpu_plain")
@@ -649,6 +671,8 @@ fn cpu_text(subgroup: bool, a: ReadA, b: Reading, partial: bool, vec4: bool) -> 
     match a {
         ReadA::Octets => with_b!(["a_octets"]),
         ReadA::Quads => with_b!(["a_rows", "a_quads"]),
+        ReadA::StepOctets => with_b!(["a_step_octets", "a_by_step"]),
+        ReadA::StepQuads => with_b!(["a_step_quads", "a_by_step"]),
         ReadA::Elements => with_b!(["a_scalars"]),
     }
 }

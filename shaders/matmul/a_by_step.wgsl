@@ -1,0 +1,33 @@
+// A with contiguous columns, as a transposed matrix has: for four steps of k, lane i holds neighbouring rows' elements of A at step i % 4, lanes
+// from the fourth on those of the next rows. K is a multiple of four, and there are eight rows or more. Places and strides count what
+// one load brings.
+
+// Eight rows past the last ones are the last eight.
+fn rows_inside(row: u32) -> u32 {
+    return min(row, params.m - 8u);
+}
+
+// From a step to the next one, and from a place to the one that is loaded next, in strides.
+fn a_stride() -> u32 {
+    return params.a_step;
+}
+const A_STEP: u32 = 4u;
+// What one load of A brings: its share of four steps.
+const A_PARTS: u32 = 1u;
+
+// The place of element `row` of A's step that this lane loads first, `along` past the first step.
+fn a_place(batch: u32, row: u32, lane: u32, along: u32) -> u32 {
+    return params.a_offset + batch_offset(batch, params.a_batch0, params.a_batch1, params.a_batch2)
+        + row / A_WIDTH + lane % 4u * params.a_step + along;
+}
+
+// Four steps of k for one row, whose elements of A the first four lanes hold, or the next four.
+fn low_steps(sum: vec4<f32>, a: f32, b: mat4x4<f32>) -> vec4<f32> {
+    return sum + subgroupBroadcast(a, 0u) * b[0] + subgroupBroadcast(a, 1u) * b[1]
+        + subgroupBroadcast(a, 2u) * b[2] + subgroupBroadcast(a, 3u) * b[3];
+}
+
+fn high_steps(sum: vec4<f32>, a: f32, b: mat4x4<f32>) -> vec4<f32> {
+    return sum + subgroupBroadcast(a, 4u) * b[0] + subgroupBroadcast(a, 5u) * b[1]
+        + subgroupBroadcast(a, 6u) * b[2] + subgroupBroadcast(a, 7u) * b[3];
+}
