@@ -75,6 +75,7 @@ fn main(
         }
     }
     let column = quad * 4u;
+    at_columns(column);
     put_inside(matrix, row, column, sum0);
     if (ROWS > 1u) {
         put_inside(matrix, row + 1u, column, sum1);

@@ -2,7 +2,7 @@
 
 use crate::caps::{Caps, PANELS};
 use crate::codegen::expr::{self, Space, Value};
-use crate::codegen::writer::Writer;
+use crate::codegen::writer::{Held, Writer};
 use crate::codegen::{Bound, Calls, ParamSource, calls, word};
 use crate::dtype::DType;
 use crate::error::Result;
@@ -151,6 +151,10 @@ impl Printer<'_> {
                 }
             }
         }
+        if stage.source.iter().any(|file| file.contains("at_columns(")) {
+            let holds = runs_epilogue && stage.writes.iter().any(|w| w.slot == Slot::Output && w.vec4);
+            self.at_columns(&mut writer, stage, holds)?;
+        }
         for write in &stage.writes {
             if let Slot::Panel(panel) = write.slot {
                 writer.panel(write.name, panel, true);
@@ -194,6 +198,30 @@ impl Printer<'_> {
         call.flops =
             self.parts.routine.flops(stage, self.operands, self.output).map(|own| own.saturating_add(epilogue));
         Ok(call)
+    }
+
+    /// Writes `at_columns(column)`: where the epilogue `holds`, it loads what differs only along rows of results, as a bias does, for the
+    /// four columns from `column` on, so that the stores of many rows need not load it again.
+    fn at_columns(&self, writer: &mut Writer, stage: &Stage, holds: bool) -> Result<()> {
+        let n = stage.params.iter().find(|(name, _)| *name == "n").map_or(0, |(_, n)| n.bits() as usize);
+        let leaves = &self.group.body.leaves;
+        for (k, leaf) in leaves.iter().enumerate().filter(|_| holds) {
+            let same = |other: &&Leaf| other.source == leaf.source;
+            let first = leaves[..k].iter().all(|other| other.source != leaf.source);
+            let alike = leaves.iter().filter(same).all(|other| other.layout == leaf.layout);
+            let Some(row) = along_row(&leaf.layout, n).filter(|_| first && alike) else { continue };
+            let numel = writer.constant(word(n)?);
+            let space = Space::Linear { index: "group", local: "group", vec4: true, numel: &numel };
+            let value = expr::load(writer, Bound::Source(leaf.source), &row, leaf.dtype, &space)?;
+            let (name, scalar) = (format!("columns{k}"), leaf.dtype.wgsl());
+            let ty = if value.vec4 { format!("vec4<{scalar}>") } else { scalar.to_owned() };
+            writer.declare(&format!("var<private> {name}: {ty};\n"));
+            writer.line(&format!("{name} = {};", value.name));
+            writer.hold(Bound::Source(leaf.source), Held { name, vec4: value.vec4 });
+        }
+        let statements = writer.take_body();
+        writer.function(&format!("fn at_columns(column: u32) {{\n    let group = column / 4u;\n{statements}}}\n"));
+        Ok(())
     }
 
     /// Binds a bare array under the routine's own name. A buffer that the stage also writes is bound once, writable.
@@ -287,4 +315,16 @@ impl Printer<'_> {
             Slot::Panel(_) => 0,
         }
     }
+}
+
+/// The walk along a row of `n` results, where the layout is the same for every row.
+fn along_row(layout: &Layout, n: usize) -> Option<Layout> {
+    let flat = layout.collapsed();
+    let last = flat.shape.rank().checked_sub(1)?;
+    let repeats = flat.shape[last] == n && flat.strides[last] != 0 && flat.strides[..last].iter().all(|&s| s == 0);
+    repeats.then(|| Layout {
+        shape: [n].into(),
+        strides: std::iter::once(flat.strides[last]).collect(),
+        offset: flat.offset,
+    })
 }

@@ -324,6 +324,8 @@ pub type Wgsl = &'static [&'static str];
 /// - for each of `reads`, by its [`Access`]: `load_NAME(i)`, `element_NAME(i)`, `quad_NAME(i)`, or the bare storage array `NAME`;
 /// - for each of `writes`: `store(i, value)` for the routine's output, `store_NAME(i, value)` for a scratch buffer; where
 ///   `vec4` is set, `i` counts groups of four and `value` is a `vec4`. Output stores run the fused epilogue;
+/// - where the text calls it, `at_columns(column)`: told the first of the four columns that are stored to from then on, in rows of
+///   `params.n` results, it loads what the fused epilogue reads by column alone, so that the stores need not;
 /// - `workgroup_index(group, groups)`: the linear workgroup index, to be guarded against the grid's tail;
 /// - where `checks_indices` is set, `report_index(index: i32, bound: u32)`, which makes reads of the output, and of
 ///   all that is computed from it, an `IndexOutOfRange` error.

@@ -232,6 +232,46 @@ fn larger_products() {
     }
 }
 
+/// A left operand whose columns are contiguous is read in place: by eight or four rows a load, tiles of 8, 16 and 32 rows, rows past the
+/// last tile, parts of k, batches, and windows that move it off places of eight.
+#[test]
+fn left_operands_with_contiguous_columns() {
+    let t: Build = |t| t[0].t();
+    let problems = [
+        Problem { name: "eight rows", a: &[4, 8], b: &[4, 5], views: [t, B] },
+        Problem { name: "twelve rows", a: &[12, 12], b: &[12, 9], views: [t, B] },
+        Problem { name: "quads, tall", a: &[100, 1020], b: &[100, 68], views: [t, B] },
+        Problem { name: "octets, tall", a: &[100, 1032], b: &[100, 68], views: [t, B] },
+        Problem { name: "quads, wide", a: &[64, 60], b: &[64, 1030], views: [t, B] },
+        Problem { name: "octets, wide", a: &[64, 56], b: &[64, 1032], views: [t, B] },
+        Problem { name: "long sums", a: &[20_000, 24], b: &[20_000, 8], views: [t, B] },
+        Problem { name: "batch", a: &[3, 72, 104], b: &[3, 72, 132], views: [t, B] },
+        Problem {
+            name: "one for a batch",
+            a: &[1, 72, 104],
+            b: &[3, 72, 132],
+            views: [|t| t[0].expand([3, 72, 104]).t(), B],
+        },
+        Problem {
+            name: "window",
+            a: &[40, 112],
+            b: &[40, 1040],
+            views: [|t| t[0].narrow(1, 4, 104).t(), |t| t[1].narrow(1, 4, 1000)],
+        },
+        Problem { name: "both transposed", a: &[64, 1000], b: &[100, 64], views: [t, |t| t[1].t()] },
+    ];
+    poison(gpu());
+    for (i, problem) in problems.iter().enumerate() {
+        for (dtype, tolerance) in [(DType::F32, 1e-5), (DType::F16, 2e-3)] {
+            let on = |device: &Device| {
+                let [a, b] = operands(problem, &data(problem, 80 + i as u64), device).map(|x| x.to_dtype(dtype));
+                (a.matmul(&b) * 0.5).relu().to_dtype(DType::F32)
+            };
+            assert_same(&format!("{dtype:?} {}", problem.name), &on(gpu()), &on(cpu()), tolerance);
+        }
+    }
+}
+
 /// Value and gradients of a product of two leaves.
 fn gradients(problem: &Problem, data: &[Vec<f64>; 2], device: &Device) -> [Tensor; 3] {
     let leaves =

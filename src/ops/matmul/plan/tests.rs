@@ -83,6 +83,28 @@ fn operands_are_read_in_the_widest_way() {
 }
 
 #[test]
+fn contiguous_columns_of_a_are_read_in_place() {
+    let transposed = |k: usize, m: usize, offset: isize| {
+        let shape = Layout::contiguous([k, m]);
+        Layout { offset, ..shape.view(&View::Permute(SmallVec::from_slice(&[1, 0]))).unwrap() }
+    };
+    let caps = Caps { wide_loads: true, ..software() };
+    let access = |a: Layout, family: Family| {
+        let k = a.shape[1];
+        let problem = Problem::new(&operand(a), &operand(Layout::contiguous([k, 96]))).unwrap();
+        let stages = stages(&problem, &caps, Some(family)).unwrap();
+        (stages.len(), stages.last().unwrap().reads[0].access)
+    };
+    assert_eq!(access(transposed(64, 1000, 0), Family::CpuSubgroup), (1, Access::RawOctets));
+    assert_eq!(access(transposed(68, 1000, 0), Family::CpuSubgroup), (1, Access::RawOctets));
+    assert_eq!(access(transposed(64, 1000, 4), Family::CpuSubgroup), (1, Access::RawVec4));
+    assert_eq!(access(transposed(64, 1004, 0), Family::CpuSubgroup), (1, Access::RawVec4));
+    // Other sizes, and adapters whose lanes do not work together, pack.
+    assert_eq!(access(transposed(66, 1000, 0), Family::CpuSubgroup).0, 2);
+    assert_eq!(access(transposed(64, 1000, 0), Family::CpuPlain).0, 2);
+}
+
+#[test]
 fn families_follow_the_adapter() {
     let p = problem([64, 64], [64, 64]).unwrap();
     assert_eq!(names(&p, &software()), ["matmul_cpu_subgroup"]);
