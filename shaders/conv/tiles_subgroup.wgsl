@@ -1,9 +1,4 @@
-// Eight rows of a tile for a subgroup of at least eight lanes: lane i loads row i of A, and the elements go round by broadcast. On adapters
-// that run shaders on CPU cores each lane's load is a step of its own and costs most, and a broadcast costs almost nothing.
-fn add8(sums: ptr<function, Sums>, at: u32, lane: u32, b: mat4x4<f32>) {
-    multiply4(sums, quad_a(at + lane % 8u), b);
-}
-
+// The entry point for adapters with subgroups, of which each has a tile.
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

@@ -48,12 +48,16 @@ fn run(tile: u32, lane: u32) {
     var n = quotient(first_term, volume(output_size()));
     var i = first_term - n * volume(output_size());
     var p = position(i, output_size());
-    var a_at = ((g * params.row_tiles + row_tile) * params.steps + first_term / 4u) * ROWS;
+    let row0 = upstream_row(row_tile, 0u, lane);
+    let row8 = upstream_row(row_tile, 8u, lane);
+    let row16 = upstream_row(row_tile, 16u, lane);
+    let row24 = upstream_row(row_tile, 24u, lane);
     var sums0 = Sums();
     var sums1 = Sums();
     var sums2 = Sums();
     var sums3 = Sums();
     for (var term = first_term; term < end; term += 4u) {
+        let terms_at = upstream_terms(g, row_tile, n, i);
         var b: mat4x4<f32>;
         for (var s = 0u; s < 4u; s++) {
             b[s] = quad_lines(line(lines_start(n, g), p, tap, term + s < end) + q);
@@ -64,13 +68,12 @@ fn run(tile: u32, lane: u32) {
                 n++;
             }
         }
-        add8(&sums0, a_at, lane, b);
-        if (ROWS > 8u) { add8(&sums1, a_at + 8u, lane, b); }
+        add_terms(&sums0, terms_at + row0, lane, b);
+        if (ROWS > 8u) { add_terms(&sums1, terms_at + row8, lane, b); }
         if (ROWS > 16u) {
-            add8(&sums2, a_at + 16u, lane, b);
-            add8(&sums3, a_at + 24u, lane, b);
+            add_terms(&sums2, terms_at + row16, lane, b);
+            add_terms(&sums3, terms_at + row24, lane, b);
         }
-        a_at += ROWS;
     }
 
     let first = slot * params.total + g * params.rows * params.source_channels * volume(kernel_size());

@@ -38,7 +38,7 @@ const SUMS: Slot = Slot::Scratch(2);
 macro_rules! product_text {
     ($subgroup:expr, $($file:literal),*) => {
         if $subgroup {
-            wgsl!("conv/window", $($file),*, "matmul/multiply", "matmul/lanes", "conv/tiles_subgroup")
+            wgsl!("conv/window", $($file),*, "matmul/multiply", "matmul/lanes", "conv/rows_subgroup", "conv/tiles_subgroup")
         } else {
             wgsl!("conv/window", $($file),*, "conv/tiles_plain")
         }
@@ -287,11 +287,14 @@ impl Blocked<'_> {
         let slots = terms.div_ceil(chunk).max(1);
         let steps = terms.div_ceil(4);
         let upstream = (g.groups * self.row_tiles).saturating_mul(steps).saturating_mul(self.tile_rows);
+        let quads = volume(&g.output).is_multiple_of(4);
+        // Subgroups load four positions of a row as well from where they are.
+        let in_place = self.subgroup && quads && self.other.1.layout.is_contiguous();
+        let upstream = if in_place { 0 } else { upstream };
         let all = [slots.saturating_mul(total), self.line_quads().saturating_mul(4), upstream.saturating_mul(4)];
         if !all.into_iter().all(|elements| self.fits(elements)) {
             return Ok(None);
         }
-        let quads = volume(&g.output).is_multiple_of(4);
         let mut packed = self.params()?;
         packed.push(("terms", self.size(terms)?));
         packed.push(("steps", self.size(steps)?));
@@ -306,35 +309,53 @@ impl Blocked<'_> {
             params.push((name, self.size(value)?));
         }
         let partial = Write { name: "sums", slot: SUMS, vec4: false, scratch: Some((slots * total, DType::F32)) };
-        let mut stages = vec![
-            self.pack_lines()?,
-            self.pack(text, read, ("a", PACKED, upstream), packed)?,
-            Stage {
-                name: self.name,
-                source: match slots {
-                    1 => product_text!(
-                        self.subgroup,
-                        "conv/tap_forward",
-                        "conv/lines",
-                        "sums/finish_output",
-                        "conv/weight_product"
-                    ),
-                    _ => product_text!(
-                        self.subgroup,
-                        "conv/tap_forward",
-                        "conv/lines",
-                        "sums/finish_sum",
-                        "conv/weight_product"
-                    ),
-                },
-                reads: self.reads(),
-                writes: vec![if slots == 1 { routine::output() } else { partial }],
-                consts: self.consts(),
-                params,
-                checks_indices: false,
-                workgroups: ((tiles * slots) as u64).div_ceil(u64::from(WORKGROUP / self.lanes)),
+        let mut stages = vec![self.pack_lines()?];
+        let mut reads = self.reads();
+        if in_place {
+            reads[1] = read;
+        } else {
+            stages.push(self.pack(text, read, ("a", PACKED, upstream), packed)?);
+        }
+        macro_rules! text {
+            ($finish:literal, packed) => {
+                product_text!(
+                    self.subgroup,
+                    "conv/tap_forward",
+                    "conv/lines",
+                    $finish,
+                    "conv/upstream_packed",
+                    "conv/weight_product"
+                )
+            };
+            ($finish:literal, in_place) => {
+                wgsl!(
+                    "conv/window",
+                    "conv/tap_forward",
+                    "conv/lines",
+                    $finish,
+                    "conv/upstream_in_place",
+                    "conv/weight_product",
+                    "matmul/multiply",
+                    "matmul/lanes",
+                    "conv/tiles_subgroup"
+                )
+            };
+        }
+        stages.push(Stage {
+            name: self.name,
+            source: match (slots, in_place) {
+                (1, true) => text!("sums/finish_output", in_place),
+                (1, false) => text!("sums/finish_output", packed),
+                (_, true) => text!("sums/finish_sum", in_place),
+                (_, false) => text!("sums/finish_sum", packed),
             },
-        ];
+            reads,
+            writes: vec![if slots == 1 { routine::output() } else { partial }],
+            consts: self.consts(),
+            params,
+            checks_indices: false,
+            workgroups: ((tiles * slots) as u64).div_ceil(u64::from(WORKGROUP / self.lanes)),
+        });
         if slots > 1 {
             stages.push(sum_stage(self.name, SUMS, total, slots)?);
         }

@@ -212,12 +212,15 @@ impl Routine for Convolution {
         Ok(stages)
     }
 
-    /// Once where an operand is packed; where lines hold all taps along the width, once for each of those.
+    /// Once where an operand is packed; where lines hold all taps along the width, once for each of those; an upstream gradient in place
+    /// too often to say.
     fn loads(&self, input: usize, inputs: &[Operand], output: &Operand, caps: &Caps) -> Option<usize> {
         let stages = self.stages(inputs, output, caps).ok()?;
         let along_width = |stage: &Stage, read: &Read| read.name == "source" && stage.consts.contains(&("LINES", 1));
-        routine::loads(&stages, input, |stage, read| {
-            Some(if along_width(stage, read) { self.geometry.kernel[DIMS - 1] } else { 1 })
+        routine::loads(&stages, input, |stage, read| match read.name {
+            "y" if stage.name != "conv_pack" => None,
+            _ if along_width(stage, read) => Some(self.geometry.kernel[DIMS - 1]),
+            _ => Some(1),
         })
     }
 

@@ -1,0 +1,17 @@
+// The upstream gradient as pack_upstream.wgsl put it.
+
+// The place of this lane's part of eight rows of a tile, from `row` on.
+fn upstream_row(row_tile: u32, row: u32, lane: u32) -> u32 {
+    return row;
+}
+
+// The place of four terms: those from position i of image n on.
+fn upstream_terms(g: u32, row_tile: u32, n: u32, i: u32) -> u32 {
+    let term = n * volume(output_size()) + i;
+    return ((g * params.row_tiles + row_tile) * params.steps + term / 4u) * ROWS;
+}
+
+// Adds four terms to eight rows of sums.
+fn add_terms(sums: ptr<function, Sums>, at: u32, lane: u32, b: mat4x4<f32>) {
+    add8(sums, at, lane, b);
+}
