@@ -209,6 +209,7 @@ fn tiles_of_every_size() {
 fn many_channels_a_group() {
     const CASES: &[Case] = &[
         Case { x: &[2, 32, 7, 9], w: &[40, 16, 3, 3], padding: [1, 1, 0], groups: 2, ..PLAIN },
+        Case { x: &[2, 32, 6, 8], w: &[84, 16, 3, 3], padding: [1, 1, 0], groups: 2, ..PLAIN },
         Case { x: &[3, 17, 9, 8], w: &[20, 17, 2, 3], stride: [2, 3, 0], padding: [1, 2, 0], ..PLAIN },
         Case { x: &[1, 70, 6, 6], w: &[33, 70, 3, 4], dilation: [2, 1, 0], ..PLAIN },
         Case { x: &[40, 16, 4, 5], w: &[16, 16, 1, 1], ..PLAIN },
