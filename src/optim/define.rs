@@ -50,7 +50,7 @@ macro_rules! optimizer {
             /// assert_eq!([0, 1].map(|g| optimizer.rates()[g].get()), [0.25, 0.5]);
             /// ```
             pub fn add_param_group(&mut self, group: $crate::optim::ParamGroup) {
-                self.driver.add(group);
+                self.driver.any_mut().add(group);
             }
 
             $(
@@ -107,7 +107,7 @@ macro_rules! optimizer {
             /// assert_eq!(rate.get(), 0.125);
             /// ```
             pub fn rate(&self) -> $crate::optim::Rate {
-                self.driver.rate()
+                self.driver.any().rate()
             }
 
             $(
@@ -135,38 +135,38 @@ macro_rules! optimizer {
         impl $crate::optim::Optimizer for $name {
             #[track_caller]
             fn step(&mut self) -> $crate::error::Result<()> {
-                self.driver.step(None, std::panic::Location::caller())
+                self.driver.any_mut().step(None, std::panic::Location::caller())
             }
 
             #[track_caller]
             fn step_if(&mut self, condition: &$crate::tensor::Tensor) -> $crate::error::Result<()> {
-                self.driver.step(Some(condition), std::panic::Location::caller())
+                self.driver.any_mut().step(Some(condition), std::panic::Location::caller())
             }
 
             fn parameters(&self) -> &[$crate::tensor::Tensor] {
-                self.driver.parameters()
+                self.driver.any().parameters()
             }
 
             fn lr(&self) -> f32 {
-                self.driver.rate().get()
+                self.driver.any().rate().get()
             }
 
             #[track_caller]
             fn set_lr(&mut self, lr: f32) {
-                self.driver.set_lr(lr);
+                self.driver.any_mut().set_lr(lr);
             }
 
             fn rates(&self) -> Vec<$crate::optim::Rate> {
-                self.driver.rates()
+                self.driver.any().rates()
             }
 
             fn state_dict(&self) -> $crate::nn::StateDict {
-                self.driver.state_dict()
+                self.driver.any().state_dict()
             }
 
             #[track_caller]
             fn load_state_dict(&mut self, entries: &$crate::nn::StateDict) -> $crate::error::Result<()> {
-                self.driver.load_state_dict(entries, std::panic::Location::caller())
+                self.driver.any_mut().load_state_dict(entries, std::panic::Location::caller())
             }
         }
 

@@ -285,11 +285,10 @@ pub(crate) fn settled(make: impl FnOnce() -> Tensor) -> Result<Tensor> {
     })
 }
 
-/// An optimizer with one update a parameter.
-pub(super) struct Driver<R> {
+/// An optimizer with one update a parameter. What does not depend on the rule is compiled once, for any rule ([`Driver::any`]).
+pub(super) struct Driver<R: ?Sized> {
     /// What errors call it.
     name: &'static str,
-    pub rule: R,
     /// Weight decay of groups without one of their own.
     pub weight_decay: f32,
     /// Whether it climbs.
@@ -305,9 +304,10 @@ pub(super) struct Driver<R> {
     lr: f32,
     /// What was wrong when it was put together.
     fault: Option<Error>,
+    pub rule: R,
 }
 
-impl<R: Rule> Driver<R> {
+impl<R: Rule + 'static> Driver<R> {
     pub fn new(name: &'static str, rule: R, groups: Vec<ParamGroup>, lr: f32, weight_decay: f32) -> Driver<R> {
         let mut driver = Driver {
             name,
@@ -322,10 +322,30 @@ impl<R: Rule> Driver<R> {
             lr,
             fault: None,
         };
-        groups.into_iter().for_each(|group| driver.add(group));
+        groups.into_iter().for_each(|group| driver.any_mut().add(group));
         driver
     }
 
+    pub fn any(&self) -> &Driver<dyn Rule> {
+        self
+    }
+
+    pub fn any_mut(&mut self) -> &mut Driver<dyn Rule> {
+        self
+    }
+
+    /// The momentum's handle, made from its present value.
+    pub fn momentum_rate(&mut self, value: impl FnOnce(&R) -> f32) -> Rate {
+        let start = value(&self.rule);
+        if start == 0.0 {
+            self.fault
+                .get_or_insert(Error::argument(self.name, "a momentum of 0 cannot be driven: begin with another"));
+        }
+        self.momentum.get_or_insert_with(|| Rate::new(start)).clone()
+    }
+}
+
+impl Driver<dyn Rule> {
     pub fn add(&mut self, group: ParamGroup) {
         let known: HashSet<usize> = self.parameters.iter().map(Tensor::variable).collect();
         let mut new = HashSet::new();
@@ -357,16 +377,6 @@ impl<R: Rule> Driver<R> {
     /// The first group's rate.
     pub fn rate(&self) -> Rate {
         self.groups.first().map_or_else(|| Rate::new(self.lr), |group| group.rate.clone())
-    }
-
-    /// The momentum's handle, made from its present value.
-    pub fn momentum_rate(&mut self, value: impl FnOnce(&R) -> f32) -> Rate {
-        let start = value(&self.rule);
-        if start == 0.0 {
-            self.fault
-                .get_or_insert(Error::argument(self.name, "a momentum of 0 cannot be driven: begin with another"));
-        }
-        self.momentum.get_or_insert_with(|| Rate::new(start)).clone()
     }
 
     #[track_caller]

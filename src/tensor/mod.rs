@@ -199,13 +199,17 @@ impl Tensor {
     /// Makes a tensor of what `f` builds from this one's node, attributed to `at`.
     pub(crate) fn build(&self, at: &'static Location<'static>, f: impl FnOnce(&Var) -> Result<Var>) -> Tensor {
         let var = self.node();
-        let device = self.device();
         if var.0.error.is_some() {
-            return Tensor::from_var(var, device);
+            return Tensor::from_var(var, self.device());
         }
-        let built =
-            with_location(at, || f(&var)).unwrap_or_else(|error| Var::failed(error.or_at(at), &var.0.context, at));
-        Tensor::from_var(built, device)
+        let built = with_location(at, || f(&var));
+        self.built(built, &var, at)
+    }
+
+    /// What was built of `var`, this tensor's node, or the error, as a tensor.
+    fn built(&self, built: Result<Var>, var: &Var, at: &'static Location<'static>) -> Tensor {
+        let built = built.unwrap_or_else(|error| Var::failed(error.or_at(at), &var.0.context, at));
+        Tensor::from_var(built, self.device())
     }
 
     /// [`Tensor::build`] for ops with two results.

@@ -53,15 +53,41 @@ thread_local! {
 /// assert!(y.backward().is_err()); // nothing was recorded
 /// ```
 pub fn no_grad<R>(f: impl FnOnce() -> R) -> R {
-    struct Restore;
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            GRAD_DISABLED.with(|c| c.set(c.get() - 1));
-        }
-    }
-    GRAD_DISABLED.with(|c| c.set(c.get() + 1));
-    let _restore = Restore;
+    let _disabled = GradDisabled::new();
     f()
+}
+
+// What these functions do around `f` is in types of its own, and so compiled once, not for each `f`.
+
+/// Nothing is recorded while it lives.
+struct GradDisabled(());
+
+impl GradDisabled {
+    fn new() -> GradDisabled {
+        GRAD_DISABLED.with(|c| c.set(c.get() + 1));
+        GradDisabled(())
+    }
+}
+
+impl Drop for GradDisabled {
+    fn drop(&mut self) {
+        GRAD_DISABLED.with(|c| c.set(c.get() - 1));
+    }
+}
+
+/// New nodes belong to a location while it lives; then to the one of before.
+struct AtLocation(Option<&'static Location<'static>>);
+
+impl AtLocation {
+    fn new(location: &'static Location<'static>) -> AtLocation {
+        AtLocation(LOCATION.with(|c| c.replace(Some(location))))
+    }
+}
+
+impl Drop for AtLocation {
+    fn drop(&mut self) {
+        LOCATION.with(|c| c.set(self.0));
+    }
 }
 
 /// Runs `f` with every node that it makes attributed to `location`: gradient nodes belong to the line of their forward op.
@@ -76,13 +102,7 @@ pub fn no_grad<R>(f: impl FnOnce() -> R) -> R {
 /// assert_eq!(y.0.at, at);
 /// ```
 pub fn with_location<R>(location: &'static Location<'static>, f: impl FnOnce() -> R) -> R {
-    struct Restore(Option<&'static Location<'static>>);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            LOCATION.with(|c| c.set(self.0));
-        }
-    }
-    let _restore = Restore(LOCATION.with(|c| c.replace(Some(location))));
+    let _at = AtLocation::new(location);
     f()
 }
 
