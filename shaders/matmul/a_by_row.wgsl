@@ -16,11 +16,3 @@ fn multiply_eight(sums: ptr<function, Sums>, at: u32, stride: u32, k: u32, last:
     multiply4(sums, a_first_part(a), b0);
     if (A_PARTS > 1u) { multiply4(sums, a_second_part(a), b1); }
 }
-
-fn multiply_sixteen(
-    low: ptr<function, Sums>, high: ptr<function, Sums>, low_at: u32, high_at: u32,
-    stride: u32, k: u32, last: u32, b0: mat4x4<f32>, b1: mat4x4<f32>,
-) {
-    multiply_eight(low, low_at, stride, k, last, b0, b1);
-    multiply_eight(high, high_at, stride, k, last, b0, b1);
-}

@@ -16,11 +16,3 @@ fn multiply_eight(sums: ptr<function, Sums>, at: u32, stride: u32, k: u32, last:
     (*sums).row6 = high_steps((*sums).row6, a.z, b0);
     (*sums).row7 = high_steps((*sums).row7, a.w, b0);
 }
-
-fn multiply_sixteen(
-    low: ptr<function, Sums>, high: ptr<function, Sums>, low_at: u32, high_at: u32,
-    stride: u32, k: u32, last: u32, b0: mat4x4<f32>, b1: mat4x4<f32>,
-) {
-    multiply_eight(low, low_at, stride, k, last, b0, b1);
-    multiply_eight(high, high_at, stride, k, last, b0, b1);
-}

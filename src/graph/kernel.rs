@@ -332,7 +332,7 @@ pub type Wgsl = &'static [&'static str];
 ///
 /// ```
 /// use wgrad::graph::kernel::{Access, Read, Slot, Stage, Word, Write};
-/// let source = "
+/// const SOURCE: &str = "
 ///     @compute @workgroup_size(64)
 ///     fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
 ///             @builtin(local_invocation_index) lane: u32) {
@@ -341,7 +341,7 @@ pub type Wgsl = &'static [&'static str];
 ///     }";
 /// let double = |total: u32| Stage {
 ///     name: "double",
-///     source: &[source],
+///     source: &[SOURCE],
 ///     reads: vec![Read { name: "x", slot: Slot::Input(0), access: Access::Logical }],
 ///     writes: vec![Write { name: "y", slot: Slot::Output, vec4: false, scratch: None }],
 ///     consts: vec![],

@@ -632,17 +632,17 @@ fn cpu_text(subgroup: bool, a: ReadA, b: Reading, partial: bool, vec4: bool) -> 
         (["a_octets"], [$($b:literal),+], $store:literal) => {
             text!(
                 "batch", "a_places", "a_rows", "a_octets", $($b),+, $store, "edges", "multiply", "lanes", "a_by_row",
-                "cpu_subgroup"
+                "a_eights", "cpu_subgroup"
             )
         };
-        ([$step:literal, "a_by_step"], [$($b:literal),+], $store:literal) => {
-            text!("batch", $($b),+, $store, "edges", "multiply", "lanes", "a_by_step", $step, "cpu_subgroup")
+        (["a_by_step", $($a:literal),+], [$($b:literal),+], $store:literal) => {
+            text!("batch", $($b),+, $store, "edges", "multiply", "lanes", "a_by_step", $($a),+, "cpu_subgroup")
         };
         ([$($a:literal),+], [$($b:literal),+], $store:literal) => {
             if subgroup {
                 text!(
                     "batch", "a_places", $($a),+, "a_fours", $($b),+, $store, "edges", "multiply", "lanes",
-                    "a_by_row", "cpu_subgroup"
+                    "a_by_row", "a_eights", "cpu_subgroup"
                 )
             } else {
                 text!("batch", "a_places", $($a),+, $($b),+, $store, "edges", "multiply", "cpu_plain")
@@ -671,8 +671,8 @@ fn cpu_text(subgroup: bool, a: ReadA, b: Reading, partial: bool, vec4: bool) -> 
     match a {
         ReadA::Octets => with_b!(["a_octets"]),
         ReadA::Quads => with_b!(["a_rows", "a_quads"]),
-        ReadA::StepOctets => with_b!(["a_step_octets", "a_by_step"]),
-        ReadA::StepQuads => with_b!(["a_step_quads", "a_by_step"]),
+        ReadA::StepOctets => with_b!(["a_by_step", "a_step_octets"]),
+        ReadA::StepQuads => with_b!(["a_by_step", "a_step_quads", "a_eights"]),
         ReadA::Elements => with_b!(["a_scalars"]),
     }
 }
