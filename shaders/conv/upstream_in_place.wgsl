@@ -6,8 +6,8 @@ fn upstream_row(row_tile: u32, row: u32, lane: u32) -> u32 {
     return min(row_tile * ROWS + row + lane % 8u, params.rows - 1u) * (volume(output_size()) / 4u);
 }
 
-// The place of four terms: those from position i of image n on.
-fn upstream_terms(g: u32, row_tile: u32, n: u32, i: u32) -> u32 {
+// The place of four terms from `term` on, which is position i of image n.
+fn upstream_terms(g: u32, row_tile: u32, term: u32, n: u32, i: u32) -> u32 {
     return ((n * params.groups + g) * params.rows * volume(output_size()) + i) / 4u;
 }
 

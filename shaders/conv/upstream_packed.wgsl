@@ -5,9 +5,8 @@ fn upstream_row(row_tile: u32, row: u32, lane: u32) -> u32 {
     return row;
 }
 
-// The place of four terms: those from position i of image n on.
-fn upstream_terms(g: u32, row_tile: u32, n: u32, i: u32) -> u32 {
-    let term = n * volume(output_size()) + i;
+// The place of four terms from `term` on, which is position i of image n.
+fn upstream_terms(g: u32, row_tile: u32, term: u32, n: u32, i: u32) -> u32 {
     return ((g * params.row_tiles + row_tile) * params.steps + term / 4u) * ROWS;
 }
 

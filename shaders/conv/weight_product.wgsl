@@ -57,7 +57,7 @@ fn run(tile: u32, lane: u32) {
     var sums2 = Sums();
     var sums3 = Sums();
     for (var term = first_term; term < end; term += 4u) {
-        let terms_at = upstream_terms(g, row_tile, n, i);
+        let terms_at = upstream_terms(g, row_tile, term, n, i);
         var b: mat4x4<f32>;
         for (var s = 0u; s < 4u; s++) {
             b[s] = quad_lines(line(lines_start(n, g), p, tap, term + s < end) + q);

@@ -23,11 +23,15 @@ fn a_place(batch: u32, row: u32, lane: u32, along: u32) -> u32 {
 
 // Four steps of k for one row, whose elements of A the first four lanes hold, or the next four.
 fn low_steps(sum: vec4<f32>, a: f32, b: mat4x4<f32>) -> vec4<f32> {
-    return sum + subgroupBroadcast(a, 0u) * b[0] + subgroupBroadcast(a, 1u) * b[1]
-        + subgroupBroadcast(a, 2u) * b[2] + subgroupBroadcast(a, 3u) * b[3];
+    let elements = vec4<f32>(
+        subgroupBroadcast(a, 0u), subgroupBroadcast(a, 1u), subgroupBroadcast(a, 2u), subgroupBroadcast(a, 3u),
+    );
+    return multiply(sum, elements, b);
 }
 
 fn high_steps(sum: vec4<f32>, a: f32, b: mat4x4<f32>) -> vec4<f32> {
-    return sum + subgroupBroadcast(a, 4u) * b[0] + subgroupBroadcast(a, 5u) * b[1]
-        + subgroupBroadcast(a, 6u) * b[2] + subgroupBroadcast(a, 7u) * b[3];
+    let elements = vec4<f32>(
+        subgroupBroadcast(a, 4u), subgroupBroadcast(a, 5u), subgroupBroadcast(a, 6u), subgroupBroadcast(a, 7u),
+    );
+    return multiply(sum, elements, b);
 }

@@ -263,15 +263,14 @@ impl Op for Forward {
                 },
             };
             // A gradient that is the upstream gradient as it is, as both of a sum are, is no node of its own.
-            let passes = |argument: usize| self.0.passes(signature, argument);
-            let wanted: SmallVec<[bool; 4]> =
-                cx.needs.iter().enumerate().map(|(i, &need)| need && !passes(i)).collect();
-            let given = self.0.given(signature, &wanted);
+            let needs = cx.needs.iter().enumerate();
+            let computed: SmallVec<[bool; 4]> = needs.map(|(i, &need)| need && !self.0.passes(signature, i)).collect();
+            let given = self.0.given(signature, &computed);
             let parameters = signature.parameters.iter().enumerate().filter(|(k, _)| given.has(*k));
             let saved = parameters.map(|(_, (name, _))| saved(name)).collect::<Result<SmallVec<[&Var; 4]>>>()?;
-            let node = |argument: usize| match passes(argument) {
-                true => cx.dy.clone(),
-                false => Var::apply(Backward::new(self.0.clone(), argument, given), &saved),
+            let node = |argument: usize| match computed[argument] {
+                true => Var::apply(Backward::new(self.0.clone(), argument, given), &saved),
+                false => cx.dy.clone(),
             };
             cx.needs.iter().enumerate().map(|(i, &need)| need.then(|| node(i))).collect()
         } else {
