@@ -176,12 +176,9 @@ fn sin_cos(x: f32) -> vec2<f32> {
     let s = ((-1.9515295891e-4 * z + 8.3321608736e-3) * z - 1.6666654611e-1) * z * r + r;
     let c = ((2.443315711809948e-5 * z - 1.388731625493765e-3) * z + 4.166664568298827e-2) * z * z - 0.5 * z + 1.0;
     let quadrant = u32(i32(k - 4.0 * floor(k * 0.25))) & 3u;
-    switch quadrant {
-        case 1u: { return vec2<f32>(c, -s); }
-        case 2u: { return vec2<f32>(-s, -c); }
-        case 3u: { return vec2<f32>(-c, s); }
-        default: { return vec2<f32>(s, c); }
-    }
+    let swapped = select(vec2<f32>(s, c), vec2<f32>(c, s), (quadrant & 1u) == 1u);
+    let negative = vec2<bool>(quadrant >= 2u, quadrant == 1u || quadrant == 2u);
+    return select(swapped, -swapped, negative);
 }
 
 fn safe_asin(x: f32) -> f32 {
