@@ -95,7 +95,7 @@ fn half(value: f64) -> f16 {
 }
 
 /// The elements in row-major order, copied only where they do not lie so.
-fn flat<T: Copy>(a: &ArrayD<T>) -> Cow<'_, [T]> {
+pub(crate) fn flat<T: Copy>(a: &ArrayD<T>) -> Cow<'_, [T]> {
     a.as_slice().map_or_else(|| a.iter().copied().collect(), Cow::Borrowed)
 }
 

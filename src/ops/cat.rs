@@ -2,14 +2,15 @@
 
 use std::hash::Hasher;
 
-use ndarray::{ArrayD, Axis};
+use ndarray::ArrayD;
 
-use crate::array::{Array, ArrayElement};
+use crate::array::{Array, ArrayElement, flat};
 use crate::caps::Caps;
 use crate::error::{Error, Result};
 use crate::graph::kernel::{Access, Kernel, Operand, Read, Routine, Stage, Write};
 use crate::graph::{Meta, Op, Var, Vjp};
 use crate::ops::routine::{self, WORKGROUP, around, check_dim, poisoned, wgsl};
+use crate::shape::Shape;
 
 /// Inputs that one dispatch copies: with the output they stay below the eight buffers that every device binds.
 const TOGETHER: usize = 4;
@@ -59,14 +60,20 @@ impl Op for Cat {
     }
 
     fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
-        fn join<T: ArrayElement>(inputs: &[&Array], dim: usize, first: &ArrayD<T>) -> Result<Array> {
-            let mut views = vec![first.view()];
-            views.extend(inputs[1..].iter().filter_map(|a| T::unwrap(a)).map(|a| a.view()));
-            let joined = ndarray::concatenate(Axis(dim), &views).map_err(|e| Error::argument("cat", e.to_string()))?;
-            Ok(T::wrap(joined.as_standard_layout().into_owned()))
+        fn join<T: ArrayElement>(inputs: &[&Array], outer: usize, shape: &Shape, _: &ArrayD<T>) -> Array {
+            let parts: Vec<_> = inputs.iter().filter_map(|a| T::unwrap(a)).map(flat).collect();
+            let mut joined = Vec::with_capacity(shape.numel());
+            for row in 0..outer {
+                for part in &parts {
+                    let len = part.len() / outer;
+                    joined.extend_from_slice(&part[row * len..][..len]);
+                }
+            }
+            Array::from_vec(shape, joined)
         }
         debug_assert_eq!(output.dtype, inputs[0].dtype());
-        crate::with_array!(inputs[0], first => join(inputs, self.dim, first))
+        let outer = around(&output.shape, self.dim).outer;
+        Ok(crate::with_array!(inputs[0], first => join(inputs, outer, &output.shape, first)))
     }
 
     fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {

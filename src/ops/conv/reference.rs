@@ -15,7 +15,7 @@ pub fn y(g: &Geometry, x: &[f64], w: &[f64]) -> Vec<f64> {
     let x = channels_first(g.batch, g.input_channels, x);
     let mut sums = vec![0.0; g.output_channels * g.batch * volume(&g.output)];
     for tap in taps(g) {
-        let part = product(&tap.weights(g, w), &tap.seen(g, &x), &matrices(g, rows_out(g), columns(g)));
+        let part = multiply(&tap.weights(g, w), &tap.seen(g, &x), &matrices(g, rows_out(g), columns(g)));
         sums.iter_mut().zip(part).for_each(|(sum, term)| *sum += term);
     }
     channels_first(g.output_channels, g.batch, &sums)
@@ -29,7 +29,7 @@ pub fn w(g: &Geometry, x: &[f64], y: &[f64]) -> Vec<f64> {
     let mut gradient = vec![0.0; g.output_channels * rows_in(g) * size];
     for tap in taps(g) {
         let seen = tap.seen(g, &x).permuted_axes(IxDyn(&[0, 2, 1]));
-        let part = product(&y, &seen, &matrices(g, rows_out(g), rows_in(g)));
+        let part = multiply(&y, &seen, &matrices(g, rows_out(g), rows_in(g)));
         part.into_iter().enumerate().for_each(|(i, value)| gradient[i * size + tap.index] = value);
     }
     gradient
@@ -42,7 +42,7 @@ pub fn x(g: &Geometry, w: &[f64], y: &[f64]) -> Vec<f64> {
     let mut sums = vec![0.0; g.input_channels * g.batch * to];
     for tap in taps(g) {
         let weights = tap.weights(g, w).permuted_axes(IxDyn(&[0, 2, 1]));
-        let part = product(&weights, &y, &matrices(g, rows_in(g), columns(g)));
+        let part = multiply(&weights, &y, &matrices(g, rows_in(g), columns(g)));
         for image in 0..g.input_channels * g.batch {
             tap.meets.iter().for_each(|&(q, p)| sums[image * to + q] += part[image * from + p]);
         }
@@ -120,11 +120,6 @@ fn matrices(g: &Geometry, rows: usize, columns: usize) -> Shape {
 fn matrix(g: &Geometry, rows: usize, columns: usize, values: Vec<f64>) -> ArrayD<f64> {
     // Invariant: callers pass as many values as the geometry says.
     ArrayD::from_shape_vec(IxDyn(&[g.groups, rows, columns]), values).expect("a value for each place")
-}
-
-/// A product for each group, its values in row-major order.
-fn product(a: &ArrayD<f64>, b: &ArrayD<f64>, shape: &Shape) -> Vec<f64> {
-    multiply(a, b, shape).into_raw_vec_and_offset().0
 }
 
 /// `[a, b, …]` as `[b, a, …]`.

@@ -4,10 +4,10 @@ pub mod plan;
 pub mod problem;
 pub(crate) mod tiles;
 
-use gemm::{Parallelism, gemm};
-use ndarray::{ArrayD, IxDyn};
+use gemm_common::Parallelism;
+use ndarray::ArrayD;
 
-use crate::array::Array;
+use crate::array::{Array, flat};
 use crate::caps::Caps;
 use crate::error::{Error, Result};
 use crate::graph::kernel::{Kernel, Operand, Routine, Stage};
@@ -45,8 +45,8 @@ impl Op for MatMul {
 
     fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
         match (inputs[0], inputs[1]) {
-            (Array::F32(a), Array::F32(b)) => Ok(Array::F32(multiply(a, b, &output.shape))),
-            (Array::F64(a), Array::F64(b)) => Ok(Array::F64(multiply(a, b, &output.shape))),
+            (Array::F32(a), Array::F32(b)) => Ok(Array::from_vec(&output.shape, multiply(a, b, &output.shape))),
+            (Array::F64(a), Array::F64(b)) => Ok(Array::from_vec(&output.shape, multiply(a, b, &output.shape))),
             (a, b) => Err(Error::dtype("matmul", "takes two floats of one type", &[a.dtype(), b.dtype()])),
         }
     }
@@ -153,49 +153,25 @@ impl Routine for MatMulRoutine {
 /// Work (multiplications) from which the product is spread over all cores.
 const PARALLEL: usize = 1 << 16;
 
-/// The product of matrices on the CPU, by the `gemm` crate; `shape` is the result's.
-pub(crate) fn multiply<T: Copy + Default + One + 'static>(a: &ArrayD<T>, b: &ArrayD<T>, shape: &Shape) -> ArrayD<T> {
+/// The product of matrices on the CPU, by the crates of the `gemm` family, in row-major order; `shape` is the result's.
+pub(crate) fn multiply<T: Copy + Default + Gemm>(a: &ArrayD<T>, b: &ArrayD<T>, shape: &Shape) -> Vec<T> {
     let rank = shape.rank();
     let (m, n, k) = (shape[rank - 2], shape[rank - 1], a.shape()[rank - 1]);
-    let mut out = ArrayD::from_elem(IxDyn(shape), T::default());
+    let mut out = vec![T::default(); shape.numel()];
     if m * n * k == 0 {
         return out;
     }
-    let batch: usize = shape[..rank - 2].iter().product();
-    let a = a.as_standard_layout();
-    let b = b.as_standard_layout();
+    let (a, b) = (flat(a), flat(b));
     let parallelism = if m * n * k >= PARALLEL { Parallelism::Rayon(0) } else { Parallelism::None };
-    let flat = |x: &ndarray::CowArray<T, IxDyn>, rows: usize, cols: usize| -> Option<*const T> {
-        debug_assert_eq!(x.len(), batch * rows * cols);
-        x.as_slice().map(<[T]>::as_ptr)
-    };
-    let (Some(pa), Some(pb), Some(pc)) = (flat(&a, m, k), flat(&b, k, n), out.as_slice_mut().map(<[T]>::as_mut_ptr))
-    else {
-        return out;
-    };
-    for i in 0..batch {
-        // SAFETY: the three arrays are contiguous with batch·m·k, batch·k·n and batch·m·n elements, and the strides below
-        // stay within matrix i of each. `out` aliases neither operand.
+    for ((out, a), b) in out.chunks_exact_mut(m * n).zip(a.chunks_exact(m * k)).zip(b.chunks_exact(k * n)) {
+        // SAFETY: the three slices hold m·n, m·k and k·n elements, so that the distances below stay within them, and `out` is borrowed
+        // alone. Kernels want columns in one piece, so they compute Cᵀ = Bᵀ · Aᵀ.
         unsafe {
-            gemm(
-                m,
-                n,
-                k,
-                pc.add(i * m * n),
-                1,
-                n as isize,
-                false,
-                pa.add(i * m * k),
-                1,
-                k as isize,
-                pb.add(i * k * n),
-                1,
-                n as isize,
-                T::default(),
-                T::one(),
-                false,
-                false,
-                false,
+            T::gemm(
+                [n, m, k],
+                (out.as_mut_ptr(), n as isize),
+                (b.as_ptr(), n as isize),
+                (a.as_ptr(), k as isize),
                 parallelism,
             );
         }
@@ -203,20 +179,64 @@ pub(crate) fn multiply<T: Copy + Default + One + 'static>(a: &ArrayD<T>, b: &Arr
     out
 }
 
-/// The number 1, for the two float types.
-pub(crate) trait One {
-    fn one() -> Self;
+/// The two float types that [`multiply`] takes.
+pub(crate) trait Gemm: Sized {
+    /// C = L · R for matrices of `[rows, columns, sum]` elements, each as its first element and the distance of its columns, which are in
+    /// one piece.
+    ///
+    /// # Safety
+    /// The places that sizes and distances name must lie in the operands' memory, and `dst` must not overlap the others.
+    unsafe fn gemm(
+        sizes: [usize; 3],
+        dst: (*mut Self, isize),
+        lhs: (*const Self, isize),
+        rhs: (*const Self, isize),
+        parallelism: Parallelism,
+    );
 }
-impl One for f32 {
-    fn one() -> f32 {
-        1.0
-    }
+
+macro_rules! gemm {
+    ($float:ty, $kernel:path) => {
+        impl Gemm for $float {
+            unsafe fn gemm(
+                [m, n, k]: [usize; 3],
+                (dst, dst_columns): (*mut Self, isize),
+                (lhs, lhs_columns): (*const Self, isize),
+                (rhs, rhs_columns): (*const Self, isize),
+                parallelism: Parallelism,
+            ) {
+                let kernel = $kernel();
+                // SAFETY: the caller's. `false`: what `dst` holds is not read, and nothing is conjugated.
+                unsafe {
+                    kernel(
+                        m,
+                        n,
+                        k,
+                        dst,
+                        dst_columns,
+                        1,
+                        false,
+                        lhs,
+                        lhs_columns,
+                        1,
+                        rhs,
+                        rhs_columns,
+                        1,
+                        0.0,
+                        1.0,
+                        false,
+                        false,
+                        false,
+                        parallelism,
+                    );
+                }
+            }
+        }
+    };
 }
-impl One for f64 {
-    fn one() -> f64 {
-        1.0
-    }
-}
+
+gemm!(f32, gemm_f32::gemm::f32::get_gemm_fn);
+gemm!(f64, gemm_f64::gemm::f64::get_gemm_fn);
 
 impl Var {
     /// Matrix product. Batch dims broadcast; a vector on the left counts as a row, on the right as a column, and its dim is
