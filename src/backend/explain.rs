@@ -320,7 +320,7 @@ pub fn reports(snap: &Snapshot, plan: &Plan, timings: &[Option<Timing>]) -> Vec<
             lines: lines(cluster.ops.iter().map(|&i| snap.nodes[i].clone())),
             stored: stored(snap, cluster),
             ended: ended(snap, cluster),
-            wgsl: step.kernel.wgsl.clone(),
+            wgsl: step.kernel.needed(),
             workgroups: step.workgroups,
             bytes_read: step.bytes_read,
             bytes_written: step.bytes_written,

@@ -283,11 +283,11 @@ impl GpuBackend {
 
     fn pipeline(&self, kernel: &KernelText, trusted: bool) -> Result<Arc<Pipeline>> {
         if env::get().debug >= 4 {
-            log::info!("{}:\n{}", kernel.name, kernel.wgsl);
+            log::info!("{}:\n{}", kernel.name, kernel.needed());
         }
         self.gpu.pipeline(kernel.key, trusted, || KernelSource {
             name: kernel.name.clone(),
-            wgsl: kernel.wgsl.clone(),
+            wgsl: kernel.needed(),
             bindings: kernel.writable.iter().map(|&w| if w { Binding::ReadWrite } else { Binding::Read }).collect(),
             params_bytes: kernel.params_bytes,
             checks_indices: kernel.checks_indices,

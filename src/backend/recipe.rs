@@ -226,7 +226,7 @@ impl Recipe {
                 lines: about.lines,
                 stored: about.stored,
                 ended: about.ended,
-                wgsl: kernel.wgsl.clone(),
+                wgsl: kernel.needed(),
                 workgroups: call.workgroups,
                 bytes_read: about.bytes_read,
                 bytes_written: about.bytes_written,
@@ -249,7 +249,7 @@ impl Recipe {
         #[allow(clippy::needless_update)]
         PlanSummary {
             kernels: self.calls.iter().map(|call| kernel(call).name.clone()).collect(),
-            shaders: self.calls.iter().map(|call| kernel(call).wgsl.clone()).collect(),
+            shaders: self.calls.iter().map(|call| kernel(call).needed()).collect(),
             dispatches: self.calls.len(),
             workspace,
             lower_bound: self.lower_bound.saturating_add(panels),

@@ -6,6 +6,7 @@
 
 mod elementwise;
 mod expr;
+mod reached;
 mod reduce;
 mod routine;
 mod rows;

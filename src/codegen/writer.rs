@@ -6,6 +6,7 @@ use std::sync::Arc;
 use foldhash::HashSet;
 
 use crate::caps::{Caps, PANEL_WIDTH};
+use crate::codegen::reached::reached;
 use crate::codegen::{Bound, Call, ParamSource};
 use crate::dtype::DType;
 use crate::ops::elementwise::PRELUDE;
@@ -16,7 +17,7 @@ use crate::schedule::snapshot::hash_text;
 pub struct KernelText {
     /// For logs and labels.
     pub name: String,
-    /// Complete WGSL.
+    /// Complete WGSL, with all functions of the files that it is made of.
     pub wgsl: String,
     /// Whether each storage binding is written.
     pub writable: Vec<bool>,
@@ -30,6 +31,13 @@ pub struct KernelText {
     pub trusted: bool,
     /// Hash of the text.
     pub key: u128,
+}
+
+impl KernelText {
+    /// What of the WGSL the kernel needs: what is compiled and shown.
+    pub fn needed(&self) -> String {
+        reached(&self.wgsl)
+    }
 }
 
 /// How a body that works by its linear invocation index, `thread`, is run.

@@ -365,7 +365,7 @@ impl Plan {
         let (leaves, outputs) = self.leaves_and_outputs(snap);
         PlanSummary {
             kernels: self.steps.iter().map(|s| s.kernel.name.clone()).collect(),
-            shaders: self.steps.iter().map(|s| s.kernel.wgsl.clone()).collect(),
+            shaders: self.steps.iter().map(|s| s.kernel.needed()).collect(),
             dispatches: self.steps.len(),
             merged: self.merged,
             recomputed: self.recomputed,

@@ -265,8 +265,36 @@ fn elementwise(d: &Device) {
             d.sync().unwrap_or_else(|e| panic!("{}: {e}", row.name));
         }
     }
-    let n = Tensor::from_slice(&[1i32, 2, 3, 4, 5], [5], d);
-    for z in [&n + &n, &n * 3.0, &n / 2.0, n.maximum(2), n.eq(2), -&n, n.abs(), n.to_dtype(DType::Bool)] {
+    integers(d);
+}
+
+/// Rows, reductions and casts of integers and truth values, as far as there are any.
+fn integers(d: &Device) {
+    let dtypes = [DType::Bool, DType::U32, DType::I32, DType::F32];
+    for dtype in dtypes {
+        let x = data([4, 6], d).to_dtype(dtype);
+        for row in wgrad::ops::elementwise::rows() {
+            let vars = vec![x.node(); row.args.len()];
+            let y = Tensor::from_var(vars[0].elementwise(row.name, &vars[1..].iter().collect::<Vec<_>>()), d);
+            if y.check().is_ok() {
+                y.realize().unwrap_or_else(|e| panic!("{}: {e}", row.name));
+            }
+        }
+        let dims = &[1isize];
+        let reduced =
+            [x.sum_dims(dims, false), x.prod_dims(dims, false), x.max_dims(dims, false), x.min_dims(dims, false)];
+        for z in
+            reduced.into_iter().chain([x.argmax(1, false), x.argmin(1, false)]).chain(dtypes.map(|to| x.to_dtype(to)))
+        {
+            if z.check().is_ok() {
+                z.realize().unwrap();
+            }
+        }
+    }
+    let x = data([4, 6], d);
+    let is_above = x.gt(0.1);
+    let places = Var::generate_arange(0.0, 1.0, 5, DType::U32, &x.node().0.context.clone());
+    for z in [x.triu(1), is_above.where_(&is_above, x.lt(0.7)), Tensor::from_var(places, d)] {
         z.realize().unwrap();
     }
 }

@@ -408,7 +408,7 @@ macro_rules! for_each_binary {
                     a.chain(|_| rest, |_| 1.0) - b.chain(|_| 0.0, |b| (a.value() / b).floor())
                 },
                 int: if b == 0 { 0 } else { ((a % b) + b) % b },
-                grad: |y, dy| [dy.clone(), -(dy * (a / b).floor())], on: [(-2.9, -2.2), (1.5, 2.0)], kinks: [],
+                grad: |y, dy| [dy.clone(), -(dy * a.floor_divide(b))], on: [(-2.9, -2.2), (1.5, 2.0)], kinks: [],
             }
             /// `|a|` with the sign of `b`; the gradient at `a = 0` is 0.
             copysign(a, b) Float {
