@@ -7,10 +7,15 @@ fn main(
 ) {
     let i = workgroup_index(group, groups) * WORKGROUP + local;
     if (i >= params.total) { return; }
-    let n = quotient(i, volume(cells()));
-    let cell = position(i - n * volume(cells()), cells());
-    let pair = search_pair(n, cell);
-    let at = output_at(n, cell);
-    store(at, pair.first.value);
-    store(at + 1u, pair.second.value);
+    let walk = walk(i);
+    let width = params.out_w;
+    var input = walk.input;
+    var output = walk.output;
+    for (var row = walk.row; row < walk.end; row += 1u) {
+        let pair = search_pair(walk, input);
+        store(output, pair.first.value);
+        store(output + 1u, pair.second.value);
+        input += STRIDE_H * walk.row_units;
+        output += width;
+    }
 }

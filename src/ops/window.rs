@@ -182,7 +182,7 @@ impl Geometry {
     }
 
     /// Taps of a window, where all windows have the same number of them and one stage walks through them; else 0.
-    fn fixed_taps(&self) -> usize {
+    pub fn fixed_taps(&self) -> usize {
         match self.kind {
             Kind::Sliding { kernel, .. } if self.is_inside() && self.most_taps(false) <= CHUNK => {
                 kernel.iter().product()

@@ -433,6 +433,7 @@ fn pooling(d: &Device) {
         x.max_pool2d_with(&Pool::new(2)).0,
         x.max_pool2d(2, 2, 0),
         x.max_pool2d(3, 3, 0),
+        Tensor::from_var(x.node().max_pool(2, &Pool { ceil_mode: true, ..Pool::new(3) }), d),
         x.avg_pool2d(3, 2, 1),
         x.avg_pool2d_with(&inside),
         x.avg_pool2d_with(&AvgPool { divisor_override: Some(2), ..inside.clone() }),

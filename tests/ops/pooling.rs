@@ -92,6 +92,36 @@ fn max_pooling() {
     report(failures);
 }
 
+/// So many windows that invocations of software adapters walk down several rows of them: two neighbours in one load or alone, with rows,
+/// columns and slices left over, in other orders in memory, and windows that overlap.
+#[test]
+fn max_pooling_of_many_windows() {
+    let pools = [
+        Pool::new(2),
+        Pool::new(3),
+        Pool { stride: [3, 2].into(), ..Pool::new([2, 2]) },
+        Pool { stride: [1, 2].into(), ..Pool::new([3, 2]) },
+        Pool { dilation: [2, 1].into(), stride: [4, 3].into(), ..Pool::new(2) },
+    ];
+    const MANY: [Input; 4] = [
+        Input { name: "quads", leaf: &[16, 40, 19, 20], view: Tensor::clone },
+        Input { name: "no quads", leaf: &[16, 40, 19, 14], view: Tensor::clone },
+        Input { name: "odd columns", leaf: &[40, 16, 21, 15], view: |x| x.transpose(0, 1) },
+        Input { name: "flipped", leaf: &[16, 40, 19, 20], view: |x| x.flip(&[2, 3]) },
+    ];
+    let mut failures = Vec::new();
+    for input in &MANY {
+        for (k, pool) in pools.iter().enumerate() {
+            let op = |x: &Tensor| Tensor::from_var(x.node().max_pool(2, pool), x.device()).square();
+            compare(&format!("pool {k}"), input, &op, TOLERANCE, &mut failures);
+        }
+    }
+    const VOLUME: Input = Input { name: "volumes", leaf: &[8, 24, 5, 12, 12], view: Tensor::clone };
+    compare("max_pool3d", &VOLUME, &|x| x.max_pool3d([2, 2, 2], [2, 2, 2], [0, 0, 0]), TOLERANCE, &mut failures);
+    compare("max_pool3d", &VOLUME, &|x| x.max_pool3d([2, 3, 3], [3, 3, 3], [0, 0, 0]), TOLERANCE, &mut failures);
+    report(failures);
+}
+
 #[test]
 fn average_pooling() {
     let mut failures = Vec::new();

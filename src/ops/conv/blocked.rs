@@ -185,15 +185,16 @@ impl Blocked<'_> {
         ]
     }
 
-    /// A stage that packs an operand into `quads` vec4s.
+    /// A stage of so many items that packs an operand into `quads` vec4s.
     fn pack(
         &self,
         source: Wgsl,
         read: Read,
         (name, slot, quads): (&'static str, Slot, usize),
+        items: usize,
         mut params: Vec<(&'static str, Word)>,
     ) -> Result<Stage> {
-        params.push(("items", self.size(quads)?));
+        params.push(("items", self.size(items)?));
         Ok(Stage {
             name: "conv_pack",
             source,
@@ -202,17 +203,24 @@ impl Blocked<'_> {
             consts: self.consts(),
             params,
             checks_indices: false,
-            workgroups: (quads as u64).div_ceil(u64::from(WORKGROUP)),
+            workgroups: (items as u64).div_ceil(u64::from(WORKGROUP)),
         })
     }
 
     fn pack_lines(&self) -> Result<Stage> {
-        let source = match self.op.role {
-            Role::X => wgsl!("conv/window", "conv/tap_backward", "conv/lines", "conv/pack_lines"),
-            Role::W | Role::Y => wgsl!("conv/window", "conv/tap_forward", "conv/lines", "conv/pack_lines"),
+        let positions = volume(&self.source_size);
+        let blocks = !self.along_width && positions > 0 && positions.is_multiple_of(4);
+        let source = match (self.op.role, blocks) {
+            (Role::X, false) => wgsl!("conv/window", "conv/tap_backward", "conv/lines", "conv/pack_lines"),
+            (Role::X, true) => wgsl!("conv/window", "conv/tap_backward", "conv/lines", "conv/pack_blocks"),
+            (Role::W | Role::Y, false) => wgsl!("conv/window", "conv/tap_forward", "conv/lines", "conv/pack_lines"),
+            (Role::W | Role::Y, true) => wgsl!("conv/window", "conv/tap_forward", "conv/lines", "conv/pack_blocks"),
         };
-        let read = Read { name: "source", slot: Slot::Input(self.source.0), access: Access::Logical };
-        self.pack(source, read, ("lines", LINES, self.line_quads()), self.params()?)
+        let access = if blocks { Access::LogicalVec4 } else { Access::Logical };
+        let read = Read { name: "source", slot: Slot::Input(self.source.0), access };
+        let quads = self.line_quads();
+        let items = if blocks { (quads - self.quads) / 4 } else { quads };
+        self.pack(source, read, ("lines", LINES, quads), items, self.params()?)
     }
 
     fn reads(&self) -> Vec<Read> {
@@ -262,7 +270,7 @@ impl Blocked<'_> {
         params.push(("tiles", self.size(tiles)?));
         Ok(Some(vec![
             self.pack_lines()?,
-            self.pack(weight_text, read, ("a", PACKED, weights), packed)?,
+            self.pack(weight_text, read, ("a", PACKED, weights), weights, packed)?,
             Stage {
                 name: self.name,
                 source,
@@ -314,7 +322,7 @@ impl Blocked<'_> {
         if in_place {
             reads[1] = read;
         } else {
-            stages.push(self.pack(text, read, ("a", PACKED, upstream), packed)?);
+            stages.push(self.pack(text, read, ("a", PACKED, upstream), upstream, packed)?);
         }
         macro_rules! text {
             ($finish:literal, packed) => {

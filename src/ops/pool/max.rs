@@ -44,6 +44,23 @@ struct Spread {
 /// Taps of a window and positions from one window to the next that one invocation walks through at most.
 const LONGEST_CELL: usize = 16_384;
 
+/// Invocations for each core of a software adapter, from which on each may walk down several rows of windows.
+const WALKS_A_CORE: usize = 2048;
+
+/// Windows that an invocation has beside each other, while it walks down.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Walk {
+    /// Two, in one load a row.
+    Pairs,
+    Singles,
+}
+
+struct Walks {
+    total: usize,
+    params: Vec<(&'static str, Word)>,
+    consts: Vec<(&'static str, u32)>,
+}
+
 impl Geometry {
     /// Steps from window to window, where windows do not overlap, start at the first position and are short enough to be searched
     /// by one invocation.
@@ -72,6 +89,39 @@ impl Geometry {
             params.push((name, routine::size(op, cells)?));
         }
         Ok((total, params))
+    }
+
+    /// How windows can be walked, if they lie in the input and have few elements.
+    fn walk(&self) -> Option<Walk> {
+        if self.pairs() {
+            Some(Walk::Pairs)
+        } else if self.is_inside() && self.fixed_taps() > 0 {
+            Some(Walk::Singles)
+        } else {
+            None
+        }
+    }
+
+    /// As [`Geometry::cells`] for kernels that walk, whose invocations go down several rows of windows: as many as leave enough
+    /// invocations. Those of GPUs stay with one. Also the constants of the walk.
+    fn walks(&self, op: &str, walk: Walk, cells: [usize; 3], planes: usize, caps: &Caps) -> Result<Walks> {
+        let [depth, rows, width] = cells;
+        let Kind::Sliding { kernel, stride, .. } = self.kind else { return Err(Error::unsupported(op, "no windows")) };
+        let all = cells.into_iter().fold(planes, usize::saturating_mul);
+        let fewest = if caps.software { caps.cores as usize * WALKS_A_CORE } else { usize::MAX };
+        let turns = |sizes: [usize; 3]| sizes.into_iter().fold(1, usize::saturating_mul);
+        let longest = LONGEST_CELL / turns(kernel).max(turns(stride)).max(1);
+        let turns = (all / fewest).min(longest).clamp(1, rows.max(1));
+        let (total, mut params) = self.cells(op, [depth, rows.div_ceil(turns), width], planes)?;
+        params.push(("turns", routine::size(op, turns)?));
+        params.push(("rows", routine::size(op, rows)?));
+        let mut consts = self.consts();
+        consts.extend(match walk {
+            Walk::Pairs => [("UNIT", 4), ("COLUMN", 1), ("WINDOWS", 2)],
+            // `check` has seen that it fits.
+            Walk::Singles => [("UNIT", 1), ("COLUMN", stride[2] as u32), ("WINDOWS", 1)],
+        });
+        Ok(Walks { total, params, consts })
     }
 
     fn planes(&self, x: usize) -> usize {
@@ -251,17 +301,25 @@ fn read_x(quads: bool) -> Read {
 }
 
 impl Largest {
-    /// Two windows an invocation.
-    fn pairs(&self, output: &Operand) -> Result<Vec<Stage>> {
+    fn walking(&self, walk: Walk, output: &Operand, caps: &Caps) -> Result<Vec<Stage>> {
         let geometry = &self.geometry;
         let [d, h, w] = geometry.output;
-        let (total, params) = geometry.cells(self.name, [d, h, w / 2], output.meta.numel() / (d * h * w).max(1))?;
+        let planes = output.meta.numel() / (d * h * w).max(1);
+        let width = if walk == Walk::Pairs { w / 2 } else { w };
+        let Walks { total, params, consts } = geometry.walks(self.name, walk, [d, h, width], planes, caps)?;
         Ok(vec![Stage {
             name: self.name,
-            source: window_texts!(@text "pool/sliding", "pool/found", "pool/pairs", "pool/largest_pairs"),
-            reads: vec![read_x(true)],
+            source: match walk {
+                Walk::Pairs => {
+                    window_texts!(@text "pool/sliding", "pool/found", "pool/walk", "pool/pairs", "pool/largest_pairs")
+                }
+                Walk::Singles => {
+                    window_texts!(@text "pool/sliding", "pool/found", "pool/walk", "pool/singles", "pool/largest_singles")
+                }
+            },
+            reads: vec![read_x(walk == Walk::Pairs)],
             writes: vec![routine::output()],
-            consts: geometry.consts(),
+            consts,
             params,
             checks_indices: false,
             workgroups: routine::grid(total),
@@ -270,10 +328,10 @@ impl Largest {
 }
 
 impl Routine for Largest {
-    fn stages(&self, _inputs: &[Operand], output: &Operand, _caps: &Caps) -> Result<Vec<Stage>> {
+    fn stages(&self, _inputs: &[Operand], output: &Operand, caps: &Caps) -> Result<Vec<Stage>> {
         let (geometry, kind) = (&self.geometry, self.geometry.kind);
-        if !self.index && geometry.pairs() {
-            return self.pairs(output);
+        if let Some(walk) = geometry.walk().filter(|_| !self.index) {
+            return self.walking(walk, output, caps);
         }
         macro_rules! text {
             ($begin:literal, $finish:literal) => {
@@ -315,24 +373,40 @@ impl Routine for Largest {
 }
 
 impl Routine for LargestBackward {
-    fn stages(&self, _inputs: &[Operand], output: &Operand, _caps: &Caps) -> Result<Vec<Stage>> {
+    fn stages(&self, _inputs: &[Operand], output: &Operand, caps: &Caps) -> Result<Vec<Stage>> {
         let (geometry, input) = (&self.geometry, self.geometry.input);
         let Some(stride) = geometry.apart() else {
             return Err(Error::unsupported(self.name, "the windows overlap"));
         };
-        let pairs = geometry.pairs();
+        let walk = geometry.walk();
+        let pairs = walk == Some(Walk::Pairs);
         let mut cells: [usize; 3] = std::array::from_fn(|a| input[a].div_ceil(stride[a]));
         if pairs {
             cells[2] = input[2] / 4;
         }
-        let (total, params) = geometry.cells(self.name, cells, geometry.planes(output.meta.numel()))?;
-        let mut consts = geometry.consts();
+        let planes = geometry.planes(output.meta.numel());
+        let Walks { total, params, mut consts } = match walk {
+            Some(walk) => geometry.walks(self.name, walk, cells, planes, caps)?,
+            None => {
+                let (total, params) = geometry.cells(self.name, cells, planes)?;
+                Walks { total, params, consts: geometry.consts() }
+            }
+        };
         consts.push(("WHOLE", u32::from((0..3).all(|a| input[a].is_multiple_of(stride[a])))));
         Ok(vec![Stage {
             name: self.name,
-            source: match pairs {
-                true => window_texts!(@text "pool/sliding", "pool/found", "pool/pairs", "pool/largest_pairs_backward"),
-                false => window_texts!(@text "pool/sliding", "pool/found", "pool/search", "pool/largest_backward"),
+            source: match walk {
+                Some(Walk::Pairs) => {
+                    window_texts!(
+                        @text "pool/sliding", "pool/found", "pool/walk", "pool/pairs", "pool/largest_pairs_backward"
+                    )
+                }
+                Some(Walk::Singles) => {
+                    window_texts!(
+                        @text "pool/sliding", "pool/found", "pool/walk", "pool/singles", "pool/largest_singles_backward"
+                    )
+                }
+                None => window_texts!(@text "pool/sliding", "pool/found", "pool/search", "pool/largest_backward"),
             },
             reads: vec![read_x(pairs), routine::read("dy", 1)],
             writes: vec![Write { vec4: pairs, ..routine::output() }],

@@ -1,0 +1,19 @@
+// The largest element of each window; see singles.wgsl.
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = workgroup_index(group, groups) * WORKGROUP + local;
+    if (i >= params.total) { return; }
+    let walk = walk(i);
+    let width = params.out_w;
+    var input = walk.input;
+    var output = walk.output;
+    for (var row = walk.row; row < walk.end; row += 1u) {
+        store(output, search_window(walk, input).value);
+        input += STRIDE_H * walk.row_units;
+        output += width;
+    }
+}

@@ -1,0 +1,38 @@
+// The gradient of the largest elements, from x and the gradient dy of those elements, where windows do not overlap; see singles.wgsl. A window
+// owns the input from its start to the start of the next one; behind the last window of a dim there is input that no window reads.
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = workgroup_index(group, groups) * WORKGROUP + local;
+    if (i >= params.total) { return; }
+    let walk = walk(i);
+    let width = params.out_w;
+    let last = select(0u, params.out_h, walk.depth < params.out_d && walk.column < params.out_w);
+    let slices = select(min(STRIDE_D, params.in_d - walk.depth * STRIDE_D), STRIDE_D, WHOLE == 1u);
+    let columns = select(min(STRIDE_W, params.in_w - walk.column * STRIDE_W), STRIDE_W, WHOLE == 1u);
+    let height = params.in_h;
+    var input = walk.input;
+    var output = walk.output;
+    for (var row = walk.row; row < walk.end; row += 1u) {
+        var found = Found(NOWHERE, 0.0);
+        var dy = 0.0;
+        if (row < last) {
+            found = search_window(walk, input);
+            dy = load_dy(output);
+        }
+        let lines = select(min(STRIDE_H, height - row * STRIDE_H), STRIDE_H, WHOLE == 1u);
+        for (var d = 0u; d < slices; d += 1u) {
+            for (var h = 0u; h < lines; h += 1u) {
+                let line = input + d * walk.slice_units + h * walk.row_units;
+                for (var w = 0u; w < columns; w += 1u) {
+                    store(line + w, select(0.0, dy, line + w == found.place));
+                }
+            }
+        }
+        input += STRIDE_H * walk.row_units;
+        output += width;
+    }
+}
