@@ -55,7 +55,9 @@ enum Walk {
     Singles,
 }
 
+/// What the kernels that walk take.
 struct Walks {
+    /// Invocations.
     total: usize,
     params: Vec<(&'static str, Word)>,
     consts: Vec<(&'static str, u32)>,
@@ -108,9 +110,9 @@ impl Geometry {
         let [depth, rows, width] = cells;
         let Kind::Sliding { kernel, stride, .. } = self.kind else { return Err(Error::unsupported(op, "no windows")) };
         let all = cells.into_iter().fold(planes, usize::saturating_mul);
-        let fewest = if caps.software { caps.cores as usize * WALKS_A_CORE } else { usize::MAX };
-        let turns = |sizes: [usize; 3]| sizes.into_iter().fold(1, usize::saturating_mul);
-        let longest = LONGEST_CELL / turns(kernel).max(turns(stride)).max(1);
+        let fewest = if caps.software { caps.cores.max(1) as usize * WALKS_A_CORE } else { usize::MAX };
+        let product = |sizes: [usize; 3]| sizes.into_iter().fold(1, usize::saturating_mul);
+        let longest = LONGEST_CELL / product(kernel).max(product(stride)).max(1);
         let turns = (all / fewest).min(longest).clamp(1, rows.max(1));
         let (total, mut params) = self.cells(op, [depth, rows.div_ceil(turns), width], planes)?;
         params.push(("turns", routine::size(op, turns)?));
