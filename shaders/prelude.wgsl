@@ -164,6 +164,12 @@ fn softplus(x: f32) -> f32 {
     return max(x, 0.0) + log1p(safe_exp(-abs(x)));
 }
 
+// a / b rounded down, also where a negative quotient above -1 is too small to be told from 0.
+fn floor_quotient(a: f32, b: f32) -> f32 {
+    if abs(a) < abs(b) { return select(0.0, -1.0, a != 0.0 && (a < 0.0) != (b < 0.0)); }
+    return floor(a / b);
+}
+
 // Sine and cosine of x after Cody-Waite reduction by multiples of pi/2 (exact to |x| of about 10,000, coarser beyond).
 fn sin_cos(x: f32) -> vec2<f32> {
     if !is_finite(x) {

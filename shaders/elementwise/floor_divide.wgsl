@@ -1,9 +1,7 @@
 // floor_divide(a, b) = floor(a / b); an integer by 0 gives 0, an infinite a gives NaN; no gradient
 fn floor_divide_fwd(a: f32, b: f32) -> f32 {
     if is_nan(a) || is_nan(b) || (is_inf(a) && b != 0.0) { return not_a_number(); }
-    // A negative quotient above -1, which may be too small to be told from 0.
-    if abs(a) < abs(b) { return select(0.0, -1.0, a != 0.0 && (a < 0.0) != (b < 0.0)); }
-    return floor(a / b);
+    return floor_quotient(a, b);
 }
 fn floor_divide_fwd_i32(a: i32, b: i32) -> i32 {
     if b == 0 { return 0; }

@@ -23,8 +23,4 @@ fn remainder_fwd_u32(a: u32, b: u32) -> u32 {
     if b == 0u { return 0u; }
     return a % b;
 }
-fn remainder_bwd(a: f32, b: f32, dy: f32) -> RemainderGrad {
-    // A negative quotient above -1, which may be too small to be told from 0.
-    let small = select(0.0, -1.0, a != 0.0 && (a < 0.0) != (b < 0.0));
-    return RemainderGrad(dy, -dy * select(floor(a / b), small, abs(a) < abs(b)));
-}
+fn remainder_bwd(a: f32, b: f32, dy: f32) -> RemainderGrad { return RemainderGrad(dy, -dy * floor_quotient(a, b)); }

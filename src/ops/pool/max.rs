@@ -97,7 +97,7 @@ impl Geometry {
     fn walk(&self) -> Option<Walk> {
         if self.pairs() {
             Some(Walk::Pairs)
-        } else if self.is_inside() && self.fixed_taps() > 0 {
+        } else if self.fixed_taps() > 0 {
             Some(Walk::Singles)
         } else {
             None
@@ -313,10 +313,10 @@ impl Largest {
             name: self.name,
             source: match walk {
                 Walk::Pairs => {
-                    window_texts!(@text "pool/sliding", "pool/found", "pool/walk", "pool/pairs", "pool/largest_pairs")
+                    window_texts!(@text "pool/sliding", "pool/found", "pool/walk", "pool/pairs", "pool/pairs_forward", "pool/walk_forward")
                 }
                 Walk::Singles => {
-                    window_texts!(@text "pool/sliding", "pool/found", "pool/walk", "pool/singles", "pool/largest_singles")
+                    window_texts!(@text "pool/sliding", "pool/found", "pool/walk", "pool/singles", "pool/singles_forward", "pool/walk_forward")
                 }
             },
             reads: vec![read_x(walk == Walk::Pairs)],
@@ -400,12 +400,12 @@ impl Routine for LargestBackward {
             source: match walk {
                 Some(Walk::Pairs) => {
                     window_texts!(
-                        @text "pool/sliding", "pool/found", "pool/walk", "pool/pairs", "pool/largest_pairs_backward"
+                        @text "pool/sliding", "pool/found", "pool/walk", "pool/pairs", "pool/pairs_backward", "pool/walk_backward"
                     )
                 }
                 Some(Walk::Singles) => {
                     window_texts!(
-                        @text "pool/sliding", "pool/found", "pool/walk", "pool/singles", "pool/largest_singles_backward"
+                        @text "pool/sliding", "pool/found", "pool/walk", "pool/singles", "pool/singles_backward", "pool/walk_backward"
                     )
                 }
                 None => window_texts!(@text "pool/sliding", "pool/found", "pool/search", "pool/largest_backward"),

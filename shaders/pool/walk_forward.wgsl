@@ -1,4 +1,4 @@
-// The largest element of each window; see singles.wgsl.
+// The largest element of each window, on a walk (see walk.wgsl) by pairs of windows or single ones.
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -12,7 +12,7 @@ fn main(
     var input = walk.input;
     var output = walk.output;
     for (var row = walk.row; row < walk.end; row += 1u) {
-        store(output, search_window(walk, input).value);
+        put_largest(walk, input, output);
         input += STRIDE_H * walk.row_units;
         output += width;
     }
