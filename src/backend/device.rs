@@ -19,7 +19,7 @@ use crate::graph::node::Node;
 use crate::graph::node::lock;
 use crate::graph::recording::Tick;
 use crate::graph::{Context, Traits, Value, Var, anomaly, order, recording};
-use crate::layout::View;
+use crate::layout::{Layout, View};
 use crate::schedule::{Cluster, Plan, PlanSummary, Snapshot};
 
 /// What a device is.
@@ -534,14 +534,28 @@ impl Device {
         Ok(Var::data(meta, value, self.context()))
     }
 
-    /// Computes `targets`, each into a buffer of its own.
+    /// Computes `targets`, each into a buffer of its own, and with them what somebody holds and shares work with them: so nothing is
+    /// computed twice, in whatever order a user reads.
     pub(crate) fn flush(&self, targets: &[Var]) -> Result<()> {
         targets.iter().try_for_each(Var::check)?;
-        if recording::active_on(self.context()) {
-            // The whole step is flushed when it is known.
+        if recording::active_on(self.context()) || targets.iter().all(|var| var.0.has_value()) {
+            // Of a step that is being captured the whole is flushed when it is known.
             return Ok(());
         }
-        self.run(targets, &[])
+        let asked = |var: &Var| targets.iter().any(|target| target.0.id == var.0.id);
+        let held: Vec<Var> = self.context().held_pending().into_iter().map(Var).filter(|var| !asked(var)).collect();
+        let also = if held.is_empty() { held } else { order::sharing(targets, &held) };
+        match self.run(targets, &also) {
+            // What was not asked for must not hold up what was.
+            Err(_) if !also.is_empty() => self.run(targets, &[]),
+            outcome => outcome,
+        }
+    }
+
+    /// Computes `targets` and nothing else.
+    pub(crate) fn flush_alone(&self, targets: &[Var]) -> Result<()> {
+        targets.iter().try_for_each(Var::check)?;
+        if recording::active_on(self.context()) { Ok(()) } else { self.run(targets, &[]) }
     }
 
     /// Computes every pending value that somebody holds.
@@ -560,8 +574,8 @@ impl Device {
 
     /// Computes those of some nodes that somebody holds, by `run`.
     fn flush_nodes(&self, nodes: Vec<Arc<Node>>, run: impl Fn(&[Var]) -> Result<()>) -> Result<()> {
-        let pending: Vec<Var> = nodes.into_iter().map(Var).collect();
-        let held: Vec<Var> = pending.iter().filter(|v| v.0.is_held() && !v.0.has_value()).cloned().collect();
+        // Handles of nodes that nobody holds would keep alive what those read.
+        let held: Vec<Var> = nodes.into_iter().filter(|node| node.is_held() && !node.has_value()).map(Var).collect();
         let Err(error) = run(&held) else { return Ok(()) };
         // One value that cannot be computed must not hold up the others.
         let failed = |var: &&Var| run(std::slice::from_ref(*var)).is_err();
@@ -680,6 +694,9 @@ impl Device {
         var.check()?;
         recording::forbid_reading("read", None)?;
         let base = readable(var);
+        if let Some((source, layout)) = shown(&base) {
+            return Ok(self.fetch(&source).await?.strided(&layout).strided(&Layout::contiguous(var.shape().clone())));
+        }
         self.flush(std::slice::from_ref(&base))?;
         self.fetch_as(&base, var).await
     }
@@ -694,7 +711,7 @@ impl Device {
             Backend::Gpu(gpu) => Ok(from_bytes(&gpu.read(base).await?, var.meta())),
             Backend::Cpu(_) => {
                 let array = cpu::host_array(base)?;
-                Ok(array.strided(&crate::layout::Layout::contiguous(var.shape().clone())))
+                Ok(array.strided(&Layout::contiguous(var.shape().clone())))
             }
             Backend::Null(_) => Err(Error::unsupported("read", "the null device computes nothing")),
         }
@@ -717,6 +734,20 @@ pub(crate) fn readable(var: &Var) -> Var {
         }
     }
     var
+}
+
+/// Of a view of most of a value that is there: the node of that value, and how the view walks over it. Reading it takes no kernel.
+fn shown(var: &Var) -> Option<(Var, Layout)> {
+    let (mut source, mut views) = (var.clone(), Vec::new());
+    while !source.0.has_value() {
+        let input = source.0.with_inputs(|inputs| inputs.first().cloned())?;
+        let Kernel::View(view) = source.0.op.kernel(&[input.meta()], source.meta()) else { return None };
+        views.push(view);
+        source = input;
+    }
+    let whole = Layout::contiguous(source.shape().clone());
+    let layout = views.iter().rev().try_fold(whole, |layout, view| layout.view(view))?;
+    (!views.is_empty() && source.meta().numel() <= 2 * var.meta().numel()).then_some((source, layout))
 }
 
 impl Default for Device {

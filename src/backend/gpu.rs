@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use foldhash::{HashMap, HashMapExt, HashSet};
+use foldhash::{HashMap, HashSet};
 
 use crate::array::Array;
 use crate::backend::explain::{self, Explanation};
@@ -22,10 +22,9 @@ use crate::dtype::DType;
 use crate::env;
 use crate::error::{Error, Result};
 use crate::gpu::{Binding, Buffer, BufferId, BufferSlice, Dispatch, Gpu, KernelSource, Pipeline, Timing};
-use crate::graph::node::{address, lock};
+use crate::graph::node::lock;
 use crate::graph::{Value, Var};
 use crate::ops::scalar::bits;
-use crate::schedule::snapshot::Source;
 use crate::schedule::{BufferRef, ParamSource, Plan, Snapshot};
 use crate::trace;
 use crate::tuning::Choices;
@@ -307,7 +306,16 @@ impl GpuBackend {
         purpose: Purpose,
     ) -> Result<Vec<Option<Timing>>> {
         let encoding = trace::span(self.gpu.lane(), "encode");
-        let leaves = snap.leaves.iter().map(buffer_of).collect::<Result<Vec<_>>>()?;
+        // What is compared afterwards must still be there.
+        let given_up = match prepared.plan.in_place.iter().any(Option::is_some) {
+            true if purpose.validate => vec![false; snap.leaves.len()],
+            true => snap.given_up(prepared.plan.values.iter().map(|(i, _)| *i)),
+            false => Vec::new(),
+        };
+        let before = snap.leaves.iter().map(buffer_of).collect::<Result<Vec<_>>>()?;
+        let mut leaves = before.clone();
+        let shared = prepared.plan.in_place.iter().flatten().copied().filter(|&leaf| !given_up[leaf]);
+        self.separate(&mut leaves, shared)?;
         let replaced = replaced(snap, &prepared.plan, &leaves);
         let outputs = self.output_buffers(prepared, &leaves, &replaced, partners)?;
         workspace.reserve(&self.gpu, &prepared.plan.places)?;
@@ -363,16 +371,28 @@ impl GpuBackend {
         prepared.last.leaves = leaves.iter().map(Buffer::id).collect();
         prepared.last.outputs = outputs.iter().map(Buffer::id).collect();
         if purpose.validate {
-            validate::compare(self, snap, &leaves, prepared.plan.outputs.iter().map(|(i, _)| *i).zip(&outputs))?;
+            validate::compare(self, snap, &before, prepared.plan.outputs.iter().map(|(i, _)| *i).zip(&outputs))?;
         }
-        for ((i, _), buffer) in prepared.plan.outputs.iter().zip(outputs) {
+        for &leaf in prepared.plan.in_place.iter().flatten().filter(|leaf| given_up[**leaf]) {
+            snap.leaves[leaf].0.give_up_value();
+        }
+        let values: Vec<Value> = outputs.into_iter().map(|buffer| Arc::new(buffer) as Value).collect();
+        for (i, o) in &prepared.plan.values {
             if let Some(doubt) = doubts.get_mut(*i) {
                 snap.nodes[*i].0.set_doubt(std::mem::take(doubt));
             }
-            snap.nodes[*i].0.set_value(Arc::new(buffer) as Value);
+            snap.nodes[*i].0.set_value(values[*o].clone());
         }
         snap.nodes.iter().for_each(Var::settle);
         Ok(timings)
+    }
+
+    /// Puts copies in the place of buffers that will be written over and that somebody else has.
+    fn separate(&self, buffers: &mut [Buffer], shared: impl Iterator<Item = usize>) -> Result<()> {
+        let shared: Vec<usize> = shared.collect();
+        let copies = self.gpu.duplicates(&shared.iter().map(|&i| &buffers[i]).collect::<Vec<_>>())?;
+        shared.into_iter().zip(copies).for_each(|(i, copy)| buffers[i] = copy);
+        Ok(())
     }
 
     /// Numbers and slots for the checks of a flush.
@@ -423,7 +443,8 @@ impl GpuBackend {
             leaves.iter().map(Buffer::id).zip(last.leaves.iter().copied()).collect();
         let of_last = |o: usize| last.outputs.get(o).map(|own| successor.get(own).copied().unwrap_or(*own));
         let partner = |o: usize| replaced[o].and_then(|old| partners.get(&old).copied());
-        let mut chosen: Vec<Option<Buffer>> = vec![None; outputs.len()];
+        let in_place = |replaced: &Option<usize>| replaced.map(|leaf| leaves[leaf].clone());
+        let mut chosen: Vec<Option<Buffer>> = prepared.plan.in_place.iter().map(in_place).collect();
         // Variables first: a value without a partner may lie anywhere.
         for preferred in [&partner as &dyn Fn(usize) -> Option<BufferId>, &of_last] {
             for (o, (_, bytes)) in outputs.iter().enumerate() {
@@ -441,7 +462,7 @@ impl GpuBackend {
             partners.clear();
         }
         for (new, old) in chosen.iter().zip(replaced) {
-            if let Some(old) = *old {
+            if let Some(old) = old.filter(|old| *old != new.id()) {
                 partners.insert(old, new.id());
                 partners.insert(new.id(), old);
             }
@@ -499,20 +520,9 @@ impl GpuBackend {
 /// For each output of a plan, the buffer of the value that it is to replace in a variable, where it is one of the leaves.
 fn replaced(snap: &Snapshot, plan: &Plan, leaves: &[Buffer]) -> Vec<Option<BufferId>> {
     let mut out = vec![None; plan.outputs.len()];
-    let mut old: HashMap<usize, BufferId> = HashMap::new();
-    for (i, var) in snap.nodes.iter().enumerate() {
-        let Some(address_of_old) = var.0.succeeded() else { continue };
-        if old.is_empty() {
-            let values = snap.leaves.iter().zip(leaves);
-            old.extend(values.filter_map(|(leaf, buffer)| Some((address(&leaf.0.value()?), buffer.id()))));
-        }
-        // Variables are bound to aliases of what was computed.
-        let mut base = i;
-        while let (true, [Source::Pending(inner)]) = (snap.nodes[base].is_alias(), &snap.inputs[base][..]) {
-            base = *inner;
-        }
-        if let Ok(o) = plan.outputs.binary_search_by_key(&base, |(node, _)| *node) {
-            out[o] = old.get(&address_of_old).copied();
+    for replacement in &snap.replaces {
+        if let Ok(o) = plan.outputs.binary_search_by_key(&replacement.node, |(node, _)| *node) {
+            out[o] = Some(leaves[replacement.leaf].id());
         }
     }
     out

@@ -44,8 +44,9 @@ impl NullBackend {
         }
         let plan = Plan::new(&mut snap, &self.caps, self.fuse, self.budget())?;
         let summary = plan.summary(&snap);
-        for (i, _) in &plan.outputs {
-            snap.nodes[*i].0.set_value(Arc::new(()) as Value);
+        let values: Vec<Value> = plan.outputs.iter().map(|_| Arc::new(()) as Value).collect();
+        for (i, o) in &plan.values {
+            snap.nodes[*i].0.set_value(values[*o].clone());
         }
         snap.nodes.iter().for_each(Var::settle);
         lock(&self.plans).push(summary);

@@ -77,6 +77,15 @@ impl Made {
     }
 }
 
+/// What a run may take over of what was there before.
+#[derive(Default)]
+pub struct Spare {
+    /// Whether nobody else has the value that the program starts from, for each leaf.
+    pub leaves: Vec<bool>,
+    /// For each output the address of a value that it takes the place of and that nobody else has; 0 where there is none.
+    pub outputs: Vec<usize>,
+}
+
 /// A compiled step.
 pub struct Program {
     /// The graph without its wiring of nodes: ops, shapes, and what reads what. A step from a file has none.
@@ -120,22 +129,26 @@ impl Device {
             // Nothing goes backward through a step once it is done.
             keep.awaits_backward = false;
         }
-        let (kind, outputs) = match self.backend() {
+        let positions = |plan: &Plan| plan.outputs.iter().map(|(i, _)| *i).collect::<Vec<_>>();
+        // Positions of the outputs, and which output the value of each node is that has one.
+        let (kind, outputs, values) = match self.backend() {
             Backend::Gpu(gpu) => {
-                let (program, outputs) = gpu.compile(&mut snap)?;
-                (Kind::Gpu(Box::new(program)), outputs)
+                let (program, plan) = gpu.compile(&mut snap)?;
+                (Kind::Gpu(Box::new(program)), positions(&plan), plan.values)
             }
             Backend::Cpu(_) => {
                 let kept = |i: &usize| snap.keep[*i].root || snap.keep[*i].held;
-                (Kind::Cpu, (0..snap.nodes.len()).filter(kept).collect())
+                let outputs: Vec<usize> = (0..snap.nodes.len()).filter(kept).collect();
+                let values = outputs.iter().enumerate().map(|(o, i)| (*i, o)).collect();
+                (Kind::Cpu, outputs, values)
             }
             Backend::Null(null) => {
                 let plan = Plan::new(&mut snap, &null.caps, null.fuse, null.budget())?;
-                (Kind::Null, plan.outputs.iter().map(|(i, _)| *i).collect())
+                (Kind::Null, positions(&plan), plan.values)
             }
         };
         let position: HashMap<u64, usize> = snap.nodes.iter().enumerate().map(|(i, v)| (v.0.id, i)).collect();
-        let output: HashMap<usize, usize> = outputs.iter().enumerate().map(|(o, i)| (*i, o)).collect();
+        let output: HashMap<usize, usize> = values.into_iter().collect();
         let made = results.iter().map(|var| trace(var, &position, &output)).collect::<Result<Vec<_>>>()?;
         let leaves = std::mem::take(&mut snap.leaves);
         snap.leaves = leaves.iter().map(Var::skeleton).collect();
@@ -174,6 +187,7 @@ impl Device {
         &self,
         program: &mut Program,
         leaves: &[&Computed],
+        spare: &Spare,
         explanation: Option<&mut Explanation>,
     ) -> Result<Vec<Computed>> {
         if program.snap.as_ref().is_some_and(|snap| snap.nodes.is_empty()) {
@@ -185,7 +199,7 @@ impl Device {
                     refresh(snap, &program.live);
                 }
                 let graph = program.snap.as_ref().map(|snap| Graph { snap, outputs: &program.outputs });
-                gpu.replay(compiled, leaves, graph, explanation)
+                gpu.replay(compiled, leaves, spare, graph, explanation)
             }
             (Backend::Cpu(cpu), Kind::Cpu) => {
                 let Some(snap) = &mut program.snap else {

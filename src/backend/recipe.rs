@@ -31,6 +31,9 @@ pub struct Recipe {
     pub leaves: Vec<u64>,
     /// Bytes of each value that it leaves behind.
     pub outputs: Vec<u64>,
+    /// The value that each of these is written over, where it is.
+    #[serde(default)]
+    pub in_place: Vec<Option<usize>>,
     /// What each of these hangs on.
     pub hangs: Vec<Hang>,
     /// Bytes of each buffer of the workspace.
@@ -122,6 +125,7 @@ impl Recipe {
         let mut recipe = Recipe { lower_bound: plan.lower_bound, ..Recipe::default() };
         recipe.leaves = snap.leaves.iter().map(|leaf| leaf.meta().bytes()).collect();
         recipe.outputs = plan.outputs.iter().map(|(_, bytes)| *bytes).collect();
+        recipe.in_place = plan.in_place.clone();
         recipe.places = plan.places.clone();
         recipe.panels = plan.panels;
         let (leaves, outputs) = (recipe.leaves.len(), recipe.outputs.len());
@@ -188,12 +192,24 @@ impl Recipe {
         recipe
     }
 
+    /// The value that an output is written over.
+    pub fn replaced(&self, output: usize) -> Option<usize> {
+        self.in_place.get(output).copied().flatten()
+    }
+
     /// Whether every position is one of something that is there: the recipe may come from a file.
     pub fn is_sound(&self) -> bool {
         let buffers = self.leaves.len() + self.outputs.len() + self.places.len();
-        // What a step starts from is others' and is not written to.
-        let operand =
-            |(operand, writable): (&Bound, &bool)| operand.0 < buffers && (!writable || operand.0 >= self.leaves.len());
+        // What a step starts from is others' and is not written to, but where the step takes it over.
+        let taken: BTreeSet<usize> = self.in_place.iter().copied().flatten().collect();
+        let fits = |(bytes, leaf): (&u64, &Option<usize>)| leaf.is_none_or(|leaf| self.leaves.get(leaf) == Some(bytes));
+        // Files from before there were updates in place name none.
+        let in_place = [0, self.outputs.len()].contains(&self.in_place.len())
+            && taken.len() == self.in_place.iter().flatten().count()
+            && self.outputs.iter().zip(&self.in_place).all(fits);
+        let operand = |(operand, writable): (&Bound, &bool)| {
+            operand.0 < buffers && (!writable || operand.0 >= self.leaves.len() || taken.contains(&operand.0))
+        };
         let call = |call: &Dispatch| {
             let param = |param: &Param| match param {
                 Param::Const(_) => true,
@@ -213,7 +229,7 @@ impl Recipe {
         let hang = |hang: &Hang| {
             hang.leaves.iter().all(|l| *l < self.leaves.len()) && hang.checks.iter().all(|c| *c < self.checks.len())
         };
-        self.calls.iter().all(call) && self.hangs.len() == self.outputs.len() && self.hangs.iter().all(hang)
+        in_place && self.calls.iter().all(call) && self.hangs.len() == self.outputs.len() && self.hangs.iter().all(hang)
     }
 
     /// The report on each kernel run, without times.
@@ -241,9 +257,11 @@ impl Recipe {
     pub fn summary(&self) -> PlanSummary {
         let size = crate::caps::size_class;
         let total = |bytes: &[u64]| bytes.iter().copied().map(size).fold(0, u64::saturating_add);
+        let own = |o: &usize| self.replaced(*o).is_none();
+        let outputs: Vec<u64> = (0..self.outputs.len()).filter(own).map(|o| self.outputs[o]).collect();
         let panels = self.panels.iter().copied().map(panel_bytes).fold(0, u64::saturating_add);
         let workspace = self.places.iter().copied().fold(panels, u64::saturating_add);
-        let (outputs, leaves) = (total(&self.outputs), total(&self.leaves));
+        let (outputs, leaves) = (total(&outputs), total(&self.leaves));
         let kernel = |call: &Dispatch| &self.kernels[call.kernel];
         // What else a summary says is of graphs.
         #[allow(clippy::needless_update)]

@@ -50,7 +50,7 @@ fn kernel(group: &Group, snap: &Snapshot, caps: &Caps, window: Option<(usize, us
         };
         let windowed = |source: &Source| {
             let mut reads = group.body.leaves.iter().filter(|l| l.source == *source);
-            group.outputs.iter().any(|&(_, node)| Source::Pending(node) == *source)
+            group.outputs.iter().any(|&(_, node)| group.target(node) == *source)
                 || reads.any(|l| expr::is_flat(&l.layout))
         };
         let of = |bound: &Bound| match bound {
@@ -66,7 +66,8 @@ fn kernel(group: &Group, snap: &Snapshot, caps: &Caps, window: Option<(usize, us
 fn octets(group: &Group, caps: &Caps, window: Option<(usize, usize)>) -> bool {
     let leaves = &group.body.leaves;
     let many = group.numel.is_multiple_of(8) && group.numel >= MANY;
-    many && window.is_none() && !leaves.is_empty() && leaves.iter().all(|leaf| expr::loads_octets(leaf, caps))
+    // A buffer that is written is bound in one width.
+    many && window.is_none() && group.in_place.is_empty() && !leaves.is_empty() && leaves.iter().all(|leaf| expr::loads_octets(leaf, caps))
 }
 
 /// Writes the body for two groups of four elements, whose operands are loaded together.
@@ -115,7 +116,7 @@ pub fn segment(writer: &mut Writer, group: &Group, caps: &Caps, window: Option<(
 fn compute(writer: &mut Writer, group: &Group, space: &Space, place: &str) -> Result<()> {
     let values = expr::emit(writer, &group.body, space, None)?;
     for &(value, node) in &group.outputs {
-        expr::store(writer, Bound::Source(Source::Pending(node)), place, &values[value], true);
+        expr::store(writer, Bound::Source(group.target(node)), place, &values[value], true);
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ mod rows;
 mod wide;
 mod writer;
 
+pub use expr::is_flat;
 pub use wide::workgroup_of;
 pub use writer::KernelText;
 

@@ -217,6 +217,28 @@ impl Gpu {
         Ok(())
     }
 
+    /// New buffers with the contents that others have after all work submitted so far.
+    ///
+    /// # Errors
+    /// As [`Gpu::alloc`].
+    pub fn duplicates(&self, buffers: &[&Buffer]) -> Result<Vec<Buffer>> {
+        if buffers.is_empty() {
+            return Ok(Vec::new());
+        }
+        let copies = buffers.iter().map(|buffer| self.alloc(buffer.bytes())).collect::<Result<Vec<_>>>()?;
+        let inner = &*self.0;
+        let _stream = lock(&inner.stream);
+        let ((), error) = scoped(&inner.device, || {
+            let mut encoder = inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
+            for (from, to) in buffers.iter().zip(&copies) {
+                let len = from.bytes().next_multiple_of(4);
+                encoder.copy_buffer_to_buffer(from.raw(), 0, to.raw(), 0, Some(len));
+            }
+            inner.submit(Some(encoder.finish()));
+        });
+        error.map_or(Ok(copies), |error| Err(inner.raised("copy", 0, &error)))
+    }
+
     /// Clears slots of the block of index errors, after all work submitted so far.
     ///
     /// # Errors

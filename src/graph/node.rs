@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::panic::Location;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use smallvec::SmallVec;
@@ -116,6 +116,19 @@ impl Context {
         std::mem::take(&mut *lock(&self.pending)).iter().filter_map(Weak::upgrade).collect()
     }
 
+    /// The pending nodes that somebody holds.
+    pub fn held_pending(&self) -> Vec<Arc<Node>> {
+        let mut held = Vec::new();
+        lock(&self.pending).retain(|node| {
+            let Some(node) = node.upgrade().filter(|node| !node.has_value()) else { return false };
+            if node.is_held() {
+                held.push(node);
+            }
+            true
+        });
+        held
+    }
+
     /// Puts nodes back that a failed flush could not compute.
     pub fn restore_pending(&self, nodes: &[Arc<Node>]) {
         lock(&self.pending).extend(nodes.iter().map(Arc::downgrade));
@@ -181,6 +194,9 @@ impl GradCell {
     fn exchange(&self, f: impl FnOnce(Option<&Var>) -> Option<Var>) {
         let mut cell = lock(&self.grad);
         let new = f(cell.as_ref());
+        if let (Some(new), Some(old)) = (&new, cell.as_ref()) {
+            new.0.replace(&old.0);
+        }
         if let Some(new) = &new {
             new.0.add_handle();
             new.register();
@@ -253,8 +269,8 @@ pub struct Node {
     value: RwLock<Option<Value>>,
     handles: AtomicU32,
     differentiated: AtomicBool,
-    /// Where the value lay that a variable had before it was bound to this node; 0 where there was none. Only compared.
-    succeeds: AtomicUsize,
+    /// The node that a variable was bound to before it was bound to this one; 0 where there was none.
+    replaces: AtomicU64,
     /// Index checks that may have failed, or yet turn out to have; the backend's affair.
     doubt: Mutex<Doubt>,
     /// Called with the gradient during backward; may replace it.
@@ -290,20 +306,38 @@ impl Node {
         self.value.read().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    /// Notes that a variable is bound to this node now, which had `value` before: as a hint of which buffer to store it in.
-    pub fn succeed(&self, value: &Value) {
-        self.succeeds.store(address(value), Ordering::Relaxed);
+    /// Notes that a variable is bound to this node now, which was bound to `old` before: this value may be written over that one.
+    pub fn replace(&self, old: &Node) {
+        // What never had a value has no buffer; its own predecessor may have one.
+        let id = if old.has_value() { old.id } else { old.replaces().unwrap_or(old.id) };
+        self.replaces.store(id, Ordering::Relaxed);
     }
 
-    /// The address of the value that this node's is to replace.
-    pub fn succeeded(&self) -> Option<usize> {
-        Some(self.succeeds.load(Ordering::Relaxed)).filter(|&address| address != 0)
+    /// The id of the node whose value this one's is to replace.
+    pub fn replaces(&self) -> Option<u64> {
+        Some(self.replaces.load(Ordering::Relaxed)).filter(|&id| id != 0)
+    }
+
+    /// Whether the node lets go of its inputs when it has a value.
+    pub fn lets_go(&self) -> bool {
+        !self.tracked || self.grad_cell.is_some()
+    }
+
+    /// Whether the node has a value, and no other node or program shares it.
+    pub fn is_only_owner(&self) -> bool {
+        let value = self.value.read().unwrap_or_else(PoisonError::into_inner);
+        value.as_ref().is_some_and(|value| Arc::strong_count(value) == 1)
+    }
+
+    /// Takes the value away, which another node has written over.
+    pub fn give_up_value(&self) {
+        *self.value.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Stores the computed value and lets go of what only its computation needed.
     pub fn set_value(&self, value: Value) {
         *self.value.write().unwrap_or_else(PoisonError::into_inner) = Some(value);
-        if !self.tracked || self.grad_cell.is_some() {
+        if self.lets_go() {
             let inputs = std::mem::take(&mut *self.inputs.write().unwrap_or_else(PoisonError::into_inner));
             drop_iteratively(inputs);
         }

@@ -1,8 +1,12 @@
 //! Topological order without recursion.
 
-use foldhash::{HashSet, HashSetExt};
+use std::collections::hash_map::Entry;
+
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
+use smallvec::SmallVec;
 
 use crate::graph::Var;
+use crate::graph::kernel::Kernel;
 
 /// The nodes that `roots` reach through inputs, in topological order (inputs first), without those for which `stop` holds
 /// and what lies only behind them.
@@ -25,4 +29,43 @@ pub fn reachable(roots: &[Var], mut stop: impl FnMut(&Var) -> bool) -> Vec<Var> 
     // Ids ascend from inputs to consumers.
     found.sort_unstable_by_key(|var| var.0.id);
     found
+}
+
+/// Those of `held` that share work with `targets`, directly or through others of them: some op without a value that both need. Views and
+/// numbers are no work.
+pub fn sharing(targets: &[Var], held: &[Var]) -> Vec<Var> {
+    // Sets of roots that share work: the targets are the first, each of `held` starts as one of its own.
+    let mut sets: Vec<usize> = (0..=held.len()).collect();
+    fn set_of(sets: &mut [usize], mut i: usize) -> usize {
+        while sets[i] != i {
+            sets[i] = sets[sets[i]];
+            i = sets[i];
+        }
+        i
+    }
+    let mut seen: HashMap<u64, usize> = HashMap::new();
+    let roots = std::iter::once(targets).chain(held.iter().map(std::slice::from_ref));
+    for (own, roots) in roots.enumerate() {
+        let mut stack: SmallVec<[Var; 16]> = roots.iter().filter(|var| !var.0.has_value()).cloned().collect();
+        while let Some(var) = stack.pop() {
+            match seen.entry(var.0.id) {
+                Entry::Occupied(other) if *other.get() == own => continue,
+                Entry::Occupied(other) => match var.0.kernel() {
+                    Kernel::Scalar(_) | Kernel::Data => continue,
+                    // What it shows may be shared work.
+                    Kernel::View(_) => {}
+                    _ => {
+                        let (a, b) = (set_of(&mut sets, *other.get()), set_of(&mut sets, own));
+                        sets[a.max(b)] = a.min(b);
+                        continue;
+                    }
+                },
+                Entry::Vacant(place) => {
+                    place.insert(own);
+                }
+            }
+            var.0.with_inputs(|inputs| stack.extend(inputs.iter().filter(|input| !input.0.has_value()).cloned()));
+        }
+    }
+    (0..held.len()).filter(|&i| set_of(&mut sets, i + 1) == 0).map(|i| held[i].clone()).collect()
 }

@@ -280,7 +280,7 @@ impl State {
 pub(crate) fn settled(make: impl FnOnce() -> Tensor) -> Result<Tensor> {
     suspended(|| {
         let start = no_grad(make);
-        start.realize()?;
+        start.device().flush_alone(&[start.node()])?;
         Ok(start)
     })
 }

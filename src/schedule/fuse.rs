@@ -126,10 +126,9 @@ impl<'a> Fuser<'a> {
         let keep = self.snap.keep[i];
         let kernel = self.snap.nodes[i].0.kernel();
         if let Some(twin) = self.snap.twin(i) {
-            // A value of its own is needed only where somebody keeps it.
-            let dear = matches!(kernel, Kernel::Reduce(_) | Kernel::Routine(_));
+            // A value of its own is needed only where it was asked for; whoever else keeps it shares the first one's.
             let (base, path) = self.resolve(Source::Pending(twin));
-            let (role, resolved) = if keep.root || keep.held || (keep.awaits_backward && dear) {
+            let (role, resolved) = if keep.root {
                 (Role::Copy(base, path), (Source::Pending(i), Path::new()))
             } else {
                 (Role::View, (base, path))
@@ -172,8 +171,10 @@ impl<'a> Fuser<'a> {
         // What is computed again takes the same part as before, but outlives nothing.
         let keep = if self.snap.again(i).is_some() { Keep { root: false, held: false, ..keep } } else { keep };
         if let Role::View = self.role[i] {
-            if let (true, Source::Pending(base)) = (keep.held, self.resolved[i].0) {
-                self.keep[base] |= !matches!(self.role[base], Role::Scalar);
+            if let Source::Pending(base) = self.resolved[i].0 {
+                let dear = matches!(self.role[base], Role::Reduce(_) | Role::Routine(_));
+                let awaited = keep.awaits_backward && dear && self.snap.twin(i).is_some();
+                self.keep[base] |= (keep.held || awaited) && !matches!(self.role[base], Role::Scalar);
             }
             return;
         }

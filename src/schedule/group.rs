@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::dtype::DType;
 use crate::graph::kernel::{Reduce, Routine, WgslFn};
 use crate::layout::Layout;
+use crate::schedule::in_place::Replacement;
 use crate::schedule::reason::{EndReason, StoreReason};
 use crate::schedule::snapshot::Source;
 
@@ -101,6 +102,12 @@ impl Group {
         of_core + self.body.code.len()
     }
 
+    /// The buffer that the value of an output is stored in.
+    pub fn target(&self, node: usize) -> Source {
+        let replaced = self.in_place.iter().find(|replacement| replacement.node == node);
+        replaced.map_or(Source::Pending(node), |replacement| Source::Leaf(replacement.leaf))
+    }
+
     /// Every buffer that is loaded from.
     pub fn leaves(&self) -> Vec<&Leaf> {
         let core: Vec<&Leaf> = match &self.core {
@@ -131,6 +138,8 @@ pub struct Group {
     pub body: Body,
     /// Values of `body` that are stored: (value, position of the node).
     pub outputs: Vec<(usize, usize)>,
+    /// Outputs that are written over leaves.
+    pub in_place: Vec<Replacement>,
     /// Number of elements of the output's index space.
     pub numel: usize,
     /// Positions of the nodes that start or joined the kernel; the kernel is named after them.

@@ -5,6 +5,7 @@
 
 pub mod fuse;
 pub mod group;
+pub mod in_place;
 pub mod memory;
 pub mod picture;
 pub mod plan;

@@ -13,7 +13,7 @@ use crate::schedule::group::Group;
 use crate::schedule::memory::{self, Lifetime, Search};
 use crate::schedule::reason::{EndReason, StoreReason};
 use crate::schedule::snapshot::{Snapshot, Source};
-use crate::schedule::{recompute, rows, wide};
+use crate::schedule::{in_place, recompute, rows, wide};
 
 pub use crate::codegen::ParamSource;
 
@@ -112,6 +112,11 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Nodes whose values outlive the flush: (position, bytes).
     pub outputs: Vec<(usize, u64)>,
+    /// The leaf that each of these is written over, where it is.
+    pub in_place: Vec<Option<usize>>,
+    /// Every node that has a value afterwards, with the position of that value in [`Plan::outputs`]: nodes that compute the same share
+    /// one.
+    pub values: Vec<(usize, usize)>,
     /// Bytes of the workspace's buffers, the largest first.
     pub places: Vec<u64>,
     /// Bytes of the workspace's buffers together.
@@ -182,12 +187,16 @@ impl Plan {
             snap.share(caps);
         }
         let built = Plan::build(snap, caps, fuse, Search::Thorough)?;
-        match budget {
+        let mut plan = match budget {
             Some(budget) if built.plan.fixed_bytes(snap) + built.plan.workspace > budget => {
-                recompute::fit(snap, caps, fuse, budget, built)
+                recompute::fit(snap, caps, fuse, budget, built)?
             }
-            _ => Ok(built.plan),
-        }
+            _ => built.plan,
+        };
+        let output = |node: usize| plan.outputs.binary_search_by_key(&node, |(i, _)| *i).ok();
+        let value = |i: usize| Some((i, output(i).or_else(|| output(snap.twin(i)?))?));
+        plan.values = (0..snap.nodes.len()).filter_map(value).collect();
+        Ok(plan)
     }
 
     /// Plans a snapshot as it is.
@@ -199,6 +208,7 @@ impl Plan {
             groups = rows::chain(groups, &keep, snap, caps, budget)?;
             groups = wide::widen(groups, snap, caps);
         }
+        in_place::settle(&mut groups, snap, &keep);
         let mut steps = Vec::new();
         // Values in the order of their making, each with its lifetime in steps.
         let mut values: Vec<(Key, Lifetime)> = Vec::new();
@@ -259,6 +269,12 @@ impl Plan {
         }
         let outputs: Vec<(usize, u64)> =
             (0..snap.nodes.len()).filter(|&i| keep[i]).map(|i| (i, snap.nodes[i].meta().bytes())).collect();
+        let replaced: HashMap<usize, usize> = groups
+            .iter()
+            .flat_map(|group| group.parts().flat_map(|part| &part.in_place))
+            .map(|replacement| (replacement.node, replacement.leaf))
+            .collect();
+        let in_place = outputs.iter().map(|(i, _)| replaced.get(i).copied()).collect();
         let output_of: HashMap<usize, usize> = outputs.iter().enumerate().map(|(o, (i, _))| (*i, o)).collect();
         let transient: Vec<usize> = (0..values.len())
             .filter(|&v| !matches!(values[v].0, Key::Source(Source::Pending(i)) if output_of.contains_key(&i)))
@@ -301,6 +317,8 @@ impl Plan {
         let plan = Plan {
             steps,
             outputs,
+            values: Vec::new(),
+            in_place,
             workspace: assigned.bytes(),
             panels,
             lower_bound: memory::lower_bound(&lifetimes),
@@ -337,7 +355,8 @@ impl Plan {
             .filter_map(|l| Some((Arc::as_ptr(&snap.leaves[l].0.value()?).cast(), snap.leaves[l].meta().bytes())))
             .collect();
         let leaves = storage.values().copied().map(size_class).sum();
-        (leaves, self.outputs.iter().map(|(_, bytes)| size_class(*bytes)).sum())
+        let outputs = self.outputs.iter().zip(&self.in_place).filter(|(_, replaced)| replaced.is_none());
+        (leaves, outputs.map(|((_, bytes), _)| size_class(*bytes)).sum())
     }
 
     /// Names nodes by their positions in the snapshot without copies.

@@ -88,6 +88,8 @@ pub enum EndReason {
     Instructions,
     /// The consumer is a long function, and the structured op of this kernel stores at many places, each of which would repeat it.
     ManyStores,
+    /// The consumer writes over a value that a later kernel reads, or that this kernel cannot write over.
+    InPlace,
     /// With the consumer the kernel would bind too many buffers.
     Buffers,
     /// Fusion is off.
@@ -104,6 +106,7 @@ impl fmt::Display for EndReason {
             EndReason::Budget => "is in another kernel, as without the memory budget",
             EndReason::Instructions => "would burst the instruction budget",
             EndReason::ManyStores => "is too long to be repeated at each store of the structured op",
+            EndReason::InPlace => "writes over its variable's old value, which this kernel cannot",
             EndReason::Buffers => "would burst the buffer budget",
             EndReason::FusionOff => "is another op, and fusion is off",
         })

@@ -17,6 +17,7 @@ use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 use crate::caps::Caps;
 use crate::error::{Error, Result};
 use crate::graph::kernel::Kernel;
+use crate::schedule::in_place::Replacement;
 use crate::schedule::memory::Search;
 use crate::schedule::plan::{Built, Plan};
 use crate::schedule::snapshot::{Snapshot, Source};
@@ -36,12 +37,11 @@ const COPIES: usize = 32;
 /// # Errors
 /// [`Error::OverBudget`] with the least that was reached, where no plan is found.
 pub fn fit(snap: &Snapshot, caps: &Caps, fuse: bool, budget: u64, first: Built) -> Result<Plan> {
-    let fixed = first.plan.fixed_bytes(snap);
     let mut state = State { snap: snap.with_origins(&first), built: first };
     let mut least = u64::MAX;
     let mut tries = 0;
     loop {
-        let needed = state.built.plan.workspace + fixed;
+        let needed = state.built.plan.workspace + state.built.plan.fixed_bytes(snap);
         if needed <= budget {
             let mut plan = state.built.plan;
             plan.rename(&state.snap.origin);
@@ -248,6 +248,8 @@ impl State {
             moved.push(to);
             out.copied[to] = snap.copied[i].map(|start| moved[start]);
         }
+        let replaces = snap.replaces.iter();
+        out.replaces = replaces.map(|r| Replacement { node: moved[r.node], leaf: r.leaf }).collect();
         out.find_needed();
         out
     }

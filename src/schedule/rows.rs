@@ -245,6 +245,7 @@ fn together(
         stored: stored.into_iter().filter(|(node, _)| outputs.iter().any(|(_, own)| own == node)).collect(),
         ended: all(&parts, |part| &part.ended),
         outputs,
+        in_place: Vec::new(),
         core: Core::Elementwise,
     };
     let parts = parts.into_iter().map(|mut part| {

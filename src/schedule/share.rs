@@ -36,6 +36,7 @@ impl Snapshot {
         let n = self.nodes.len();
         let mut first_of: HashMap<Identity, usize> = HashMap::with_capacity(n);
         self.same = vec![None; n];
+        self.wiring = self.inputs.clone();
         // The first twin of each node, views included.
         let mut first: Vec<usize> = (0..n).collect();
         for i in 0..n {

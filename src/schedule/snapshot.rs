@@ -9,6 +9,7 @@ use foldhash::{HashMap, HashMapExt, HashSet};
 use smallvec::SmallVec;
 
 use crate::graph::{Var, order};
+use crate::schedule::in_place::{self, Replacement};
 
 /// An input of a pending node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +31,10 @@ pub struct Snapshot {
     pub keep: Vec<Keep>,
     /// Nodes with a value that `nodes` read, in order of first use.
     pub leaves: Vec<Var>,
+    /// New values of variables whose old ones are leaves.
+    pub replaces: Vec<Replacement>,
+    /// The inputs as the graph has them, where [`Snapshot::share`] has changed [`Snapshot::inputs`].
+    pub wiring: Vec<SmallVec<[Source; 3]>>,
     /// Hash of the structure.
     pub hash: u128,
     /// The earlier node that computes the same value, for each of `nodes`; empty before [`Snapshot::share`].
@@ -106,7 +111,27 @@ impl Snapshot {
         for leaf in &leaves {
             leaf.0.meta.hash(&mut hash);
         }
-        Snapshot { nodes, inputs, keep, leaves, hash: hash.finish128(), ..Snapshot::default() }
+        let mut snap = Snapshot { nodes, inputs, keep, leaves, ..Snapshot::default() };
+        snap.replaces = in_place::replacements(&snap, &leaf_index);
+        snap.replaces.hash(&mut hash);
+        snap.hash = hash.finish128();
+        snap
+    }
+
+    /// For each leaf whether it can be given up when the nodes that have a value then, by their positions, have let go of their inputs.
+    pub fn given_up(&self, valued: impl Iterator<Item = usize>) -> Vec<bool> {
+        let wiring = if self.wiring.is_empty() { &self.inputs } else { &self.wiring };
+        let mut with_value = vec![false; self.nodes.len()];
+        valued.for_each(|i| with_value[i] = true);
+        for (i, inputs) in wiring.iter().enumerate() {
+            // An alias takes over the value of its input.
+            with_value[i] |= self.nodes[i].is_alias()
+                && inputs.iter().all(|input| match input {
+                    Source::Pending(j) => with_value[*j],
+                    Source::Leaf(_) => true,
+                });
+        }
+        in_place::given_up(self, wiring, &with_value)
     }
 
     /// The node behind a source.

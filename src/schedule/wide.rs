@@ -112,6 +112,7 @@ fn side_by_side(parts: Vec<Group>) -> Group {
     Group {
         body: Body::default(),
         outputs: Vec::new(),
+        in_place: Vec::new(),
         numel: parts.iter().map(|part| part.numel).sum(),
         members: all(&parts, |part| &part.members),
         ops: all(&parts, |part| &part.ops),

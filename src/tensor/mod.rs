@@ -80,8 +80,11 @@ impl Inner {
     }
 
     fn rebind(&self, var: Var) {
-        if let Some(old) = self.present().0.value() {
-            var.0.succeed(&old);
+        // The variable is bound to an alias of what is computed; either may be what a plan sees.
+        let (old, mut new) = (self.present(), Some(var.clone()));
+        while let Some(node) = new {
+            node.0.replace(&old.0);
+            new = if node.is_alias() { node.0.with_inputs(|inputs| inputs.first().cloned()) } else { None };
         }
         let mut value = self.value.write().unwrap_or_else(PoisonError::into_inner);
         let old = std::mem::replace(&mut *value, Held::new(var));

@@ -9,11 +9,13 @@ mod environment;
 mod errors;
 mod fusion;
 mod graph;
+mod in_place;
 mod indices;
 mod inside;
 mod memory;
 #[path = "../models/mod.rs"]
 mod models;
+mod reads;
 mod refusals;
 mod replay;
 mod saved;

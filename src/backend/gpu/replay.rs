@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::{GpuBackend, State};
 use crate::backend::explain::{self, Explanation};
 use crate::backend::faults::Opened;
-use crate::backend::program::Computed;
+use crate::backend::program::{Computed, Spare};
 use crate::backend::recipe::{Bound, Form, Param, Recipe};
 use crate::backend::validate;
 use crate::env;
@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Buffer, Call, Operand, Pipeline, Program, Timing};
 use crate::graph::Value;
 use crate::graph::doubt::Doubt;
-use crate::graph::node::lock;
+use crate::graph::node::{address, lock};
 use crate::graph::number::Live;
 use crate::schedule::{Plan, Snapshot};
 use crate::trace;
@@ -66,8 +66,8 @@ impl GpuProgram {
 }
 
 impl GpuBackend {
-    /// Plans a step; beside the program the positions of the nodes whose values it leaves behind.
-    pub fn compile(&self, snap: &mut Snapshot) -> Result<(GpuProgram, Vec<usize>)> {
+    /// Plans a step; beside the program its plan, which says which nodes' values it leaves behind.
+    pub fn compile(&self, snap: &mut Snapshot) -> Result<(GpuProgram, Plan)> {
         self.tune(snap, &mut lock(&self.state))?;
         let plan = Plan::new(snap, &self.caps, self.fuse, self.budget())?;
         if env::get().validate {
@@ -75,8 +75,7 @@ impl GpuBackend {
         }
         self.log_plan(snap, &plan);
         self.gpu.count_plan(false);
-        let positions = plan.outputs.iter().map(|(i, _)| *i).collect();
-        Ok((self.assemble(Recipe::of(snap, &plan), true)?, positions))
+        Ok((self.assemble(Recipe::of(snap, &plan), true)?, plan))
     }
 
     /// Compiles a recipe. What does not come from this process is not `trusted`, and its kernels run with all checks.
@@ -139,6 +138,7 @@ impl GpuBackend {
         &self,
         step: &mut GpuProgram,
         leaves: &[&Computed],
+        spare: &Spare,
         graph: Option<Graph<'_>>,
         explanation: Option<&mut Explanation>,
     ) -> Result<Vec<Computed>> {
@@ -149,13 +149,13 @@ impl GpuBackend {
             timings = Some(Vec::new());
         }
         let mut state = lock(&self.state);
-        let mut outcome = self.replay_once(&mut state, step, leaves, graph.as_ref(), timings.as_mut());
+        let mut outcome = self.replay_once(&mut state, step, leaves, spare, graph.as_ref(), timings.as_mut());
         if let Err(Error::OutOfMemory { .. }) = outcome {
             step.table.clear();
             // The workspace is a cache; without it there may be room.
             state.workspace.clear();
             self.gpu.trim();
-            outcome = self.replay_once(&mut state, step, leaves, graph.as_ref(), timings.as_mut());
+            outcome = self.replay_once(&mut state, step, leaves, spare, graph.as_ref(), timings.as_mut());
         }
         // Handles to buffers would keep them from being used again.
         step.table.clear();
@@ -190,6 +190,7 @@ impl GpuBackend {
         state: &mut State,
         step: &mut GpuProgram,
         leaves: &[&Computed],
+        spare: &Spare,
         graph: Option<&Graph<'_>>,
         timings: Option<&mut Vec<Option<Timing>>>,
     ) -> Result<Vec<Computed>> {
@@ -197,8 +198,23 @@ impl GpuBackend {
             let buffer = leaf.value.downcast_ref::<Buffer>();
             step.table.push(buffer.ok_or_else(|| Error::argument("capture", "a value is not on this GPU"))?.clone());
         }
-        for ring in &mut step.outputs {
-            step.table.push(self.next_of(ring)?);
+        let validate = env::get().validate;
+        let before = if validate { step.table.clone() } else { Vec::new() };
+        // Values that are written over: those that somebody else has, or that are compared afterwards, are copied first.
+        let alone = |leaf: usize| spare.leaves.get(leaf).copied().unwrap_or(false) && !validate;
+        let replaced = (0..step.outputs.len()).filter_map(|o| step.recipe.replaced(o));
+        self.separate(&mut step.table, replaced.filter(|&leaf| !alone(leaf)))?;
+        let mut taken: SmallVec<[Option<Value>; 32]> = SmallVec::new();
+        for (o, ring) in step.outputs.iter_mut().enumerate() {
+            let Some(leaf) = step.recipe.replaced(o) else {
+                taken.push(None);
+                let address = spare.outputs.get(o).copied().unwrap_or(0);
+                step.table.push(self.next_of(ring, address)?);
+                continue;
+            };
+            let over = step.table[leaf].clone();
+            taken.push(Some(if alone(leaf) { leaves[leaf].value.clone() } else { Arc::new(over.clone()) as Value }));
+            step.table.push(over);
         }
         state.workspace.reserve(&self.gpu, &step.places)?;
         self.gpu.reserve_panels(&step.recipe.panels)?;
@@ -217,13 +233,13 @@ impl GpuBackend {
             }
             None => self.gpu.replay(&step.program, &step.table, &step.params)?,
         }
-        if let (true, Some(graph)) = (env::get().validate, graph) {
+        if let (true, Some(graph)) = (validate, graph) {
             let outputs = &step.table[leaves.len()..leaves.len() + step.outputs.len()];
             let outputs = graph.outputs.iter().copied().zip(outputs);
-            validate::compare(self, graph.snap, &step.table[..leaves.len()], outputs)?;
+            validate::compare(self, graph.snap, &before, outputs)?;
         }
         let computed = |(o, ring): (usize, &Ring)| Computed {
-            value: ring.buffers[ring.current].clone() as Value,
+            value: taken[o].take().unwrap_or_else(|| ring.buffers[ring.current].clone() as Value),
             doubt: doubts.get_mut(o).map(std::mem::take).unwrap_or_default(),
         };
         Ok(step.outputs.iter().enumerate().map(computed).collect())
@@ -248,9 +264,12 @@ impl GpuBackend {
         Ok(doubts)
     }
 
-    /// A buffer for a result that nobody reads any more.
-    fn next_of(&self, ring: &mut Ring) -> Result<Buffer> {
-        let free = |buffer: &Arc<Buffer>| Arc::strong_count(buffer) == 1 && buffer.is_free();
+    /// A buffer for a result that nobody reads any more, or that of the value at this address, which the result takes the place of.
+    fn next_of(&self, ring: &mut Ring, replaced: usize) -> Result<Buffer> {
+        let free = |buffer: &Arc<Buffer>| {
+            let holders = if address(buffer) == replaced { 2 } else { 1 };
+            Arc::strong_count(buffer) == holders && buffer.is_free()
+        };
         if let Some(at) = ring.buffers.iter().position(free) {
             ring.current = at;
             return Ok((*ring.buffers[at]).clone());

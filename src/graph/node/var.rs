@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::Location;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use smallvec::SmallVec;
@@ -466,7 +466,7 @@ impl Var {
             value: RwLock::new(parts.value),
             handles: AtomicU32::new(0),
             differentiated: AtomicBool::new(false),
-            succeeds: AtomicUsize::new(0),
+            replaces: AtomicU64::new(0),
             doubt: Mutex::default(),
             hooks: Mutex::default(),
         }))

@@ -15,6 +15,9 @@ use crate::schedule::snapshot::Source;
 
 /// Elements from which on a kernel of its own for a long epilogue costs less than many copies of it.
 const LONG_EPILOGUE: usize = 64 << 10;
+/// Elements from which on an update has a kernel of its own that writes in place, where it could be part of a product's kernel else, which
+/// cannot.
+const LARGE_UPDATE: usize = 128 << 10;
 /// Statements of an epilogue that may be repeated: arithmetic and comparisons, but no exponential.
 const MOST_STATEMENTS: usize = 8;
 
@@ -24,6 +27,9 @@ impl Fuser<'_> {
         let mut drafts: Vec<Draft> = Vec::new();
         let mut group_of: HashMap<usize, usize> = HashMap::new();
         let mut given: HashMap<usize, usize> = HashMap::new();
+        // The last kernel so far that reads an old value, which may be written over after it.
+        let replaced: HashMap<usize, usize> = self.snap.replaces.iter().map(|r| (r.node, r.leaf)).collect();
+        let mut readers: HashMap<usize, usize> = self.snap.replaces.iter().map(|r| (r.leaf, 0)).collect();
         for i in 0..self.snap.nodes.len() {
             if !self.stored[i] {
                 continue;
@@ -36,7 +42,10 @@ impl Fuser<'_> {
                 (Some(kernel), ..) => (kernel.and_then(|kernel| given.get(&kernel).copied()), EndReason::Budget),
                 (None, true, _) => (None, EndReason::Core),
                 (None, false, false) => (None, EndReason::FusionOff),
-                (None, false, true) => self.find_home(i, numel, &dependencies, &drafts, &group_of),
+                (None, false, true) => {
+                    let after = replaced.get(&i).map(|leaf| readers.get(leaf).copied().unwrap_or(0));
+                    self.find_home(i, numel, &dependencies, &drafts, &group_of, after)
+                }
             };
             let home = home.unwrap_or_else(|| {
                 drafts.push(Draft {
@@ -72,12 +81,20 @@ impl Fuser<'_> {
             draft.members.push(i);
             draft.size += self.size[i].max(1);
             draft.reads.extend(dependencies.iter().filter(|(s, _)| !self.is_virtual(*s)).cloned());
+            for (source, _) in &dependencies {
+                if let Source::Leaf(leaf) = source
+                    && let Some(last) = readers.get_mut(leaf)
+                {
+                    *last = home.max(*last);
+                }
+            }
             group_of.insert(i, home);
         }
         drafts.iter().enumerate().map(|(g, draft)| self.finish(g, draft, &group_of)).collect()
     }
 
-    /// The kernel that stored node `i` may join, and why it may not join the one that makes its latest input.
+    /// The kernel that stored node `i` may join, and why it may not join the one that makes its latest input. With `after`, which is the
+    /// last kernel that reads the value that the node's is to replace, none before that, and no large one that is built around an op.
     fn find_home(
         &self,
         i: usize,
@@ -85,6 +102,7 @@ impl Fuser<'_> {
         dependencies: &[(Source, Path)],
         drafts: &[Draft],
         group_of: &HashMap<usize, usize>,
+        after: Option<usize>,
     ) -> (Option<usize>, EndReason) {
         let position = |source: &Source| match source {
             Source::Pending(j) if self.stored[*j] => group_of.get(j).copied(),
@@ -105,6 +123,8 @@ impl Fuser<'_> {
                 Some(EndReason::Instructions)
             } else if self.stores_at_many_places(draft) && numel >= LONG_EPILOGUE && self.length(i) > MOST_STATEMENTS {
                 Some(EndReason::ManyStores)
+            } else if after.is_some_and(|last| g < last || draft.core.is_some() && numel >= LARGE_UPDATE) {
+                Some(EndReason::InPlace)
             } else if self.bindings(draft, i, dependencies, group_of, g) > self.budget {
                 Some(EndReason::Buffers)
             } else {
@@ -124,7 +144,7 @@ impl Fuser<'_> {
             }
         }
         // Horizontally: a kernel after every input that loads some of the same data.
-        let first = latest.map_or(0, |g| g + 1).max(drafts.len().saturating_sub(32));
+        let first = latest.map_or(0, |g| g + 1).max(drafts.len().saturating_sub(32)).max(after.unwrap_or(0));
         let beside = (first..drafts.len()).find(|&g| {
             let shares = dependencies.iter().any(|d| drafts[g].reads.contains(d));
             shares && drafts[g].core.is_none() && obstacle(g).is_none()
@@ -227,6 +247,7 @@ impl Fuser<'_> {
             body: emitter.body,
             stored: outputs.iter().map(reason).collect(),
             outputs,
+            in_place: Vec::new(),
             numel: draft.numel,
             members: draft.members.clone(),
             ops,

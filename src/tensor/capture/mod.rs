@@ -13,10 +13,10 @@ use std::sync::{Arc, Mutex};
 use foldhash::{HashMap, HashMapExt, HashSet};
 use smallvec::SmallVec;
 
-use crate::backend::program::{Base, Computed, Made, Program};
+use crate::backend::program::{Base, Computed, Made, Program, Spare};
 use crate::backend::{Device, Explanation, readable};
 use crate::error::{Error, Result};
-use crate::graph::node::lock;
+use crate::graph::node::{address, lock};
 use crate::graph::recording::{self, Recording, Slot, Tick};
 use crate::graph::{Meta, Var, with_location};
 use crate::tensor::Tensor;
@@ -167,6 +167,10 @@ struct Variant {
     outputs: Vec<Outcome>,
     /// Variables that the step writes; a gradient may be taken away.
     writes: Vec<(Arc<dyn Slot>, Option<Outcome>)>,
+    /// Positions of the leaves that are variables which no result shows as they were.
+    owned: Vec<(usize, usize)>,
+    /// Positions of writes to variables that the step does not read, with the output that they get.
+    overwrites: Vec<(usize, usize)>,
     used: u64,
 }
 
@@ -410,7 +414,6 @@ impl Captured<'_> {
                           new values with assign";
             return Err(Error::unsupported("capture", detail).or_at(lost.0.at));
         }
-        let same = |a: &Arc<dyn Slot>, b: &Arc<dyn Slot>| std::ptr::addr_eq(Arc::as_ptr(a), Arc::as_ptr(b));
         let (mut stored, mut held) = (Vec::new(), results.clone());
         let mut writes: Vec<(Arc<dyn Slot>, bool)> = Vec::new();
         for slot in recording.writes.iter().filter_map(|w| w.upgrade()) {
@@ -421,7 +424,7 @@ impl Captured<'_> {
             }
             let value = slot.value();
             if let Some(var) = &value {
-                if reads.iter().any(|(read, _)| same(read, &slot)) {
+                if reads.iter().any(|(read, _)| is_same(read, &slot)) {
                     stored.push(readable(var));
                 } else {
                     held.push(var.clone());
@@ -478,17 +481,31 @@ impl Captured<'_> {
         }
         let mut made = made.into_iter();
         let outputs = made.by_ref().take(outputs.len()).collect();
-        let writes = writes.into_iter().map(|(slot, some)| (slot, if some { made.next() } else { None })).collect();
+        let writes: Vec<(Arc<dyn Slot>, Option<Outcome>)> =
+            writes.into_iter().map(|(slot, some)| (slot, if some { made.next() } else { None })).collect();
         let ticks = std::mem::take(&mut recording.ticks);
         let inputs = inputs.iter().map(|v| v.meta().clone()).collect();
-        let variant = Variant { inputs, reads: variables, leaves, program, ticks, outputs, writes, used: 0 };
-        Ok((variant, start))
+        // Until the first run is done the variables are what they were, and nothing holds the graph that was recorded.
+        for (slot, _) in &writes {
+            let found = reads.iter().find(|(read, _)| is_same(read, slot)).map(|(_, found)| (*found).clone());
+            if found.is_some() || slot.is_gradient() {
+                slot.bind(found.flatten());
+            }
+        }
+        drop(reads);
+        recording.reads.clear();
+        Ok((Variant::new(inputs, variables, leaves, program, ticks, outputs, writes), start))
     }
 }
 
 /// The line of the run.
 fn location() -> &'static Location<'static> {
     crate::graph::here()
+}
+
+/// Whether both are one variable.
+fn is_same(a: &Arc<dyn Slot>, b: &Arc<dyn Slot>) -> bool {
+    std::ptr::addr_eq(Arc::as_ptr(a), Arc::as_ptr(b))
 }
 
 fn strict_error(first: &Variant, vars: &[Var], why: &str) -> Error {
@@ -524,6 +541,34 @@ impl Origin {
 }
 
 impl Variant {
+    /// The step with what follows from its parts.
+    fn new(
+        inputs: Vec<Meta>,
+        reads: Vec<Read>,
+        leaves: Vec<Origin>,
+        program: Program,
+        ticks: Vec<Tick>,
+        outputs: Vec<Outcome>,
+        writes: Vec<(Arc<dyn Slot>, Option<Outcome>)>,
+    ) -> Variant {
+        let shown = |(_, origin): &Outcome| if let Some(Origin::Read(r)) = origin { Some(*r) } else { None };
+        let results = outputs.iter().chain(writes.iter().filter_map(|(_, outcome)| outcome.as_ref()));
+        let shown: HashSet<usize> = results.filter_map(shown).collect();
+        let variable = |(l, origin): (usize, &Origin)| match origin {
+            Origin::Read(r) if !shown.contains(r) => Some((l, *r)),
+            _ => None,
+        };
+        let owned = leaves.iter().enumerate().filter_map(variable).collect();
+        let read: HashSet<*const ()> =
+            reads.iter().filter(|read| read.needed).map(|read| Arc::as_ptr(&read.slot).cast()).collect();
+        let overwrite = |(w, (slot, outcome)): (usize, &(Arc<dyn Slot>, Option<Outcome>))| match outcome {
+            Some((Made { base: Base::Output(o), .. }, _)) if !read.contains(&Arc::as_ptr(slot).cast()) => Some((w, *o)),
+            _ => None,
+        };
+        let overwrites = writes.iter().enumerate().filter_map(overwrite).collect();
+        Variant { inputs, reads, leaves, program, ticks, outputs, writes, owned, overwrites, used: 0 }
+    }
+
     /// Whether the step, as it was recorded, is the one for these inputs.
     fn fits(&self, inputs: &[Var]) -> bool {
         self.inputs.len() == inputs.len()
@@ -561,6 +606,36 @@ impl Variant {
         self.execute(device, inputs, &reads, explanation)
     }
 
+    /// What the variables alone hold, and the run may write over.
+    fn spare(&self) -> Spare {
+        // Two handles of a node are the variable's, or that of the view of it, and the one at hand; of a value there is one more than these.
+        let alone = |slot: &Arc<dyn Slot>, holders: usize| {
+            let mut var = slot.value()?;
+            loop {
+                if Arc::strong_count(&var.0) != 2 {
+                    return None;
+                }
+                if let Some(value) = var.0.value() {
+                    return (Arc::strong_count(&value) == holders + 1).then(|| address(&value));
+                }
+                let viewed = var.0.with_inputs(|inputs| inputs.first().cloned())?;
+                var = viewed;
+            }
+        };
+        let mut spare = Spare { leaves: vec![false; self.leaves.len()], outputs: Vec::new() };
+        for &(leaf, read) in &self.owned {
+            spare.leaves[leaf] = alone(&self.reads[read].slot, 2).is_some();
+        }
+        for &(write, output) in &self.overwrites {
+            // The value is the node's and the ring's.
+            if let Some(address) = alone(&self.writes[write].0, 2) {
+                spare.outputs.resize(spare.outputs.len().max(output + 1), 0);
+                spare.outputs[output] = address;
+            }
+        }
+        spare
+    }
+
     /// Runs the program on inputs and on what the variables held before, and binds the variables that it writes.
     fn execute(
         &mut self,
@@ -572,7 +647,8 @@ impl Variant {
         let inputs = inputs.iter().map(Computed::of).collect::<Result<SmallVec<[Computed; 4]>>>()?;
         let leaves = self.leaves.iter().map(|origin| origin.given(&inputs, reads));
         let leaves = leaves.collect::<Result<SmallVec<[&Computed; 32]>>>()?;
-        let values = device.replay(&mut self.program, &leaves, explanation)?;
+        let spare = self.spare();
+        let values = device.replay(&mut self.program, &leaves, &spare, explanation)?;
         let make = |(made, origin): &Outcome| -> Result<Var> {
             let base = origin.as_ref().map(|origin| origin.given(&inputs, reads)).transpose()?;
             device.materialise(made, &values, base)

@@ -476,6 +476,6 @@ impl Parts<'_> {
         };
         let ticks = file.ticks.iter().map(tick).collect::<Result<Vec<_>>>()?;
         let program = device.assemble(recipe)?;
-        Ok(Variant { inputs, reads, leaves, program, ticks, outputs, writes, used: 0 })
+        Ok(Variant::new(inputs, reads, leaves, program, ticks, outputs, writes))
     }
 }

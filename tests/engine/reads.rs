@@ -1,0 +1,229 @@
+//! Values are computed once, in whatever order they are read, and what was computed is there.
+
+use wgrad::nn::{Linear, Module, Parameters};
+use wgrad::optim::Sgd;
+use wgrad::{Device, Tensor, capture, no_grad};
+
+use crate::new_gpu;
+
+/// Kernels that `f` runs.
+fn kernels(device: &Device, f: impl FnOnce()) -> u64 {
+    let before = device.stats().dispatches;
+    f();
+    device.stats().dispatches - before
+}
+
+/// A residual network whose two branches start with layers on the same input: their gradients are the same products and sums.
+struct Branches {
+    p: Linear,
+    q: Linear,
+    x: Tensor,
+}
+
+impl Branches {
+    fn new(device: &Device) -> Branches {
+        device.seed(3);
+        let (p, q) = (Linear::new(32, 24, device), Linear::new(32, 24, device));
+        let x = Tensor::randn([16, 32], device);
+        device.sync().unwrap();
+        Branches { p, q, x }
+    }
+
+    fn loss(&self) -> Tensor {
+        (self.p.forward(&self.x) + self.q.forward(&self.x)).square().mean()
+    }
+
+    fn parameters(&self) -> [&Tensor; 4] {
+        [&self.p.weight, self.p.bias.as_ref().unwrap(), &self.q.weight, self.q.bias.as_ref().unwrap()]
+    }
+
+    fn gradients(&self) -> Vec<Vec<f32>> {
+        self.parameters().iter().map(|p| p.grad().unwrap().to_vec::<f32>().unwrap()).collect()
+    }
+}
+
+#[test]
+fn merged_results_have_values() {
+    let device = new_gpu();
+    let dynamic = Branches::new(&device);
+    dynamic.loss().backward().unwrap();
+    device.sync().unwrap();
+    let mut gradients = Vec::new();
+    assert_eq!(kernels(&device, || gradients = dynamic.gradients()), 0, "reading what was computed runs nothing");
+    assert_eq!((&gradients[0], &gradients[1]), (&gradients[2], &gradients[3]));
+
+    let captured = Branches::new(&device);
+    let step = capture(&device, |_: &[Tensor]| {
+        let loss = captured.loss();
+        loss.backward()?;
+        Ok::<_, wgrad::Error>(vec![loss])
+    })
+    .unwrap();
+    step.run(&[]).unwrap();
+    assert_eq!(captured.gradients(), gradients);
+    assert_eq!(kernels(&device, || drop(captured.gradients())), 0);
+
+    let reference = Branches::new(&Device::cpu());
+    reference.loss().backward().unwrap();
+    for (ours, theirs) in gradients.iter().zip(reference.gradients()) {
+        assert!(ours.len() == theirs.len() && ours[0].is_finite());
+    }
+}
+
+/// Views of merged values, and merged values of all kinds, are there after a flush.
+#[test]
+fn views_of_merged_values_are_followed() {
+    let device = new_gpu();
+    let x = Tensor::randn([8, 6], &device);
+    let w = Tensor::randn([6, 4], &device);
+    device.sync().unwrap();
+    let twice = |f: &(dyn Fn() -> Tensor + Sync)| (f(), f());
+    let makers: [&(dyn Fn() -> Tensor + Sync); 6] = [
+        &|| x.matmul(&w).t(),
+        &|| x.matmul(&w).reshape([2, 16]),
+        &|| x.sum_dims(&[0], true).expand([8, 6]),
+        &|| (&x * 2.0).exp().slice(1, 1..3),
+        &|| x.softmax(-1).narrow(0, 2, 3),
+        &|| x.matmul(&w).detach().flip(&[0]),
+    ];
+    for (i, make) in makers.into_iter().enumerate() {
+        let (a, b) = twice(make);
+        device.sync().unwrap();
+        let expected = a.to_vec::<f32>().unwrap();
+        assert_eq!(b.to_vec::<f32>().unwrap(), expected, "case {i}");
+        // A read copies what its strides do not hold in order, and computes nothing.
+        assert!(kernels(&device, || drop(b.to_vec::<f32>())) <= 1, "case {i}");
+        let step = capture(&device, |_: &[Tensor]| {
+            let (a, b) = twice(make);
+            vec![a, b]
+        })
+        .unwrap();
+        for value in step.run(&[]).unwrap() {
+            assert_eq!(value.to_vec::<f32>().unwrap(), expected, "case {i}");
+        }
+    }
+}
+
+struct Mlp {
+    layers: [Linear; 3],
+    optimizer: Sgd,
+    x: Tensor,
+}
+
+impl Mlp {
+    fn new(device: &Device) -> Mlp {
+        device.seed(5);
+        let layers = [Linear::new(40, 64, device), Linear::new(64, 64, device), Linear::new(64, 10, device)];
+        let parameters = layers.iter().flat_map(Linear::parameters).collect();
+        let x = Tensor::randn([32, 40], device);
+        device.sync().unwrap();
+        Mlp { layers, optimizer: Sgd::new(parameters, 0.01).momentum(0.9), x }
+    }
+
+    fn forward(&self) -> Tensor {
+        let [a, b, c] = &self.layers;
+        c.forward(&b.forward(&a.forward(&self.x).relu()).tanh())
+    }
+
+    fn loss(&self) -> Tensor {
+        self.forward().square().mean()
+    }
+
+    fn gradients(&self) -> Vec<Tensor> {
+        self.layers.iter().flat_map(Linear::parameters).filter_map(|p| p.grad()).collect()
+    }
+
+    fn bits(&self) -> Vec<u32> {
+        let parameters = self.layers.iter().flat_map(Linear::parameters);
+        parameters.flat_map(|p| p.to_vec::<f32>().unwrap()).map(f32::to_bits).collect()
+    }
+}
+
+/// The loops that people write cost the same: the kernels of the second step, and the bits after three steps.
+#[test]
+fn the_order_of_reads_is_free() {
+    let orders: [(&str, fn(&mut Mlp)); 6] = [
+        ("backward, step, item", |net| {
+            net.optimizer.zero_grad();
+            let loss = net.loss();
+            loss.backward().unwrap();
+            net.optimizer.step().unwrap();
+            loss.item::<f32>().unwrap();
+        }),
+        ("item, backward, step", |net| {
+            net.optimizer.zero_grad();
+            let loss = net.loss();
+            loss.item::<f32>().unwrap();
+            loss.backward().unwrap();
+            net.optimizer.step().unwrap();
+        }),
+        ("backward, item, step", |net| {
+            net.optimizer.zero_grad();
+            let loss = net.loss();
+            loss.backward().unwrap();
+            loss.item::<f32>().unwrap();
+            net.optimizer.step().unwrap();
+        }),
+        ("backward, each gradient, step", |net| {
+            net.optimizer.zero_grad();
+            let loss = net.loss();
+            loss.backward().unwrap();
+            for gradient in net.gradients() {
+                gradient.to_vec::<f32>().unwrap();
+            }
+            net.optimizer.step().unwrap();
+        }),
+        ("backward, sync, step, item", |net| {
+            net.optimizer.zero_grad();
+            let loss = net.loss();
+            loss.backward().unwrap();
+            loss.device().sync().unwrap();
+            net.optimizer.step().unwrap();
+            loss.item::<f32>().unwrap();
+        }),
+        ("output, backward, step, loss", |net| {
+            net.optimizer.zero_grad();
+            let y = net.forward();
+            y.realize().unwrap();
+            let loss = y.square().mean();
+            loss.backward().unwrap();
+            net.optimizer.step().unwrap();
+            loss.item::<f32>().unwrap();
+        }),
+    ];
+    let mut counts = Vec::new();
+    let mut bits: Option<Vec<u32>> = None;
+    for (name, step) in orders {
+        let device = new_gpu();
+        let mut net = Mlp::new(&device);
+        step(&mut net);
+        counts.push((name, kernels(&device, || step(&mut net))));
+        step(&mut net);
+        let own = net.bits();
+        assert_eq!(bits.get_or_insert_with(|| own.clone()), &own, "{name}");
+    }
+    let least = counts.iter().map(|(_, n)| *n).min().unwrap();
+    // What is computed in two flushes has one kernel more where the update cannot join a kernel of the backward pass, and the sums
+    // of a loss that is read before.
+    assert!(counts.iter().all(|(_, n)| *n <= least + 2), "{counts:?}");
+}
+
+/// Running statistics, which nobody reads, share the forward pass with the output that is read.
+#[test]
+fn a_read_computes_what_is_held_beside_it() {
+    let device = new_gpu();
+    device.seed(1);
+    let norm = wgrad::nn::BatchNorm1d::new(16, &device);
+    let layer = Linear::new(16, 16, &device);
+    let x = Tensor::randn([64, 16], &device);
+    device.sync().unwrap();
+    let y = norm.forward(&layer.forward(&x));
+    y.realize().unwrap();
+    // The count of batches, which shares nothing with the output.
+    assert_eq!(kernels(&device, || device.sync().unwrap()), 1);
+
+    // What shares nothing with it is left alone.
+    let (a, b) = no_grad(|| (x.exp().sum(), x.sin().sum()));
+    a.item::<f32>().unwrap();
+    assert!(kernels(&device, || drop(b.item::<f32>())) > 0);
+}
