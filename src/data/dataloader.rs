@@ -240,6 +240,7 @@ impl DataLoader {
         if self.per_epoch() == 0 {
             return Err(Error::argument("DataLoader", format!("there is no batch in {:?}", self.batches)));
         }
+        self.batches.room()?;
         let batch = self.fetch()?;
         self.batch += 1;
         if self.batch >= self.per_epoch() {

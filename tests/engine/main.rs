@@ -17,6 +17,7 @@ mod models;
 mod refusals;
 mod replay;
 mod saved;
+mod sizes;
 mod soak;
 mod steady;
 mod threads;
