@@ -145,6 +145,9 @@ pub trait Op: Any + Send + Sync {
         })
     }
 
+    /// Lets go of values that the op keeps for its gradient: a backward pass has gone through its node, and none will again.
+    fn release(&self) {}
+
     /// Whether gradients can flow through the op at all; `false` for comparisons, indices and the like.
     fn differentiable(&self) -> bool {
         true

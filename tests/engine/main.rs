@@ -7,6 +7,7 @@ mod certificate;
 mod determinism;
 mod environment;
 mod errors;
+mod freed;
 mod fusion;
 mod graph;
 mod indices;
@@ -22,6 +23,7 @@ mod soak;
 mod steady;
 mod threads;
 mod tuned;
+mod validated;
 
 use std::sync::OnceLock;
 

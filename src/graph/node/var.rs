@@ -295,7 +295,7 @@ impl Var {
         };
         let inputs = node.inputs.get_mut().unwrap_or_else(PoisonError::into_inner);
         let held = node.value.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if !inputs.is_empty() || held.is_none() {
+        if !inputs.is_empty() || held.is_none() || *node.freed.get_mut() {
             return Err((value, doubt));
         }
         *held = Some(value);
@@ -466,6 +466,7 @@ impl Var {
             value: RwLock::new(parts.value),
             handles: AtomicU32::new(0),
             differentiated: AtomicBool::new(false),
+            freed: AtomicBool::new(false),
             succeeds: AtomicUsize::new(0),
             doubt: Mutex::default(),
             hooks: Mutex::default(),
