@@ -209,15 +209,22 @@ pub enum Error {
         /// The user's line.
         at: At,
     },
-    /// The device has no memory left, even after unused buffers were given back.
-    #[error("out of device memory: {asked} bytes asked for, {in_use} in use, {pooled} pooled")]
+    /// The device, or on the CPU reference and for reads and files the machine, has no memory left, even after unused buffers
+    /// were given back.
+    #[error("{op}: out of memory: {asked} bytes asked for{}, {in_use} in use, {pooled} pooled{at}", for_shape(.shape))]
     OutOfMemory {
+        /// The op, as users name it.
+        op: String,
+        /// The shape of what the memory was for, where it is known.
+        shape: Option<Shape>,
         /// Bytes that were asked for.
         asked: u64,
-        /// Bytes in use.
+        /// Bytes in use, where it is known.
         in_use: u64,
         /// Bytes kept free for reuse.
         pooled: u64,
+        /// The user's line.
+        at: At,
     },
     /// The device is gone (driver reset, time-out, unplugged). Nothing more can run on it.
     #[error("device lost: {0}")]
@@ -261,6 +268,7 @@ impl Error {
             | Error::NonFinite { at, .. }
             | Error::TooLarge { at, .. }
             | Error::OverBudget { at, .. }
+            | Error::OutOfMemory { at, .. }
             | Error::Unsupported { at, .. }
             | Error::NoAdapter { at, .. }
             | Error::UnknownDevice { at, .. } => {
@@ -268,17 +276,7 @@ impl Error {
                     *at = At(Some(location));
                 }
             }
-            Error::OutOfMemory { .. } | Error::DeviceLost(_) | Error::Shader { .. } | Error::Io { .. } => {}
-        }
-        self
-    }
-
-    /// Fills in the shape indexed where an index error does not have it yet.
-    pub(crate) fn or_shape(mut self, indexed: impl FnOnce() -> Option<Shape>) -> Error {
-        if let Error::IndexOutOfRange { shape, .. } = &mut self
-            && shape.is_none()
-        {
-            *shape = indexed();
+            Error::DeviceLost(_) | Error::Shader { .. } | Error::Io { .. } => {}
         }
         self
     }
@@ -334,6 +332,10 @@ impl Error {
 
 fn list<T: fmt::Display>(items: &[T]) -> String {
     items.iter().map(T::to_string).collect::<Vec<_>>().join(" and ")
+}
+
+fn for_shape(shape: &Option<Shape>) -> String {
+    shape.as_ref().map_or_else(String::new, |shape| format!(" for shape {shape}"))
 }
 
 fn of_shape(shape: &Option<Shape>) -> String {

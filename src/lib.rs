@@ -68,6 +68,7 @@ mod file;
 #[doc(hidden)]
 pub mod gpu;
 pub mod graph;
+mod host;
 pub mod io;
 pub mod layout;
 pub mod nn;

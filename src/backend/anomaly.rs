@@ -48,15 +48,19 @@ impl Device {
                 break;
             }
             let metas: SmallVec<[&Meta; 4]> = inputs.iter().map(Var::meta).collect();
-            let moves = || matches!(var.0.op.kernel(&metas, var.meta()), Kernel::View(_));
-            if var.0.op.is_source() || (!inputs.is_empty() && moves()) {
+            if var.0.op.is_source() {
                 continue;
             }
+            let moves = !inputs.is_empty() && matches!(var.0.op.kernel(&metas, var.meta()), Kernel::View(_));
             let mut before = Special::default();
-            for input in &inputs {
+            // Of views only what they show is looked at, if it was there before.
+            for input in inputs.iter().filter(|input| !moves || input.0.has_value()) {
                 let special = self.special(input, &mut known)?;
                 before.nan += special.nan;
                 before.infinite += special.infinite;
+            }
+            if moves {
+                continue;
             }
             let after = self.special(&var, &mut known)?;
             let made = match (before.nan, before.infinite) {
@@ -79,11 +83,11 @@ impl Device {
         let special = if let Some(value) = var.scalar_value() {
             Special { nan: usize::from(value.is_nan()), infinite: usize::from(value.is_infinite()) }
         } else if var.dtype().is_float() {
+            let given = var.0.has_value();
             self.compute(std::slice::from_ref(var), &[])?;
             let special = Special::of(&pollster::block_on(self.fetch(var))?);
-            if special.nan > 0 && var.is_data() {
-                let detail = format!("{} of the {} values given are NaN", special.nan, var.shape().numel());
-                anomaly::found(Error::NonFinite { op: "data".into(), detail, at: var.0.at.into() });
+            if given {
+                look_at_leaf(var, special);
             }
             special
         } else {
@@ -92,6 +96,20 @@ impl Device {
         known.insert(var.0.id, special);
         Ok(special)
     }
+}
+
+/// Notes a value that was bad from the start: NaN in anything, infinities in what is trained (as data they may be masks).
+fn look_at_leaf(var: &Var, special: Special) {
+    let (count, what) = match special {
+        Special { nan: 1.., .. } => (special.nan, "NaN"),
+        Special { infinite: 1.., .. } if var.0.grad_cell.is_some() => (special.infinite, "infinite"),
+        _ => return,
+    };
+    let shape = var.shape();
+    let kind = if var.0.grad_cell.is_some() { "a tensor that gets gradients" } else { "given" };
+    let detail =
+        format!("{count} of {} elements of shape {shape} are {what} from the start ({kind}, made here)", shape.numel());
+    anomaly::found(Error::NonFinite { op: "leaf".into(), detail, at: var.0.at.into() });
 }
 
 fn fault(var: &Var, what: &str, count: usize) -> Error {

@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex};
 
 use crate::array::Array;
 use crate::backend::explain::{self, Explanation};
-use crate::backend::indexed;
+use crate::backend::faults::{Check, Faults};
 use crate::dtype::DType;
 use crate::env;
 use crate::error::{Error, Result};
+use crate::graph::doubt::Doubt;
 use crate::graph::node::lock;
 use crate::graph::{Meta, Value, Var};
+use crate::host;
 use crate::schedule::memory::{self, Lifetime};
 use crate::schedule::snapshot::Source;
 use crate::schedule::{Cluster, PlanSummary, Snapshot, StoreReason};
@@ -23,6 +25,7 @@ pub struct CpuBackend {
     running: Mutex<()>,
     pub flushes: AtomicU64,
     pub ops: AtomicU64,
+    faults: Mutex<Faults>,
     /// The device's process in the trace; 0 where there is none.
     pub lane: u32,
 }
@@ -30,7 +33,29 @@ pub struct CpuBackend {
 impl CpuBackend {
     pub fn new() -> CpuBackend {
         let lane = trace::process("wgrad: CPU reference", None);
-        CpuBackend { running: Mutex::default(), flushes: AtomicU64::new(0), ops: AtomicU64::new(0), lane }
+        let (flushes, ops) = (AtomicU64::new(0), AtomicU64::new(0));
+        CpuBackend { running: Mutex::default(), flushes, ops, faults: Mutex::default(), lane }
+    }
+
+    /// Looks for an index out of range that spoilt a value.
+    ///
+    /// # Errors
+    /// That fault, of which somebody is told thereby.
+    pub fn check(&self, doubt: &Doubt) -> Result<()> {
+        if doubt.is_empty() { Ok(()) } else { lock(&self.faults).check(doubt) }
+    }
+
+    /// Looks for an index out of range that nobody was told of yet.
+    ///
+    /// # Errors
+    /// The earliest one.
+    pub fn tell(&self) -> Result<()> {
+        lock(&self.faults).tell()
+    }
+
+    /// What the values of `snap` hang on, to be asked node by node, where its leaves hang on `leaves`.
+    pub fn doubts<'a>(&'a self, snap: &'a Snapshot, leaves: Vec<Doubt>) -> Doubts<'a> {
+        Doubts { backend: self, snap, leaves, nodes: Vec::with_capacity(snap.nodes.len()), flush: None }
     }
 
     /// What has to be computed for `targets`; changes nothing.
@@ -68,7 +93,9 @@ impl CpuBackend {
         let leaves = snap.leaves.iter().map(host_array).collect::<Result<Vec<_>>>()?;
         let planned = trace::now();
         let mut before = planned;
-        interpret(&snap, &leaves, |i, array| {
+        let mut doubts = self.doubts(&snap, snap.leaves.iter().map(|leaf| leaf.0.doubt()).collect());
+        interpret(&snap, &leaves, |i, array, fault| {
+            let doubt = doubts.next(fault);
             if profile {
                 let now = trace::now();
                 times.push((i, before, now.saturating_sub(before)));
@@ -76,6 +103,9 @@ impl CpuBackend {
             }
             let keep = snap.keep[i];
             if keep.root || keep.held || keep.awaits_backward {
+                if !doubt.is_empty() {
+                    snap.nodes[i].0.set_doubt(doubt);
+                }
                 snap.nodes[i].0.set_value(array.clone() as Value);
             }
         })?;
@@ -98,6 +128,34 @@ impl CpuBackend {
             explanation.running = trace::now().saturating_sub(planned);
         }
         Ok(())
+    }
+}
+
+/// What the values of a flush hang on, as far as it has come.
+pub struct Doubts<'a> {
+    backend: &'a CpuBackend,
+    snap: &'a Snapshot,
+    leaves: Vec<Doubt>,
+    nodes: Vec<Doubt>,
+    /// The number of the first fault.
+    flush: Option<u64>,
+}
+
+impl Doubts<'_> {
+    /// What the next node hangs on: what its inputs do, and the index that it met itself.
+    pub fn next(&mut self, fault: Option<&Error>) -> Doubt {
+        let i = self.nodes.len();
+        let mut doubt = self.snap.inputs[i].iter().fold(Doubt::default(), |doubt, source| {
+            doubt.or(match source {
+                Source::Leaf(l) => &self.leaves[*l],
+                Source::Pending(j) => &self.nodes[*j],
+            })
+        });
+        if let Some(Error::IndexOutOfRange { index, bound, .. }) = fault {
+            doubt = doubt.or(&lock(&self.backend.faults).met(Check::of(self.snap, i), *index, *bound, &mut self.flush));
+        }
+        self.nodes.push(doubt.clone());
+        doubt
     }
 }
 
@@ -148,7 +206,13 @@ pub fn outline(snap: &Snapshot) -> (Vec<Cluster>, PlanSummary) {
 }
 
 /// Runs the reference of every node in order and hands each result to `done`. Results live until their last reader ran.
-pub fn interpret(snap: &Snapshot, leaves: &[Arc<Array>], mut done: impl FnMut(usize, &Arc<Array>)) -> Result<()> {
+///
+/// An index out of range makes a value of zeros, which comes with the error: only what is computed from it is spoilt.
+pub fn interpret(
+    snap: &Snapshot,
+    leaves: &[Arc<Array>],
+    mut done: impl FnMut(usize, &Arc<Array>, Option<&Error>),
+) -> Result<()> {
     let mut readers = vec![0usize; snap.nodes.len()];
     for source in snap.inputs.iter().flatten() {
         if let Source::Pending(i) = source {
@@ -166,10 +230,12 @@ pub fn interpret(snap: &Snapshot, leaves: &[Arc<Array>], mut done: impl FnMut(us
             })
             .collect::<Result<Vec<_>>>()?;
         let refs: Vec<&Array> = inputs.iter().map(|a| &**a).collect();
-        let array = reference(var, &refs).map_err(|error| {
-            let first = inputs.first().map(|array| array.shape());
-            error.or_at(node.at).or_shape(|| indexed(var, first))
-        })?;
+        let (array, fault) = match reference(var, &refs) {
+            Err(fault @ Error::IndexOutOfRange { .. }) => {
+                (Array::full(&node.meta.shape, node.meta.dtype, 0.0), Some(fault))
+            }
+            outcome => (outcome.map_err(|error| error.or_at(node.at))?, None),
+        };
         if (array.shape(), array.dtype()) != (node.meta.shape.clone(), node.meta.dtype) {
             let detail = format!(
                 "the CPU reference gave {} {}, but the op's shape rule says {} {}",
@@ -181,7 +247,7 @@ pub fn interpret(snap: &Snapshot, leaves: &[Arc<Array>], mut done: impl FnMut(us
             return Err(Error::argument(node.op.name(), detail).or_at(node.at));
         }
         let array = Arc::new(array);
-        done(i, &array);
+        done(i, &array, fault.as_ref());
         if readers[i] > 0 {
             values[i] = Some(match var.scalar_value() {
                 // Numbers beside f16 tensors keep their f32 value.
@@ -204,6 +270,12 @@ pub fn interpret(snap: &Snapshot, leaves: &[Arc<Array>], mut done: impl FnMut(us
 /// What the op's reference says; f16 is computed in f32 and rounded once.
 fn reference(var: &Var, inputs: &[&Array]) -> Result<Array> {
     let (op, meta) = (&var.0.op, &var.0.meta);
+    let metas: Vec<Meta> = inputs.iter().map(|a| Meta::new(a.shape(), a.dtype())).collect();
+    let bytes = op.reference_bytes(&metas.iter().collect::<Vec<_>>(), meta);
+    let numbers = metas.iter().chain([meta]).map(|meta| meta.numel() as u64);
+    let half = metas.iter().chain([meta]).any(|meta| meta.dtype == DType::F16);
+    let wide = if half { numbers.fold(0, |n, own| n + 4 * own) } else { 0 };
+    host::room_for(op.name(), Some(&meta.shape), bytes.saturating_add(wide))?;
     if meta.dtype != DType::F16 && inputs.iter().all(|a| a.dtype() != DType::F16) {
         return op.reference(inputs, meta);
     }

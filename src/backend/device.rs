@@ -19,6 +19,7 @@ use crate::graph::node::Node;
 use crate::graph::node::lock;
 use crate::graph::recording::Tick;
 use crate::graph::{Context, Traits, Value, Var, anomaly, order, recording};
+use crate::host;
 use crate::layout::{Layout, View};
 use crate::schedule::{Cluster, Plan, PlanSummary, Snapshot};
 
@@ -405,7 +406,8 @@ impl Device {
         self.flush_pending()?;
         match &self.inner.backend {
             Backend::Gpu(gpu) => gpu.wait().await,
-            Backend::Cpu(_) | Backend::Null(_) => Ok(()),
+            Backend::Cpu(cpu) => cpu.tell(),
+            Backend::Null(_) => Ok(()),
         }
     }
 
@@ -527,7 +529,10 @@ impl Device {
     pub(crate) fn upload(&self, array: Array) -> Result<Var> {
         let meta = crate::graph::Meta::new(array.shape(), array.dtype());
         let value = match &self.inner.backend {
-            Backend::Gpu(gpu) => gpu.upload(&array)?,
+            Backend::Gpu(gpu) => {
+                host::room_for("upload", Some(&meta.shape), meta.bytes())?;
+                gpu.upload(&array)?
+            }
             Backend::Cpu(_) => Arc::new(array) as Value,
             Backend::Null(_) => Arc::new(()) as Value,
         };
@@ -577,11 +582,10 @@ impl Device {
         // Handles of nodes that nobody holds would keep alive what those read.
         let held: Vec<Var> = nodes.into_iter().filter(|node| node.is_held() && !node.has_value()).map(Var).collect();
         let Err(error) = run(&held) else { return Ok(()) };
-        // One value that cannot be computed must not hold up the others.
-        let failed = |var: &&Var| run(std::slice::from_ref(*var)).is_err();
-        let nodes: Vec<_> = held.iter().filter(failed).map(|v| v.0.clone()).collect();
-        self.inner.context.restore_pending(&nodes);
-        if nodes.is_empty() { Ok(()) } else { Err(error) }
+        // One value that cannot be computed must not hold up the others: now, or when everything is computed again. It is left to
+        // whoever reads it, who meets the error too.
+        let failed = held.iter().filter(|var| run(std::slice::from_ref(*var)).is_err()).count();
+        if failed == 0 { Ok(()) } else { Err(error) }
     }
 
     /// Flushes where many nodes were recorded without one. An error is left for a read to meet.
@@ -708,8 +712,14 @@ impl Device {
 
     async fn fetch_as(&self, base: &Var, var: &Var) -> Result<Array> {
         match &self.inner.backend {
-            Backend::Gpu(gpu) => Ok(from_bytes(&gpu.read(base).await?, var.meta())),
-            Backend::Cpu(_) => {
+            Backend::Gpu(gpu) => {
+                // The bytes, and the array that is made of them.
+                host::room_for("read", Some(var.shape()), 2 * var.meta().bytes())?;
+                Ok(from_bytes(&gpu.read(base).await?, var.meta()))
+            }
+            Backend::Cpu(cpu) => {
+                cpu.check(&base.0.doubt())?;
+                host::room_for("read", Some(var.shape()), var.meta().bytes())?;
                 let array = cpu::host_array(base)?;
                 Ok(array.strided(&Layout::contiguous(var.shape().clone())))
             }

@@ -288,6 +288,19 @@ impl Faults {
         }
     }
 
+    /// Notes a fault of a check that has run on the host: what hangs on it. `flush` is the number of the first such fault of the
+    /// same flush.
+    pub fn met(&mut self, check: Check, index: i64, bound: u64, flush: &mut Option<u64>) -> Doubt {
+        let Some((report, doubt)) = self.begin(&[check]).pop() else { return Doubt::default() };
+        if let Some(record) = self.records.back_mut() {
+            record.flush = *flush.get_or_insert(record.flush);
+        }
+        let index = i32::try_from(index).unwrap_or(if index < 0 { i32::MIN } else { i32::MAX });
+        let fault = IndexFault { tag: report.tag, index, bound: u32::try_from(bound).unwrap_or(u32::MAX) };
+        self.settle(&self.ask(), &[fault]);
+        doubt
+    }
+
     /// Looks for the fault that spoilt a value.
     ///
     /// # Errors

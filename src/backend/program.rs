@@ -209,25 +209,25 @@ impl Device {
                 cpu.flushes.fetch_add(1, Ordering::Relaxed);
                 cpu.ops.fetch_add(snap.nodes.len() as u64, Ordering::Relaxed);
                 let arrays = leaves.iter().map(|leaf| array(leaf)).collect::<Result<Vec<_>>>()?;
-                let mut results: HashMap<usize, Arc<Array>> = HashMap::new();
+                let mut results: HashMap<usize, Computed> = HashMap::new();
                 let (mut since, mut reports) = (trace::now(), Vec::new());
-                cpu::interpret(snap, &arrays, |i, array| {
+                let mut doubts = cpu.doubts(snap, leaves.iter().map(|leaf| leaf.doubt.clone()).collect());
+                cpu::interpret(snap, &arrays, |i, array, fault| {
+                    let doubt = doubts.next(fault);
                     if explanation.is_some() {
                         reports.push(explain::op_report(snap, i, trace::now().saturating_sub(since)));
                         since = trace::now();
                     }
                     if program.outputs.binary_search(&i).is_ok() {
-                        results.insert(i, array.clone());
+                        results.insert(i, Computed { value: array.clone() as Value, doubt });
                     }
                 })?;
                 if let Some(explanation) = explanation {
                     explanation.running = reports.iter().filter_map(|report| report.time).sum();
                     (explanation.kernels, explanation.has_times, explanation.plan_reused) = (reports, true, true);
                 }
-                let result = |i: &usize| {
-                    let array = results.get(i).ok_or_else(|| Error::argument("capture", "a result is missing"))?;
-                    Ok(Computed { value: array.clone() as Value, doubt: Doubt::default() })
-                };
+                let missing = || Error::argument("capture", "a result is missing");
+                let result = |i: &usize| results.get(i).cloned().ok_or_else(missing);
                 program.outputs.iter().map(result).collect()
             }
             (Backend::Null(null), Kind::Null) => {

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::gpu::Buffer;
 use crate::graph::Meta;
 use crate::schedule::Snapshot;
+use crate::schedule::snapshot::Source;
 
 /// Relative error in the Euclidean norm up to which values count as equal; rounding stays far below it.
 pub const TOLERANCE: f64 = 1e-3;
@@ -31,8 +32,15 @@ pub fn compare<'a>(
     let leaves = snap.leaves.iter().zip(leaves).map(|(v, b)| fetch(b, v.meta())).collect::<Result<Vec<_>>>()?;
     let outputs = outputs.map(|(i, b)| Ok((i, fetch(b, snap.nodes[i].meta())?))).collect::<Result<Vec<_>>>()?;
     let mut fault = None;
-    cpu::interpret(snap, &leaves, |i, expected| {
-        if let (None, Some((_, got))) = (&fault, outputs.iter().find(|(o, _)| *o == i)) {
+    // What an index out of range has spoilt holds arbitrary numbers, on both sides.
+    let mut spoilt: Vec<bool> = Vec::with_capacity(snap.nodes.len());
+    cpu::interpret(snap, &leaves, |i, expected, bad_index| {
+        let inherited = |source: &Source| match source {
+            Source::Leaf(leaf) => snap.leaves[*leaf].0.doubt().fault().is_some(),
+            Source::Pending(input) => spoilt[*input],
+        };
+        spoilt.push(bad_index.is_some() || snap.inputs[i].iter().any(inherited));
+        if let (None, false, Some((_, got))) = (&fault, spoilt[i], outputs.iter().find(|(o, _)| *o == i)) {
             let error = relative_error(&got.to_f64(), &expected.to_f64());
             if error.is_nan() || error > TOLERANCE {
                 let node = &snap.nodes[i].0;

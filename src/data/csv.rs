@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::Device;
 use crate::data::TensorDataset;
 use crate::error::Result;
+use crate::host;
 use crate::io::failed;
 use crate::io::source::Source;
 use crate::tensor::Tensor;
@@ -175,7 +176,7 @@ impl Csv {
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) that names column, line and field where one is no number.
     pub fn numbers(&self, columns: &[&str]) -> Result<Vec<f32>> {
-        let mut values = vec![0.0; self.len() * columns.len()];
+        let mut values = host::filled("Csv", self.len().saturating_mul(columns.len()), 0.0)?;
         for (c, name) in columns.iter().enumerate() {
             for (row, (line, field)) in self.column(name)?.enumerate() {
                 values[row * columns.len() + c] = field

@@ -240,6 +240,7 @@ impl DataLoader {
         if self.per_epoch() == 0 {
             return Err(Error::argument("DataLoader", format!("there is no batch in {:?}", self.batches)));
         }
+        self.batches.room()?;
         let batch = self.fetch()?;
         self.batch += 1;
         if self.batch >= self.per_epoch() {
@@ -247,6 +248,32 @@ impl DataLoader {
             self.order = None;
         }
         Ok(batch)
+    }
+
+    /// The batch that the loader hands out at a position, and the numbers of its samples in the data set. The loader stays where it is.
+    ///
+    /// ```
+    /// use wgrad::data::{DataLoader, Digits};
+    /// use wgrad::Device;
+    /// let mut loader = DataLoader::new(Digits::test(), 50, &Device::cpu()).shuffle(1);
+    /// let position = loader.position();
+    /// let first = loader.next_batch()?;
+    /// let (indices, again) = loader.batch_at(position)?;
+    /// assert_eq!(indices.len(), 50);
+    /// assert_eq!(again[1].to_vec::<i32>()?, first[1].to_vec::<i32>()?);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Argument`] where there is no such batch; the data set's own error.
+    pub fn batch_at(&self, position: Position) -> Result<(Vec<usize>, Vec<Tensor>)> {
+        self.batches.room()?;
+        let found = position.batches.epoch(position.epoch).nth(position.batch);
+        let indices = found.filter(|_| position.batches == self.batches).ok_or_else(|| {
+            Error::argument("DataLoader", format!("there is no batch at {position:?} in {:?}", self.batches))
+        })?;
+        let batch = read(&*self.dataset, &indices, &self.device)?;
+        Ok((indices, batch))
     }
 
     /// The batch at the position.

@@ -1,5 +1,9 @@
 //! Shuffled mini-batches of indices.
 
+use crate::error::Result;
+use crate::host;
+use crate::shape::Shape;
+
 /// The indices `0..len` in mini-batches, in a new order each epoch.
 ///
 /// The order depends on the seed and the number of the epoch alone: not on earlier epochs, the machine, or the version of
@@ -78,6 +82,12 @@ impl Batches {
     /// ```
     pub fn per_epoch(&self) -> usize {
         if self.drop_last { self.len / self.batch_size } else { self.len.div_ceil(self.batch_size) }
+    }
+
+    /// Looks for room for the order of an epoch.
+    pub(crate) fn room(&self) -> Result<()> {
+        let bytes = (self.len as u64).saturating_mul(4 * size_of::<usize>() as u64);
+        host::room_for("DataLoader", Some(&Shape::from([self.len])), bytes)
     }
 
     /// The batches of epoch number `epoch`.

@@ -5,13 +5,13 @@
 
 use std::collections::HashMap;
 use std::panic::Location;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use smallvec::SmallVec;
 
-use crate::differentiate::gradients;
+use crate::differentiate::{Graph, gradients};
 use crate::error::Result;
-use crate::graph::node::Hook;
+use crate::graph::node::{Hook, lock};
 use crate::graph::{Meta, Op, Var, Vjp};
 
 /// Where an input of a step comes from.
@@ -34,14 +34,14 @@ struct Step {
 
 /// The result of a segment; the first input is its value, the others are what gradients flow to.
 struct Checkpoint {
-    steps: Vec<Step>,
+    steps: Mutex<Arc<Vec<Step>>>,
 }
 
 /// A node that stands for `output`, the result of nodes that were made from id `start` on. None of the values between is kept.
 pub fn checkpoint(output: &Var, start: u64) -> Var {
     let inside = |var: &Var| {
         let computed = !var.0.tracked && var.0.has_value();
-        var.0.id >= start && var.0.grad_cell.is_none() && !var.0.op.is_source() && !computed
+        var.0.id >= start && var.0.grad_cell.is_none() && !var.0.op.is_source() && !computed && !var.0.is_freed()
     };
     if output.check().is_err() || !output.0.tracked || !inside(output) {
         return output.clone();
@@ -77,7 +77,7 @@ pub fn checkpoint(output: &Var, start: u64) -> Var {
     }
     let value = output.detach();
     let inputs: Vec<&Var> = std::iter::once(&value).chain(&outside).collect();
-    Var::apply_in(Arc::new(Checkpoint { steps }), &inputs, &output.0.context)
+    Var::apply_in(Arc::new(Checkpoint { steps: Mutex::new(Arc::new(steps)) }), &inputs, &output.0.context)
 }
 
 impl Op for Checkpoint {
@@ -98,8 +98,9 @@ impl Op for Checkpoint {
                 Var::rebuilt(Arc::new(Again), meta, at, true, inputs, context)
             })
             .collect();
-        let mut made: Vec<Var> = Vec::with_capacity(self.steps.len());
-        for step in &self.steps {
+        let steps = lock(&self.steps).clone();
+        let mut made: Vec<Var> = Vec::with_capacity(steps.len());
+        for step in &*steps {
             let input = |source: &Source| match source {
                 Source::Outside(i) => again[*i].clone(),
                 Source::Constant(var) => var.clone(),
@@ -111,8 +112,15 @@ impl Op for Checkpoint {
             made.push(var);
         }
         let Some(output) = made.last() else { return Ok(vec![None; cx.inputs.len()]) };
-        let grads = gradients(std::slice::from_ref(output), &again, &[Some(cx.dy.clone())], cx.create_graph)?;
+        let grads =
+            gradients(std::slice::from_ref(output), &again, &[Some(cx.dy.clone())], Graph::create(cx.create_graph))?;
         Ok(std::iter::once(None).chain(grads).collect())
+    }
+
+    fn release(&self) {
+        let steps = std::mem::take(&mut *lock(&self.steps));
+        // Not under the lock: users' closures may go with them.
+        drop(steps);
     }
 }
 

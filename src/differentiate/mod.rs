@@ -17,13 +17,33 @@ use crate::error::{Error, Result};
 use crate::graph::{Var, Vjp, anomaly, no_grad, order, recording, with_location};
 use crate::ops::place::Placed;
 
+/// What becomes of the graph that a backward pass goes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Graph {
+    /// It is freed: its nodes let go of what only another pass would need.
+    Free,
+    /// It stays for another pass.
+    Retain,
+    /// It stays, and the gradients are themselves a graph that can be differentiated.
+    Create,
+}
+
+impl Graph {
+    /// [`Graph::Create`] where gradients are to be differentiated, else [`Graph::Free`].
+    pub fn create(create_graph: bool) -> Graph {
+        if create_graph { Graph::Create } else { Graph::Free }
+    }
+}
+
 /// Computes the gradient of `loss` with respect to every leaf that it depends on and adds it to what the leaves hold.
 ///
-/// `dy` is the gradient of `loss` itself, of its shape; without it `loss` must have one element.
+/// `dy` is the gradient of `loss` itself, of its shape; without it `loss` must have one element. The graph is freed unless `graph`
+/// says that it is kept.
 ///
 /// # Errors
-/// [`Error::Autograd`] where `loss` has several elements and no `dy`, or depends on no leaf; errors of gradient rules.
-pub fn backward(loss: &Var, dy: Option<&Var>) -> Result<()> {
+/// [`Error::Autograd`] where `loss` has several elements and no `dy`, depends on no leaf, or its graph has been freed; errors of
+/// gradient rules.
+pub fn backward(loss: &Var, dy: Option<&Var>, graph: Graph) -> Result<()> {
     loss.check()?;
     if !loss.0.tracked {
         let detail =
@@ -34,7 +54,7 @@ pub fn backward(loss: &Var, dy: Option<&Var>) -> Result<()> {
     let dy = seed("backward", loss, dy)?;
     let dy = if dy.0.tracked { dy.detach() } else { dy };
     let mut leaves = Vec::new();
-    let walk = Walk { keep: &|var| var.0.grad_cell.is_some(), create_graph: false };
+    let walk = Walk { keep: &|var| var.0.grad_cell.is_some(), earliest: 0, graph };
     walk.run(&[(loss.clone(), dy)], |var, grad| leaves.push((var.clone(), grad.clone())))?;
     for (leaf, grad) in leaves {
         if let Some(cell) = &leaf.0.grad_cell {
@@ -51,21 +71,21 @@ pub fn backward(loss: &Var, dy: Option<&Var>) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Autograd`] where an output without `dy` has several elements, or an input does not take part.
-pub fn grad(outputs: &[Var], inputs: &[Var], dys: &[Option<Var>], create_graph: bool) -> Result<Vec<Var>> {
+pub fn grad(outputs: &[Var], inputs: &[Var], dys: &[Option<Var>], graph: Graph) -> Result<Vec<Var>> {
     let missing = |i: usize| Error::Autograd {
         op: "grad".into(),
         detail: format!("input {i} of shape {} does not take part in computing the outputs", inputs[i].shape()),
         at: Default::default(),
     };
-    let found = gradients(outputs, inputs, dys, create_graph)?;
+    let found = gradients(outputs, inputs, dys, graph)?;
     found.into_iter().enumerate().map(|(i, grad)| grad.ok_or_else(|| missing(i))).collect()
 }
 
 /// [`grad`] with `None` for inputs that do not take part.
 ///
 /// # Errors
-/// [`Error::Autograd`] where an output without `dy` has several elements.
-pub fn gradients(outputs: &[Var], inputs: &[Var], dys: &[Option<Var>], create_graph: bool) -> Result<Vec<Option<Var>>> {
+/// [`Error::Autograd`] where an output without `dy` has several elements, or the graph on the way has been freed.
+pub fn gradients(outputs: &[Var], inputs: &[Var], dys: &[Option<Var>], graph: Graph) -> Result<Vec<Option<Var>>> {
     let mut roots = Vec::with_capacity(outputs.len());
     for (output, dy) in outputs.iter().zip(dys) {
         output.check()?;
@@ -73,7 +93,8 @@ pub fn gradients(outputs: &[Var], inputs: &[Var], dys: &[Option<Var>], create_gr
     }
     let wanted: HashSet<u64> = inputs.iter().map(|v| v.0.id).collect();
     let mut found: HashMap<u64, Var> = HashMap::new();
-    let walk = Walk { keep: &|var| wanted.contains(&var.0.id), create_graph };
+    let earliest = wanted.iter().min().copied().unwrap_or(u64::MAX);
+    let walk = Walk { keep: &|var| wanted.contains(&var.0.id), earliest, graph };
     walk.run(&roots, |var, grad| {
         found.insert(var.0.id, grad.clone());
     })?;
@@ -115,11 +136,30 @@ fn seed(op: &str, output: &Var, dy: Option<&Var>) -> Result<Var> {
 struct Walk<'a> {
     /// Nodes whose gradient is wanted.
     keep: &'a dyn Fn(&Var) -> bool,
-    /// Whether the gradients are to be differentiated again.
-    create_graph: bool,
+    /// The lowest id that a wanted node may have.
+    earliest: u64,
+    /// What becomes of the graph.
+    graph: Graph,
 }
 
 impl Walk<'_> {
+    /// Whether the gradients are to be differentiated again.
+    fn create_graph(&self) -> bool {
+        self.graph == Graph::Create
+    }
+
+    /// Nothing leads on from a node that an earlier pass has freed. Wanted nodes may lie behind it: those have lower ids.
+    fn refuse_freed(&self, nodes: &[Var]) -> Result<()> {
+        let ends = |var: &&Var| var.0.tracked && var.0.is_freed() && var.0.id > self.earliest;
+        let Some(var) = nodes.iter().rfind(ends) else { return Ok(()) };
+        let detail = format!(
+            "a backward pass has gone through {} already and freed the graph behind it, which a second one needs; call \
+             backward_retain_graph (or autograd::grad_retain_graph) for the first one, or compute the value again",
+            var.0.op.name()
+        );
+        Err(Error::Autograd { op: "backward".into(), detail, at: var.0.at.into() })
+    }
+
     /// A captured step cannot go backward through a graph that it did not make: at later runs there is none.
     fn refuse_outside(&self, nodes: &[Var]) -> Result<()> {
         let outside =
@@ -140,17 +180,19 @@ impl Walk<'_> {
         // Untracked nodes stop the walk unless a gradient with respect to them is asked for.
         let nodes = order::reachable(&starts, |var| !var.0.tracked && !(self.keep)(var));
         self.refuse_outside(&nodes)?;
+        self.refuse_freed(&nodes)?;
         let needed = self.needed(&nodes);
         let mut grads: HashMap<u64, Shares> = HashMap::new();
         for (output, dy) in roots {
             self.add(&mut grads, output, dy.clone());
         }
+        let mut passed: Vec<&Var> = Vec::new();
         for var in nodes.iter().rev() {
             let Some(shares) = grads.remove(&var.0.id) else { continue };
             let sum = || with_location(var.0.at, || shares.sum());
-            let mut dy = if self.create_graph { sum() } else { no_grad(sum) }?;
+            let mut dy = if self.create_graph() { sum() } else { no_grad(sum) }?;
             for hook in var.0.hooks() {
-                let called = if self.create_graph { hook(&dy) } else { no_grad(|| hook(&dy)) };
+                let called = if self.create_graph() { hook(&dy) } else { no_grad(|| hook(&dy)) };
                 let Some(replaced) = called else { continue };
                 replaced.check()?;
                 if replaced.meta() != dy.meta() {
@@ -163,8 +205,13 @@ impl Walk<'_> {
                 found(var, &dy);
             }
             if needed.contains(&var.0.id) && var.0.grad_cell.is_none() {
-                anomaly::in_backward(&var.0, || self.step(var, &dy, &needed, &mut grads))?;
+                if anomaly::in_backward(&var.0, || self.step(var, &dy, &needed, &mut grads))? {
+                    passed.push(var);
+                }
             }
+        }
+        if self.graph == Graph::Free {
+            passed.iter().for_each(|var| var.0.free());
         }
         Ok(())
     }
@@ -181,22 +228,22 @@ impl Walk<'_> {
         needed
     }
 
-    /// Passes the gradient of a node on to its inputs.
-    fn step(&self, var: &Var, dy: &Var, needed: &HashSet<u64>, grads: &mut HashMap<u64, Shares>) -> Result<()> {
+    /// Passes the gradient of a node on to its inputs; whether any of them needs it.
+    fn step(&self, var: &Var, dy: &Var, needed: &HashSet<u64>, grads: &mut HashMap<u64, Shares>) -> Result<bool> {
         let node = &var.0;
         let inputs = node.inputs();
         let needs: Vec<bool> = inputs.iter().map(|i| needed.contains(&i.0.id)).collect();
         if !needs.contains(&true) {
-            return Ok(());
+            return Ok(false);
         }
-        let cx = Vjp { inputs: &inputs, output: var, dy, needs: &needs, create_graph: self.create_graph };
+        let cx = Vjp { inputs: &inputs, output: var, dy, needs: &needs, create_graph: self.create_graph() };
         let rule = || with_location(node.at, || node.op.vjp(&cx));
-        let shares = if self.create_graph { rule() } else { no_grad(rule) }.map_err(|e| e.or_at(node.at))?;
+        let shares = if self.create_graph() { rule() } else { no_grad(rule) }.map_err(|e| e.or_at(node.at))?;
         if shares.len() != inputs.len() {
             let detail = format!("the gradient rule gave {} gradients for {} inputs", shares.len(), inputs.len());
             return Err(Error::Autograd { op: node.op.name().into(), detail, at: node.at.into() });
         }
-        if !self.create_graph {
+        if !self.create_graph() {
             node.mark_differentiated();
         }
         for ((input, share), needed) in inputs.iter().zip(shares).zip(needs) {
@@ -209,7 +256,7 @@ impl Walk<'_> {
                 with_location(node.at, || self.add(grads, input, share));
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Branches of a fork add.
@@ -217,7 +264,7 @@ impl Walk<'_> {
         let shares = grads.entry(var.0.id).or_default();
         match share.placed() {
             Some(placed) => shares.slices.push((share, placed)),
-            None if self.create_graph => shares.add(share),
+            None if self.create_graph() => shares.add(share),
             None => no_grad(|| shares.add(share)),
         }
     }

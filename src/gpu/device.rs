@@ -242,7 +242,10 @@ impl Gpu {
         let on_error = Arc::clone(&sticky);
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             on_error.set(match &error {
-                wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory { asked: 0, in_use: 0, pooled: 0 },
+                wgpu::Error::OutOfMemory { .. } => {
+                    let (op, at) = ("device".into(), Default::default());
+                    Error::OutOfMemory { op, shape: None, asked: 0, in_use: 0, pooled: 0, at }
+                }
                 other => Error::DeviceLost(describe(other)),
             });
         }));

@@ -348,7 +348,8 @@ impl Inner {
         match error {
             wgpu::Error::OutOfMemory { .. } => {
                 let memory = self.pool.memory();
-                Error::OutOfMemory { asked, in_use: memory.in_use, pooled: memory.pooled }
+                let (in_use, pooled) = (memory.in_use, memory.pooled);
+                Error::OutOfMemory { op: op.into(), shape: None, asked, in_use, pooled, at: At(None) }
             }
             other => Error::unsupported(op, describe(other)),
         }

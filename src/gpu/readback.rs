@@ -8,7 +8,7 @@ use super::sticky::scoped;
 use super::sync::{lock, oneshot};
 use crate::caps::size_class;
 use crate::error::{Error, Result};
-use crate::trace;
+use crate::{host, trace};
 
 /// Bytes that one copy brings over. Longer reads take several, so that staging memory stays bounded.
 const READ_CHUNK: u64 = 64 << 20;
@@ -74,11 +74,8 @@ impl Gpu {
             let detail = format!("{len} bytes at offset {offset} of a buffer of {} bytes", buffer.capacity());
             return Err(Error::argument("read", detail));
         }
-        let mut data = Vec::new();
-        let Ok(room) = usize::try_from(len) else {
-            return Err(Error::argument("read", format!("{len} bytes do not fit this machine's memory")));
-        };
-        data.try_reserve_exact(room).map_err(|error| Error::argument("read", format!("{len} bytes: {error}")))?;
+        host::room_for("read", None, len)?;
+        let mut data = Vec::with_capacity(len as usize);
         let end = offset + len;
         let mut at = offset;
         loop {

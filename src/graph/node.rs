@@ -269,6 +269,7 @@ pub struct Node {
     value: RwLock<Option<Value>>,
     handles: AtomicU32,
     differentiated: AtomicBool,
+    freed: AtomicBool,
     /// The node that a variable was bound to before it was bound to this one; 0 where there was none.
     replaces: AtomicU64,
     /// Index checks that may have failed, or yet turn out to have; the backend's affair.
@@ -320,7 +321,7 @@ impl Node {
 
     /// Whether the node lets go of its inputs when it has a value.
     pub fn lets_go(&self) -> bool {
-        !self.tracked || self.grad_cell.is_some()
+        !self.tracked || self.grad_cell.is_some() || self.is_freed()
     }
 
     /// Whether the node has a value, and no other node or program shares it.
@@ -338,9 +339,27 @@ impl Node {
     pub fn set_value(&self, value: Value) {
         *self.value.write().unwrap_or_else(PoisonError::into_inner) = Some(value);
         if self.lets_go() {
-            let inputs = std::mem::take(&mut *self.inputs.write().unwrap_or_else(PoisonError::into_inner));
-            drop_iteratively(inputs);
+            self.forget_inputs();
         }
+    }
+
+    fn forget_inputs(&self) {
+        let inputs = std::mem::take(&mut *self.inputs.write().unwrap_or_else(PoisonError::into_inner));
+        drop_iteratively(inputs);
+    }
+
+    /// Lets go of what only another backward pass would need: at once where the value is computed, else when it is.
+    pub fn free(&self) {
+        self.freed.store(true, Ordering::SeqCst);
+        self.op.release();
+        if self.has_value() {
+            self.forget_inputs();
+        }
+    }
+
+    /// Whether a backward pass has freed the graph here: none can go through it again.
+    pub fn is_freed(&self) -> bool {
+        self.freed.load(Ordering::SeqCst)
     }
 
     /// A user's handle was made.
@@ -389,9 +408,12 @@ impl Node {
         lock(&self.hooks).clone()
     }
 
-    /// How the node runs.
+    /// How the node runs; that of data once it is computed and has let its inputs go.
     pub fn kernel(&self) -> Kernel {
         self.with_inputs(|inputs| {
+            if inputs.is_empty() && self.has_value() {
+                return Kernel::Data;
+            }
             let metas: SmallVec<[&Meta; 4]> = inputs.iter().map(|v| &v.0.meta).collect();
             self.op.kernel(&metas, &self.meta)
         })

@@ -124,6 +124,14 @@ pub trait Op: Any + Send + Sync {
     /// Where the data is bad (an index out of range).
     fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array>;
 
+    /// Bytes that [`Op::reference`] needs beside its inputs, at most: its output, and what it holds on the way to it. The CPU
+    /// reference runs no op that there is no memory for.
+    fn reference_bytes(&self, inputs: &[&Meta], output: &Meta) -> u64 {
+        // Inputs as f64 twice, the output as f64 and in its own type.
+        let words = |meta: &Meta| 8 * meta.numel() as u64;
+        inputs.iter().map(|input| 2 * words(input)).fold(words(output) + output.bytes(), u64::saturating_add)
+    }
+
     /// The gradient of each input, given the gradient of the output, as new graph nodes; `None` where the input gets none.
     /// Only inputs with `needs[i]` set are asked for.
     ///
@@ -136,6 +144,9 @@ pub trait Op: Any + Send + Sync {
             at: Default::default(),
         })
     }
+
+    /// Lets go of values that the op keeps for its gradient: a backward pass has gone through its node, and none will again.
+    fn release(&self) {}
 
     /// Whether gradients can flow through the op at all; `false` for comparisons, indices and the like.
     fn differentiable(&self) -> bool {
@@ -184,6 +195,10 @@ macro_rules! passes_on {
             _output: &$crate::graph::Meta,
         ) -> $crate::error::Result<$crate::array::Array> {
             Ok(inputs[0].clone())
+        }
+
+        fn reference_bytes(&self, _inputs: &[&$crate::graph::Meta], output: &$crate::graph::Meta) -> u64 {
+            output.bytes()
         }
     };
 }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::Device;
 use crate::array::Array;
 use crate::error::Result;
+use crate::host;
 use crate::io::element::{Element, checked_shape, decode, encode};
 use crate::io::source::Source;
 use crate::io::{failed, to_device, to_host, write_atomically};
@@ -223,6 +224,7 @@ pub(crate) fn read(path: &Path) -> Result<Contents> {
         let dims: Vec<u64> = info.shape.iter().map(|&d| d as u64).collect();
         let shape = checked_shape(&dims, element, size).map_err(|e| source.failed(format!("tensor {name:?}: {e}")))?;
         let bytes = source.bytes(8 + len + start as u64, size, "a tensor")?;
+        host::room_for("reading a tensor", Some(&shape), size)?;
         let array = decode(element, &shape, &bytes, false);
         arrays.insert(name.clone(), array.map_err(|e| source.failed(format!("tensor {name:?}: {e}")))?);
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use flate2::bufread::{DeflateDecoder, GzDecoder};
 
 use crate::error::{Error, Result};
+use crate::host;
 use crate::io::failed;
 
 /// The most that a byte of a deflate stream can stand for: 258 bytes for two bits (RFC 1951).
@@ -56,7 +57,8 @@ impl Source {
             let detail = format!("{what} needs {len} bytes from byte {start} on, but the file has {} in all", self.len);
             return Err(self.failed(detail));
         };
-        let mut bytes = vec![0; size];
+        // A file may be sparse, and far longer than memory.
+        let mut bytes = host::filled(&format!("reading {}", self.path.display()), size, 0)?;
         self.file.seek(SeekFrom::Start(start)).map_err(|e| failed(&self.path, e))?;
         self.file.read_exact(&mut bytes).map_err(|e| failed(&self.path, format!("{what}: {e}")))?;
         Ok(bytes)
@@ -90,6 +92,7 @@ impl Source {
             return Err(self.failed(format!("{what} cannot hold {size} bytes in a deflate stream of {len}")));
         }
         let packed = self.bytes(start, len, what)?;
+        host::room_for(&format!("reading {}", self.path.display()), None, size)?;
         let mut out = Vec::with_capacity(size.min(RESERVE) as usize);
         let read = DeflateDecoder::new(&packed[..]).take(size + 1).read_to_end(&mut out);
         read.map_err(|e| failed(&self.path, format!("{what}: {e}")))?;

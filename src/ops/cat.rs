@@ -76,6 +76,10 @@ impl Op for Cat {
         Ok(crate::with_array!(inputs[0], first => join(inputs, outer, &output.shape, first)))
     }
 
+    fn reference_bytes(&self, _inputs: &[&Meta], output: &Meta) -> u64 {
+        output.bytes()
+    }
+
     fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
         let mut start = 0;
         let slices = cx.inputs.iter().zip(cx.needs).map(|(input, &needs)| {

@@ -96,6 +96,10 @@ impl Op for ViewOp {
         }
     }
 
+    fn reference_bytes(&self, _inputs: &[&Meta], output: &Meta) -> u64 {
+        output.bytes()
+    }
+
     fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
         let (dy, shape) = (cx.dy, cx.inputs[0].shape());
         let dx = match &self.0 {

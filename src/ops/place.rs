@@ -85,6 +85,10 @@ impl Op for Place {
         Ok(y)
     }
 
+    fn reference_bytes(&self, _inputs: &[&Meta], output: &Meta) -> u64 {
+        output.bytes()
+    }
+
     fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
         let len = cx.inputs[0].shape()[self.dim];
         Ok(vec![Some(cx.dy.slice(self.dim, if len == 0 { 0 } else { self.start }, self.step, len))])

@@ -8,6 +8,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::kernel::{Kernel, Operand, Routine, Stage};
 use crate::graph::{Meta, Op, Var, Vjp};
+use crate::host;
 use crate::ops::routine::{self, WORKGROUP, expect_float, poisoned, wgsl};
 use crate::shape::Shape;
 
@@ -97,6 +98,7 @@ pub fn phases(half: usize, theta: f64, offset: usize) -> Result<Array> {
     if !(theta.is_finite() && theta > 0.0) {
         return Err(Error::argument("rope", format!("theta must be positive, not {theta}")));
     }
+    host::room_for("rope", Some(&Shape::from([half, 4])), (half as u64).saturating_mul(16))?;
     let mut table = Vec::with_capacity(half * 4);
     for i in 0..half {
         let turns = theta.powf(-(i as f64) / half as f64) / std::f64::consts::TAU;

@@ -125,6 +125,19 @@ impl Geometry {
         }
     }
 
+    /// Bytes of [`Geometry::windows`], at most.
+    pub fn windows_bytes(&self) -> u64 {
+        let axis = |axis: usize| match self.kind {
+            Kind::Sliding { kernel, .. } => kernel[axis].min(self.input[axis]),
+            Kind::Adaptive => self.input[axis] / self.output[axis].max(1) + 2,
+            Kind::Nearest => 1,
+            Kind::Linear => 2,
+        };
+        let taps = (0..3).map(axis).fold(size_of::<(usize, f64)>(), usize::saturating_mul);
+        let window = taps.saturating_add(size_of::<Vec<(usize, f64)>>());
+        self.output.iter().fold(window, |bytes, &n| bytes.saturating_mul(n)) as u64
+    }
+
     /// Every output position in a plane with the positions that it reads and their weights, in row-major order.
     pub fn windows(&self) -> Vec<Vec<(usize, f64)>> {
         let [_, h, w] = self.input;
@@ -298,6 +311,11 @@ impl Op for WindowSum {
             }
         }
         Ok(Array::from_vec(&output.shape, y).cast(output.dtype))
+    }
+
+    fn reference_bytes(&self, inputs: &[&Meta], output: &Meta) -> u64 {
+        let values = 8 * (inputs[0].numel() as u64 + output.numel() as u64) + output.bytes();
+        self.geometry.windows_bytes().saturating_add(values)
     }
 
     fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {

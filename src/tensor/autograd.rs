@@ -4,7 +4,7 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::differentiate;
+use crate::differentiate::{self, Graph};
 use crate::error::{Error, Result};
 use crate::graph::{GradCell, Var, anomaly, no_grad, recording, with_location};
 use crate::tensor::Tensor;
@@ -111,7 +111,10 @@ impl Tensor {
     }
 
     /// Computes the gradient of this scalar with respect to every leaf it depends on, and adds it to their [`Tensor::grad`].
-    /// The graph stays: calling it again adds the same gradients again.
+    ///
+    /// The graph behind this tensor is freed, as in PyTorch: once the work is done, the tensor holds its own value and nothing else,
+    /// so a list of losses takes no more memory than their numbers. A second pass through any part of the graph (by another loss
+    /// on the same trunk, say) is an error; [`Tensor::backward_retain_graph`] keeps the graph for one.
     ///
     /// ```
     /// use wgrad::{Device, Tensor};
@@ -119,18 +122,43 @@ impl Tensor {
     /// let x = Tensor::from_slice(&[-2f32, 5.0], [2], &device).requires_grad();
     /// let loss = x.square().sum();
     /// loss.backward()?;
+    /// assert_eq!(x.grad().unwrap().to_vec::<f32>()?, [-4.0, 10.0]);
+    /// assert!(loss.backward().unwrap_err().to_string().contains("backward_retain_graph"));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Autograd`] where the tensor is not a scalar, depends on no leaf, or its graph was freed by an earlier pass; the
+    /// error that it carries.
+    #[track_caller]
+    pub fn backward(&self) -> Result<()> {
+        self.differentiate(None, Graph::Free, Location::caller())
+    }
+
+    /// [`Tensor::backward`] that leaves the graph as it is, for another pass through it. What the graph holds (inputs, parameters as
+    /// they were, values that were computed) stays in memory for as long as the tensor lives. (PyTorch's `retain_graph=True`.)
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let x = Tensor::from_slice(&[-2f32, 5.0], [2], &device).requires_grad();
+    /// let loss = x.square().sum();
+    /// loss.backward_retain_graph()?;
     /// loss.backward()?; // adds the same gradient again
     /// assert_eq!(x.grad().unwrap().to_vec::<f32>()?, [-8.0, 20.0]);
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     ///
     /// # Errors
-    /// [`Error::Autograd`] where the tensor is not a scalar or depends on no leaf; the error that it carries.
+    /// As [`Tensor::backward`].
     #[track_caller]
-    pub fn backward(&self) -> Result<()> {
-        let at = Location::caller();
+    pub fn backward_retain_graph(&self) -> Result<()> {
+        self.differentiate(None, Graph::Retain, Location::caller())
+    }
+
+    fn differentiate(&self, dy: Option<&Tensor>, graph: Graph, at: &'static Location<'static>) -> Result<()> {
         self.look_ahead()?;
-        differentiate::backward(&self.node(), None).map_err(|e| e.or_at(at))
+        differentiate::backward(&self.node(), dy.map(Tensor::node).as_ref(), graph).map_err(|e| e.or_at(at))
     }
 
     /// [`Tensor::backward`] from a given gradient of this tensor, of the same shape.
@@ -148,9 +176,27 @@ impl Tensor {
     /// As [`Tensor::backward`], and [`Error::Shape`] where the shapes differ.
     #[track_caller]
     pub fn backward_with(&self, dy: &Tensor) -> Result<()> {
-        let at = Location::caller();
-        self.look_ahead()?;
-        differentiate::backward(&self.node(), Some(&dy.node())).map_err(|e| e.or_at(at))
+        self.differentiate(Some(dy), Graph::Free, Location::caller())
+    }
+
+    /// [`Tensor::backward_with`] that leaves the graph as it is, as [`Tensor::backward_retain_graph`] does.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let x = Tensor::from_slice(&[1f32, 2.0], [2], &device).requires_grad();
+    /// let y = x.square();
+    /// y.backward_with_retain_graph(&Tensor::from_slice(&[1f32, 0.0], [2], &device))?;
+    /// y.backward_with(&Tensor::from_slice(&[0f32, 10.0], [2], &device))?;
+    /// assert_eq!(x.grad().unwrap().to_vec::<f32>()?, [2.0, 40.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Tensor::backward_with`].
+    #[track_caller]
+    pub fn backward_with_retain_graph(&self, dy: &Tensor) -> Result<()> {
+        self.differentiate(Some(dy), Graph::Retain, Location::caller())
     }
 
     /// Where anomalies are searched, looks at the forward pass before there is a backward one: gradients may not need what went wrong.
@@ -300,7 +346,8 @@ impl Tensor {
 }
 
 /// Gradients of the sum of `outputs` with respect to `inputs`, which may be any tensors of the graph. With `create_graph` the
-/// gradients can be differentiated again.
+/// gradients can be differentiated again, and the graph stays; without, it is freed as by [`Tensor::backward`], and
+/// [`grad_retain_graph`] keeps it.
 ///
 /// ```
 /// use wgrad::{Device, Tensor, autograd};
@@ -316,7 +363,26 @@ impl Tensor {
 /// [`Error::Autograd`] where an output is not a scalar or an input does not take part; the error that an output carries.
 #[track_caller]
 pub fn grad(outputs: &[&Tensor], inputs: &[&Tensor], create_graph: bool) -> Result<Vec<Tensor>> {
-    grad_with(outputs, &vec![None; outputs.len()], inputs, create_graph)
+    gradients(outputs, &vec![None; outputs.len()], inputs, Graph::create(create_graph), Location::caller())
+}
+
+/// [`grad`] without `create_graph` that leaves the graph as it is, for another pass through it.
+///
+/// ```
+/// use wgrad::{Device, Tensor, autograd};
+/// let x = Tensor::from_slice(&[3f32], [1], &Device::default()).requires_grad();
+/// let y = x.square();
+/// let dx = &autograd::grad_retain_graph(&[&y], &[&x])?[0];
+/// y.backward()?;
+/// assert_eq!((dx.item::<f32>()?, x.grad().unwrap().item::<f32>()?), (6.0, 6.0));
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`grad`].
+#[track_caller]
+pub fn grad_retain_graph(outputs: &[&Tensor], inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+    gradients(outputs, &vec![None; outputs.len()], inputs, Graph::Retain, Location::caller())
 }
 
 /// [`grad`] from given gradients of the outputs (`None` stands for 1 and is for scalars only).
@@ -340,7 +406,16 @@ pub fn grad_with(
     inputs: &[&Tensor],
     create_graph: bool,
 ) -> Result<Vec<Tensor>> {
-    let at = Location::caller();
+    gradients(outputs, output_grads, inputs, Graph::create(create_graph), Location::caller())
+}
+
+fn gradients(
+    outputs: &[&Tensor],
+    output_grads: &[Option<&Tensor>],
+    inputs: &[&Tensor],
+    graph: Graph,
+    at: &'static Location<'static>,
+) -> Result<Vec<Tensor>> {
     let Some(first) = inputs.first() else { return Ok(Vec::new()) };
     if outputs.len() != output_grads.len() {
         let detail = format!("{} outputs but {} gradients for them", outputs.len(), output_grads.len());
@@ -350,7 +425,7 @@ pub fn grad_with(
     let outputs: Vec<Var> = outputs.iter().map(|t| t.node()).collect();
     let wanted: Vec<Var> = inputs.iter().map(|t| t.node()).collect();
     let dys: Vec<Option<Var>> = output_grads.iter().map(|t| t.map(Tensor::node)).collect();
-    let grads = differentiate::grad(&outputs, &wanted, &dys, create_graph).map_err(|e| e.or_at(at))?;
+    let grads = differentiate::grad(&outputs, &wanted, &dys, graph).map_err(|e| e.or_at(at))?;
     Ok(grads.into_iter().map(|g| Tensor::from_var(g, first.device())).collect())
 }
 

@@ -37,7 +37,8 @@ pub fn checkpoint(f: impl FnOnce(&[Tensor]) -> Tensor, inputs: &[&Tensor]) -> Te
 }
 
 /// Calls `f` and looks at every value that is computed on `device` meanwhile, op by op, forward, backward and in updates: the first op that
-/// makes a NaN out of none, or an infinity out of finite numbers, is an error with the user's line. What `f` has left pending is computed at
+/// makes a NaN out of none, or an infinity out of finite numbers, is an error with the user's line. So is a leaf that is bad from the start:
+/// NaN in a parameter or an input, an infinity in a parameter. What `f` has left pending is computed at
 /// its end. For looking for a fault: each op is run and read back on its own. Replays of captured steps are not looked into.
 ///
 /// ```

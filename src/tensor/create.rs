@@ -9,6 +9,7 @@ use crate::backend::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Var, with_location};
+use crate::host;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
@@ -37,6 +38,7 @@ impl Tensor {
                 let op = "from_slice".into();
                 return Err(Error::Length { op, shape, len: values.len(), at: Default::default() });
             }
+            host::room_for("from_slice", Some(&shape), size_of_val(values) as u64)?;
             device.upload(Array::from_vec(&shape, values.to_vec()))
         })
     }
@@ -58,7 +60,12 @@ impl Tensor {
         S: Data<Elem = T>,
         D: Dimension,
     {
-        make(device, Location::caller(), || device.upload(T::wrap(array.as_standard_layout().into_owned().into_dyn())))
+        make(device, Location::caller(), || {
+            // An ndarray may repeat its elements without holding them more than once.
+            let shape = Shape::from(array.shape());
+            host::room_for("from_array", Some(&shape), (shape.numel() as u64).saturating_mul(size_of::<T>() as u64))?;
+            device.upload(T::wrap(array.as_standard_layout().into_owned().into_dyn()))
+        })
     }
 
     /// A scalar (shape `[]`) of type f32. It travels with the kernels and takes no buffer.

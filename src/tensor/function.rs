@@ -1,10 +1,11 @@
 //! Custom functions: a forward and a backward pass written in tensors.
 
 use std::panic::Location;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use crate::backend::Device;
 use crate::error::{Error, Result};
+use crate::graph::node::lock;
 use crate::graph::{Op, Var, Vjp, no_grad, with_location};
 use crate::tensor::Tensor;
 
@@ -146,6 +147,7 @@ pub trait Function: Send + Sync + Sized + 'static {
         let mut saved = Saved::default();
         let owned: Vec<Tensor> = inputs.iter().map(|t| (*t).clone()).collect();
         let output = no_grad(|| self.forward(&mut saved, &owned));
+        let saved = Mutex::new(Arc::new(saved));
         let op = Custom { function: self, saved, inputs: owned.len(), device: device.clone() };
         let vars: Vec<Var> = std::iter::once(&output).chain(&owned).map(Tensor::node).collect();
         let refs: Vec<&Var> = vars.iter().collect();
@@ -157,7 +159,7 @@ pub trait Function: Send + Sync + Sized + 'static {
 /// The node behind an application: the output, computed already, with the inputs that its gradient goes to.
 struct Custom<F> {
     function: F,
-    saved: Saved,
+    saved: Mutex<Arc<Saved>>,
     inputs: usize,
     device: Device,
 }
@@ -172,6 +174,7 @@ impl<F: Function> Op for Custom<F> {
 
     fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
         let dy = Tensor::from_var(cx.dy.clone(), &self.device);
+        let saved = lock(&self.saved).clone();
         let grads = if cx.create_graph {
             // What was kept of the output stands for this node, so that the gradient depends on the inputs through it.
             let raw = cx.inputs[0].0.id;
@@ -179,15 +182,21 @@ impl<F: Function> Op for Custom<F> {
                 true => Tensor::from_var(cx.output.clone(), &self.device),
                 false => t.clone(),
             };
-            let saved = Saved { tensors: self.saved.tensors.iter().map(linked).collect() };
+            let saved = Saved { tensors: saved.tensors.iter().map(linked).collect() };
             self.function.backward(&saved, &dy)
         } else {
-            no_grad(|| self.function.backward(&self.saved, &dy))
+            no_grad(|| self.function.backward(&saved, &dy))
         };
         if grads.len() != self.inputs {
             let detail = format!("backward returned {} gradients for {} inputs", grads.len(), self.inputs);
             return Err(Error::Autograd { op: self.name().into(), detail, at: Default::default() });
         }
         Ok(std::iter::once(None).chain(grads.into_iter().map(|g| g.map(|t| t.node()))).collect())
+    }
+
+    fn release(&self) {
+        // Not under the lock: the last handle of a tensor may go with it.
+        let saved = std::mem::take(&mut *lock(&self.saved));
+        drop(saved);
     }
 }

@@ -5,7 +5,7 @@
 
 use std::panic::Location;
 
-use crate::differentiate;
+use crate::differentiate::{self, Graph};
 use crate::error::{Error, Result};
 use crate::graph::{Var, no_grad};
 use crate::shape::Shape;
@@ -30,7 +30,7 @@ pub fn vjp(f: impl Fn(&Tensor) -> Tensor, x: &Tensor, v: &Tensor) -> Result<(Ten
     let at = Location::caller();
     let x = leaf(x);
     let y = f(&x);
-    let product = pull(&y, &v.node(), &x, false).map_err(|e| e.or_at(at))?;
+    let product = pull(&y, &v.node(), &x, Graph::Free).map_err(|e| e.or_at(at))?;
     Ok((y.detach(), product))
 }
 
@@ -56,8 +56,8 @@ pub fn jvp(f: impl Fn(&Tensor) -> Tensor, x: &Tensor, v: &Tensor) -> Result<(Ten
     let y = f(&x);
     y.check()?;
     let u = y.zeros_like().requires_grad();
-    let pulled = pull(&y, &u.node(), &x, true).map_err(|e| e.or_at(at))?;
-    let product = pull(&pulled, &v.node(), &u, false).map_err(|e| e.or_at(at))?;
+    let pulled = pull(&y, &u.node(), &x, Graph::Create).map_err(|e| e.or_at(at))?;
+    let product = pull(&pulled, &v.node(), &u, Graph::Free).map_err(|e| e.or_at(at))?;
     Ok((y.detach(), product))
 }
 
@@ -81,7 +81,7 @@ pub fn hvp(f: impl Fn(&Tensor) -> Tensor, x: &Tensor, v: &Tensor) -> Result<(Ten
     let x = leaf(x);
     let y = f(&x);
     let gradient = gradient(&y, &x).map_err(|e| e.or_at(at))?;
-    let product = pull(&gradient, &v.node(), &x, false).map_err(|e| e.or_at(at))?;
+    let product = pull(&gradient, &v.node(), &x, Graph::Free).map_err(|e| e.or_at(at))?;
     Ok((y.detach(), product))
 }
 
@@ -136,10 +136,10 @@ fn same_shape(op: &str, x: &Tensor, v: &Tensor) -> Result<()> {
 }
 
 /// `vᵀ ∂y/∂x`; zeros where `y` does not depend on `x`.
-fn pull(y: &Tensor, v: &Var, x: &Tensor, create_graph: bool) -> Result<Tensor> {
+fn pull(y: &Tensor, v: &Var, x: &Tensor, graph: Graph) -> Result<Tensor> {
     y.check()?;
     y.look_ahead()?;
-    let found = differentiate::gradients(&[y.node()], &[x.node()], &[Some(v.clone())], create_graph)?;
+    let found = differentiate::gradients(&[y.node()], &[x.node()], &[Some(v.clone())], graph)?;
     Ok(match found.into_iter().next().flatten() {
         Some(product) => Tensor::from_var(product, x.device()),
         None => no_grad(|| x.zeros_like()),
@@ -150,7 +150,7 @@ fn pull(y: &Tensor, v: &Var, x: &Tensor, create_graph: bool) -> Result<Tensor> {
 fn gradient(y: &Tensor, x: &Tensor) -> Result<Tensor> {
     y.check()?;
     y.look_ahead()?;
-    let found = differentiate::gradients(&[y.node()], &[x.node()], &[None], true)?;
+    let found = differentiate::gradients(&[y.node()], &[x.node()], &[None], Graph::Create)?;
     Ok(match found.into_iter().next().flatten() {
         Some(gradient) => Tensor::from_var(gradient, x.device()),
         None => no_grad(|| x.zeros_like()),
@@ -168,7 +168,7 @@ fn rows(y: &Tensor, x: &Tensor) -> Result<Tensor> {
     let units = Tensor::eye(count, x.device()).to_dtype(y.dtype());
     let rows = (0..count).map(|i| {
         let unit = no_grad(|| units.node().select(0, i).reshape(y.full_shape()));
-        pull(y, &unit, x, false)
+        pull(y, &unit, x, Graph::Retain)
     });
     let rows = rows.collect::<Result<Vec<_>>>()?;
     let refs: Vec<&Tensor> = rows.iter().collect();

@@ -40,6 +40,7 @@ use crate::error::{Error, Result};
 use crate::graph::doubt::Doubt;
 use crate::graph::recording::{self, Slot};
 use crate::graph::{GradCell, Meta, Value, Var, with_location};
+use crate::host;
 use crate::shape::Shape;
 
 pub use elementwise::Operand;
@@ -375,7 +376,9 @@ impl Tensor {
     #[track_caller]
     pub fn to_vec<T: ArrayElement>(&self) -> Result<Vec<T>> {
         self.expect_type(T::DTYPE, "to_vec", Location::caller())?;
-        let array = pollster::block_on(self.device().read(&self.node()))?;
+        let at = Location::caller();
+        let array = pollster::block_on(self.device().read(&self.node())).map_err(|e| e.or_at(at))?;
+        self.room_for_copy("to_vec", at)?;
         Ok(array.to_vec().unwrap_or_default())
     }
 
@@ -397,7 +400,8 @@ impl Tensor {
         let at = Location::caller();
         async move {
             self.expect_type(T::DTYPE, "to_vec_async", at)?;
-            let array = self.device().read(&self.node()).await?;
+            let array = self.device().read(&self.node()).await.map_err(|e| e.or_at(at))?;
+            self.room_for_copy("to_vec_async", at)?;
             Ok(array.to_vec().unwrap_or_default())
         }
     }
@@ -439,9 +443,16 @@ impl Tensor {
     /// As [`Tensor::to_vec`].
     #[track_caller]
     pub fn to_array<T: ArrayElement>(&self) -> Result<ArrayD<T>> {
-        self.expect_type(T::DTYPE, "to_array", Location::caller())?;
-        let array = pollster::block_on(self.device().read(&self.node()))?;
+        let at = Location::caller();
+        self.expect_type(T::DTYPE, "to_array", at)?;
+        let array = pollster::block_on(self.device().read(&self.node())).map_err(|e| e.or_at(at))?;
+        self.room_for_copy("to_array", at)?;
         T::unwrap(&array).cloned().ok_or_else(|| Error::dtype("to_array", "wrong type", &[T::DTYPE, self.dtype()]))
+    }
+
+    /// Looks for room for another copy of the values on the host.
+    fn room_for_copy(&self, op: &str, at: &'static Location<'static>) -> Result<()> {
+        host::room_for(op, Some(self.full_shape()), self.inner.meta.bytes()).map_err(|error| error.or_at(at))
     }
 
     fn expect_type(&self, asked: DType, op: &str, at: &'static Location<'static>) -> Result<()> {

@@ -13,7 +13,7 @@ use crate::file::{create_folder, failed};
 use crate::io::{self, safetensors};
 use crate::nn::{Parameters, StateDict};
 use crate::optim::Optimizer;
-use crate::{Device, RngState};
+use crate::{Device, RngState, Tensor};
 
 /// Metadata: that a file is a checkpoint, and of which form.
 const FORM: &str = "wgrad.checkpoint";
@@ -314,12 +314,29 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Io`] where it cannot be written; the error that a tensor carries.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
+        self.save_checked(path.as_ref(), |_, _| Ok(()))
+    }
+
+    /// Bytes of all tensors.
+    pub(super) fn bytes(&self) -> u64 {
+        let tensors = self.parts.values().flat_map(StateDict::values);
+        tensors.map(|tensor| (tensor.numel() * tensor.dtype().size()) as u64).sum()
+    }
+
+    /// The tensor `part.name`.
+    pub(super) fn tensor(&self, full: &str) -> Option<&Tensor> {
+        self.parts.iter().find_map(|(part, tensors)| tensors.get(full.strip_prefix(part)?.strip_prefix('.')?))
+    }
+
+    /// [`Checkpoint::save`] that writes nothing where `check` objects to a value.
+    pub(super) fn save_checked(&self, path: &Path, check: impl Fn(&str, &Array) -> Result<()>) -> Result<()> {
         let mut arrays = BTreeMap::new();
         for (part, tensors) in &self.parts {
             for (name, tensor) in tensors {
                 let full = format!("{part}.{name}");
-                if arrays.insert(full, tensor.to_host()?).is_some() {
+                let array = tensor.to_host()?;
+                check(&full, &array)?;
+                if arrays.insert(full, array).is_some() {
                     return Err(failed(path, format!("two tensors would be called {part}.{name}")));
                 }
             }
@@ -536,8 +553,18 @@ impl Checkpoints {
     /// # Errors
     /// As [`Checkpoint::save`]; [`Error::Io`] where an old one cannot be removed.
     pub fn save(&self, step: u64, checkpoint: &Checkpoint) -> Result<PathBuf> {
+        self.save_checked(step, checkpoint, |_, _| Ok(()))
+    }
+
+    /// [`Checkpoints::save`] that writes and removes nothing where `check` objects to a value.
+    pub(super) fn save_checked(
+        &self,
+        step: u64,
+        checkpoint: &Checkpoint,
+        check: impl Fn(&str, &Array) -> Result<()>,
+    ) -> Result<PathBuf> {
         let path = self.path(step);
-        checkpoint.save(&path)?;
+        checkpoint.save_checked(&path, check)?;
         let steps = self.steps()?;
         let (earlier, later): (Vec<u64>, Vec<u64>) = steps.into_iter().partition(|&s| s <= step);
         for &old in later.iter().chain(earlier.iter().rev().skip(self.keep)) {

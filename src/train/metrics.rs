@@ -67,6 +67,11 @@ impl Mean {
         Ok(sums.into_iter().zip(values).map(mean).collect())
     }
 
+    /// Reads the sum of the first metric, the loss, which is not finite where that of a step is not; 0 before the first step.
+    pub fn loss(&self) -> Result<f64> {
+        self.sums.first().map_or(Ok(0.0), |(_, sum)| sum.item::<f32>().map(f64::from))
+    }
+
     /// Puts the sums into a checkpoint, so that a run that is resumed between two reports reports the same.
     pub fn save(&self, checkpoint: &mut Checkpoint) {
         // Numbered: their order is part of the report.

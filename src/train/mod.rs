@@ -11,10 +11,13 @@ mod metrics;
 pub mod plot;
 mod progress;
 mod supervised;
+mod task;
 mod trainer;
+mod watch;
 
 pub use checkpoint::{Checkpoint, Checkpoints, Latest};
 pub use history::{History, Row};
 pub use metrics::Metrics;
 pub use supervised::Supervised;
-pub use trainer::{Outcome, Task, Trainer};
+pub use task::Task;
+pub use trainer::{Outcome, Trainer};

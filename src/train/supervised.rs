@@ -1,14 +1,15 @@
 //! The usual task: a model, an optimizer, a loader, a loss.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::data::DataLoader;
+use crate::data::{DataLoader, Position};
 use crate::error::Result;
 use crate::nn::Parameters;
 use crate::optim::Optimizer;
 use crate::tensor::capture::{Captured, capture};
 use crate::train::{Checkpoint, Metrics, Task};
-use crate::{Device, Tensor};
+use crate::{DType, Device, Tensor, autograd};
 
 /// A step, or a schedule or evaluation around it.
 type Loss<M> = Arc<dyn Fn(&M, &[Tensor]) -> Metrics + Send + Sync>;
@@ -275,15 +276,14 @@ impl<M: Parameters + 'static, O: Optimizer + Send + 'static> Supervised<M, O> {
             Ok(values)
         }
     }
-}
 
-impl<M: Parameters + 'static, O: Optimizer + Send + 'static> Task for Supervised<M, O> {
-    fn step(&mut self, step: u64) -> Result<Metrics> {
+    /// Does a step, by replaying the captured one or without.
+    fn advance(&mut self, step: u64, captured: bool) -> Result<Metrics> {
         if let Some(schedule) = &self.schedule {
             self.optimizer.lock().unwrap_or_else(PoisonError::into_inner).set_lr(schedule(step));
         }
         let batch = self.loader.next_batch()?;
-        let values = if self.captured {
+        let values = if captured {
             if self.step.is_none() {
                 self.step = Some(capture(&self.device, self.function())?);
             }
@@ -293,6 +293,39 @@ impl<M: Parameters + 'static, O: Optimizer + Send + 'static> Task for Supervised
         };
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ok(names.into_iter().zip(values).collect())
+    }
+}
+
+impl<M: Parameters + 'static, O: Optimizer + Send + 'static> Task for Supervised<M, O> {
+    fn step(&mut self, step: u64) -> Result<Metrics> {
+        self.advance(step, self.captured)
+    }
+
+    fn position(&self) -> Option<Position> {
+        Some(self.loader.position())
+    }
+
+    fn search(&mut self, step: u64, device: &Device) -> Result<()> {
+        // Replays are not looked into.
+        autograd::detect_anomaly(device, || self.advance(step, false)).map(|_| ())
+    }
+
+    fn samples(&self, position: Position, index: i64) -> Result<Vec<(usize, usize)>> {
+        let (numbers, batch) = self.loader.batch_at(position)?;
+        let mut rows = BTreeSet::new();
+        for tensor in batch.iter().filter(|tensor| tensor.dtype().is_int()) {
+            let width = tensor.shape().iter().skip(1).product::<usize>().max(1);
+            let values = match tensor.dtype() {
+                DType::U32 => tensor.to_vec::<u32>()?.into_iter().map(i64::from).collect(),
+                _ => tensor.to_vec::<i32>()?.into_iter().map(i64::from).collect::<Vec<i64>>(),
+            };
+            rows.extend(values.iter().enumerate().filter(|(_, value)| **value == index).map(|(i, _)| i / width));
+        }
+        Ok(rows.into_iter().filter_map(|row| Some((row, *numbers.get(row)?))).collect())
+    }
+
+    fn pass_over(&mut self) -> Result<()> {
+        self.loader.next_batch().map(|_| ())
     }
 
     fn evaluate(&mut self, steps: u64) -> Result<Vec<(String, f64)>> {

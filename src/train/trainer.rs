@@ -4,119 +4,18 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::Device;
+use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::file::create_folder;
 use crate::train::history::Log;
 use crate::train::metrics::Mean;
 use crate::train::progress::{Progress, Standing};
-use crate::train::{Checkpoint, Checkpoints, History, Metrics};
+use crate::train::watch::{self, Watch};
+use crate::train::{Checkpoint, Checkpoints, History, Task};
 
 /// Values of a checkpoint.
 const SECONDS: &str = "trainer.seconds";
 const HISTORY: &str = "trainer.history";
-
-/// What a [`Trainer`] drives: a model in training. Closures `FnMut(u64) -> Result<Metrics>` are tasks that cannot be saved;
-/// [`Supervised`](crate::train::Supervised) is one of a model, an optimizer, a loader and a loss.
-///
-/// ```
-/// use wgrad::optim::Sgd;
-/// use wgrad::train::{Checkpoint, Metrics, Task, Trainer};
-/// use wgrad::{Device, Result, Tensor};
-/// struct Fit {
-///     w: Tensor,
-///     optimizer: Sgd,
-/// }
-/// impl Task for Fit {
-///     fn step(&mut self, _step: u64) -> Result<Metrics> {
-///         let loss = (&self.w - 3.0).square().sum();
-///         self.optimizer.zero_grad();
-///         loss.backward()?;
-///         self.optimizer.step()?;
-///         Ok(vec![("loss".into(), loss)])
-///     }
-///     fn save(&self, checkpoint: &mut Checkpoint) -> Result<()> {
-///         checkpoint.put("w", [("w".to_string(), self.w.detach())].into());
-///         checkpoint.put_optimizer(&self.optimizer);
-///         Ok(())
-///     }
-///     fn load(&mut self, checkpoint: &Checkpoint) -> Result<()> {
-///         self.w.assign(&checkpoint.part("w")?["w"]);
-///         checkpoint.load_optimizer(&mut self.optimizer)
-///     }
-/// }
-/// let device = Device::default();
-/// let w = Tensor::zeros([1], &device).requires_grad();
-/// let mut task = Fit { optimizer: Sgd::new(vec![w.clone()], 0.1), w };
-/// # let folder = std::env::temp_dir().join(format!("wgrad-task-{}", std::process::id()));
-/// let trainer = |steps| Trainer::new(steps, &device).quiet().folder(&folder).checkpoint_every(10);
-/// trainer(20).run(&mut task)?;
-/// let outcome = trainer(40).run(&mut task)?; // goes on from the last checkpoint
-/// assert_eq!(outcome.resumed, Some(20));
-/// assert!((task.w.item::<f32>()? - 3.0).abs() < 0.01);
-/// # std::fs::remove_dir_all(&folder).unwrap();
-/// # Ok::<(), wgrad::Error>(())
-/// ```
-pub trait Task {
-    /// Does training step number `step`, from 0, and returns what it measured. The tensors stay on the device: reading one here
-    /// would wait for each step.
-    ///
-    /// # Errors
-    /// What went wrong; it ends the run.
-    fn step(&mut self, step: u64) -> Result<Metrics>;
-
-    /// Figures that are measured now and then ([`Trainer::evaluate_every`]), such as the accuracy on test data; `steps` are done.
-    ///
-    /// ```
-    /// use wgrad::train::{Metrics, Task, Trainer};
-    /// use wgrad::{Device, Result};
-    /// struct Count;
-    /// impl Task for Count {
-    ///     fn step(&mut self, _step: u64) -> Result<Metrics> {
-    ///         Ok(vec![])
-    ///     }
-    ///     fn evaluate(&mut self, steps: u64) -> Result<Vec<(String, f64)>> {
-    ///         Ok(vec![("steps".into(), steps as f64)])
-    ///     }
-    /// }
-    /// let outcome = Trainer::new(10, &Device::cpu()).quiet().evaluate_every(4).run(&mut Count)?;
-    /// assert_eq!(outcome.history.series("steps"), [(4.0, 4.0), (8.0, 8.0), (10.0, 10.0)]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// What went wrong; it ends the run.
-    fn evaluate(&mut self, _steps: u64) -> Result<Vec<(String, f64)>> {
-        Ok(Vec::new())
-    }
-
-    /// Puts everything that the next steps depend on into a checkpoint: model, optimizer, position in the data, random numbers.
-    ///
-    /// # Errors
-    /// What keeps it from being saved.
-    fn save(&self, _checkpoint: &mut Checkpoint) -> Result<()> {
-        Err(Error::unsupported(
-            "Trainer",
-            "this task cannot be saved: implement Task::save and Task::load for a type of its own",
-        ))
-    }
-
-    /// Takes over what [`Task::save`] has saved.
-    ///
-    /// # Errors
-    /// Where the checkpoint does not fit.
-    fn load(&mut self, _checkpoint: &Checkpoint) -> Result<()> {
-        Err(Error::unsupported(
-            "Trainer",
-            "this task cannot be loaded: implement Task::save and Task::load for a type of its own",
-        ))
-    }
-}
-
-impl<F: FnMut(u64) -> Result<Metrics>> Task for F {
-    fn step(&mut self, step: u64) -> Result<Metrics> {
-        self(step)
-    }
-}
 
 /// Runs training steps: shows progress, keeps a history, writes a log and checkpoints, resumes, and on Ctrl-C saves and stops.
 /// Metrics are added up on the device and read only when they are reported.
@@ -149,6 +48,8 @@ pub struct Trainer {
     folder: Option<PathBuf>,
     resume: bool,
     quiet: bool,
+    stop_on_non_finite: bool,
+    skip_bad_batches: bool,
 }
 
 /// How a run ended.
@@ -174,6 +75,8 @@ pub struct Outcome {
     pub seconds: f64,
     /// All figures, those before a resumption included.
     pub history: History,
+    /// Steps whose batch was left out in this run ([`Trainer::skip_bad_batches`]).
+    pub skipped: Vec<u64>,
 }
 
 impl Trainer {
@@ -197,6 +100,8 @@ impl Trainer {
             folder: None,
             resume: true,
             quiet: false,
+            stop_on_non_finite: true,
+            skip_bad_batches: false,
         }
     }
 
@@ -341,6 +246,47 @@ impl Trainer {
         Trainer { resume, ..self }
     }
 
+    /// Whether to stop where the loss of a step, the first of its metrics, is not finite (default: yes). The losses are looked at when they
+    /// are reported, and at the latest after 100 steps. The error names step, epoch and batch, and the first op that made the NaN or the
+    /// infinity: the step is done again from a state before it ([`Task::search`]), the newest checkpoint's or a small one kept in memory, and
+    /// that state is put back. Nor is a state that has become NaN or infinite saved over a good checkpoint.
+    ///
+    /// ```
+    /// use wgrad::train::Trainer;
+    /// use wgrad::{Device, Error, Tensor};
+    /// let device = Device::default();
+    /// let mut task = |step: u64| Ok(vec![("loss".to_string(), Tensor::full((), 3.0 - step as f32, &device).log())]);
+    /// let trainer = Trainer::new(20, &device).quiet();
+    /// let error = trainer.run(&mut task).unwrap_err();
+    /// assert!(matches!(&error, Error::NonFinite { .. }) && error.to_string().contains("step 3 "), "{error}");
+    /// assert!(trainer.stop_on_non_finite(false).run(&mut task)?.finished);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    pub fn stop_on_non_finite(self, stop: bool) -> Trainer {
+        Trainer { stop_on_non_finite: stop, ..self }
+    }
+
+    /// Whether to leave out batches with an index out of range (a token beyond the vocabulary, a label beyond the classes) and go on (default:
+    /// no; such a batch ends the run, with an error that names step, epoch, batch, and the sample where that is known). The step counts as
+    /// done; what it has changed is put back where the task can be saved. The metrics of each step are read, so the device waits for the host.
+    ///
+    /// ```
+    /// use wgrad::train::Trainer;
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let mut task = |step: u64| {
+    ///     let label = Tensor::from_slice(&[if step == 3 { 7i32 } else { 1 }], [1], &device);
+    ///     Ok(vec![("loss".to_string(), wgrad::nn::loss::cross_entropy(&Tensor::zeros([1, 4], &device), &label))])
+    /// };
+    /// let trainer = Trainer::new(8, &device).quiet();
+    /// assert!(trainer.run(&mut task).unwrap_err().to_string().contains("step 3: cross_entropy: index 7 "));
+    /// assert_eq!(trainer.skip_bad_batches(true).run(&mut task)?.skipped, [3]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    pub fn skip_bad_batches(self, skip: bool) -> Trainer {
+        Trainer { skip_bad_batches: skip, ..self }
+    }
+
     /// Shows nothing.
     pub fn quiet(self) -> Trainer {
         Trainer { quiet: true, ..self }
@@ -377,7 +323,8 @@ impl Trainer {
             (Some(folder), 1..) => Some(Checkpoints::open(folder.join("checkpoints"))?.keep(self.keep)),
             _ => None,
         };
-        let mut state = State { step: 0, seconds: 0.0, history: History::new(), mean: Mean::default() };
+        let mut state =
+            State { step: 0, seconds: 0.0, history: History::new(), mean: Mean::default(), skipped: Vec::new() };
         let resumed = match &checkpoints {
             Some(checkpoints) if self.resume => self.load(checkpoints, task, &mut state)?,
             _ => None,
@@ -394,8 +341,8 @@ impl Trainer {
         if let Some(folder) = &self.folder {
             state.history.save_json(folder.join("history.json"))?;
         }
-        let State { step, seconds, history, .. } = state;
-        Ok(Outcome { finished, steps: step, resumed, seconds, history })
+        let State { step, seconds, history, skipped, .. } = state;
+        Ok(Outcome { finished, steps: step, resumed, seconds, history, skipped })
     }
 
     fn steps(
@@ -409,20 +356,27 @@ impl Trainer {
         let before = state.seconds;
         let start = Instant::now();
         let (mut reported, mut reported_at) = (state.step, start);
+        let mut watch = Watch::new(&self.device, self.stop_on_non_finite);
+        watch.keep(state.step, task);
         while state.step < self.steps {
-            let metrics = task.step(state.step)?;
-            state.mean.add(&metrics)?;
+            self.step(task, &mut state, &mut watch, progress)?;
             state.step += 1;
             progress.step();
             let due = |every: u64| every > 0 && state.step.is_multiple_of(every);
             let (last, stop) = (state.step == self.steps, stop_requested());
             let mut figures = Vec::new();
             if due(self.report_every) || last {
-                figures = state.mean.take()?;
+                let taken = state.mean.take();
+                let loss = taken.as_ref().map(|figures| figures.first().map(|figure| figure.1)).map_err(Clone::clone);
+                self.look(&mut watch, loss, state.step, task, checkpoints)?;
+                figures = taken?;
                 state.seconds = before + start.elapsed().as_secs_f64();
                 let rate = (state.step - reported) as f64 / reported_at.elapsed().as_secs_f64();
                 progress.report(&Standing { step: state.step, figures: &figures, rate });
                 (reported, reported_at) = (state.step, Instant::now());
+            }
+            if watch.is_due() {
+                self.look(&mut watch, state.mean.loss().map(Some), state.step, task, checkpoints)?;
             }
             if due(self.evaluate_every) || (last && self.evaluate_every > 0) {
                 let evaluated = task.evaluate(state.step)?;
@@ -439,7 +393,8 @@ impl Trainer {
                 && (due(self.checkpoint_every) || last || stop)
             {
                 state.seconds = before + start.elapsed().as_secs_f64();
-                checkpoints.save(state.step, &state.save(task)?)?;
+                self.look(&mut watch, state.mean.loss().map(Some), state.step, task, Some(checkpoints))?;
+                self.save(&state, &watch, task, checkpoints)?;
             }
             if stop && !last {
                 progress.say(&format!("stopped after step {}", state.step));
@@ -450,6 +405,64 @@ impl Trainer {
     }
 
     /// Takes over the newest checkpoint that can be read; its step.
+    /// Does the next step, or leaves its batch out.
+    fn step(&self, task: &mut impl Task, state: &mut State, watch: &mut Watch, progress: &Progress) -> Result<()> {
+        let (step, position) = (state.step, task.position());
+        let before = self.skip_bad_batches.then(|| {
+            let mut before = Checkpoint::new();
+            task.save(&mut before).ok().map(|()| before)
+        });
+        let done = task.step(step).and_then(|metrics| match before {
+            Some(_) => watch::read_all(&metrics).map(|()| metrics),
+            None => Ok(metrics),
+        });
+        match (done, before) {
+            (Ok(metrics), _) => {
+                state.mean.add(&metrics)?;
+                watch.note(step, position, &metrics);
+            }
+            (Err(error @ Error::IndexOutOfRange { .. }), Some(before)) => {
+                progress.say(&format!("left out: {}", watch::bad_batch(error, step, position, task)));
+                if let Some(before) = before {
+                    task.load(&before)?;
+                    task.pass_over()?;
+                }
+                state.skipped.push(step);
+            }
+            (Err(error), _) => return Err(watch::bad_batch(error, step, position, task)),
+        }
+        Ok(())
+    }
+
+    /// Looks at the losses since the last look where their mean, or the error of reading it, says that one is bad.
+    fn look(
+        &self,
+        watch: &mut Watch,
+        loss: Result<Option<f64>>,
+        done: u64,
+        task: &mut impl Task,
+        checkpoints: Option<&Checkpoints>,
+    ) -> Result<()> {
+        if watch.suspects(&loss)
+            && let Some(bad) = watch.first_bad()?
+        {
+            return Err(watch.explain(bad, task, checkpoints));
+        }
+        loss?;
+        watch.keep(done, task);
+        Ok(())
+    }
+
+    /// Saves a state, unless it is bad.
+    fn save(&self, state: &State, watch: &Watch, task: &mut impl Task, checkpoints: &Checkpoints) -> Result<()> {
+        let check = |name: &str, array: &Array| watch.check(state.step, name, array, checkpoints);
+        let Err(error) = checkpoints.save_checked(state.step, &state.save(task)?, check) else { return Ok(()) };
+        match watch.bad_state(&error) {
+            Some(bad) => Err(watch.explain(bad, task, Some(checkpoints))),
+            None => Err(error),
+        }
+    }
+
     fn load(&self, checkpoints: &Checkpoints, task: &mut impl Task, state: &mut State) -> Result<Option<u64>> {
         let Some(latest) = checkpoints.latest(&self.device)? else { return Ok(None) };
         for damaged in &latest.damaged {
@@ -463,6 +476,7 @@ impl Trainer {
             seconds: checkpoint.get(SECONDS)?,
             history: History::from_csv(&checkpoint.get::<String>(HISTORY)?)?,
             mean: Mean::load(checkpoint, &self.device)?,
+            skipped: Vec::new(),
         };
         Ok(Some(latest.step))
     }
@@ -474,6 +488,7 @@ struct State {
     seconds: f64,
     history: History,
     mean: Mean,
+    skipped: Vec<u64>,
 }
 
 impl State {

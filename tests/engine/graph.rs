@@ -95,9 +95,9 @@ fn backward_twice_accumulates() {
     for device in both() {
         let w = vector(&[1.0, -2.0], &device).requires_grad();
         let loss = (&w * &w).sum();
-        loss.backward().unwrap();
+        loss.backward_retain_graph().unwrap();
         assert_eq!(grad(&w), [2.0, -4.0]);
-        loss.backward().unwrap();
+        loss.backward_retain_graph().unwrap();
         assert_eq!(grad(&w), [4.0, -8.0]);
         (&w * 3.0).sum().backward().unwrap();
         assert_eq!(grad(&w), [7.0, -5.0]);
@@ -227,7 +227,7 @@ fn gradients_of_intermediate_nodes() {
         let x = vector(&[1.0, 2.0], &device).requires_grad();
         let y = &x * 3.0;
         let z = (&y * &y).sum();
-        let grads = autograd::grad(&[&z], &[&x, &y], false).unwrap();
+        let grads = autograd::grad_retain_graph(&[&z], &[&x, &y]).unwrap();
         assert_eq!(values(&grads[0]), [18.0, 36.0]);
         assert_eq!(values(&grads[1]), [6.0, 12.0]);
         assert!(x.grad().is_none(), "grad() leaves the leaves alone");

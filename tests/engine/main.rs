@@ -7,6 +7,7 @@ mod certificate;
 mod determinism;
 mod environment;
 mod errors;
+mod freed;
 mod fusion;
 mod graph;
 mod in_place;
@@ -19,10 +20,12 @@ mod reads;
 mod refusals;
 mod replay;
 mod saved;
+mod sizes;
 mod soak;
 mod steady;
 mod threads;
 mod tuned;
+mod validated;
 
 use std::sync::OnceLock;
 

@@ -4,6 +4,7 @@ mod checkpoints;
 mod damage;
 mod exchange;
 mod fuzz;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;

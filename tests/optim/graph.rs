@@ -206,8 +206,30 @@ fn the_first_op_that_made_a_nan_or_an_infinity_is_named() {
         let given = Tensor::from_slice(&[1f32, f32::NAN], [2], &device);
         found(
             autograd::detect_anomaly(&device, || (&given * 2.0).sum().item::<f32>()),
-            &["data: 1 of the 2 values given are NaN"],
+            &["leaf: 1 of 2 elements of shape [2] are NaN from the start"],
         );
+        // Seen through a view, and among what is trained; infinities there too, but not among the data.
+        let square = Tensor::from_slice(&[1f32, f32::NAN, 0.0, 2.0], [2, 2], &device);
+        let ones = Tensor::ones([2, 2], &device).contiguous();
+        found(
+            autograd::detect_anomaly(&device, || ones.matmul(&square.t()).sum().item::<f32>()),
+            &["leaf: 1 of 4 elements of shape [2, 2] are NaN from the start"],
+        );
+        for (bad, what) in [(f32::NAN, "NaN"), (f32::INFINITY, "infinite")] {
+            let line = line!() + 1;
+            let w = Tensor::from_slice(&[1f32, bad], [2], &device).requires_grad();
+            found(
+                autograd::detect_anomaly(&device, || (&w * 2.0).sum().backward()),
+                &[
+                    &format!("leaf: 1 of 2 elements of shape [2] are {what}"),
+                    "gets gradients",
+                    &format!("graph.rs:{line}"),
+                ],
+            );
+        }
+        let mask = Tensor::from_slice(&[0f32, f32::NEG_INFINITY], [2], &device);
+        let shown = || (&mask + 1.0).softmax(0).sum().item::<f32>();
+        assert_eq!(autograd::detect_anomaly(&device, shown).unwrap(), 1.0);
         // The gradient.
         let w = Tensor::from_slice(&[0f32, 4.0], [2], &device).requires_grad();
         let line = line!() + 3;

@@ -100,8 +100,9 @@ impl GpuBackend {
 /// What an input is a view of, and the views on the way, the last one first.
 pub fn unfold(input: &Var) -> (Var, Vec<Var>) {
     let (mut base, mut views) = (input.clone(), Vec::new());
-    while let (false, Kernel::View(_)) = (base.0.has_value(), base.0.kernel()) {
-        let inner = base.0.with_inputs(|inputs| inputs[0].clone());
+    // A computed node is what it is, and may have let its inputs go.
+    while !base.0.has_value() && matches!(base.0.kernel(), Kernel::View(_)) {
+        let Some(inner) = base.0.with_inputs(|inputs| inputs.first().cloned()) else { break };
         views.push(std::mem::replace(&mut base, inner));
     }
     (base, views)

@@ -295,7 +295,7 @@ impl Var {
         };
         let inputs = node.inputs.get_mut().unwrap_or_else(PoisonError::into_inner);
         let held = node.value.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if !inputs.is_empty() || held.is_none() {
+        if !inputs.is_empty() || held.is_none() || *node.freed.get_mut() {
             return Err((value, doubt));
         }
         *held = Some(value);
@@ -467,6 +467,7 @@ impl Var {
             handles: AtomicU32::new(0),
             differentiated: AtomicBool::new(false),
             replaces: AtomicU64::new(0),
+            freed: AtomicBool::new(false),
             doubt: Mutex::default(),
             hooks: Mutex::default(),
         }))

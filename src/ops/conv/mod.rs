@@ -106,6 +106,12 @@ impl Op for Convolution {
         Ok(Array::from_vec(&output.shape, result).cast(output.dtype))
     }
 
+    fn reference_bytes(&self, inputs: &[&Meta], output: &Meta) -> u64 {
+        let operands = inputs.iter().map(|input| 16 * input.numel() as u64);
+        let result = 24 * output.numel() as u64 + output.bytes();
+        operands.fold(reference::scratch_bytes(&self.geometry).saturating_add(result), u64::saturating_add)
+    }
+
     fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
         let mut tensors = [cx.dy, cx.dy, cx.dy];
         for (role, input) in self.inputs().zip(cx.inputs) {

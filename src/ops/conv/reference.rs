@@ -50,6 +50,13 @@ pub fn x(g: &Geometry, w: &[f64], y: &[f64]) -> Vec<f64> {
     channels_first(g.input_channels, g.batch, &sums)
 }
 
+/// Bytes that the three need for an element of the kernel, at most: what it sees of x and what the product gives, and where.
+pub fn scratch_bytes(g: &Geometry) -> u64 {
+    let images = g.batch.saturating_mul(g.input_channels.saturating_add(g.output_channels)) as u64;
+    let positions = volume(&g.output) as u64;
+    positions.saturating_mul(images.saturating_mul(8).saturating_add(size_of::<([usize; 3], (usize, usize))>() as u64))
+}
+
 /// An element of the kernel.
 struct Tap {
     /// Where it lies in the kernel.

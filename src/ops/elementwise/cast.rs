@@ -35,6 +35,9 @@ impl Op for Cast {
     fn reference(&self, inputs: &[&Array], _output: &Meta) -> Result<Array> {
         Ok(inputs[0].cast(self.0))
     }
+    fn reference_bytes(&self, _inputs: &[&Meta], output: &Meta) -> u64 {
+        output.bytes()
+    }
     fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
         let dtype = cx.inputs[0].dtype();
         Ok(vec![dtype.is_float().then(|| cx.dy.cast(dtype))])

@@ -243,6 +243,17 @@ impl Op for Forward {
         Ok(array(output, map(&operands, output.numel(), reference.f64)))
     }
 
+    fn reference_bytes(&self, inputs: &[&Meta], output: &Meta) -> u64 {
+        let single = output.dtype == DType::F32 && inputs.iter().all(|input| input.dtype == DType::F32);
+        let (operand, result) = match single && matches!(self.0.host, Host::Row(_)) {
+            true => (4, 0),
+            // As f64, integers as i64 beside.
+            false => (if output.dtype.is_int() { 16 } else { 8 }, 8 * output.numel() as u64),
+        };
+        let operands = inputs.iter().map(|input| operand * input.numel() as u64);
+        operands.fold(output.bytes() + result, u64::saturating_add)
+    }
+
     fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
         let none =
             |detail: &str| Error::Autograd { op: self.0.name.clone(), detail: detail.into(), at: Default::default() };

@@ -51,6 +51,10 @@ impl Op for MatMul {
         }
     }
 
+    fn reference_bytes(&self, _inputs: &[&Meta], output: &Meta) -> u64 {
+        output.bytes()
+    }
+
     /// `dA = dC · Bᵀ`, `dB = Aᵀ · dC`; the transposes are views. Where an operand is itself the transpose of what is in memory, as
     /// a layer's weight is, its gradient is computed in that order (`dBᵀ = dCᵀ · A`): whoever adds the two walks along both.
     fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {

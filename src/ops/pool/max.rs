@@ -171,6 +171,11 @@ impl Op for Largest {
         Ok(Array::from_vec(&output.shape, found).cast(output.dtype))
     }
 
+    fn reference_bytes(&self, inputs: &[&Meta], output: &Meta) -> u64 {
+        let numbers = inputs.iter().map(|input| input.numel()).sum::<usize>() + output.numel();
+        self.geometry.windows_bytes().saturating_add(16 * numbers as u64)
+    }
+
     fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
         let Largest { name, geometry, .. } = *self;
         let expressions = cx.create_graph || cx.output.0.context.traits.prefers_expressions;
@@ -214,6 +219,11 @@ impl Op for LargestBackward {
         let index = Meta::new(geometry.resize(name, &output.shape, false)?, DType::U32);
         let index = Largest { name, geometry, index: true }.reference(&inputs[..1], &index)?;
         Spread { name, geometry }.reference(&[inputs[1], &index], output)
+    }
+
+    fn reference_bytes(&self, inputs: &[&Meta], output: &Meta) -> u64 {
+        let numbers = inputs.iter().map(|input| input.numel()).sum::<usize>() + output.numel();
+        self.geometry.windows_bytes().saturating_add(16 * numbers as u64)
     }
 
     fn differentiable(&self) -> bool {
