@@ -26,6 +26,7 @@ mod pooling;
 mod random;
 mod rearrange;
 mod reduce;
+mod resize;
 mod rows;
 mod special;
 mod structured;
