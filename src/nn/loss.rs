@@ -38,7 +38,7 @@ impl CrossEntropy {
 }
 
 /// Cross-entropy of logits `[n, classes]` (or `[n, classes, d1, …]`) with class indices, i32 or u32, `[n]` (or `[n, d1,
-/// …]`): `−ln softmax(logits)[target]`.
+/// …]`): `−ln softmax(logits)[target]`. One sample may come without its dim: logits `[classes]` and a scalar target.
 ///
 /// A target out of range becomes [`crate::Error::IndexOutOfRange`] when the loss, or what is computed from it, is read.
 ///
@@ -217,7 +217,7 @@ pub fn bce_with_logits_with(logits: &Tensor, targets: &Tensor, pos_weight: &Tens
     -(positive + negative).mean()
 }
 
-/// Multiclass SVM (hinge) loss of scores `[n, classes]` with class indices `[n]`:
+/// Multiclass SVM (hinge) loss of scores `[n, classes]` with class indices `[n]`, or of one sample `[classes]` with one index:
 /// `Σ_{j≠t} max(0, margin + s[j] − s[t]) / classes` (Weston & Watkins 1999, scaled as in PyTorch).
 ///
 /// ```

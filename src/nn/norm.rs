@@ -284,14 +284,14 @@ impl Module for LayerNorm {
 /// ```
 #[derive(Clone, Debug)]
 pub struct RmsNorm {
-    /// `[size]`, begins at 1.
+    /// Of the shape that is normalised over, the last dims; begins at 1.
     pub weight: Tensor,
     /// Added to mean squares.
     pub eps: f32,
 }
 
 impl RmsNorm {
-    /// Over a last dim of this size, with the spacing of floats at 1, 1.19e-7, as ε.
+    /// Over the last dims, which have this shape (one size for the last dim alone), with the spacing of floats at 1, 1.19e-7, as ε.
     ///
     /// ```
     /// use wgrad::nn::{Module, RmsNorm};
@@ -302,8 +302,8 @@ impl RmsNorm {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn new(size: usize, device: &Device) -> RmsNorm {
-        RmsNorm { weight: Tensor::ones([size], device).requires_grad(), eps: f32::EPSILON }
+    pub fn new(shape: impl Into<Shape>, device: &Device) -> RmsNorm {
+        RmsNorm { weight: Tensor::ones(shape, device).requires_grad(), eps: f32::EPSILON }
     }
 
     /// Sets what is added to mean squares.
@@ -330,7 +330,7 @@ impl Parameters for RmsNorm {
 impl Module for RmsNorm {
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
-        x.rms_norm(&self.weight, self.eps)
+        x.rms_norm_dims(self.weight.rank(), &self.weight, self.eps)
     }
 }
 

@@ -266,11 +266,7 @@ impl Var {
         if let Err(error) = check_dim("squeeze", shape, dim) {
             return self.fail(error);
         }
-        if shape[dim] != 1 {
-            let detail = format!("dim {dim} has size {} and not 1", shape[dim]);
-            return self.fail(Error::shape("squeeze", detail, &[shape]));
-        }
-        self.reshape(&shape.without(dim))
+        if shape[dim] == 1 { self.reshape(&shape.without(dim)) } else { self.clone() }
     }
 
     /// Puts a dim of size 1 before position `dim`, which may be the rank.

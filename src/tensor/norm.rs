@@ -71,9 +71,24 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn rms_norm<'a>(&self, weight: impl Into<Option<&'a Tensor>>, eps: f32) -> Tensor {
+        self.rms_norm_dims(1, weight, eps)
+    }
+
+    /// [`Tensor::rms_norm`] over the last `count` dims together; `weight` has their shape.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, 1.0, 5.0, 3.0], [2, 2], &Device::default());
+    /// let y = x.rms_norm_dims(2, None, 0.0).to_vec::<f32>()?; // the mean square is 9
+    /// assert!(y.iter().zip([1.0, 1.0, 5.0, 3.0]).all(|(a, b)| (a - b / 3.0).abs() < 1e-5));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn rms_norm_dims<'a>(&self, count: usize, weight: impl Into<Option<&'a Tensor>>, eps: f32) -> Tensor {
         let weight = node(weight);
-        self.widened()
-            .build(Location::caller(), |v| Ok(v.norm_over(Statistic::Rms, 1, weight.as_ref(), None, f64::from(eps))))
+        self.widened().build(Location::caller(), |v| {
+            Ok(v.norm_over(Statistic::Rms, count, weight.as_ref(), None, f64::from(eps)))
+        })
     }
 
     /// Group norm of `[N, C, …]`: the channels form `groups` groups of equal size, and each group of each sample is

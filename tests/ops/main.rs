@@ -24,6 +24,7 @@ mod norms;
 mod order;
 mod pooling;
 mod random;
+mod ranks;
 mod rearrange;
 mod reduce;
 mod resize;
