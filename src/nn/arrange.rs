@@ -91,7 +91,7 @@ pub struct Pad {
     /// How many elements stand before and after each dim.
     pub padding: Vec<(usize, usize)>,
     /// What they are.
-    pub value: f32,
+    pub value: f64,
 }
 
 impl Pad {
@@ -117,8 +117,8 @@ impl Pad {
     /// assert_eq!(y.to_vec::<f32>()?, [7.0, 1.0, 1.0]);
     /// # Ok::<(), wgrad::Error>(())
     /// ```
-    pub fn value(self, value: f32) -> Pad {
-        Pad { value, ..self }
+    pub fn value(self, value: impl Into<f64>) -> Pad {
+        Pad { value: value.into(), ..self }
     }
 }
 

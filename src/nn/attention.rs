@@ -310,7 +310,11 @@ impl MultiheadAttention {
     /// Attention out of matrix products, with dropout of the weights.
     #[track_caller]
     fn with_dropout(&self, q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, causal: bool) -> Tensor {
-        let scale = 1.0 / (q.shape().last().copied().unwrap_or(1).max(1) as f32).sqrt();
+        let size = q.shape().last().copied().unwrap_or(1).max(1);
+        let scale = match q.dtype() {
+            DType::F64 => 1.0 / (size as f64).sqrt(),
+            _ => f64::from(1.0 / (size as f32).sqrt()),
+        };
         let mut scores = q.matmul(&k.transpose(-1, -2)) * scale;
         let hide = |scores: &Tensor, see: &Tensor| scores.masked_fill(&see.logical_not(), f32::NEG_INFINITY);
         match mask {

@@ -70,8 +70,9 @@ impl Tensor {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn scalar(value: f32, device: &Device) -> Tensor {
-        make(device, Location::caller(), || Ok(Var::scalar(f64::from(value), DType::F32, device.context())))
+    pub fn scalar(value: impl Into<f64>, device: &Device) -> Tensor {
+        let value = rounded(value.into());
+        make(device, Location::caller(), || Ok(Var::scalar(value, DType::F32, device.context())))
     }
 
     /// Every element equal to `value`. A view of one scalar: no memory is taken until something needs it.
@@ -82,11 +83,9 @@ impl Tensor {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn full(shape: impl Into<Shape>, value: f32, device: &Device) -> Tensor {
-        let shape = shape.into();
-        make(device, Location::caller(), || {
-            Ok(Var::scalar(f64::from(value), DType::F32, device.context()).expand(&shape))
-        })
+    pub fn full(shape: impl Into<Shape>, value: impl Into<f64>, device: &Device) -> Tensor {
+        let (shape, value) = (shape.into(), rounded(value.into()));
+        make(device, Location::caller(), || Ok(Var::scalar(value, DType::F32, device.context()).expand(&shape)))
     }
 
     /// Zeros.
@@ -122,14 +121,14 @@ impl Tensor {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn arange(start: f32, end: f32, step: f32, device: &Device) -> Tensor {
+    pub fn arange(start: impl Into<f64>, end: impl Into<f64>, step: impl Into<f64>, device: &Device) -> Tensor {
+        let (start, end, step) = (start.into(), end.into(), step.into());
         make(device, Location::caller(), || {
-            let (start, end, step) = (f64::from(start), f64::from(end), f64::from(step));
             if step == 0.0 || !step.is_finite() || !((end - start) / step).is_finite() {
                 return Err(Error::argument("arange", format!("no range from {start} to {end} by {step}")));
             }
             let len = ((end - start) / step).ceil().max(0.0) as usize;
-            Ok(Var::generate_arange(start, step, len, DType::F32, device.context()))
+            Ok(Var::generate_arange(rounded(start), rounded(step), len, DType::F32, device.context()))
         })
     }
 
@@ -261,8 +260,11 @@ impl Tensor {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn full_like(&self, value: f32) -> Tensor {
-        self.build(Location::caller(), |v| Ok(v.scalar_like(f64::from(value)).expand(v.shape())))
+    pub fn full_like(&self, value: impl Into<f64>) -> Tensor {
+        self.build(Location::caller(), |v| {
+            let value = if v.dtype().is_float() { v.number(value) } else { value.into() };
+            Ok(v.scalar_like(value).expand(v.shape()))
+        })
     }
 
     /// Zeros of this tensor's shape, type and device.
@@ -319,4 +321,9 @@ impl Tensor {
     fn as_half(&self, x: Tensor) -> Tensor {
         if self.dtype() == DType::F16 { x.to_dtype(DType::F16) } else { x }
     }
+}
+
+/// A number as an f32 tensor holds it.
+fn rounded(value: f64) -> f64 {
+    f64::from(value as f32)
 }

@@ -55,9 +55,9 @@ impl Tensor {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn index_fill(&self, dim: isize, index: &Tensor, value: f32) -> Tensor {
+    pub fn index_fill(&self, dim: isize, index: &Tensor, value: impl Into<f64>) -> Tensor {
         self.build(Location::caller(), |v| {
-            Ok(v.index_fill(v.shape().dim_of_at_least_one("index_fill", dim)?, &index.node(), f64::from(value)))
+            Ok(v.index_fill(v.shape().dim_of_at_least_one("index_fill", dim)?, &index.node(), v.number(value)))
         })
     }
 

@@ -367,13 +367,13 @@ impl Tensor {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn pad(&self, padding: &[(usize, usize)], value: f32) -> Tensor {
+    pub fn pad(&self, padding: &[(usize, usize)], value: impl Into<f64>) -> Tensor {
         self.build(Location::caller(), |v| {
             if padding.len() != v.shape().rank() {
                 let detail = format!("{} pairs were given for rank {}", padding.len(), v.shape().rank());
                 return Err(Error::shape("pad", detail, &[v.shape()]));
             }
-            Ok(v.pad(padding, f64::from(value)))
+            Ok(v.pad(padding, v.number(value)))
         })
     }
 

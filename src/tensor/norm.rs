@@ -31,7 +31,7 @@ impl Tensor {
         &self,
         weight: impl Into<Option<&'a Tensor>>,
         bias: impl Into<Option<&'a Tensor>>,
-        eps: f32,
+        eps: impl Into<f64>,
     ) -> Tensor {
         self.layer_norm_dims(1, weight, bias, eps)
     }
@@ -51,11 +51,11 @@ impl Tensor {
         count: usize,
         weight: impl Into<Option<&'a Tensor>>,
         bias: impl Into<Option<&'a Tensor>>,
-        eps: f32,
+        eps: impl Into<f64>,
     ) -> Tensor {
         let (weight, bias) = (node(weight), node(bias));
         self.widened().build(Location::caller(), |v| {
-            Ok(v.norm_over(Statistic::Layer, count, weight.as_ref(), bias.as_ref(), f64::from(eps)))
+            Ok(v.norm_over(Statistic::Layer, count, weight.as_ref(), bias.as_ref(), v.number(eps)))
         })
     }
 
@@ -70,7 +70,7 @@ impl Tensor {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn rms_norm<'a>(&self, weight: impl Into<Option<&'a Tensor>>, eps: f32) -> Tensor {
+    pub fn rms_norm<'a>(&self, weight: impl Into<Option<&'a Tensor>>, eps: impl Into<f64>) -> Tensor {
         self.rms_norm_dims(1, weight, eps)
     }
 
@@ -84,11 +84,15 @@ impl Tensor {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn rms_norm_dims<'a>(&self, count: usize, weight: impl Into<Option<&'a Tensor>>, eps: f32) -> Tensor {
+    pub fn rms_norm_dims<'a>(
+        &self,
+        count: usize,
+        weight: impl Into<Option<&'a Tensor>>,
+        eps: impl Into<f64>,
+    ) -> Tensor {
         let weight = node(weight);
-        self.widened().build(Location::caller(), |v| {
-            Ok(v.norm_over(Statistic::Rms, count, weight.as_ref(), None, f64::from(eps)))
-        })
+        self.widened()
+            .build(Location::caller(), |v| Ok(v.norm_over(Statistic::Rms, count, weight.as_ref(), None, v.number(eps))))
     }
 
     /// Group norm of `[N, C, …]`: the channels form `groups` groups of equal size, and each group of each sample is
@@ -107,11 +111,11 @@ impl Tensor {
         groups: usize,
         weight: impl Into<Option<&'a Tensor>>,
         bias: impl Into<Option<&'a Tensor>>,
-        eps: f32,
+        eps: impl Into<f64>,
     ) -> Tensor {
         let (weight, bias) = (node(weight), node(bias));
         self.widened()
-            .build(Location::caller(), |v| Ok(v.group_norm(groups, weight.as_ref(), bias.as_ref(), f64::from(eps))))
+            .build(Location::caller(), |v| Ok(v.group_norm(groups, weight.as_ref(), bias.as_ref(), v.number(eps))))
     }
 
     /// Instance norm of `[N, C, …]`: each channel of each sample is normalised. `weight` and `bias` are `[C]`, or
@@ -129,11 +133,10 @@ impl Tensor {
         &self,
         weight: impl Into<Option<&'a Tensor>>,
         bias: impl Into<Option<&'a Tensor>>,
-        eps: f32,
+        eps: impl Into<f64>,
     ) -> Tensor {
         let (weight, bias) = (node(weight), node(bias));
-        self.widened()
-            .build(Location::caller(), |v| Ok(v.instance_norm(weight.as_ref(), bias.as_ref(), f64::from(eps))))
+        self.widened().build(Location::caller(), |v| Ok(v.instance_norm(weight.as_ref(), bias.as_ref(), v.number(eps))))
     }
 
     /// Batch norm of `[N, C]` or `[N, C, …]`: the output, the new running mean and the new running variance. `weight`
@@ -162,15 +165,15 @@ impl Tensor {
         mean: &Tensor,
         var: &Tensor,
         training: bool,
-        momentum: f32,
-        eps: f32,
+        momentum: impl Into<f64>,
+        eps: impl Into<f64>,
     ) -> (Tensor, Tensor, Tensor) {
         let at = Location::caller();
         let (weight, bias) = (node(weight), node(bias));
         let mut moved = None;
         let y = self.widened().build(at, |v| {
             let (mean, var) = (mean.node(), var.node());
-            let (momentum, eps) = (f64::from(momentum), f64::from(eps));
+            let (momentum, eps) = (v.number(momentum), v.number(eps));
             let (y, mean, var) = v.batch_norm(weight.as_ref(), bias.as_ref(), &mean, &var, training, momentum, eps);
             moved = Some((mean, var));
             Ok(y)

@@ -140,9 +140,9 @@ macro_rules! pooling {
             #[doc = concat!("assert_eq!(y.shape(), &[2, 3, 2, 2, 2][..2 + ", $dims, "]);")]
             /// ```
             #[track_caller]
-            pub fn $lp(&self, p: f32, kernel: impl Into<PerDim>, stride: impl Into<PerDim>) -> Tensor {
+            pub fn $lp(&self, p: impl Into<f64>, kernel: impl Into<PerDim>, stride: impl Into<PerDim>) -> Tensor {
                 let (kernel, stride) = (kernel.into(), stride.into());
-                self.build(Location::caller(), |v| Ok(v.lp_pool($dims, f64::from(p), &kernel, &stride)))
+                self.build(Location::caller(), |v| Ok(v.lp_pool($dims, v.number(p), &kernel, &stride)))
             }
         }
     };

@@ -180,6 +180,7 @@ fn invalid_calls() {
     t.row("flatten", |d| d.f([2, 3]).flatten(1, 0));
     t.row("flatten", |d| d.f([2, 3]).flatten(0, 2));
     t.row("squeeze", |d| d.f([1, 3]).squeeze(2));
+    t.row("squeeze", |d| d.f([]).squeeze(1));
     t.row("unsqueeze", |d| d.f([3]).unsqueeze(2));
     t.row("unsqueeze", |d| d.f([3]).unsqueeze(-3));
     t.row("permute", |d| d.f([2, 3]).permute(&[0, 0]));

@@ -21,6 +21,7 @@ mod losses;
 mod matmul;
 mod movement;
 mod norms;
+mod numbers;
 mod order;
 mod pooling;
 mod random;
