@@ -2,7 +2,6 @@
 
 use crate::error::{Error, Result};
 use crate::graph::Var;
-use crate::ops::routine::poisoned;
 use crate::ops::window::{Geometry, Kind, Ratio, WindowSum, spatial, three};
 use crate::shape::Shape;
 
@@ -72,9 +71,6 @@ impl Var {
     /// ```
     #[track_caller]
     pub fn interpolate(&self, size: &[usize], mode: Interpolate) -> Var {
-        if let Some(failed) = poisoned(&[self]) {
-            return failed;
-        }
         self.resized(|input| {
             if size.len() != input.dims {
                 return Err(input.misfit(&format!("as many sizes, not {size:?}")));
@@ -130,9 +126,6 @@ impl Var {
     /// The resized tensor, where `resize` says to which size and in which steps.
     #[track_caller]
     fn resized(&self, resize: impl FnOnce(Resized) -> Result<([usize; 3], Ratio, Interpolate)>) -> Var {
-        if let Some(failed) = poisoned(&[self]) {
-            return failed;
-        }
         let geometry = || -> Result<Geometry> {
             let shape = self.shape();
             let Some(dims) = shape.rank().checked_sub(2).filter(|dims| (1..=3).contains(dims)) else {
@@ -200,9 +193,6 @@ impl Var {
         r: usize,
         plan: impl FnOnce([usize; 3], usize) -> Option<(Vec<usize>, [usize; 5], [usize; 3])>,
     ) -> Var {
-        if let Some(failed) = poisoned(&[self]) {
-            return failed;
-        }
         let shape = self.shape();
         let Some(lead) = shape.rank().checked_sub(3) else {
             return self.fail(Error::shape(op, "needs at least three dims", &[shape]));

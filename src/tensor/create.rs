@@ -8,14 +8,24 @@ use crate::array::{Array, ArrayElement};
 use crate::backend::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::{Var, with_location};
+use crate::graph::{Meta, Var, with_location};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
 /// Builds a tensor on `device`, attributed to `at`.
 fn make(device: &Device, at: &'static Location<'static>, f: impl FnOnce() -> Result<Var>) -> Tensor {
-    let var = with_location(at, f).unwrap_or_else(|error| Var::failed(error.or_at(at), device.context(), at));
-    Tensor::from_var(var, device)
+    make_as(None, device, at, f)
+}
+
+/// [`make`] of a known shape and type, which the tensor has with an error too.
+fn make_as(
+    known: Option<Meta>,
+    device: &Device,
+    at: &'static Location<'static>,
+    f: impl FnOnce() -> Result<Var>,
+) -> Tensor {
+    let failed = |error: Error| Var::failed_as(error.or_at(at), known, device.context(), at);
+    Tensor::from_var(with_location(at, f).unwrap_or_else(failed), device)
 }
 
 impl Tensor {
@@ -32,7 +42,8 @@ impl Tensor {
     #[track_caller]
     pub fn from_slice<T: ArrayElement>(values: &[T], shape: impl Into<Shape>, device: &Device) -> Tensor {
         let shape = shape.into();
-        make(device, Location::caller(), || {
+        let known = shape.checked_numel().map(|_| Meta::new(shape.clone(), T::DTYPE));
+        make_as(known, device, Location::caller(), || {
             if shape.numel() != values.len() {
                 let op = "from_slice".into();
                 return Err(Error::Length { op, shape, len: values.len(), at: Default::default() });

@@ -508,5 +508,6 @@ pub(super) fn join(
         None => with_location(at, || f(&refs)),
     };
     let device = first.device();
-    Tensor::from_var(built.unwrap_or_else(|e| Var::failed(e.or_at(at), device.context(), at)), device)
+    let failed = |e: Error| Var::failed_as(e.or_at(at), Some(refs[0].meta().clone()), device.context(), at);
+    Tensor::from_var(built.unwrap_or_else(failed), device)
 }

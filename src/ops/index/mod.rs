@@ -4,6 +4,7 @@
 //! Indices are checked where they are used: one out of range becomes an error at reads of what was computed with it, and
 //! memory outside the tensor is never touched. Sums run in the order of the indices without atomics, so results are the same from run to run.
 
+mod finite;
 mod scatter;
 mod update;
 
