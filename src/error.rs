@@ -22,6 +22,9 @@ use crate::shape::Shape;
 /// ```
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// The bound by which kernels report a number that is not finite, instead of an index: no dim is so large. The index is 1 for NaN.
+pub(crate) const NOT_FINITE: u32 = u32::MAX;
+
 /// The line of user code that an error belongs to; empty where no single line is to blame.
 ///
 /// ```
@@ -147,7 +150,8 @@ pub enum Error {
         /// The user's line.
         at: At,
     },
-    /// An op made a NaN or an infinity; only [`detect_anomaly`](crate::autograd::detect_anomaly) looks.
+    /// An op made a NaN or an infinity; only [`detect_anomaly`](crate::autograd::detect_anomaly) looks, and
+    /// [`clip_grad_norm_with`](crate::optim::clip_grad_norm_with) where it is asked to.
     #[error("{op}: {detail}{at}")]
     NonFinite {
         /// The op, as users name it.
@@ -279,6 +283,21 @@ impl Error {
             Error::DeviceLost(_) | Error::Shader { .. } | Error::Io { .. } => {}
         }
         self
+    }
+
+    /// What a kernel has reported: an index out of range, or with the bound [`NOT_FINITE`] a number that is not finite.
+    pub(crate) fn reported(op: &str, index: i32, bound: u32, shape: Option<Shape>, at: At) -> Error {
+        if bound == NOT_FINITE {
+            let error = Error::not_finite(op, index != 0);
+            return if let Some(location) = at.0 { error.or_at(location) } else { error };
+        }
+        Error::IndexOutOfRange { op: op.into(), index: i64::from(index), bound: u64::from(bound), shape, at }
+    }
+
+    /// An [`Error::NonFinite`] without a source line yet.
+    pub(crate) fn not_finite(op: &str, nan: bool) -> Error {
+        let detail = format!("the total norm of the gradients is {}", if nan { "NaN" } else { "infinite" });
+        Error::NonFinite { op: op.into(), detail, at: At(None) }
     }
 
     /// A [`Error::Shape`] without a source line yet.

@@ -125,6 +125,11 @@ impl Shape {
         }
     }
 
+    /// [`Shape::dim`], for which a scalar counts as of one dim.
+    pub(crate) fn dim_of_at_least_one(&self, op: &str, dim: isize) -> Result<usize> {
+        if self.rank() == 0 && (-1..=0).contains(&dim) { Ok(0) } else { self.dim(op, dim) }
+    }
+
     /// Resolves several dims, each at most once, into ascending order.
     ///
     /// ```

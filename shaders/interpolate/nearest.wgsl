@@ -1,13 +1,21 @@
-// Nearest neighbour: o reads the one position floor(o in / out); p is read by ceil(p out / in) .. ceil((p + 1) out /
-// in).
+// Nearest neighbour: neighbouring outputs lie ratio_in / ratio_out apart in the input, so o reads the one position
+// floor(o ratio_in / ratio_out), and p is read by ceil(p ratio_out / ratio_in) .. ceil((p + 1) ratio_out / ratio_in). What lies behind
+// the last position reads that.
+fn ratio_in() -> vec3<u32> { return vec3<u32>(params.ratio_in_d, params.ratio_in_h, params.ratio_in_w); }
+fn ratio_out() -> vec3<u32> { return vec3<u32>(params.ratio_out_d, params.ratio_out_h, params.ratio_out_w); }
+
 fn reads(o: vec3<u32>) -> Taps {
-    return Taps(o * input_size() / output_size(), vec3<u32>(1u), vec3<u32>(1u));
+    return Taps(min(o * ratio_in() / ratio_out(), input_size() - 1u), vec3<u32>(1u), vec3<u32>(1u));
+}
+
+// The first o at p or behind it.
+fn first_reader(p: vec3<u32>) -> vec3<u32> {
+    return min((p * ratio_out() + ratio_in() - 1u) / ratio_in(), output_size());
 }
 
 fn readers(p: vec3<u32>) -> Taps {
-    let size = input_size();
-    let first = (p * output_size() + size - 1u) / size;
-    let end = ((p + 1u) * output_size() + size - 1u) / size;
+    let first = first_reader(p);
+    let end = select(first_reader(p + 1u), output_size(), p + 1u == input_size());
     return Taps(first, end - first, vec3<u32>(1u));
 }
 

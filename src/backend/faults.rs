@@ -260,13 +260,8 @@ impl Faults {
             // A tag that is not on record belongs to a check that another read has settled.
             let Some(record) = self.records.iter().find(|record| record.tag == fault.tag) else { continue };
             let (number, origin) = (record.number, (record.flush, record.at));
-            let error = Arc::new(Error::IndexOutOfRange {
-                op: record.op.clone(),
-                index: i64::from(fault.index),
-                bound: u64::from(fault.bound),
-                shape: record.shape.clone(),
-                at: At(record.at),
-            });
+            let (shape, at) = (record.shape.clone(), At(record.at));
+            let error = Arc::new(Error::reported(&record.op, fault.index, fault.bound, shape, at));
             if !self.checks_of(number).condemn(number, Arc::clone(&error)) {
                 continue;
             }

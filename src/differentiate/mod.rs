@@ -8,13 +8,14 @@
 //! Sources: Griewank & Walther, *Evaluating Derivatives* (2008), chapter 3; Linnainmaa 1976.
 
 mod checkpoint;
+mod flat;
 
 pub use checkpoint::checkpoint;
 
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 
 use crate::error::{Error, Result};
-use crate::graph::{Var, Vjp, anomaly, no_grad, order, recording, with_location};
+use crate::graph::{Var, Vjp, anomaly, next_id, no_grad, order, recording, with_location};
 use crate::ops::place::Placed;
 
 /// What becomes of the graph that a backward pass goes through.
@@ -81,7 +82,7 @@ pub fn grad(outputs: &[Var], inputs: &[Var], dys: &[Option<Var>], graph: Graph) 
     found.into_iter().enumerate().map(|(i, grad)| grad.ok_or_else(|| missing(i))).collect()
 }
 
-/// [`grad`] with `None` for inputs that do not take part.
+/// [`grad`] with `None` for inputs that do not take part. Inputs that take part in pieces only have gradients of zeros.
 ///
 /// # Errors
 /// [`Error::Autograd`] where an output without `dy` has several elements, or the graph on the way has been freed.
@@ -95,10 +96,15 @@ pub fn gradients(outputs: &[Var], inputs: &[Var], dys: &[Option<Var>], graph: Gr
     let mut found: HashMap<u64, Var> = HashMap::new();
     let earliest = wanted.iter().min().copied().unwrap_or(u64::MAX);
     let walk = Walk { keep: &|var| wanted.contains(&var.0.id), earliest, graph };
-    walk.run(&roots, |var, grad| {
+    let nodes = walk.run(&roots, |var, grad| {
         found.insert(var.0.id, grad.clone());
     })?;
-    Ok(inputs.iter().map(|input| found.get(&input.0.id).cloned()).collect())
+    let nodes: HashSet<u64> = nodes.iter().map(|var| var.0.id).filter(|id| wanted.contains(id)).collect();
+    let zeros = |input: &Var| {
+        let takes_part = nodes.contains(&input.0.id) && input.dtype().is_float();
+        takes_part.then(|| no_grad(|| input.zeros()))
+    };
+    Ok(inputs.iter().map(|input| found.get(&input.0.id).cloned().or_else(|| zeros(input))).collect())
 }
 
 /// The gradient that a walk starts from.
@@ -174,8 +180,8 @@ impl Walk<'_> {
         Err(error)
     }
 
-    /// Walks from `roots` and hands each wanted node's complete gradient to `found`.
-    fn run(&self, roots: &[(Var, Var)], mut found: impl FnMut(&Var, &Var)) -> Result<()> {
+    /// Walks from `roots` and hands each wanted node's complete gradient to `found`. Gives the nodes that it came by.
+    fn run(&self, roots: &[(Var, Var)], mut found: impl FnMut(&Var, &Var)) -> Result<Vec<Var>> {
         let starts: Vec<Var> = roots.iter().map(|(v, _)| v.clone()).collect();
         // Untracked nodes stop the walk unless a gradient with respect to them is asked for.
         let nodes = order::reachable(&starts, |var| !var.0.tracked && !(self.keep)(var));
@@ -213,7 +219,7 @@ impl Walk<'_> {
         if self.graph == Graph::Free {
             passed.iter().for_each(|var| var.0.free());
         }
-        Ok(())
+        Ok(nodes)
     }
 
     /// Nodes on a path to a wanted one.
@@ -237,6 +243,7 @@ impl Walk<'_> {
             return Ok(false);
         }
         let cx = Vjp { inputs: &inputs, output: var, dy, needs: &needs, create_graph: self.create_graph() };
+        let since = next_id();
         let rule = || with_location(node.at, || node.op.vjp(&cx));
         let shares = if self.create_graph() { rule() } else { no_grad(rule) }.map_err(|e| e.or_at(node.at))?;
         if shares.len() != inputs.len() {
@@ -246,9 +253,13 @@ impl Walk<'_> {
         if !self.create_graph() {
             node.mark_differentiated();
         }
-        for ((input, share), needed) in inputs.iter().zip(shares).zip(needs) {
-            if let (true, Some(share)) = (needed, share) {
+        for ((input, share), needed) in inputs.iter().zip(shares).zip(&needs) {
+            if let (true, Some(share)) = (*needed, share) {
                 share.check()?;
+                let share = match self.create_graph() {
+                    true => with_location(node.at, || flat::linked(share, since, &cx)),
+                    false => share,
+                };
                 if share.meta() != input.meta() {
                     let detail = format!("the gradient rule gave {:?} for input {:?}", share.meta(), input.meta());
                     return Err(Error::Autograd { op: node.op.name().into(), detail, at: node.at.into() });

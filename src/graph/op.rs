@@ -153,6 +153,12 @@ pub trait Op: Any + Send + Sync {
         true
     }
 
+    /// Whether second gradients of a linear op are zeros, instead of an error that says that its inputs take no part in the first ones:
+    /// for ops that are linear for some of their options only, or have nonlinear siblings. So PyTorch has it for pooling.
+    fn is_flat(&self) -> bool {
+        false
+    }
+
     /// Whether the op stands for the same value again and again: same inputs, same output. (All do, random ones too: their
     /// counter is an input.) Sources that hold data do not.
     fn is_source(&self) -> bool {

@@ -73,11 +73,11 @@ macro_rules! with_number {
 }
 
 with_number! {
-    LeakyRelu: leaky_relu(slope: f32 = 0.01, "Factor of what is below 0.");
-    Elu: elu(alpha: f32 = 1.0, "The limit for large negative input is `-alpha`.");
-    Celu: celu(alpha: f32 = 1.0, "The limit for large negative input is `-alpha`.");
-    Hardshrink: hardshrink(lambda: f32 = 0.5, "What is not farther than this from 0 becomes 0.");
-    Softshrink: softshrink(lambda: f32 = 0.5, "How far all moves towards 0.");
+    LeakyRelu: leaky_relu(slope: f64 = 0.01, "Factor of what is below 0.");
+    Elu: elu(alpha: f64 = 1.0, "The limit for large negative input is `-alpha`.");
+    Celu: celu(alpha: f64 = 1.0, "The limit for large negative input is `-alpha`.");
+    Hardshrink: hardshrink(lambda: f64 = 0.5, "What is not farther than this from 0 becomes 0.");
+    Softshrink: softshrink(lambda: f64 = 0.5, "How far all moves towards 0.");
     Glu: glu(dim: isize = -1, "The dim that is halved.");
     Softmin: softmin(dim: isize = -1, "The dim over which the results sum to 1.");
     Softmax: softmax(dim: isize = -1, "The dim over which the results sum to 1.");

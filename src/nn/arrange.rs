@@ -91,7 +91,7 @@ pub struct Pad {
     /// How many elements stand before and after each dim.
     pub padding: Vec<(usize, usize)>,
     /// What they are.
-    pub value: f32,
+    pub value: f64,
 }
 
 impl Pad {
@@ -117,8 +117,8 @@ impl Pad {
     /// assert_eq!(y.to_vec::<f32>()?, [7.0, 1.0, 1.0]);
     /// # Ok::<(), wgrad::Error>(())
     /// ```
-    pub fn value(self, value: f32) -> Pad {
-        Pad { value, ..self }
+    pub fn value(self, value: impl Into<f64>) -> Pad {
+        Pad { value: value.into(), ..self }
     }
 }
 
@@ -128,10 +128,11 @@ stateless!(Pad, |self, x| x.pad(&self.padding, self.value));
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Target {
     Size(PerDim),
-    Scale(f32),
+    Scale(f64),
 }
 
-/// Spatial dims of `[N, C, …]` resized: [`Tensor::interpolate`], to a size or by a factor, corners not aligned.
+/// Spatial dims of `[N, C, …]` resized, to a size ([`Tensor::interpolate`]) or by a factor ([`Tensor::interpolate_by`]), corners not
+/// aligned.
 ///
 /// ```
 /// use wgrad::nn::{Module, Upsample};
@@ -161,8 +162,8 @@ impl Upsample {
         Upsample { target: Target::Size(size.into()), mode }
     }
 
-    /// By this factor, in each spatial dim, sizes rounded down. Carries [`Error::Argument`](crate::Error::Argument) at the forward pass where
-    /// nothing is left.
+    /// By this factor, in each spatial dim, sizes rounded down; new elements lie 1 / factor apart, as in PyTorch. Carries
+    /// [`Error::Argument`](crate::Error::Argument) at the forward pass where nothing is left.
     ///
     /// ```
     /// use wgrad::nn::{Module, Upsample};
@@ -170,21 +171,21 @@ impl Upsample {
     /// let x = Tensor::ones([1, 3, 5, 5], &Device::default());
     /// assert_eq!(Upsample::scale(1.5, Interpolate::Nearest).forward(&x).shape(), [1, 3, 7, 7]); // 7.5, rounded down
     /// ```
-    pub fn scale(factor: f32, mode: Interpolate) -> Upsample {
-        Upsample { target: Target::Scale(factor), mode }
+    pub fn scale(factor: impl Into<f64>, mode: Interpolate) -> Upsample {
+        Upsample { target: Target::Scale(factor.into()), mode }
     }
 
     #[track_caller]
     fn resized(&self, x: &Tensor) -> Tensor {
-        let spatial = x.shape().get(2..).unwrap_or_default();
-        let dims = spatial.len();
-        let sizes = match self.target {
-            Target::Size(size) if (1..=3).contains(&dims) => {
-                size.resolve("Upsample", "size", dims, 1).map(|sizes| sizes[3 - dims..].to_vec())
-            }
+        let size = match self.target {
+            Target::Scale(factor) => return x.interpolate_by(&[factor], self.mode),
+            Target::Size(size) => size,
+        };
+        let dims = x.rank().saturating_sub(2);
+        let sizes = match (1..=3).contains(&dims) {
+            true => size.resolve("Upsample", "size", dims, 1).map(|sizes| sizes[3 - dims..].to_vec()),
             // `interpolate` says what is wrong.
-            Target::Size(_) => Ok(Vec::new()),
-            Target::Scale(factor) => Ok(spatial.iter().map(|&n| (n as f64 * f64::from(factor)) as usize).collect()),
+            false => Ok(Vec::new()),
         };
         match sizes {
             Ok(sizes) => x.interpolate(&sizes, self.mode),

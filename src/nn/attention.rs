@@ -213,7 +213,7 @@ impl MultiheadAttention {
         ]
     }
 
-    /// The attention of queries to keys and values.
+    /// The attention of queries `[batch, length, size]` to keys and values, or of all three without a batch dim.
     ///
     /// `mask` and `causal` are those of [`Tensor::scaled_dot_product_attention`]: booleans are true where a query may look,
     /// which is the other way round than in PyTorch's `MultiheadAttention`; a mask of whole keys is `[N, 1, 1, S]`.
@@ -232,9 +232,16 @@ impl MultiheadAttention {
     /// ```
     #[track_caller]
     pub fn attend(&self, q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, causal: bool) -> Tensor {
+        if [q, k, v].iter().all(|x| x.check().is_ok() && x.rank() == 2) {
+            let q3 = q.unsqueeze(0);
+            // What is the same tensor stays so: then one product makes all.
+            let k3 = if k.is_same(q) { q3.clone() } else { k.unsqueeze(0) };
+            let v3 = if v.is_same(k) { k3.clone() } else { v.unsqueeze(0) };
+            return self.attend(&q3, &k3, &v3, mask, causal).squeeze(0);
+        }
         for ((name, x), size) in [("queries", q), ("keys", k), ("values", v)].into_iter().zip(self.sizes()) {
             if x.check().is_ok() && (x.rank() != 3 || x.shape()[2] != size) {
-                let detail = format!("{name} must be [batch, length, {size}]");
+                let detail = format!("{name} must be [batch, length, {size}], or all [length, …] without a batch");
                 let error = Error::shape("MultiheadAttention", detail, &[&x.shape().into()]);
                 return x.build(Location::caller(), |_| Err(error));
             }
@@ -303,7 +310,11 @@ impl MultiheadAttention {
     /// Attention out of matrix products, with dropout of the weights.
     #[track_caller]
     fn with_dropout(&self, q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, causal: bool) -> Tensor {
-        let scale = 1.0 / (q.shape().last().copied().unwrap_or(1).max(1) as f32).sqrt();
+        let size = q.shape().last().copied().unwrap_or(1).max(1);
+        let scale = match q.dtype() {
+            DType::F64 => 1.0 / (size as f64).sqrt(),
+            _ => f64::from(1.0 / (size as f32).sqrt()),
+        };
         let mut scores = q.matmul(&k.transpose(-1, -2)) * scale;
         let hide = |scores: &Tensor, see: &Tensor| scores.masked_fill(&see.logical_not(), f32::NEG_INFINITY);
         match mask {

@@ -38,7 +38,7 @@ impl CrossEntropy {
 }
 
 /// Cross-entropy of logits `[n, classes]` (or `[n, classes, d1, …]`) with class indices, i32 or u32, `[n]` (or `[n, d1,
-/// …]`): `−ln softmax(logits)[target]`.
+/// …]`): `−ln softmax(logits)[target]`. One sample may come without its dim: logits `[classes]` and a scalar target.
 ///
 /// A target out of range becomes [`crate::Error::IndexOutOfRange`] when the loss, or what is computed from it, is read.
 ///
@@ -146,9 +146,10 @@ pub fn l1(x: &Tensor, y: &Tensor) -> Tensor {
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 #[track_caller]
-pub fn huber(x: &Tensor, y: &Tensor, delta: f32) -> Tensor {
+pub fn huber(x: &Tensor, y: &Tensor, delta: impl Into<f64>) -> Tensor {
+    let delta = delta.into();
     x.widened().build(Location::caller(), |v| match delta > 0.0 {
-        true => Ok(loss::huber(v, &y.node(), f64::from(delta))),
+        true => Ok(loss::huber(v, &y.node(), v.number(delta))),
         false => Err(Error::argument("huber", format!("delta must be above 0, not {delta}"))),
     })
 }
@@ -164,9 +165,10 @@ pub fn huber(x: &Tensor, y: &Tensor, delta: f32) -> Tensor {
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 #[track_caller]
-pub fn smooth_l1(x: &Tensor, y: &Tensor, beta: f32) -> Tensor {
+pub fn smooth_l1(x: &Tensor, y: &Tensor, beta: impl Into<f64>) -> Tensor {
+    let beta = beta.into();
     x.widened().build(Location::caller(), |v| match beta >= 0.0 {
-        true => Ok(loss::smooth_l1(v, &y.node(), f64::from(beta))),
+        true => Ok(loss::smooth_l1(v, &y.node(), v.number(beta))),
         false => Err(Error::argument("smooth_l1", format!("beta must not be negative, as {beta} is"))),
     })
 }
@@ -217,7 +219,7 @@ pub fn bce_with_logits_with(logits: &Tensor, targets: &Tensor, pos_weight: &Tens
     -(positive + negative).mean()
 }
 
-/// Multiclass SVM (hinge) loss of scores `[n, classes]` with class indices `[n]`:
+/// Multiclass SVM (hinge) loss of scores `[n, classes]` with class indices `[n]`, or of one sample `[classes]` with one index:
 /// `Σ_{j≠t} max(0, margin + s[j] − s[t]) / classes` (Weston & Watkins 1999, scaled as in PyTorch).
 ///
 /// ```
@@ -229,8 +231,8 @@ pub fn bce_with_logits_with(logits: &Tensor, targets: &Tensor, pos_weight: &Tens
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 #[track_caller]
-pub fn multi_margin(scores: &Tensor, targets: &Tensor, margin: f32) -> Tensor {
-    scores.widened().build(Location::caller(), |v| loss::multi_margin(v, &targets.node(), f64::from(margin)))
+pub fn multi_margin(scores: &Tensor, targets: &Tensor, margin: impl Into<f64>) -> Tensor {
+    scores.widened().build(Location::caller(), |v| loss::multi_margin(v, &targets.node(), v.number(margin)))
 }
 
 /// Kullback–Leibler divergence of `probabilities` from the distribution with the given log-probabilities, averaged over all
@@ -261,8 +263,8 @@ pub fn kl_div(log_probs: &Tensor, probabilities: &Tensor) -> Tensor {
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 #[track_caller]
-pub fn cosine_embedding(a: &Tensor, b: &Tensor, sign: &Tensor, margin: f32) -> Tensor {
-    a.widened().build(Location::caller(), |v| Ok(loss::cosine_embedding(v, &b.node(), &sign.node(), f64::from(margin))))
+pub fn cosine_embedding(a: &Tensor, b: &Tensor, sign: &Tensor, margin: impl Into<f64>) -> Tensor {
+    a.widened().build(Location::caller(), |v| Ok(loss::cosine_embedding(v, &b.node(), &sign.node(), v.number(margin))))
 }
 
 /// `max(0, margin − y (a − b))`, with `y` 1 where `a` should be the larger and -1 where `b` should.
@@ -275,8 +277,8 @@ pub fn cosine_embedding(a: &Tensor, b: &Tensor, sign: &Tensor, margin: f32) -> T
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 #[track_caller]
-pub fn margin_ranking(a: &Tensor, b: &Tensor, y: &Tensor, margin: f32) -> Tensor {
-    a.widened().build(Location::caller(), |v| Ok(loss::margin_ranking(v, &b.node(), &y.node(), f64::from(margin))))
+pub fn margin_ranking(a: &Tensor, b: &Tensor, y: &Tensor, margin: impl Into<f64>) -> Tensor {
+    a.widened().build(Location::caller(), |v| Ok(loss::margin_ranking(v, &b.node(), &y.node(), v.number(margin))))
 }
 
 /// The distance `x` itself where `y` is 1 (similar), `max(0, margin − x)` where it is -1.
@@ -289,8 +291,8 @@ pub fn margin_ranking(a: &Tensor, b: &Tensor, y: &Tensor, margin: f32) -> Tensor
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 #[track_caller]
-pub fn hinge_embedding(x: &Tensor, y: &Tensor, margin: f32) -> Tensor {
-    x.widened().build(Location::caller(), |v| Ok(loss::hinge_embedding(v, &y.node(), f64::from(margin))))
+pub fn hinge_embedding(x: &Tensor, y: &Tensor, margin: impl Into<f64>) -> Tensor {
+    x.widened().build(Location::caller(), |v| Ok(loss::hinge_embedding(v, &y.node(), v.number(margin))))
 }
 
 /// `max(0, d(anchor, positive) − d(anchor, negative) + margin)` with the p-norm `d` of differences along the last dim
@@ -306,9 +308,15 @@ pub fn hinge_embedding(x: &Tensor, y: &Tensor, margin: f32) -> Tensor {
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 #[track_caller]
-pub fn triplet_margin(anchor: &Tensor, positive: &Tensor, negative: &Tensor, margin: f32, p: f32) -> Tensor {
+pub fn triplet_margin(
+    anchor: &Tensor,
+    positive: &Tensor,
+    negative: &Tensor,
+    margin: impl Into<f64>,
+    p: impl Into<f64>,
+) -> Tensor {
     anchor.widened().build(Location::caller(), |v| {
-        Ok(loss::triplet_margin(v, &positive.node(), &negative.node(), f64::from(margin), f64::from(p)))
+        Ok(loss::triplet_margin(v, &positive.node(), &negative.node(), v.number(margin), v.number(p)))
     })
 }
 

@@ -26,9 +26,9 @@ macro_rules! batch_norm {
             /// How many batches the running statistics have seen: a buffer, i32 of shape `[]`.
             pub num_batches_tracked: Tensor,
             /// Added to variances.
-            pub eps: f32,
+            pub eps: f64,
             /// How far the running statistics move towards those of a batch; with `None` they are the mean over all batches so far.
-            pub momentum: Option<f32>,
+            pub momentum: Option<f64>,
             /// Training or evaluation.
             pub mode: Mode,
         }
@@ -58,12 +58,12 @@ macro_rules! batch_norm {
             }
 
             /// Sets what is added to variances.
-            pub fn eps(self, eps: f32) -> $name {
-                $name { eps, ..self }
+            pub fn eps(self, eps: impl Into<f64>) -> $name {
+                $name { eps: eps.into(), ..self }
             }
 
             /// Sets how far the running statistics move towards those of a batch; `None` for the mean over all batches so far.
-            pub fn momentum(self, momentum: impl Into<Option<f32>>) -> $name {
+            pub fn momentum(self, momentum: impl Into<Option<f64>>) -> $name {
                 $name { momentum: momentum.into(), ..self }
             }
 
@@ -191,7 +191,7 @@ pub struct LayerNorm {
     /// How many dims are normalised over, from the last.
     pub dims: usize,
     /// Added to variances.
-    pub eps: f32,
+    pub eps: f64,
 }
 
 impl LayerNorm {
@@ -227,8 +227,8 @@ impl LayerNorm {
     /// assert!((y[0] + 0.5).abs() < 1e-5 && (y[1] - 0.5).abs() < 1e-5); // divided by √(1 + 3)
     /// # Ok::<(), wgrad::Error>(())
     /// ```
-    pub fn eps(self, eps: f32) -> LayerNorm {
-        LayerNorm { eps, ..self }
+    pub fn eps(self, eps: impl Into<f64>) -> LayerNorm {
+        LayerNorm { eps: eps.into(), ..self }
     }
 
     /// The same without a bias.
@@ -284,14 +284,14 @@ impl Module for LayerNorm {
 /// ```
 #[derive(Clone, Debug)]
 pub struct RmsNorm {
-    /// `[size]`, begins at 1.
+    /// Of the shape that is normalised over, the last dims; begins at 1.
     pub weight: Tensor,
     /// Added to mean squares.
-    pub eps: f32,
+    pub eps: f64,
 }
 
 impl RmsNorm {
-    /// Over a last dim of this size, with the spacing of floats at 1, 1.19e-7, as ε.
+    /// Over the last dims, which have this shape (one size for the last dim alone), with the spacing of floats at 1, 1.19e-7, as ε.
     ///
     /// ```
     /// use wgrad::nn::{Module, RmsNorm};
@@ -302,8 +302,8 @@ impl RmsNorm {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn new(size: usize, device: &Device) -> RmsNorm {
-        RmsNorm { weight: Tensor::ones([size], device).requires_grad(), eps: f32::EPSILON }
+    pub fn new(shape: impl Into<Shape>, device: &Device) -> RmsNorm {
+        RmsNorm { weight: Tensor::ones(shape, device).requires_grad(), eps: f64::from(f32::EPSILON) }
     }
 
     /// Sets what is added to mean squares.
@@ -316,8 +316,8 @@ impl RmsNorm {
     /// assert!((y[0] - 0.5).abs() < 1e-5); // 1 / √(1 + 3)
     /// # Ok::<(), wgrad::Error>(())
     /// ```
-    pub fn eps(self, eps: f32) -> RmsNorm {
-        RmsNorm { eps, ..self }
+    pub fn eps(self, eps: impl Into<f64>) -> RmsNorm {
+        RmsNorm { eps: eps.into(), ..self }
     }
 }
 
@@ -330,7 +330,7 @@ impl Parameters for RmsNorm {
 impl Module for RmsNorm {
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
-        x.rms_norm(&self.weight, self.eps)
+        x.rms_norm_dims(self.weight.rank(), &self.weight, self.eps)
     }
 }
 
@@ -353,7 +353,7 @@ pub struct GroupNorm {
     /// Groups of channels that are normalised together.
     pub groups: usize,
     /// Added to variances.
-    pub eps: f32,
+    pub eps: f64,
 }
 
 impl GroupNorm {
@@ -389,8 +389,8 @@ impl GroupNorm {
     /// assert!((y[0] + 0.5).abs() < 1e-5 && (y[1] - 0.5).abs() < 1e-5); // divided by √(1 + 3)
     /// # Ok::<(), wgrad::Error>(())
     /// ```
-    pub fn eps(self, eps: f32) -> GroupNorm {
-        GroupNorm { eps, ..self }
+    pub fn eps(self, eps: impl Into<f64>) -> GroupNorm {
+        GroupNorm { eps: eps.into(), ..self }
     }
 
     /// The same without weight and bias.
@@ -438,7 +438,7 @@ pub struct InstanceNorm {
     /// `[channels]`, begins at 0; none without an affine map.
     pub bias: Option<Tensor>,
     /// Added to variances.
-    pub eps: f32,
+    pub eps: f64,
 }
 
 impl InstanceNorm {
@@ -482,8 +482,8 @@ impl InstanceNorm {
     /// assert!((y[0] + 0.5).abs() < 1e-5 && (y[1] - 0.5).abs() < 1e-5); // divided by √(1 + 3)
     /// # Ok::<(), wgrad::Error>(())
     /// ```
-    pub fn eps(self, eps: f32) -> InstanceNorm {
-        InstanceNorm { eps, ..self }
+    pub fn eps(self, eps: impl Into<f64>) -> InstanceNorm {
+        InstanceNorm { eps: eps.into(), ..self }
     }
 }
 

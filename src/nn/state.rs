@@ -46,7 +46,8 @@ pub(super) fn load(tensors: Vec<(String, Tensor)>, values: &StateDict, strict: b
     let at = Location::caller();
     let names: BTreeSet<&str> = tensors.iter().map(|(name, _)| name.as_str()).collect();
     let unexpected: Vec<&str> = values.keys().map(String::as_str).filter(|name| !names.contains(name)).collect();
-    let missing: Vec<&(String, Tensor)> = tensors.iter().filter(|(name, _)| !values.contains_key(name)).collect();
+    let missing = tensors.iter().filter(|(name, _)| !values.contains_key(name) && !may_be_missing(name));
+    let missing: Vec<&(String, Tensor)> = missing.collect();
     let pairs: Vec<(&String, &Tensor, &Tensor)> =
         tensors.iter().filter_map(|(name, tensor)| Some((name, tensor, values.get(name)?))).collect();
     let mut complaints = Vec::new();
@@ -94,6 +95,12 @@ pub(super) fn load(tensors: Vec<(String, Tensor)>, values: &StateDict, strict: b
         missing: missing.into_iter().map(|(name, _)| name.clone()).collect(),
         unexpected: unexpected.into_iter().map(String::from).collect(),
     })
+}
+
+/// Counts of batches are kept as they are where a file has none: it is of a time before there were such counts, or of a program that has
+/// none. So PyTorch does, too.
+fn may_be_missing(name: &str) -> bool {
+    name.rsplit('.').next() == Some("num_batches_tracked")
 }
 
 /// A value with an error has no shape to compare; the error itself is returned later.

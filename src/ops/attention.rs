@@ -46,7 +46,7 @@ struct Attention {
     part: Part,
     has_mask: bool,
     causal: bool,
-    scale: f32,
+    scale: f64,
 }
 
 /// Sizes of the operands.
@@ -154,7 +154,7 @@ impl Op for Attention {
     fn attributes(&self, hash: &mut dyn Hasher) {
         hash.write_u8(u8::from(self.causal));
         hash.write_u8(u8::from(self.has_mask));
-        hash.write_u32(self.scale.to_bits());
+        hash.write_u64(self.scale.to_bits());
     }
 
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
@@ -182,7 +182,7 @@ impl Op for Attention {
         // As the operands have it: [batch, heads, seq, d].
         let (y, dy) = (cx.output.transpose(1, 2), cx.dy.transpose(1, 2));
         if cx.create_graph || needs_mask || q.0.context.traits.prefers_expressions {
-            let mut grads = Composed::new(q, k, v, mask, self.causal, f64::from(self.scale)).vjp(&dy);
+            let mut grads = Composed::new(q, k, v, mask, self.causal, self.scale).vjp(&dy);
             grads.truncate(cx.inputs.len());
             return Ok(grads.into_iter().zip(cx.needs).map(|(g, &needs)| needs.then_some(g)).collect());
         }
@@ -233,7 +233,7 @@ fn reference<'a>(
         let (head, i) = (query / s.queries, query % s.queries);
         let key_head = head / s.heads * s.kv_heads + head % s.heads / (s.heads / s.kv_heads.max(1)).max(1);
         let score = |j: usize| {
-            let score = f64::from(op.scale) * dot(q, query, k, key_head * s.keys + j, s.d);
+            let score = op.scale * dot(q, query, k, key_head * s.keys + j, s.d);
             match &hidden {
                 _ if op.causal && j > i => f64::NEG_INFINITY,
                 None => score,
@@ -260,7 +260,7 @@ fn reference<'a>(
             let key = key_head * s.keys + j;
             let p = (score - log_sum).exp();
             let (own, other) = (place(query, s.queries, s.heads), place(key, s.keys, s.kv_heads));
-            let ds = || f64::from(op.scale) * p * (dot(dy, query, v, key, s.v_size) - stats[query * 2 + 1]);
+            let ds = || op.scale * p * (dot(dy, query, v, key, s.v_size) - stats[query * 2 + 1]);
             match op.part {
                 Part::Forward => (0..s.v_size).for_each(|c| out[own * s.v_size + c] += p * v[key * s.v_size + c]),
                 Part::V => (0..s.v_size).for_each(|c| out[other * s.v_size + c] += p * dy[query * s.v_size + c]),
@@ -326,7 +326,7 @@ impl Routine for Attention {
                 ("d", size(s.d)?),
                 ("v_size", size(s.v_size)?),
                 ("causal", Word::U32(u32::from(self.causal))),
-                ("scale", Word::F32(self.scale)),
+                ("scale", Word::F32(self.scale as f32)),
             ],
             checks_indices: false,
             workgroups: if output.meta.numel() == 0 { 0 } else { (rows as u64).div_ceil(u64::from(WORKGROUP)) },
@@ -555,7 +555,7 @@ impl Var {
         let Operands { q, k, v, mask, output } = operands;
         let scale = scale.unwrap_or_else(|| 1.0 / (q.shape()[3] as f64).sqrt());
         let y = if fused {
-            let op = Attention { part: Part::Forward, has_mask: mask.is_some(), causal, scale: scale as f32 };
+            let op = Attention { part: Part::Forward, has_mask: mask.is_some(), causal, scale: q.number(scale) };
             let inputs: Vec<&Var> = [&q, &k, &v].into_iter().chain(&mask).collect();
             Var::apply(op, &inputs).transpose(1, 2)
         } else if q.dtype() == DType::F16 {

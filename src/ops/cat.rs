@@ -1,6 +1,7 @@
 //! Joining tensors along a dim.
 
 use std::hash::Hasher;
+use std::sync::Arc;
 
 use ndarray::ArrayD;
 
@@ -143,8 +144,8 @@ impl Routine for Cat {
 }
 
 impl Var {
-    /// The inputs one after the other along `dim`; other dims must be equal (else [`Error::Shape`]). Types are promoted to
-    /// the widest. The gradient is cut into slices.
+    /// The inputs one after the other along `dim`; other dims must be equal (else [`Error::Shape`]), but empty vectors (shape `[0]`) are left
+    /// out among inputs of other ranks. Types are promoted to the widest. The gradient is cut into slices.
     ///
     /// ```
     /// use wgrad::{Device, Tensor, graph::Var};
@@ -164,8 +165,15 @@ impl Var {
             return Ok(failed);
         }
         let dtype = inputs.iter().fold(first.dtype(), |t, v| t.promote(v.dtype()));
+        // Empty vectors join anything, as in PyTorch.
+        let fits = |v: &&&Var| {
+            let shaped = inputs.iter().find(|v| v.shape()[..] != [0]);
+            v.shape()[..] != [0]
+                || shaped
+                    .is_none_or(|shaped| shaped.shape().rank() == 1 || !Arc::ptr_eq(&shaped.0.context, &v.0.context))
+        };
         let cast: Vec<Var> =
-            inputs.iter().map(|v| if v.dtype() == dtype { (*v).clone() } else { v.cast(dtype) }).collect();
+            inputs.iter().filter(fits).map(|v| if v.dtype() == dtype { (*v).clone() } else { v.cast(dtype) }).collect();
         Ok(Var::apply(Cat { dim }, &cast.iter().collect::<Vec<_>>()))
     }
 

@@ -2,8 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::graph::Var;
-use crate::ops::routine::poisoned;
-use crate::ops::window::{Geometry, Kind, WindowSum, spatial, three};
+use crate::ops::window::{Geometry, Kind, Ratio, WindowSum, spatial, three};
 use crate::shape::Shape;
 
 /// How [`Var::interpolate`] makes new elements.
@@ -24,6 +23,41 @@ pub enum Interpolate {
     Bilinear,
 }
 
+/// What is resized.
+struct Resized<'a> {
+    shape: &'a Shape,
+    dims: usize,
+    sizes: [usize; 3],
+}
+
+impl Resized<'_> {
+    fn misfit(&self, wanted: &str) -> Error {
+        let detail = format!("takes [N, C, …] with one to three spatial dims and {wanted}");
+        Error::shape("interpolate", detail, &[self.shape])
+    }
+}
+
+/// Whole numbers whose quotient is `x` (above 0) to the precision of f64, or as near as the kernels' 32-bit arithmetic over `size`
+/// positions lets them be: the convergents of the continued fraction.
+fn fraction(x: f64, size: usize) -> (usize, usize) {
+    let most = (f64::from(u32::MAX) / (4.0 * (size as f64 + 1.0))).max(1.0);
+    let (mut before, mut last, mut rest) = ((0.0, 1.0), (1.0, 0.0), x);
+    loop {
+        let whole = rest.floor();
+        let next = (whole * last.0 + before.0, whole * last.1 + before.1);
+        if next.0.max(next.1) > most {
+            break;
+        }
+        (before, last) = (last, next);
+        rest = (rest - whole).recip();
+        if (x - last.0 / last.1).abs() <= 4.0 * f64::EPSILON * x {
+            break;
+        }
+    }
+    // Nothing fits where `x` itself is out of range: 1 / 0 at the start, 0 / 1 after a whole part of 0.
+    ((last.0 as usize).max(1), (last.1 as usize).max(1))
+}
+
 impl Var {
     /// `[N, C, *spatial]` with the one to three spatial dims resized to `size`.
     ///
@@ -37,23 +71,75 @@ impl Var {
     /// ```
     #[track_caller]
     pub fn interpolate(&self, size: &[usize], mode: Interpolate) -> Var {
-        if let Some(failed) = poisoned(&[self]) {
-            return failed;
-        }
-        let geometry = || -> Result<Geometry> {
-            let (shape, dims) = (self.shape(), size.len());
-            if !(1..=3).contains(&dims) || shape.rank() != dims + 2 {
-                let detail = format!("takes [N, C, …] with one to three spatial dims and as many sizes, not {size:?}");
-                return Err(Error::shape("interpolate", detail, &[shape]));
+        self.resized(|input| {
+            if size.len() != input.dims {
+                return Err(input.misfit(&format!("as many sizes, not {size:?}")));
             }
             if size.contains(&0) {
                 return Err(Error::argument("interpolate", format!("sizes {size:?} must be above 0")));
             }
-            let kind = match mode {
-                Interpolate::Nearest => Kind::Nearest,
-                Interpolate::Bilinear => Kind::Linear,
+            let output = three(size, 1);
+            Ok((output, Ratio { input: input.sizes, output }, mode))
+        })
+    }
+
+    /// `[N, C, *spatial]` with the one to three spatial dims of size n resized to ⌊n · factor⌋, by one factor or one for each dim.
+    /// New elements lie 1 / factor apart, whatever the sizes are.
+    ///
+    /// ```
+    /// use wgrad::{Device, Interpolate, Tensor};
+    /// let device = Device::default();
+    /// let x = Tensor::from_slice(&[0f32, 4.0, 8.0], [1, 1, 3], &device).node();
+    /// let y = x.interpolate_by(&[0.5], Interpolate::Bilinear);
+    /// assert_eq!(Tensor::from_var(y, &device).to_vec::<f32>()?, [2.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn interpolate_by(&self, factors: &[f64], mode: Interpolate) -> Var {
+        self.resized(|input| {
+            let each: Vec<f64> = match factors {
+                [factor] => vec![*factor; input.dims],
+                _ if factors.len() == input.dims => factors.to_vec(),
+                _ => return Err(input.misfit(&format!("one factor or as many, not {factors:?}"))),
             };
-            Ok(Geometry { dims, input: spatial("interpolate", self, dims)?, output: three(size, 1), kind })
+            let (mut output, mut ratio) = ([1; 3], Ratio { input: [1; 3], output: [1; 3] });
+            for (axis, factor) in (3 - input.dims..3).zip(each) {
+                let size = (input.sizes[axis] as f64 * factor).floor();
+                // Also false for NaN. The geometry's check refuses what is too large.
+                if !(size >= 1.0 && factor.is_finite()) {
+                    let detail =
+                        format!("factors {factors:?} leave nothing of sizes {:?}", &input.sizes[3 - input.dims..]);
+                    return Err(Error::argument("interpolate", detail));
+                }
+                output[axis] = size as usize;
+                (ratio.input[axis], ratio.output[axis]) = match mode {
+                    _ if output[axis] == input.sizes[axis] => (1, 1),
+                    // So PyTorch has it.
+                    Interpolate::Nearest if output[axis] == input.sizes[axis].saturating_mul(2) => (1, 2),
+                    _ => fraction(1.0 / factor, input.sizes[axis].max(output[axis])),
+                };
+            }
+            Ok((output, ratio, mode))
+        })
+    }
+
+    /// The resized tensor, where `resize` says to which size and in which steps.
+    #[track_caller]
+    fn resized(&self, resize: impl FnOnce(Resized) -> Result<([usize; 3], Ratio, Interpolate)>) -> Var {
+        let geometry = || -> Result<Geometry> {
+            let shape = self.shape();
+            let Some(dims) = shape.rank().checked_sub(2).filter(|dims| (1..=3).contains(dims)) else {
+                let detail = "takes [N, C, …] with one to three spatial dims";
+                return Err(Error::shape("interpolate", detail, &[shape]));
+            };
+            // Before sizes are worked out, which needs them above 0.
+            let sizes = spatial("interpolate", self, dims)?;
+            let (output, ratio, mode) = resize(Resized { shape, dims, sizes })?;
+            let kind = match mode {
+                Interpolate::Nearest => Kind::Nearest(ratio),
+                Interpolate::Bilinear => Kind::Linear(ratio),
+            };
+            Ok(Geometry { dims, input: sizes, output, kind })
         };
         match geometry() {
             Ok(geometry) if geometry.input == geometry.output => self.clone(),
@@ -107,9 +193,6 @@ impl Var {
         r: usize,
         plan: impl FnOnce([usize; 3], usize) -> Option<(Vec<usize>, [usize; 5], [usize; 3])>,
     ) -> Var {
-        if let Some(failed) = poisoned(&[self]) {
-            return failed;
-        }
         let shape = self.shape();
         let Some(lead) = shape.rank().checked_sub(3) else {
             return self.fail(Error::shape(op, "needs at least three dims", &[shape]));

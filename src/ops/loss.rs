@@ -33,14 +33,17 @@ fn sum(x: &Var) -> Var {
     x.sum(&(0..x.shape().rank()).collect::<Vec<_>>(), false)
 }
 
-/// `[n, c, d1, …]` as rows `[n·d1·…, c]`.
+/// `[n, c, d1, …]` as rows `[n·d1·…, c]`; also one sample `[c]` with a scalar target.
 fn rows(op: &str, x: &Var, targets: &Var) -> Result<(Var, Var)> {
     x.check()?;
     targets.check()?;
     let shape = x.shape();
+    if shape.rank() == 1 && targets.shape().rank() == 0 {
+        return Ok((x.unsqueeze(0), targets.unsqueeze(0)));
+    }
     let rest = |s: &Shape| s.iter().enumerate().filter(|(d, _)| *d != 1).map(|(_, &n)| n).collect::<Shape>();
     if shape.rank() < 2 || rest(shape) != *targets.shape() {
-        let detail = "scores must be [n, classes, …] and targets [n, …]";
+        let detail = "scores must be [n, classes, …] and targets [n, …], or [classes] and one target";
         return Err(Error::shape(op, detail, &[shape, targets.shape()]));
     }
     let order: Vec<usize> = [0].into_iter().chain(2..shape.rank()).chain([1]).collect();
@@ -48,7 +51,7 @@ fn rows(op: &str, x: &Var, targets: &Var) -> Result<(Var, Var)> {
     Ok((x.permute(&order).reshape(&Shape::from([count, shape[1]])), targets.reshape(&Shape::from([count]))))
 }
 
-/// Cross-entropy of `logits` `[n, classes, …]` with class indices (i32 or u32) `[n, …]`.
+/// Cross-entropy of `logits` `[n, classes, …]` with class indices (i32 or u32) `[n, …]`, or of one sample `[classes]` with one index.
 ///
 /// # Errors
 /// [`Error::Shape`] and [`Error::DType`] where the operands do not fit.
@@ -165,7 +168,10 @@ pub fn bce_with_logits(x: &Var, y: &Var) -> Var {
 /// # Errors
 /// [`Error::Shape`] where scores are not `[n, classes]` and targets `[n]`.
 pub fn multi_margin(scores: &Var, targets: &Var, margin: f64) -> Result<Var> {
-    let (s, t) = rows("multi_margin", scores, targets)?;
+    // One sample may have its target as a vector of one, as in PyTorch.
+    let single = scores.shape().rank() == 1 && targets.shape()[..] == [1];
+    let targets = if single { targets.squeeze(0) } else { targets.clone() };
+    let (s, t) = rows("multi_margin", scores, &targets)?;
     let right = s.gather(1, &t.unsqueeze(1));
     right.check()?;
     let hinge = (&s - right + margin).relu();

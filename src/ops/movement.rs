@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::graph::kernel::Kernel;
 use crate::graph::{Meta, Op, Var, Vjp};
 use crate::layout::{Layout, View};
-use crate::ops::routine::{check_dim, poisoned};
+use crate::ops::routine::check_dim;
 use crate::ops::unfold::unfolded;
 use crate::shape::Shape;
 
@@ -156,11 +156,7 @@ impl Var {
     /// ```
     #[track_caller]
     pub fn expand(&self, shape: &Shape) -> Var {
-        if self.shape() == shape && self.0.error.is_none() {
-            self.clone()
-        } else {
-            Var::apply(ViewOp(View::Expand(shape.clone())), &[self])
-        }
+        if self.shape() == shape { self.clone() } else { Var::apply(ViewOp(View::Expand(shape.clone())), &[self]) }
     }
 
     /// The same elements in row-major order under another shape of as many elements, else [`Error::Shape`].
@@ -185,10 +181,7 @@ impl Var {
     /// ```
     #[track_caller]
     pub fn permute(&self, order: &[usize]) -> Var {
-        if self.0.error.is_none()
-            && order.len() == self.shape().rank()
-            && order.iter().enumerate().all(|(i, &d)| i == d)
-        {
+        if order.len() == self.shape().rank() && order.iter().enumerate().all(|(i, &d)| i == d) {
             return self.clone();
         }
         Var::apply(ViewOp(View::Permute(SmallVec::from_slice(order))), &[self])
@@ -205,9 +198,6 @@ impl Var {
     /// ```
     #[track_caller]
     pub fn transpose(&self, a: usize, b: usize) -> Var {
-        if let Some(failed) = poisoned(&[self]) {
-            return failed;
-        }
         let shape = self.shape();
         if let Err(error) = check_dim("transpose", shape, a).and_then(|()| check_dim("transpose", shape, b)) {
             return self.fail(error);
@@ -263,18 +253,11 @@ impl Var {
     /// ```
     #[track_caller]
     pub fn squeeze(&self, dim: usize) -> Var {
-        if let Some(failed) = poisoned(&[self]) {
-            return failed;
-        }
         let shape = self.shape();
         if let Err(error) = check_dim("squeeze", shape, dim) {
             return self.fail(error);
         }
-        if shape[dim] != 1 {
-            let detail = format!("dim {dim} has size {} and not 1", shape[dim]);
-            return self.fail(Error::shape("squeeze", detail, &[shape]));
-        }
-        self.reshape(&shape.without(dim))
+        if shape[dim] == 1 { self.reshape(&shape.without(dim)) } else { self.clone() }
     }
 
     /// Puts a dim of size 1 before position `dim`, which may be the rank.
@@ -287,9 +270,6 @@ impl Var {
     /// ```
     #[track_caller]
     pub fn unsqueeze(&self, dim: usize) -> Var {
-        if let Some(failed) = poisoned(&[self]) {
-            return failed;
-        }
         let shape = self.shape();
         if dim > shape.rank() {
             let detail = format!("position {dim} is out of range for shape {shape} of rank {}", shape.rank());

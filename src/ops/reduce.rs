@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::graph::kernel::{Combine, Kernel, Reduce};
 use crate::graph::{Meta, Op, Var, Vjp};
 use crate::layout::Layout;
-use crate::ops::routine::{check_dim, poisoned};
+use crate::ops::routine::check_dim;
 use crate::shape::Shape;
 
 /// The reductions as users name them; `any` and `all` are `max` and `min` on booleans with a value for no elements.
@@ -270,9 +270,6 @@ fn fold<T: Copy, A: Clone>(a: &ArrayD<T>, dims: &[usize], init: A, mut f: impl F
 impl Var {
     #[track_caller]
     fn reduce(&self, kind: Kind, dims: &[usize], keepdim: bool) -> Var {
-        if let Some(failed) = poisoned(&[self]) {
-            return failed;
-        }
         if self.shape().rank() == 0 && dims == [0] && matches!(kind, Kind::ArgMax | Kind::ArgMin) {
             // A scalar counts as a row of one element.
             return self.reshape(&Shape::from([1])).reduce(kind, dims, false);
@@ -286,7 +283,7 @@ impl Var {
         let kept = keepdim.then(|| op.kept(self.shape()));
         let out = Var::apply(op, &[self]);
         match kept {
-            Some(shape) if out.0.error.is_none() => out.reshape(&shape),
+            Some(shape) => out.reshape(&shape),
             _ => out,
         }
     }

@@ -100,17 +100,21 @@ pub fn expect_float(op: &str, dtype: DType) -> Result<()> {
 }
 
 impl Var {
-    /// A value that carries `error`, on this value's device, attributed to the caller's line.
+    /// A value that carries `error`, or this value's own, on its device, of its shape and type, attributed to the caller's line.
     #[track_caller]
     pub(crate) fn fail(&self, error: Error) -> Var {
         let at = crate::graph::here();
-        Var::failed(self.0.error.clone().unwrap_or(error).or_at(at), &self.0.context, at)
+        let error = self.0.error.clone().unwrap_or(error).or_at(at);
+        Var::failed_as(error, Some(self.meta().clone()), &self.0.context, at)
     }
 }
 
-/// The first operand that carries an error, for methods that look at shapes before they apply an op.
+/// The first error that an operand carries, of the shape and type of the first operand: for methods that compare shapes before they apply
+/// an op, whose own complaint would hide that error.
 pub(crate) fn poisoned(vars: &[&Var]) -> Option<Var> {
-    vars.iter().find(|v| v.0.error.is_some()).map(|v| (*v).clone())
+    let failed = vars.iter().find(|v| v.0.error.is_some())?;
+    let (error, first) = (failed.0.error.clone()?, vars.first()?);
+    Some(Var::failed_as(error, Some(first.meta().clone()), &first.0.context, failed.0.at))
 }
 
 /// The largest element, NaN where there is one; -∞ of none. For the CPU references of row ops.

@@ -96,6 +96,12 @@ impl Var {
         Var::scalar(value, self.dtype(), &self.0.context)
     }
 
+    /// A number as it stands beside this value: as it is beside f64, else rounded to f32.
+    pub(crate) fn number(&self, number: impl Into<f64>) -> f64 {
+        let number = number.into();
+        if self.dtype() == DType::F64 { number } else { f64::from(number as f32) }
+    }
+
     /// The value, where this node is a scalar known on the host.
     ///
     /// ```

@@ -11,7 +11,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::kernel::{Access, Kernel, Operand, Read, Routine, Slot, Stage, Wgsl, Word};
 use crate::graph::{Meta, Op, Var, Vjp};
-use crate::ops::routine::{self, WORKGROUP, around, check_dim, poisoned, wgsl};
+use crate::ops::routine::{self, WORKGROUP, around, check_dim, wgsl};
 use crate::ops::sort::scratch_write;
 use crate::shape::Shape;
 
@@ -417,9 +417,6 @@ impl Routine for Recurrence {
 impl Var {
     #[track_caller]
     fn scan(&self, kind: Kind, dim: usize) -> Var {
-        if let Some(failed) = poisoned(&[self]) {
-            return failed;
-        }
         if self.shape().rank() == 0 && dim == 0 {
             return self.reshape(&Shape::from([1])).scan(kind, 0).reshape(self.shape());
         }
@@ -504,9 +501,6 @@ impl Var {
     #[track_caller]
     fn running_extreme(&self, kind: Kind, dim: usize) -> (Var, Var) {
         let places = self.scan(kind, dim);
-        if places.0.error.is_some() {
-            return (places.clone(), places);
-        }
         let values = if self.shape().rank() == 0 { self.clone() } else { self.gather(dim, &places) };
         (values, places)
     }
@@ -555,9 +549,6 @@ impl Var {
     /// ```
     #[track_caller]
     pub fn diff(&self, dim: usize) -> Var {
-        if let Some(failed) = poisoned(&[self]) {
-            return failed;
-        }
         if let Err(error) = check_dim("diff", self.shape(), dim) {
             return self.fail(error);
         }

@@ -10,7 +10,7 @@ use crate::graph::kernel::{Access, Kernel, Operand, Read, Routine, Slot, Stage, 
 use crate::graph::{Meta, Op, Var, Vjp};
 use crate::layout::View;
 use crate::ops::movement::ViewOp;
-use crate::ops::routine::{self, WORKGROUP, around, check_dim, poisoned, wgsl};
+use crate::ops::routine::{self, WORKGROUP, around, check_dim, wgsl};
 use crate::shape::Shape;
 
 /// Windows that one stage walks through; some software adapters end loops after 65,535 turns.
@@ -156,9 +156,6 @@ impl Var {
     /// ```
     #[track_caller]
     pub fn unfold(&self, dim: usize, size: usize, step: usize) -> Var {
-        if let Some(failed) = poisoned(&[self]) {
-            return failed;
-        }
         Var::apply(ViewOp(View::Unfold { dim, size, step }), &[self])
     }
 

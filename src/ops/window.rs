@@ -33,10 +33,18 @@ pub(super) enum Kind {
     Sliding { kernel: [usize; 3], stride: [usize; 3], padding: [usize; 3], dilation: [usize; 3], divisor: Divisor },
     /// From ⌊o · in / out⌋ to ⌈(o + 1) · in / out⌉.
     Adaptive,
-    /// ⌊o · in / out⌋ alone.
-    Nearest,
-    /// The two neighbours of (o + ½) · in / out − ½.
-    Linear,
+    /// ⌊o · ratio⌋ alone.
+    Nearest(Ratio),
+    /// The two neighbours of (o + ½) · ratio − ½.
+    Linear(Ratio),
+}
+
+/// How far apart neighbouring outputs lie in the input, for each axis: `input` positions for `output` outputs. Whole numbers, so that
+/// every kernel, forward and transposed, finds the same positions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Ratio {
+    pub input: [usize; 3],
+    pub output: [usize; 3],
 }
 
 /// Windows over the last `dims` dims of a tensor; leading ones of D, H, W that are not there have size 1.
@@ -66,8 +74,12 @@ impl Geometry {
                     // Signed, so one bit less.
                     2 * (i + 2 * p + k * d + s.max(o * s))
                 }
-                Kind::Adaptive | Kind::Nearest => (i + 1) * (o + 1),
-                Kind::Linear => (2 * i + 1) * (2 * o + 1),
+                Kind::Adaptive => (i + 1) * (o + 1),
+                Kind::Nearest(ratio) | Kind::Linear(ratio) => {
+                    let (from, to) = (ratio.input[axis] as u128, ratio.output[axis] as u128);
+                    // Twice what `Nearest` meets.
+                    ((2 * o + 1) * from + to).max((2 * i + 1) * to + from)
+                }
             };
             if largest > u128::from(u32::MAX) {
                 let detail = format!("sizes {i} to {o} and the windows over them exceed 32-bit index arithmetic");
@@ -112,9 +124,10 @@ impl Geometry {
                 let (first, end) = (o * size / out, ((o + 1) * size).div_ceil(out));
                 (first..end).map(|p| (p, 1.0 / (end - first) as f64)).collect()
             }
-            Kind::Nearest => vec![(o * size / out, 1.0)],
-            Kind::Linear => {
-                let at = ((o as f64 + 0.5) * size as f64 / out as f64 - 0.5).max(0.0);
+            Kind::Nearest(ratio) => vec![((o * ratio.input[axis] / ratio.output[axis]).min(size - 1), 1.0)],
+            Kind::Linear(ratio) => {
+                let ratio = ratio.input[axis] as f64 / ratio.output[axis] as f64;
+                let at = ((o as f64 + 0.5) * ratio - 0.5).max(0.0);
                 let (low, above) = (at.floor(), at.fract());
                 let low = (low as usize).min(size - 1);
                 match low + 1 < size {
@@ -130,8 +143,8 @@ impl Geometry {
         let axis = |axis: usize| match self.kind {
             Kind::Sliding { kernel, .. } => kernel[axis].min(self.input[axis]),
             Kind::Adaptive => self.input[axis] / self.output[axis].max(1) + 2,
-            Kind::Nearest => 1,
-            Kind::Linear => 2,
+            Kind::Nearest(_) => 1,
+            Kind::Linear(_) => 2,
         };
         let taps = (0..3).map(axis).fold(size_of::<(usize, f64)>(), usize::saturating_mul);
         let window = taps.saturating_add(size_of::<Vec<(usize, f64)>>());
@@ -171,20 +184,25 @@ impl Geometry {
                     ((kernel[axis] - 1) * dilation[axis] / stride[axis] + 1).min(to)
                 }
                 Kind::Sliding { kernel, .. } => kernel[axis].min(to),
-                Kind::Nearest if !transposed => 1,
-                Kind::Linear if !transposed => 2,
-                // Windows of about `to / from`, of up to two positions' share for linear ones.
-                _ => (2 * to.div_ceil(from.max(1)) + 2).min(to),
+                // ⌊o · to / from⌋ .. ⌈(o + 1) · to / from⌉, in both directions.
+                Kind::Adaptive => (to.div_ceil(from.max(1)) + 1).min(to),
+                Kind::Nearest(_) if !transposed => 1,
+                Kind::Linear(_) if !transposed => 2,
+                // The outputs within one position of the input; at the last one, those behind it too.
+                Kind::Nearest(ratio) | Kind::Linear(ratio) => {
+                    ((2 * ratio.output[axis]).div_ceil(ratio.input[axis].max(1)) + 2).min(to)
+                }
             }
         };
         (0..3).map(along).fold(1, usize::saturating_mul)
     }
 
-    /// Stages that each walk through [`CHUNK`] taps of every window at most: first, last and the range of taps.
+    /// Stages that each walk through [`CHUNK`] taps of every window at most: first, last and the range of taps. The last stage takes
+    /// every tap that is left: the windows themselves, as the kernels know them, say where they end.
     pub fn chunks(&self, transposed: bool) -> Vec<(bool, bool, usize, usize)> {
-        let most = self.most_taps(transposed);
-        let stages = most.div_ceil(CHUNK).max(1);
-        (0..stages).map(|k| (k == 0, k + 1 == stages, k * CHUNK, most.min((k + 1) * CHUNK))).collect()
+        let stages = self.most_taps(transposed).div_ceil(CHUNK).max(1);
+        let end = |k: usize| if k + 1 == stages { u32::MAX as usize } else { (k + 1) * CHUNK };
+        (0..stages).map(|k| (k == 0, k + 1 == stages, k * CHUNK, end(k))).collect()
     }
 
     /// Whether windows of a fixed size lie in the input.
@@ -242,8 +260,17 @@ impl Geometry {
                 params.push((name, routine::size(op, value)?));
             }
         }
-        if let Kind::Sliding { divisor, .. } = self.kind {
-            params.push(("divisor", Word::F32(if let Divisor::Fixed(n) = divisor { n as f32 } else { 1.0 })));
+        match self.kind {
+            Kind::Sliding { divisor, .. } => {
+                params.push(("divisor", Word::F32(if let Divisor::Fixed(n) = divisor { n as f32 } else { 1.0 })));
+            }
+            Kind::Nearest(Ratio { input, output }) | Kind::Linear(Ratio { input, output }) => {
+                let names = [["ratio_in_d", "ratio_in_h", "ratio_in_w"], ["ratio_out_d", "ratio_out_h", "ratio_out_w"]];
+                for (name, value) in names.into_iter().flatten().zip(input.into_iter().chain(output)) {
+                    params.push((name, routine::size(op, value)?));
+                }
+            }
+            Kind::Adaptive => {}
         }
         Ok(params)
     }
@@ -255,8 +282,8 @@ macro_rules! window_texts {
         match $kind {
             Kind::Sliding { .. } => window_texts!(@text "pool/sliding", $($file),+),
             Kind::Adaptive => window_texts!(@text "pool/adaptive", $($file),+),
-            Kind::Nearest => window_texts!(@text "interpolate/nearest", $($file),+),
-            Kind::Linear => window_texts!(@text "interpolate/linear", $($file),+),
+            Kind::Nearest(_) => window_texts!(@text "interpolate/nearest", $($file),+),
+            Kind::Linear(_) => window_texts!(@text "interpolate/linear", $($file),+),
         }
     };
     (@text $($file:literal),+) => {
@@ -320,6 +347,11 @@ impl Op for WindowSum {
 
     fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
         Ok(vec![Some(Var::apply(WindowSum { transposed: !self.transposed, ..*self }, &[cx.dy]))])
+    }
+
+    fn is_flat(&self) -> bool {
+        // As max pooling is.
+        matches!(self.geometry.kind, Kind::Sliding { .. } | Kind::Adaptive) && !self.transposed
     }
 }
 
@@ -393,6 +425,42 @@ pub(super) fn spatial(op: &str, x: &Var, dims: usize) -> Result<[usize; 3]> {
         _ => {
             let detail = format!("takes [N, C, …] or [C, …] with {dims} spatial dims, none but N of size 0");
             Err(Error::shape(op, detail, &[shape]))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No window has more taps, and no position more windows, than the stages are planned for.
+    #[test]
+    fn bounds_of_walks_hold() {
+        for (input, output) in (1..24).flat_map(|i| (1..60).map(move |o| (i, o))) {
+            let mut kinds = vec![Kind::Adaptive];
+            // By sizes, and by factors that make the same sizes.
+            for (from, to) in [(input, output), (2 * input, 2 * output + 1), (3 * input, 3 * output + 2)] {
+                let ratio = Ratio { input: three(&[from], 1), output: three(&[to], 1) };
+                kinds.extend([Kind::Nearest(ratio), Kind::Linear(ratio)]);
+            }
+            for kernel in 1..=input {
+                let stride = if output > 1 { (input - kernel) / (output - 1) } else { 1 };
+                if stride > 0 && (output - 1) * stride + kernel <= input {
+                    let [kernel, stride] = [three(&[kernel], 1), three(&[stride], 1)];
+                    let divisor = Divisor::Inside;
+                    kinds.push(Kind::Sliding { kernel, stride, padding: [0; 3], dilation: [1; 3], divisor });
+                }
+            }
+            for kind in kinds {
+                let geometry = Geometry { dims: 1, input: three(&[input], 1), output: three(&[output], 1), kind };
+                let windows = geometry.windows();
+                let mut readers = vec![0; input];
+                windows.iter().flatten().for_each(|&(p, _)| readers[p] += 1);
+                let taps = windows.iter().map(Vec::len).max().unwrap_or(0);
+                let most = readers.into_iter().max().unwrap_or(0);
+                assert!(taps <= geometry.most_taps(false), "{geometry:?}: {taps} taps");
+                assert!(most <= geometry.most_taps(true), "{geometry:?}: {most} windows over a position");
+            }
         }
     }
 }

@@ -27,7 +27,7 @@ pub use adagrad::Adagrad;
 pub use adam::{Adam, AdamW};
 pub use adamax::{Adamax, NAdam};
 pub use asgd::Asgd;
-pub use clip::{clip_grad_norm, clip_grad_value};
+pub use clip::{ClipNorm, clip_grad_norm, clip_grad_norm_with, clip_grad_value};
 pub use ema::Ema;
 pub use group::ParamGroup;
 pub use lbfgs::Lbfgs;

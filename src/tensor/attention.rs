@@ -61,12 +61,12 @@ impl Tensor {
         v: &Tensor,
         mask: Option<&Tensor>,
         causal: bool,
-        scale: f32,
+        scale: impl Into<f64>,
     ) -> Tensor {
         let (k, v) = (k.narrowed(), v.narrowed());
         self.narrowed().build(Location::caller(), |q| {
             let mask = mask.map(Tensor::node);
-            Ok(q.scaled_dot_product_attention(&k.node(), &v.node(), mask.as_ref(), causal, Some(f64::from(scale))))
+            Ok(q.scaled_dot_product_attention(&k.node(), &v.node(), mask.as_ref(), causal, Some(q.number(scale))))
         })
     }
 
@@ -94,9 +94,9 @@ impl Tensor {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn rope(&self, theta: f32, offset: usize) -> Tensor {
+    pub fn rope(&self, theta: impl Into<f64>, offset: usize) -> Tensor {
         self.build(Location::caller(), |x| {
-            let table = rope::phases(x.rope_half()?, f64::from(theta), offset)?;
+            let table = rope::phases(x.rope_half()?, x.number(theta), offset)?;
             Ok(x.rope(&self.device().upload(table)?))
         })
     }

@@ -346,8 +346,8 @@ impl Tensor {
 }
 
 /// Gradients of the sum of `outputs` with respect to `inputs`, which may be any tensors of the graph. With `create_graph` the
-/// gradients can be differentiated again, and the graph stays; without, it is freed as by [`Tensor::backward`], and
-/// [`grad_retain_graph`] keeps it.
+/// gradients can be differentiated again, and the graph stays; what they depend on in pieces only, as those of `relu` do on its input,
+/// then has a gradient of zeros. Without, the graph is freed as by [`Tensor::backward`], and [`grad_retain_graph`] keeps it.
 ///
 /// ```
 /// use wgrad::{Device, Tensor, autograd};
@@ -360,7 +360,8 @@ impl Tensor {
 /// ```
 ///
 /// # Errors
-/// [`Error::Autograd`] where an output is not a scalar or an input does not take part; the error that an output carries.
+/// [`Error::Autograd`] where an output is not a scalar, or where an input takes no part in computing the outputs, which it names by its
+/// number ([`grad_allow_unused`] gives `None` there); the error that an output carries.
 #[track_caller]
 pub fn grad(outputs: &[&Tensor], inputs: &[&Tensor], create_graph: bool) -> Result<Vec<Tensor>> {
     gradients(outputs, &vec![None; outputs.len()], inputs, Graph::create(create_graph), Location::caller())
@@ -416,17 +417,54 @@ fn gradients(
     graph: Graph,
     at: &'static Location<'static>,
 ) -> Result<Vec<Tensor>> {
-    let Some(first) = inputs.first() else { return Ok(Vec::new()) };
+    let (outputs, wanted, dys) = nodes(outputs, output_grads, inputs).map_err(|e| e.or_at(at))?;
+    let grads = differentiate::grad(&outputs, &wanted, &dys, graph).map_err(|e| e.or_at(at))?;
+    Ok(grads.into_iter().zip(inputs).map(|(g, input)| Tensor::from_var(g, input.device())).collect())
+}
+
+/// [`grad_with`] that gives `None` for inputs that take no part in computing the outputs, instead of an error. (PyTorch's
+/// `allow_unused`.)
+///
+/// ```
+/// use wgrad::{Device, Tensor, autograd};
+/// let device = Device::default();
+/// let (x, other) = (Tensor::ones([2], &device).requires_grad(), Tensor::ones([2], &device).requires_grad());
+/// let found = autograd::grad_allow_unused(&[&x.sum()], &[None], &[&x, &other], false)?;
+/// assert_eq!(found[0].as_ref().unwrap().to_vec::<f32>()?, [1.0, 1.0]);
+/// assert!(found[1].is_none());
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Autograd`] where an output without a gradient is not a scalar; the error that an output carries.
+#[track_caller]
+pub fn grad_allow_unused(
+    outputs: &[&Tensor],
+    output_grads: &[Option<&Tensor>],
+    inputs: &[&Tensor],
+    create_graph: bool,
+) -> Result<Vec<Option<Tensor>>> {
+    let at = Location::caller();
+    let (outputs, wanted, dys) = nodes(outputs, output_grads, inputs).map_err(|e| e.or_at(at))?;
+    let grads = differentiate::gradients(&outputs, &wanted, &dys, Graph::create(create_graph)).map_err(|e| e.or_at(at))?;
+    Ok(grads.into_iter().zip(inputs).map(|(g, input)| g.map(|g| Tensor::from_var(g, input.device()))).collect())
+}
+
+/// Nodes of outputs, inputs and gradients of outputs.
+type Nodes = (Vec<Var>, Vec<Var>, Vec<Option<Var>>);
+
+fn nodes(outputs: &[&Tensor], output_grads: &[Option<&Tensor>], inputs: &[&Tensor]) -> Result<Nodes> {
+    if inputs.is_empty() {
+        return Ok(Nodes::default());
+    }
     if outputs.len() != output_grads.len() {
         let detail = format!("{} outputs but {} gradients for them", outputs.len(), output_grads.len());
-        return Err(Error::argument("grad", detail).or_at(at));
+        return Err(Error::argument("grad", detail));
     }
     outputs.iter().try_for_each(|output| output.look_ahead())?;
-    let outputs: Vec<Var> = outputs.iter().map(|t| t.node()).collect();
-    let wanted: Vec<Var> = inputs.iter().map(|t| t.node()).collect();
-    let dys: Vec<Option<Var>> = output_grads.iter().map(|t| t.map(Tensor::node)).collect();
-    let grads = differentiate::grad(&outputs, &wanted, &dys, graph).map_err(|e| e.or_at(at))?;
-    Ok(grads.into_iter().map(|g| Tensor::from_var(g, first.device())).collect())
+    let outputs = outputs.iter().map(|t| t.node()).collect();
+    let wanted = inputs.iter().map(|t| t.node()).collect();
+    Ok((outputs, wanted, output_grads.iter().map(|t| t.map(Tensor::node)).collect()))
 }
 
 /// What [`gradcheck`] and [`gradgradcheck`] found.

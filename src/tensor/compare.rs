@@ -8,8 +8,8 @@ use crate::graph::Var;
 use crate::tensor::Tensor;
 use crate::tensor::reduce::{all_dims, dims_or_all};
 
-fn is_close(x: &Var, y: &Var, rtol: f32, atol: f32, equal_nan: bool) -> Var {
-    let bound = y.float().abs() * f64::from(rtol) + f64::from(atol);
+fn is_close(x: &Var, y: &Var, rtol: f64, atol: f64, equal_nan: bool) -> Var {
+    let bound = y.float().abs() * rtol + atol;
     let distance = x.maximum(y).sub(&x.minimum(y));
     if !distance.dtype().is_float() {
         // The larger less the smaller is right as an unsigned number even where a signed one overflows.
@@ -34,7 +34,8 @@ impl Tensor {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn is_close(&self, other: &Tensor, rtol: f32, atol: f32, equal_nan: bool) -> Tensor {
+    pub fn is_close(&self, other: &Tensor, rtol: impl Into<f64>, atol: impl Into<f64>, equal_nan: bool) -> Tensor {
+        let (rtol, atol) = (rtol.into(), atol.into());
         self.build(Location::caller(), |v| Ok(is_close(v, &other.node(), rtol, atol, equal_nan)))
     }
 
@@ -51,7 +52,7 @@ impl Tensor {
     /// # Errors
     /// Where shapes do not broadcast, and whatever went wrong on the way here.
     #[track_caller]
-    pub fn allclose(&self, other: &Tensor, rtol: f32, atol: f32) -> Result<bool> {
+    pub fn allclose(&self, other: &Tensor, rtol: impl Into<f64>, atol: impl Into<f64>) -> Result<bool> {
         self.is_close(other, rtol, atol, false).all().item::<bool>()
     }
 
@@ -65,14 +66,15 @@ impl Tensor {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn nan_to_num(&self, nan: f32, posinf: f32, neginf: f32) -> Tensor {
+    pub fn nan_to_num(&self, nan: impl Into<f64>, posinf: impl Into<f64>, neginf: impl Into<f64>) -> Tensor {
+        let (nan, posinf, neginf) = (nan.into(), posinf.into(), neginf.into());
         self.build(Location::caller(), |v| {
             if !v.dtype().is_float() {
                 return Ok(v.clone());
             }
-            let scalar = |value: f32| v.scalar_like(f64::from(value));
-            let high = v.eq(&scalar(f32::INFINITY)).where_(&scalar(posinf), v);
-            let low = v.eq(&scalar(f32::NEG_INFINITY)).where_(&scalar(neginf), &high);
+            let scalar = |value: f64| v.scalar_like(value);
+            let high = v.eq(&scalar(f64::INFINITY)).where_(&scalar(posinf), v);
+            let low = v.eq(&scalar(f64::NEG_INFINITY)).where_(&scalar(neginf), &high);
             Ok(v.is_nan().where_(&scalar(nan), &low))
         })
     }

@@ -8,15 +8,25 @@ use crate::array::{Array, ArrayElement};
 use crate::backend::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::{Var, with_location};
+use crate::graph::{Meta, Var, with_location};
 use crate::host;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
 /// Builds a tensor on `device`, attributed to `at`.
 fn make(device: &Device, at: &'static Location<'static>, f: impl FnOnce() -> Result<Var>) -> Tensor {
-    let var = with_location(at, f).unwrap_or_else(|error| Var::failed(error.or_at(at), device.context(), at));
-    Tensor::from_var(var, device)
+    make_as(None, device, at, f)
+}
+
+/// [`make`] of a known shape and type, which the tensor has with an error too.
+fn make_as(
+    known: Option<Meta>,
+    device: &Device,
+    at: &'static Location<'static>,
+    f: impl FnOnce() -> Result<Var>,
+) -> Tensor {
+    let failed = |error: Error| Var::failed_as(error.or_at(at), known, device.context(), at);
+    Tensor::from_var(with_location(at, f).unwrap_or_else(failed), device)
 }
 
 impl Tensor {
@@ -33,7 +43,8 @@ impl Tensor {
     #[track_caller]
     pub fn from_slice<T: ArrayElement>(values: &[T], shape: impl Into<Shape>, device: &Device) -> Tensor {
         let shape = shape.into();
-        make(device, Location::caller(), || {
+        let known = shape.checked_numel().map(|_| Meta::new(shape.clone(), T::DTYPE));
+        make_as(known, device, Location::caller(), || {
             if shape.numel() != values.len() {
                 let op = "from_slice".into();
                 return Err(Error::Length { op, shape, len: values.len(), at: Default::default() });
@@ -77,8 +88,9 @@ impl Tensor {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn scalar(value: f32, device: &Device) -> Tensor {
-        make(device, Location::caller(), || Ok(Var::scalar(f64::from(value), DType::F32, device.context())))
+    pub fn scalar(value: impl Into<f64>, device: &Device) -> Tensor {
+        let value = rounded(value.into());
+        make(device, Location::caller(), || Ok(Var::scalar(value, DType::F32, device.context())))
     }
 
     /// Every element equal to `value`. A view of one scalar: no memory is taken until something needs it.
@@ -89,11 +101,9 @@ impl Tensor {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn full(shape: impl Into<Shape>, value: f32, device: &Device) -> Tensor {
-        let shape = shape.into();
-        make(device, Location::caller(), || {
-            Ok(Var::scalar(f64::from(value), DType::F32, device.context()).expand(&shape))
-        })
+    pub fn full(shape: impl Into<Shape>, value: impl Into<f64>, device: &Device) -> Tensor {
+        let (shape, value) = (shape.into(), rounded(value.into()));
+        make(device, Location::caller(), || Ok(Var::scalar(value, DType::F32, device.context()).expand(&shape)))
     }
 
     /// Zeros.
@@ -129,14 +139,14 @@ impl Tensor {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn arange(start: f32, end: f32, step: f32, device: &Device) -> Tensor {
+    pub fn arange(start: impl Into<f64>, end: impl Into<f64>, step: impl Into<f64>, device: &Device) -> Tensor {
+        let (start, end, step) = (start.into(), end.into(), step.into());
         make(device, Location::caller(), || {
-            let (start, end, step) = (f64::from(start), f64::from(end), f64::from(step));
             if step == 0.0 || !step.is_finite() || !((end - start) / step).is_finite() {
                 return Err(Error::argument("arange", format!("no range from {start} to {end} by {step}")));
             }
             let len = ((end - start) / step).ceil().max(0.0) as usize;
-            Ok(Var::generate_arange(start, step, len, DType::F32, device.context()))
+            Ok(Var::generate_arange(rounded(start), rounded(step), len, DType::F32, device.context()))
         })
     }
 
@@ -268,8 +278,11 @@ impl Tensor {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn full_like(&self, value: f32) -> Tensor {
-        self.build(Location::caller(), |v| Ok(v.scalar_like(f64::from(value)).expand(v.shape())))
+    pub fn full_like(&self, value: impl Into<f64>) -> Tensor {
+        self.build(Location::caller(), |v| {
+            let value = if v.dtype().is_float() { v.number(value) } else { value.into() };
+            Ok(v.scalar_like(value).expand(v.shape()))
+        })
     }
 
     /// Zeros of this tensor's shape, type and device.
@@ -326,4 +339,9 @@ impl Tensor {
     fn as_half(&self, x: Tensor) -> Tensor {
         if self.dtype() == DType::F16 { x.to_dtype(DType::F16) } else { x }
     }
+}
+
+/// A number as an f32 tensor holds it.
+fn rounded(value: f64) -> f64 {
+    f64::from(value as f32)
 }

@@ -141,7 +141,8 @@ impl Tensor {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn addmm(&self, a: &Tensor, b: &Tensor, beta: f32, alpha: f32) -> Tensor {
+    pub fn addmm(&self, a: &Tensor, b: &Tensor, beta: impl Into<f64>, alpha: impl Into<f64>) -> Tensor {
+        let (beta, alpha) = (beta.into(), alpha.into());
         let (a, b) = (a.narrowed(), b.narrowed());
         self.narrowed().build(Location::caller(), |v| {
             let (a, b) = (a.node(), b.node());
@@ -154,11 +155,11 @@ impl Tensor {
                 let detail = format!("{} does not broadcast to {}", v.shape(), product.shape());
                 return Err(Error::shape("addmm", detail, &[v.shape(), product.shape()]));
             }
-            let scaled = if alpha == 1.0 { product } else { product * f64::from(alpha) };
+            let scaled = if alpha == 1.0 { product } else { product * alpha };
             Ok(match beta {
                 0.0 => scaled,
                 1.0 => scaled.add(v),
-                _ => scaled.add(&(v * f64::from(beta))),
+                _ => scaled.add(&(v * beta)),
             })
         })
     }

@@ -12,6 +12,10 @@ use crate::tensor::Tensor;
 
 /// The other side of an elementwise op: a tensor or a number.
 ///
+/// Numbers take the type of the tensor beside them: an f64 tensor (CPU reference) computes with the f64 number, an f32 tensor with that
+/// number rounded once. Literals are f64. On the left side of an operator stand `f64` and `i32`; an `f32` goes to the right, or through
+/// `f64::from`.
+///
 /// ```
 /// use wgrad::{Device, Tensor};
 /// let device = Device::cpu();
@@ -40,7 +44,14 @@ impl Operand for Tensor {
 
 impl Operand for f32 {
     fn beside(&self, like: &Var) -> Var {
-        Var::scalar(f64::from(*self), DType::F32, &like.0.context)
+        f64::from(*self).beside(like)
+    }
+}
+
+impl Operand for f64 {
+    // Of type f32 beside integers; beside f64 tensors it is cast, which keeps a number as it is.
+    fn beside(&self, like: &Var) -> Var {
+        Var::scalar(*self, DType::F32, &like.0.context)
     }
 }
 
@@ -70,11 +81,12 @@ macro_rules! methods {
                 "assert_eq!(y.to_vec::<", given!($kind), ">()?.len(), 2);\n# Ok::<(), wgrad::Error>(())\n```"
             )]
             #[track_caller]
-            pub fn $name(&self $(, $rest: impl Operand)* $($(, $scalar: f32)+)?) -> Tensor {
+            pub fn $name(&self $(, $rest: impl Operand)* $($(, $scalar: impl Into<f64>)+)?) -> Tensor {
+                $($(let $scalar: f64 = $scalar.into();)+)?
                 self.precise(stringify!($name)).build(Location::caller(), |v| {
                     Ok(v.elementwise(stringify!($name), &[
                         $(&$rest.beside(v),)*
-                        $($(&Var::scalar(f64::from($scalar), DType::F32, &v.0.context),)+)?
+                        $($(&$scalar.beside(v),)+)?
                     ]))
                 })
             }
@@ -107,8 +119,9 @@ impl Tensor {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn masked_fill(&self, mask: &Tensor, value: f32) -> Tensor {
-        self.build(Location::caller(), |v| Ok(mask.node().where_(&v.scalar_like(f64::from(value)), v)))
+    pub fn masked_fill(&self, mask: &Tensor, value: impl Into<f64>) -> Tensor {
+        let value = value.into();
+        self.build(Location::caller(), |v| Ok(mask.node().where_(&v.scalar_like(value), v)))
     }
 
     /// The remainder with the sign of the dividend, as Rust's `%`.
@@ -165,7 +178,7 @@ impl Tensor {
 
     /// A scalar on this tensor's device.
     #[track_caller]
-    pub(super) fn scalar_beside(&self, value: f32) -> Tensor {
+    pub(super) fn scalar_beside(&self, value: impl Operand) -> Tensor {
         self.build(Location::caller(), |v| Ok(value.beside(v)))
     }
 }

@@ -21,7 +21,7 @@ impl Tensor {
     #[track_caller]
     pub fn index_add(&self, dim: isize, index: &Tensor, source: &Tensor) -> Tensor {
         self.build(Location::caller(), |v| {
-            Ok(v.index_add(v.shape().dim("index_add", dim)?, &index.node(), &source.node()))
+            Ok(v.index_add(v.shape().dim_of_at_least_one("index_add", dim)?, &index.node(), &source.node()))
         })
     }
 
@@ -40,7 +40,7 @@ impl Tensor {
     #[track_caller]
     pub fn index_copy(&self, dim: isize, index: &Tensor, source: &Tensor) -> Tensor {
         self.build(Location::caller(), |v| {
-            Ok(v.index_copy(v.shape().dim("index_copy", dim)?, &index.node(), &source.node()))
+            Ok(v.index_copy(v.shape().dim_of_at_least_one("index_copy", dim)?, &index.node(), &source.node()))
         })
     }
 
@@ -55,9 +55,9 @@ impl Tensor {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn index_fill(&self, dim: isize, index: &Tensor, value: f32) -> Tensor {
+    pub fn index_fill(&self, dim: isize, index: &Tensor, value: impl Into<f64>) -> Tensor {
         self.build(Location::caller(), |v| {
-            Ok(v.index_fill(v.shape().dim("index_fill", dim)?, &index.node(), f64::from(value)))
+            Ok(v.index_fill(v.shape().dim_of_at_least_one("index_fill", dim)?, &index.node(), v.number(value)))
         })
     }
 

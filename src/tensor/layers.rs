@@ -22,8 +22,8 @@ impl Tensor {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn dropout(&self, p: f32, training: bool) -> Tensor {
-        self.drop_blocks("dropout", p, training, self.rank())
+    pub fn dropout(&self, p: impl Into<f64>, training: bool) -> Tensor {
+        self.drop_blocks("dropout", p.into(), training, self.rank())
     }
 
     /// Dropout of whole channels of `[batch, channels, …]` (Tompson et al. 2015); the rest as [`Tensor::dropout`].
@@ -36,13 +36,13 @@ impl Tensor {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn feature_dropout(&self, p: f32, training: bool) -> Tensor {
-        self.drop_blocks("feature_dropout", p, training, 2)
+    pub fn feature_dropout(&self, p: impl Into<f64>, training: bool) -> Tensor {
+        self.drop_blocks("feature_dropout", p.into(), training, 2)
     }
 
     /// Dropout where the elements of the first `dims` dims share their fate.
     #[track_caller]
-    fn drop_blocks(&self, op: &str, p: f32, training: bool, dims: usize) -> Tensor {
+    fn drop_blocks(&self, op: &str, p: f64, training: bool, dims: usize) -> Tensor {
         self.build(Location::caller(), |v| {
             if !(0.0..=1.0).contains(&p) {
                 return Err(Error::argument(op, format!("probability {p} is not in 0..=1")));
@@ -59,7 +59,7 @@ impl Tensor {
                 return Ok(v * &zero);
             }
             let shape: Vec<usize> = v.shape().iter().enumerate().map(|(d, &n)| if d < dims { n } else { 1 }).collect();
-            let keep = 1.0 - f64::from(p);
+            let keep = 1.0 - v.number(p);
             let mask = Var::generate_bernoulli(&shape[..], keep, self.device().next_key(), &v.0.context);
             Ok(mask.where_(&(v * (1.0 / keep)), &zero))
         })
@@ -162,8 +162,8 @@ impl Tensor {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn pairwise_distance(&self, other: &Tensor, p: f32) -> Tensor {
-        self.build(Location::caller(), |v| Ok(v.pairwise_distance(&other.node(), f64::from(p))))
+    pub fn pairwise_distance(&self, other: &Tensor, p: impl Into<f64>) -> Tensor {
+        self.build(Location::caller(), |v| Ok(v.pairwise_distance(&other.node(), v.number(p))))
     }
 
     /// This divided by its p-norm along `dim`, or by 1e-12 where that is larger.
@@ -176,7 +176,7 @@ impl Tensor {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn normalize(&self, p: f32, dim: isize) -> Tensor {
-        self.build(Location::caller(), |v| Ok(v.normalize(f64::from(p), v.shape().dim("normalize", dim)?)))
+    pub fn normalize(&self, p: impl Into<f64>, dim: isize) -> Tensor {
+        self.build(Location::caller(), |v| Ok(v.normalize(v.number(p), v.shape().dim("normalize", dim)?)))
     }
 }

@@ -203,16 +203,24 @@ impl Tensor {
     /// Makes a tensor of what `f` builds from this one's node, attributed to `at`.
     pub(crate) fn build(&self, at: &'static Location<'static>, f: impl FnOnce(&Var) -> Result<Var>) -> Tensor {
         let var = self.node();
-        if var.0.error.is_some() {
-            return Tensor::from_var(var, self.device());
-        }
         let built = with_location(at, || f(&var));
         self.built(built, &var, at)
     }
 
     /// What was built of `var`, this tensor's node, or the error, as a tensor.
     fn built(&self, built: Result<Var>, var: &Var, at: &'static Location<'static>) -> Tensor {
-        let built = built.unwrap_or_else(|error| Var::failed(error.or_at(at), &var.0.context, at));
+        // An error goes on whatever is made of it, of the shape that this would have.
+        let failed = |error: &Error, known: &Var| {
+            let error = error.clone().or_at(at);
+            Var::failed_as(error, Some(known.meta().clone()), &var.0.context, at)
+        };
+        let built = match (&var.0.error, built) {
+            (None, Ok(built)) => built,
+            (None, Err(error)) => failed(&error, var),
+            (Some(error), Ok(built)) if built.0.error.is_none() => failed(error, &built),
+            (Some(_), Ok(built)) => built,
+            (Some(error), Err(_)) => failed(error, var),
+        };
         Tensor::from_var(built, self.device())
     }
 
@@ -249,7 +257,8 @@ impl Tensor {
         Arc::as_ptr(&self.inner) as usize
     }
 
-    /// Size along each dim.
+    /// Size along each dim. A tensor that carries an error ([`Tensor::check`]) has the shape that it would have as far as that is known, or
+    /// that of the first operand of the op that failed; so code that looks at sizes goes on to where the error is read.
     ///
     /// ```
     /// use wgrad::{Device, Tensor};
@@ -305,7 +314,7 @@ impl Tensor {
         self.inner.meta.numel()
     }
 
-    /// Element type.
+    /// Element type; of a tensor with an error, the one that it would have as far as that is known.
     ///
     /// ```
     /// use wgrad::{DType, Device, Tensor};
@@ -328,7 +337,7 @@ impl Tensor {
     }
 
     /// The error that this tensor carries, if any. Needs no computation, so it finds what the shapes tell, not what the data
-    /// does (an index out of range).
+    /// does (an index out of range). Shape and type of a tensor with an error are those that are known.
     ///
     /// ```
     /// use wgrad::{Device, Error, Tensor};
@@ -483,8 +492,11 @@ impl Tensor {
             return self.clone();
         }
         let at = Location::caller();
-        let moved = with_location(at, || self.to_host().and_then(|array| device.upload(array)))
-            .unwrap_or_else(|error| Var::failed(error.or_at(at), device.context(), at));
+        let moved =
+            with_location(at, || self.to_host().and_then(|array| device.upload(array))).unwrap_or_else(|error| {
+                let known = Meta::new(self.full_shape().clone(), self.dtype());
+                Var::failed_as(error.or_at(at), Some(known), device.context(), at)
+            });
         Tensor::from_var(moved, device)
     }
 

@@ -45,26 +45,19 @@ impl Tensor {
         })
     }
 
-    /// Removes a dim of size 1. Carries an error where the size is not 1.
+    /// Removes a dim of size 1; a dim of another size stays, as in PyTorch.
     ///
     /// ```
     /// use wgrad::{Device, Tensor};
     /// let x = Tensor::zeros([2, 1, 3], &Device::cpu());
     /// assert_eq!(x.squeeze(1).shape(), [2, 3]);
-    /// assert!(x.squeeze(0).check().is_err());
+    /// assert_eq!(x.squeeze(0).shape(), [2, 1, 3]);
     /// ```
     #[track_caller]
     pub fn squeeze(&self, dim: isize) -> Tensor {
         self.build(Location::caller(), |v| {
-            let d = v.shape().dim("squeeze", dim)?;
-            if v.shape()[d] != 1 {
-                return Err(Error::shape(
-                    "squeeze",
-                    format!("dim {dim} has size {}, not 1", v.shape()[d]),
-                    &[v.shape()],
-                ));
-            }
-            Ok(v.reshape(&v.shape().without(d)))
+            let d = v.shape().dim_of_at_least_one("squeeze", dim)?;
+            Ok(if v.shape().rank() == 0 { v.clone() } else { v.squeeze(d) })
         })
     }
 
@@ -122,19 +115,20 @@ impl Tensor {
         })
     }
 
-    /// Swaps the last two dims. Carries an error where the rank is below 2.
+    /// Swaps the last two dims. A vector or a scalar stays as it is, as in PyTorch.
     ///
     /// ```
     /// use wgrad::{Device, Tensor};
     /// let x = Tensor::arange(0.0, 6.0, 1.0, &Device::cpu()).reshape([2, 3]);
     /// assert_eq!(x.t().to_vec::<f32>()?, [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
+    /// assert_eq!(x.flatten(0, -1).t().shape(), [6]);
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[track_caller]
     pub fn t(&self) -> Tensor {
         self.build(Location::caller(), |v| match v.shape().rank() {
             rank if rank >= 2 => Ok(v.transpose(rank - 2, rank - 1)),
-            _ => Err(Error::shape("t", "needs at least two dims", &[v.shape()])),
+            _ => Ok(v.clone()),
         })
     }
 
@@ -325,7 +319,8 @@ impl Tensor {
             .collect()
     }
 
-    /// Joins tensors along `dim`. Carries an error where there is none, or where other dims differ.
+    /// Joins tensors along `dim`. Carries an error where there is none, or where other dims differ. Empty vectors (shape `[0]`) are left
+    /// out among tensors of other ranks, as in PyTorch.
     ///
     /// ```
     /// use wgrad::{Device, Tensor};
@@ -336,7 +331,9 @@ impl Tensor {
     #[track_caller]
     pub fn cat(tensors: &[&Tensor], dim: isize) -> Tensor {
         join(tensors, "cat", Location::caller(), |vars| {
-            let d = vars[0].shape().dim("cat", dim)?;
+            // An empty vector among other tensors is left out.
+            let shaped = vars.iter().find(|v| v.shape()[..] != [0]).unwrap_or(&vars[0]);
+            let d = shaped.shape().dim("cat", dim)?;
             Var::cat(vars, d)
         })
     }
@@ -370,13 +367,13 @@ impl Tensor {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn pad(&self, padding: &[(usize, usize)], value: f32) -> Tensor {
+    pub fn pad(&self, padding: &[(usize, usize)], value: impl Into<f64>) -> Tensor {
         self.build(Location::caller(), |v| {
             if padding.len() != v.shape().rank() {
                 let detail = format!("{} pairs were given for rank {}", padding.len(), v.shape().rank());
                 return Err(Error::shape("pad", detail, &[v.shape()]));
             }
-            Ok(v.pad(padding, f64::from(value)))
+            Ok(v.pad(padding, v.number(value)))
         })
     }
 
@@ -511,5 +508,6 @@ pub(super) fn join(
         None => with_location(at, || f(&refs)),
     };
     let device = first.device();
-    Tensor::from_var(built.unwrap_or_else(|e| Var::failed(e.or_at(at), device.context(), at)), device)
+    let failed = |e: Error| Var::failed_as(e.or_at(at), Some(refs[0].meta().clone()), device.context(), at);
+    Tensor::from_var(built.unwrap_or_else(failed), device)
 }

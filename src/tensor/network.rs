@@ -93,7 +93,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn gather(&self, dim: isize, index: &Tensor) -> Tensor {
-        self.build(Location::caller(), |v| Ok(v.gather(v.shape().dim("gather", dim)?, &index.node())))
+        self.build(Location::caller(), |v| Ok(v.gather(v.shape().dim_of_at_least_one("gather", dim)?, &index.node())))
     }
 
     /// This tensor with `source` added at the given indices along `dim`, in a fixed order.
@@ -110,7 +110,7 @@ impl Tensor {
     #[track_caller]
     pub fn scatter_add(&self, dim: isize, index: &Tensor, source: &Tensor) -> Tensor {
         self.build(Location::caller(), |v| {
-            Ok(v.scatter_add(v.shape().dim("scatter_add", dim)?, &index.node(), &source.node()))
+            Ok(v.scatter_add(v.shape().dim_of_at_least_one("scatter_add", dim)?, &index.node(), &source.node()))
         })
     }
 
@@ -128,7 +128,9 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn scatter(&self, dim: isize, index: &Tensor, source: &Tensor) -> Tensor {
-        self.build(Location::caller(), |v| Ok(v.scatter(v.shape().dim("scatter", dim)?, &index.node(), &source.node())))
+        self.build(Location::caller(), |v| {
+            Ok(v.scatter(v.shape().dim_of_at_least_one("scatter", dim)?, &index.node(), &source.node()))
+        })
     }
 
     /// The slices at the given indices (rank 1, i32 or u32) along `dim`.
@@ -143,7 +145,9 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn index_select(&self, dim: isize, index: &Tensor) -> Tensor {
-        self.build(Location::caller(), |v| Ok(v.index_select(v.shape().dim("index_select", dim)?, &index.node())))
+        self.build(Location::caller(), |v| {
+            Ok(v.index_select(v.shape().dim_of_at_least_one("index_select", dim)?, &index.node()))
+        })
     }
 
     /// Rows of `weight` `[n, d]` at indices of any shape: `[…]` to `[…, d]`.

@@ -31,7 +31,7 @@ impl Tensor {
         &self,
         weight: impl Into<Option<&'a Tensor>>,
         bias: impl Into<Option<&'a Tensor>>,
-        eps: f32,
+        eps: impl Into<f64>,
     ) -> Tensor {
         self.layer_norm_dims(1, weight, bias, eps)
     }
@@ -51,11 +51,11 @@ impl Tensor {
         count: usize,
         weight: impl Into<Option<&'a Tensor>>,
         bias: impl Into<Option<&'a Tensor>>,
-        eps: f32,
+        eps: impl Into<f64>,
     ) -> Tensor {
         let (weight, bias) = (node(weight), node(bias));
         self.widened().build(Location::caller(), |v| {
-            Ok(v.norm_over(Statistic::Layer, count, weight.as_ref(), bias.as_ref(), f64::from(eps)))
+            Ok(v.norm_over(Statistic::Layer, count, weight.as_ref(), bias.as_ref(), v.number(eps)))
         })
     }
 
@@ -70,10 +70,29 @@ impl Tensor {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn rms_norm<'a>(&self, weight: impl Into<Option<&'a Tensor>>, eps: f32) -> Tensor {
+    pub fn rms_norm<'a>(&self, weight: impl Into<Option<&'a Tensor>>, eps: impl Into<f64>) -> Tensor {
+        self.rms_norm_dims(1, weight, eps)
+    }
+
+    /// [`Tensor::rms_norm`] over the last `count` dims together; `weight` has their shape.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let x = Tensor::from_slice(&[1f32, 1.0, 5.0, 3.0], [2, 2], &Device::default());
+    /// let y = x.rms_norm_dims(2, None, 0.0).to_vec::<f32>()?; // the mean square is 9
+    /// assert!(y.iter().zip([1.0, 1.0, 5.0, 3.0]).all(|(a, b)| (a - b / 3.0).abs() < 1e-5));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn rms_norm_dims<'a>(
+        &self,
+        count: usize,
+        weight: impl Into<Option<&'a Tensor>>,
+        eps: impl Into<f64>,
+    ) -> Tensor {
         let weight = node(weight);
         self.widened()
-            .build(Location::caller(), |v| Ok(v.norm_over(Statistic::Rms, 1, weight.as_ref(), None, f64::from(eps))))
+            .build(Location::caller(), |v| Ok(v.norm_over(Statistic::Rms, count, weight.as_ref(), None, v.number(eps))))
     }
 
     /// Group norm of `[N, C, …]`: the channels form `groups` groups of equal size, and each group of each sample is
@@ -92,11 +111,11 @@ impl Tensor {
         groups: usize,
         weight: impl Into<Option<&'a Tensor>>,
         bias: impl Into<Option<&'a Tensor>>,
-        eps: f32,
+        eps: impl Into<f64>,
     ) -> Tensor {
         let (weight, bias) = (node(weight), node(bias));
         self.widened()
-            .build(Location::caller(), |v| Ok(v.group_norm(groups, weight.as_ref(), bias.as_ref(), f64::from(eps))))
+            .build(Location::caller(), |v| Ok(v.group_norm(groups, weight.as_ref(), bias.as_ref(), v.number(eps))))
     }
 
     /// Instance norm of `[N, C, …]`: each channel of each sample is normalised. `weight` and `bias` are `[C]`, or
@@ -114,11 +133,10 @@ impl Tensor {
         &self,
         weight: impl Into<Option<&'a Tensor>>,
         bias: impl Into<Option<&'a Tensor>>,
-        eps: f32,
+        eps: impl Into<f64>,
     ) -> Tensor {
         let (weight, bias) = (node(weight), node(bias));
-        self.widened()
-            .build(Location::caller(), |v| Ok(v.instance_norm(weight.as_ref(), bias.as_ref(), f64::from(eps))))
+        self.widened().build(Location::caller(), |v| Ok(v.instance_norm(weight.as_ref(), bias.as_ref(), v.number(eps))))
     }
 
     /// Batch norm of `[N, C]` or `[N, C, …]`: the output, the new running mean and the new running variance. `weight`
@@ -147,15 +165,15 @@ impl Tensor {
         mean: &Tensor,
         var: &Tensor,
         training: bool,
-        momentum: f32,
-        eps: f32,
+        momentum: impl Into<f64>,
+        eps: impl Into<f64>,
     ) -> (Tensor, Tensor, Tensor) {
         let at = Location::caller();
         let (weight, bias) = (node(weight), node(bias));
         let mut moved = None;
         let y = self.widened().build(at, |v| {
             let (mean, var) = (mean.node(), var.node());
-            let (momentum, eps) = (f64::from(momentum), f64::from(eps));
+            let (momentum, eps) = (v.number(momentum), v.number(eps));
             let (y, mean, var) = v.batch_norm(weight.as_ref(), bias.as_ref(), &mean, &var, training, momentum, eps);
             moved = Some((mean, var));
             Ok(y)

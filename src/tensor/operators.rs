@@ -1,40 +1,21 @@
-//! `+ - * / %` and unary `-` on owned and borrowed tensors and scalars, and the operators that rebind.
+//! `+ - * / %` and unary `-` on owned and borrowed tensors and numbers, and the operators that rebind.
 
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Rem, RemAssign, Sub, SubAssign};
 
 use crate::graph::no_grad;
 use crate::tensor::Tensor;
+use crate::tensor::elementwise::Operand;
 
+// One impl for all right sides, so that what an operator gives is known to be a tensor before the type of a literal is.
 macro_rules! binary_operator {
     ($trait:ident, $method:ident, $assign_trait:ident, $assign:ident, $symbol:literal) => {
-        binary_operator!(@tensors $trait, $method, Tensor, Tensor);
-        binary_operator!(@tensors $trait, $method, Tensor, &Tensor);
-        binary_operator!(@tensors $trait, $method, &Tensor, Tensor);
-        binary_operator!(@tensors $trait, $method, &Tensor, &Tensor);
-        binary_operator!(@scalar $trait, $method, Tensor);
-        binary_operator!(@scalar $trait, $method, &Tensor);
+        binary_operator!(@left $trait, $method, Tensor);
+        binary_operator!(@left $trait, $method, &Tensor);
 
-        impl $assign_trait<&Tensor> for Tensor {
+        impl<R: Operand> $assign_trait<R> for Tensor {
             #[doc = concat!("`self = self ", $symbol, " other`. A leaf is bound to the new value, outside the graph, and stays a leaf; what read it before keeps the old value.")]
             #[track_caller]
-            fn $assign(&mut self, other: &Tensor) {
-                if self.is_leaf_with_grad() {
-                    let updated = no_grad(|| Tensor::$method(self, other));
-                    self.assign(&updated);
-                } else {
-                    *self = Tensor::$method(self, other);
-                }
-            }
-        }
-        impl $assign_trait<Tensor> for Tensor {
-            #[track_caller]
-            fn $assign(&mut self, other: Tensor) {
-                $assign_trait::$assign(self, &other);
-            }
-        }
-        impl $assign_trait<f32> for Tensor {
-            #[track_caller]
-            fn $assign(&mut self, other: f32) {
+            fn $assign(&mut self, other: R) {
                 if self.is_leaf_with_grad() {
                     let updated = no_grad(|| Tensor::$method(self, other));
                     self.assign(&updated);
@@ -44,29 +25,24 @@ macro_rules! binary_operator {
             }
         }
     };
-    (@tensors $trait:ident, $method:ident, $left:ty, $right:ty) => {
-        impl $trait<$right> for $left {
+    (@left $trait:ident, $method:ident, $left:ty) => {
+        impl<R: Operand> $trait<R> for $left {
             type Output = Tensor;
             #[track_caller]
-            fn $method(self, other: $right) -> Tensor {
-                let (left, right): (&Tensor, &Tensor) = (&self, &other);
-                Tensor::$method(left, right)
-            }
-        }
-    };
-    (@scalar $trait:ident, $method:ident, $left:ty) => {
-        impl $trait<f32> for $left {
-            type Output = Tensor;
-            #[track_caller]
-            fn $method(self, other: f32) -> Tensor {
+            fn $method(self, other: R) -> Tensor {
                 let left: &Tensor = &self;
                 Tensor::$method(left, other)
             }
         }
-        impl $trait<$left> for f32 {
+        binary_operator!(@number $trait, $method, f64, $left);
+        binary_operator!(@number $trait, $method, i32, $left);
+    };
+    // Of floats only f64 stands on the left: of two types, a literal would have to say which.
+    (@number $trait:ident, $method:ident, $left:ty, $right:ty) => {
+        impl $trait<$right> for $left {
             type Output = Tensor;
             #[track_caller]
-            fn $method(self, other: $left) -> Tensor {
+            fn $method(self, other: $right) -> Tensor {
                 let right: &Tensor = &other;
                 Tensor::$method(&right.scalar_beside(self), right)
             }

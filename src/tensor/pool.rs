@@ -140,9 +140,9 @@ macro_rules! pooling {
             #[doc = concat!("assert_eq!(y.shape(), &[2, 3, 2, 2, 2][..2 + ", $dims, "]);")]
             /// ```
             #[track_caller]
-            pub fn $lp(&self, p: f32, kernel: impl Into<PerDim>, stride: impl Into<PerDim>) -> Tensor {
+            pub fn $lp(&self, p: impl Into<f64>, kernel: impl Into<PerDim>, stride: impl Into<PerDim>) -> Tensor {
                 let (kernel, stride) = (kernel.into(), stride.into());
-                self.build(Location::caller(), |v| Ok(v.lp_pool($dims, f64::from(p), &kernel, &stride)))
+                self.build(Location::caller(), |v| Ok(v.lp_pool($dims, v.number(p), &kernel, &stride)))
             }
         }
     };
@@ -168,6 +168,21 @@ impl Tensor {
     #[track_caller]
     pub fn interpolate(&self, size: &[usize], mode: Interpolate) -> Tensor {
         self.build(Location::caller(), |v| Ok(v.interpolate(size, mode)))
+    }
+
+    /// `[N, C, *spatial]` (floats) with its one to three spatial dims of size n resized to ⌊n · factor⌋: one factor, or one for each
+    /// dim. New elements lie 1 / factor apart, whatever the sizes are. (PyTorch's `scale_factor` without `recompute_scale_factor`.)
+    ///
+    /// ```
+    /// use wgrad::{Device, Interpolate, Tensor};
+    /// let x = Tensor::from_slice(&[0f32, 3.0, 6.0], [1, 1, 3], &Device::default());
+    /// let y = x.interpolate_by(&[1.5], Interpolate::Bilinear); // at 0, ½, 7/6, 11/6 of the input
+    /// assert_eq!(y.to_vec::<f32>()?, [0.0, 1.5, 3.5, 5.5]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn interpolate_by(&self, factors: &[f64], mode: Interpolate) -> Tensor {
+        self.build(Location::caller(), |v| Ok(v.interpolate_by(factors, mode)))
     }
 
     /// `[…, C·r², H, W]` to `[…, C, H·r, W·r]`: blocks of r² channels become r×r pixels. (Shi et al. 2016)

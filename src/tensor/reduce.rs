@@ -186,8 +186,8 @@ impl Tensor {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn var(&self, correction: f32) -> Tensor {
-        self.widened().build(Location::caller(), |v| Ok(v.var(&all_dims(v), f64::from(correction), false)))
+    pub fn var(&self, correction: impl Into<f64>) -> Tensor {
+        self.widened().build(Location::caller(), |v| Ok(v.var(&all_dims(v), v.number(correction), false)))
     }
 
     /// Variance over `dims`; with `keepdim` they stay with size 1.
@@ -199,9 +199,9 @@ impl Tensor {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn var_dims(&self, dims: &[isize], correction: f32, keepdim: bool) -> Tensor {
+    pub fn var_dims(&self, dims: &[isize], correction: impl Into<f64>, keepdim: bool) -> Tensor {
         self.widened()
-            .build(Location::caller(), |v| Ok(v.var(&dims_or_all(v, "var", dims)?, f64::from(correction), keepdim)))
+            .build(Location::caller(), |v| Ok(v.var(&dims_or_all(v, "var", dims)?, v.number(correction), keepdim)))
     }
 
     /// Standard deviation of all elements; `correction` as in [`Tensor::var`].
@@ -213,8 +213,8 @@ impl Tensor {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn std(&self, correction: f32) -> Tensor {
-        self.widened().build(Location::caller(), |v| Ok(v.std(&all_dims(v), f64::from(correction), false)))
+    pub fn std(&self, correction: impl Into<f64>) -> Tensor {
+        self.widened().build(Location::caller(), |v| Ok(v.std(&all_dims(v), v.number(correction), false)))
     }
 
     /// Standard deviation over `dims`; with `keepdim` they stay with size 1.
@@ -226,9 +226,9 @@ impl Tensor {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn std_dims(&self, dims: &[isize], correction: f32, keepdim: bool) -> Tensor {
+    pub fn std_dims(&self, dims: &[isize], correction: impl Into<f64>, keepdim: bool) -> Tensor {
         self.widened()
-            .build(Location::caller(), |v| Ok(v.std(&dims_or_all(v, "std", dims)?, f64::from(correction), keepdim)))
+            .build(Location::caller(), |v| Ok(v.std(&dims_or_all(v, "std", dims)?, v.number(correction), keepdim)))
     }
 
     /// The p-norm of all elements, `(Σ |x|^p)^(1/p)`; the largest `|x|` for `f32::INFINITY`. The gradient at 0 is 0.
@@ -241,8 +241,8 @@ impl Tensor {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn norm(&self, p: f32) -> Tensor {
-        self.widened().build(Location::caller(), |v| Ok(v.norm(f64::from(p), &all_dims(v), false)))
+    pub fn norm(&self, p: impl Into<f64>) -> Tensor {
+        self.widened().build(Location::caller(), |v| Ok(v.norm(v.number(p), &all_dims(v), false)))
     }
 
     /// The p-norm over `dims`; with `keepdim` they stay with size 1.
@@ -254,8 +254,8 @@ impl Tensor {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn norm_dims(&self, p: f32, dims: &[isize], keepdim: bool) -> Tensor {
-        self.widened().build(Location::caller(), |v| Ok(v.norm(f64::from(p), &dims_or_all(v, "norm", dims)?, keepdim)))
+    pub fn norm_dims(&self, p: impl Into<f64>, dims: &[isize], keepdim: bool) -> Tensor {
+        self.widened().build(Location::caller(), |v| Ok(v.norm(v.number(p), &dims_or_all(v, "norm", dims)?, keepdim)))
     }
 
     /// Index (u32) of the first largest element along `dim`. NaN counts as largest.

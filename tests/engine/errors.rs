@@ -252,3 +252,73 @@ fn optimizers_refuse_bad_parameters() {
         assert_eq!(w.to_vec::<f32>().unwrap(), [1.0; 3]);
     }
 }
+
+/// What carries an error keeps the shape and type that it would have, so that code that looks at sizes does not panic far from the cause.
+#[test]
+fn shapes_of_what_carries_errors() {
+    for d in both() {
+        let bad = ones([2, 3], &d) + ones([4, 3], &d);
+        let cause = bad.check().unwrap_err().to_string();
+        let whole = Tensor::from_slice(&[1i32], [3, 1], &d); // three values are missing
+        let other = ones([4, 5], &d).matmul(&ones([3, 6], &d));
+        let image = ones([2, 3, 8, 8], &d).matmul(&ones([5, 8], &d));
+        let (image_cause, other_cause) =
+            (image.check().unwrap_err().to_string(), other.check().unwrap_err().to_string());
+        assert_eq!((bad.shape(), bad.dtype()), (&[2usize, 3][..], DType::F32));
+        assert_eq!((whole.shape(), whole.dtype()), (&[3usize, 1][..], DType::I32));
+        let cases: Vec<(&str, Tensor, &[usize], &String)> = vec![
+            // What fails first.
+            ("matmul", other.clone(), &[4, 6], &other_cause),
+            ("matmul of a batch", image.clone(), &[2, 3, 8, 8], &image_cause),
+            // What is made of it.
+            ("relu", bad.relu(), &[2, 3], &cause),
+            ("number", &bad * 2.0 + 1, &[2, 3], &cause),
+            ("number on the left", 1.0 - &bad, &[2, 3], &cause),
+            ("broadcast", &bad + ones([7, 1, 3], &d), &[7, 2, 3], &cause),
+            ("broadcast from the right", ones([7, 1, 3], &d) * &bad, &[7, 2, 3], &cause),
+            ("what does not fit", &bad * ones([5, 5], &d), &[2, 3], &cause),
+            ("reshape", bad.reshape([3, -1]), &[3, 2], &cause),
+            ("transpose", bad.t(), &[3, 2], &cause),
+            ("permute", image.permute(&[0, 2, 3, 1]), &[2, 8, 8, 3], &image_cause),
+            ("unsqueeze", bad.unsqueeze(0).unsqueeze(-1), &[1, 2, 3, 1], &cause),
+            ("flatten", image.flatten(1, -1), &[2, 192], &image_cause),
+            ("expand", bad.expand([4, 2, 3]), &[4, 2, 3], &cause),
+            ("narrow", bad.narrow(1, 1, 2), &[2, 2], &cause),
+            ("select", bad.select(0, 1), &[3], &cause),
+            ("pad", bad.pad(&[(1, 1), (0, 2)], 0.0), &[4, 5], &cause),
+            ("sum", bad.sum_dims(&[1], true), &[2, 1], &cause),
+            ("mean", bad.mean(), &[], &cause),
+            ("argmax", bad.argmax(1, false), &[2], &cause),
+            ("softmax", bad.softmax(-1), &[2, 3], &cause),
+            ("layer_norm", bad.layer_norm(None, None, 1e-5), &[2, 3], &cause),
+            ("matmul after", bad.matmul(&ones([3, 9], &d)), &[2, 9], &cause),
+            ("matmul before", ones([6, 2], &d).matmul(&bad), &[6, 3], &cause),
+            ("linear", bad.linear(&ones([10, 3], &d), None), &[2, 10], &cause),
+            ("cat", Tensor::cat(&[&bad, &ones([1, 3], &d)], 0), &[2, 3], &cause),
+            ("conv2d", image.conv2d(&ones([6, 3, 3, 3], &d), None, Default::default()), &[2, 3, 8, 8], &image_cause),
+            ("max_pool2d", image.max_pool2d(2, 2, 0), &[2, 3, 4, 4], &image_cause),
+            ("interpolate", image.interpolate(&[4, 5], wgrad::Interpolate::Nearest), &[2, 3, 4, 5], &image_cause),
+            ("cumsum", bad.cumsum(0), &[2, 3], &cause),
+            ("sort", bad.sort(1, false).0, &[2, 3], &cause),
+            ("full_like", bad.full_like(1.0), &[2, 3], &cause),
+            ("cast", bad.to_dtype(DType::I32), &[2, 3], &cause),
+            ("detach", bad.detach(), &[2, 3], &cause),
+            ("cross_entropy", loss::cross_entropy(&bad, &Tensor::from_slice(&[0i32, 1], [2], &d)), &[2, 3], &cause),
+        ];
+        for (name, y, shape, cause) in cases {
+            assert_eq!(y.check().expect_err(name).to_string(), *cause, "{name}");
+            // Losses give up before there is a shape.
+            assert!(y.shape() == shape || (name == "cross_entropy" && y.rank() == 0), "{name}: {:?}", y.shape());
+            assert!(y.realize().is_err() && y.sum().backward().is_err(), "{name}");
+        }
+        assert_eq!(bad.gt(0.0).dtype(), DType::Bool);
+        assert_eq!((bad.argmax(0, false).dtype(), bad.to_dtype(DType::I32).dtype()), (DType::U32, DType::I32));
+        // A model that asks for sizes.
+        let model = |x: &Tensor| {
+            let (n, d) = (x.shape()[0], x.shape()[1]);
+            x.reshape([n as isize, 1, d as isize]).mean_dims(&[1], false)
+        };
+        assert_eq!(model(&bad.matmul(&ones([7, 4], &d))).shape(), [2, 4]);
+        assert!(bad.dims::<2>().is_err());
+    }
+}

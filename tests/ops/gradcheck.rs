@@ -2,7 +2,7 @@
 
 use wgrad::ops::elementwise::rows;
 use wgrad::ops::elementwise::table::{Kind, Row};
-use wgrad::tensor::autograd::{grad, grad_with, gradcheck, gradgradcheck};
+use wgrad::tensor::autograd::{grad, grad_allow_unused, grad_with, gradcheck, gradgradcheck};
 use wgrad::{DType, Device, Tensor};
 
 use crate::common::*;
@@ -101,4 +101,73 @@ fn second_derivatives_on_the_gpu() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// Functions of one vector of six elements that are linear, or linear in pieces.
+const FLAT: [(&str, fn(&Tensor) -> Tensor); 22] = [
+    ("relu", |x| x.relu()),
+    ("relu, scaled", |x| x.relu() * 3.0),
+    ("leaky_relu", |x| x.leaky_relu(0.1)),
+    ("hardtanh", |x| x.hardtanh()),
+    ("hardsigmoid", |x| x.hardsigmoid()),
+    ("abs", |x| x.abs()),
+    ("sign", |x| x.sign()),
+    ("floor", |x| x.floor()),
+    ("clamp", |x| x.clamp(-1.0, 1.0)),
+    ("maximum", |x| x.maximum(&x.flip(&[0]))),
+    ("softshrink", |x| x.softshrink(0.5)),
+    ("max", |x| x.max()),
+    ("max of rows", |x| x.reshape([2, 3]).max_dims(&[1], false)),
+    ("sorted", |x| x.sort(0, false).0),
+    ("cummax", |x| x.cummax(0).0),
+    ("norm of order 1", |x| x.norm(1.0)),
+    ("max_pool1d", |x| x.reshape([1, 1, 6]).max_pool1d(2, 1, 0)),
+    ("max_pool2d", |x| x.reshape([1, 1, 2, 3]).max_pool2d(2, 2, 0)),
+    ("adaptive_max_pool1d", |x| x.reshape([1, 1, 6]).adaptive_max_pool1d(4)),
+    ("avg_pool1d", |x| x.reshape([1, 1, 6]).avg_pool1d(2, 1, 0)),
+    ("avg_pool2d", |x| x.reshape([1, 1, 2, 3]).avg_pool2d([2, 1], 1, 0)),
+    ("adaptive_avg_pool1d", |x| x.reshape([1, 1, 6]).adaptive_avg_pool1d(4)),
+];
+
+/// What is flat in pieces has second gradients of zeros; what takes no part has none.
+#[test]
+fn second_gradients_of_flat_functions_are_zeros() {
+    for device in [cpu(), gpu()] {
+        for (name, f) in FLAT {
+            // Read in between, or not: what a value was computed from is let go.
+            for read in [false, true] {
+                let leaf = || floats(&[0.3, -1.7, 2.2, -0.4, 0.9, -2.6], &[6], device).requires_grad();
+                let (x, w, other) = (leaf(), leaf(), leaf());
+                let first = grad(&[&f(&x).sum()], &[&x], true).unwrap_or_else(|e| panic!("{name}: {e}"));
+                if read {
+                    values(&first[0]);
+                }
+                let second = grad(&[&(&first[0] * 2.0).sum()], &[&x], true).unwrap_or_else(|e| panic!("{name}: {e}"));
+                assert_eq!(values(&second[0]), [0.0; 6], "{name}");
+                // Between smooth functions the second gradient is that of the whole: w² f'(w x)² · 2.
+                let inner = f(&(&x * &w));
+                let first = grad(&[&inner.square().sum()], &[&x], true).unwrap_or_else(|e| panic!("{name}: {e}"));
+                let second = grad_with(&[&first[0]], &[Some(&w.detach())], &[&x, &w], false);
+                assert_eq!(second.unwrap_or_else(|e| panic!("{name}: {e}"))[0].shape(), [6], "{name}");
+                // Nothing hangs on another leaf.
+                let error = grad(&[&first[0].sum()], &[&x, &other], false).unwrap_err().to_string();
+                assert!(error.contains("input 1 of shape [6] does not take part"), "{name}: {error}");
+                let found = grad_allow_unused(&[&first[0].sum()], &[None], &[&other, &x], false).unwrap();
+                assert!(found[0].is_none() && found[1].is_some(), "{name}");
+            }
+        }
+        for (name, f) in FLAT {
+            let x = floats(&[0.3, -1.7, 2.2, -0.4, 0.9, -2.6], &[6], device);
+            gradgradcheck(|x| f(&x[0]), &[&x], 1e-5).unwrap_or_else(|e| panic!("{name}: {e}"));
+            gradgradcheck(|x| f(&(x[0].square() + &x[0])).powi(2), &[&x], 1e-5)
+                .unwrap_or_else(|e| panic!("{name}: {e}"));
+        }
+        // Linear: the first gradient is a constant, of which nothing takes part.
+        let x = floats(&[1.0, 2.0], &[2], device).requires_grad();
+        let first = grad(&[&(&x * 2.0).sum()], &[&x], true).unwrap();
+        assert!(grad(&[&first[0].sum()], &[&x], false).unwrap_err().to_string().contains("does not take part"));
+        // What is detached takes no part either.
+        let y = (x.detach() * 3.0 + x.gt(1.5).to_dtype(x.dtype())).sum();
+        assert!(grad(&[&y], &[&x], false).unwrap_err().to_string().contains("input 0 of shape [2]"));
+    }
 }

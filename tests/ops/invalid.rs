@@ -180,13 +180,13 @@ fn invalid_calls() {
     t.row("flatten", |d| d.f([2, 3]).flatten(1, 0));
     t.row("flatten", |d| d.f([2, 3]).flatten(0, 2));
     t.row("squeeze", |d| d.f([1, 3]).squeeze(2));
+    t.row("squeeze", |d| d.f([]).squeeze(1));
     t.row("unsqueeze", |d| d.f([3]).unsqueeze(2));
     t.row("unsqueeze", |d| d.f([3]).unsqueeze(-3));
     t.row("permute", |d| d.f([2, 3]).permute(&[0, 0]));
     t.row("permute", |d| d.f([2, 3]).permute(&[0]));
     t.row("permute", |d| d.f([2, 3]).permute(&[0, 2]));
     t.row("transpose", |d| d.f([2, 3]).transpose(0, 2));
-    t.row("t", |d| d.f([3]).t());
     t.row("expand", |d| d.f([2, 3]).expand([2, 4]));
     t.row("expand", |d| d.f([2, 3]).expand([3]));
     t.row("narrow", |d| d.f([4]).narrow(0, 3, 2));

@@ -1,7 +1,7 @@
 //! Clipping, moving averages, and conditional steps.
 
-use wgrad::optim::{Adam, Ema, Optimizer, Sgd, clip_grad_norm, clip_grad_value};
-use wgrad::{DType, Device, Result, Tensor, capture};
+use wgrad::optim::{Adam, ClipNorm, Ema, Optimizer, Sgd, clip_grad_norm, clip_grad_norm_with, clip_grad_value};
+use wgrad::{DType, Device, Error, Result, Tensor, capture};
 
 use crate::{bits, devices, optimizers, parameters, set_gradients};
 
@@ -142,4 +142,95 @@ fn a_step_on_a_false_condition_changes_and_counts_nothing() {
     let error = Adam::new(p.clone(), 0.1).step_if(&Tensor::ones([2], &Device::cpu())).unwrap_err().to_string();
     assert!(error.contains("Adam: the condition of a step is a boolean scalar, not f32 [2]"), "{error}");
     assert_eq!(bits(&p[0]), before);
+}
+
+fn all_bits(parameters: &[Tensor]) -> Vec<u32> {
+    parameters.iter().flat_map(bits).collect()
+}
+
+/// A norm that is not finite is an error at the read, and changes neither parameters nor the optimizer's state.
+#[test]
+fn norms_that_are_not_finite_are_errors_on_request() {
+    let strict = ClipNorm { error_if_nonfinite: true, ..ClipNorm::default() };
+    for device in devices() {
+        for (bad, text) in [(f32::NAN, "is NaN"), (f32::INFINITY, "is infinite"), (f32::NEG_INFINITY, "is infinite")] {
+            let p = parameters(&device);
+            let mut optimizer = Adam::new(p.clone(), 0.1);
+            set_gradients(&p, 3);
+            clip_grad_norm_with(&p, 0.5, &strict);
+            optimizer.step().unwrap();
+            let before = all_bits(&p);
+            set_gradients(&p, 4);
+            p[1].set_grad(Some(&Tensor::from_slice(&[1f32, bad, 0.0, 2.0], [4], &device)));
+            let norm = clip_grad_norm_with(&p, 0.5, &strict);
+            norm.check().unwrap(); // nothing is read so far
+            let error = norm.item::<f32>().unwrap_err();
+            assert!(matches!(error, Error::NonFinite { .. }), "{error}");
+            let message = error.to_string();
+            assert!(message.contains(text) && message.contains("clip_grad_norm: the total norm"), "{message}");
+            assert!(message.contains("around.rs:"), "{message}");
+            assert!(p[0].grad().unwrap().to_vec::<f32>().is_err());
+            // The error was handed out; the step finds it again, or not, as its device does.
+            let _ = optimizer.step();
+            let _ = device.sync();
+            assert_eq!(all_bits(&p), before);
+            // The next step is as if the bad one had not been.
+            set_gradients(&p, 5);
+            assert!(clip_grad_norm_with(&p, 0.5, &strict).item::<f32>().unwrap().is_finite());
+            optimizer.step().unwrap();
+            assert_ne!(all_bits(&p), before);
+            // Without the option it is PyTorch's default: the norm says so.
+            p[1].set_grad(Some(&Tensor::from_slice(&[1f32, bad, 0.0, 2.0], [4], &device)));
+            assert!(!clip_grad_norm(&p, 0.5).item::<f32>().unwrap().is_finite());
+        }
+    }
+}
+
+#[test]
+fn norms_of_other_orders_and_limits_that_make_no_sense() {
+    for device in devices() {
+        for order in [1.0, 3.0, f64::INFINITY] {
+            let p = parameters(&device);
+            set_gradients(&p, 6);
+            let before = host(&gradients(&p));
+            let norm = match order {
+                f64::INFINITY => before.iter().fold(0.0, |m: f64, g| m.max(g.abs())),
+                _ => before.iter().map(|g| g.abs().powf(order)).sum::<f64>().powf(1.0 / order),
+            };
+            let options = ClipNorm { norm_type: order, ..ClipNorm::default() };
+            let found = clip_grad_norm_with(&p, 0.25f32, &options).item::<f32>().unwrap();
+            assert!((f64::from(found) / norm - 1.0).abs() < 1e-5, "order {order}: {found} and {norm}");
+            for (after, before) in host(&gradients(&p)).iter().zip(&before) {
+                assert!((after - before * 0.25 / norm).abs() < 1e-5 * before.abs() + 1e-6);
+            }
+        }
+        for limit in [-1.0, f64::NAN, f64::NEG_INFINITY] {
+            let p = parameters(&device);
+            let mut optimizer = Sgd::new(p.clone(), 0.1);
+            let before = all_bits(&p);
+            set_gradients(&p, 7);
+            let message = clip_grad_norm(&p, limit).check().unwrap_err().to_string();
+            assert!(message.contains(&format!("max_norm must not be negative or NaN, as {limit} is")), "{message}");
+            assert!(message.contains("around.rs:") && optimizer.step().is_err(), "{message}");
+            set_gradients(&p, 7);
+            clip_grad_value(&p, limit);
+            let message = p[0].grad().unwrap().check().unwrap_err().to_string();
+            assert!(message.contains(&format!("max_value must not be negative or NaN, as {limit} is")), "{message}");
+            assert!(message.contains("around.rs:") && optimizer.step().is_err(), "{message}");
+            assert_eq!(all_bits(&p), before);
+        }
+        let p = parameters(&device);
+        set_gradients(&p, 8);
+        let before = host(&gradients(&p));
+        assert!(clip_grad_norm(&p, f64::INFINITY).check().is_ok());
+        clip_grad_value(&p, f32::INFINITY);
+        assert_eq!(host(&gradients(&p)), before);
+        clip_grad_value(&p, 0.0);
+        assert!(host(&gradients(&p)).iter().all(|g| *g == 0.0));
+        for order in [0.0, -2.0, f64::NAN] {
+            set_gradients(&p, 8);
+            let options = ClipNorm { norm_type: order, ..ClipNorm::default() };
+            assert!(clip_grad_norm_with(&p, 1.0, &options).check().unwrap_err().to_string().contains("norm_type"));
+        }
+    }
 }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use wgrad::optim::Sgd;
 use wgrad::optim::lr::{
     Anneal, Constant, CosineAnnealing, CosineWarmRestarts, Cyclic, CyclicScale, Exponential, Improvement, Linear,
     LinearWarmup, MultiStep, OneCycle, Polynomial, ReduceOnPlateau, Schedule, Scheduler, StepLr,
 };
+use wgrad::optim::{ParamGroup, Sgd};
 use wgrad::{Device, Tensor};
 
 fn recorded() -> BTreeMap<String, Vec<f64>> {
@@ -110,4 +110,77 @@ fn schedulers_are_saved_and_refuse_what_does_not_fit() {
     let message = other.load_state_dict(&bad).unwrap_err().to_string();
     assert!(message.contains("Scheduler: position is missing; more is unexpected"), "{message}");
     assert_eq!(other.position(), 3);
+}
+
+/// A run goes on where it stopped in whatever order its parts are loaded, with the rates that an uninterrupted one has.
+#[test]
+fn schedules_resume_from_their_base_rates() {
+    type Make = fn(f32) -> Box<dyn Schedule + Send + Sync>;
+    let makes: [Make; 9] = [
+        |lr| Box::new(MultiStep::new(lr, &[2, 4], 0.1)),
+        |lr| Box::new(StepLr::new(lr, 2, 0.5)),
+        |lr| Box::new(Exponential::new(lr, 0.9)),
+        |lr| Box::new(Constant::new(lr, 0.25, 3)),
+        |lr| Box::new(Polynomial::new(lr, 8, 2.0)),
+        |lr| Box::new(CosineAnnealing::new(lr, 8).eta_min(0.5)),
+        |lr| Box::new(LinearWarmup::new(lr, 3).then(CosineAnnealing::new(lr, 5))),
+        |lr| Box::new(OneCycle::new(lr, 10)),
+        |lr| Box::new(Cyclic::new(lr, 4.0 * lr, 3)),
+    ];
+    let rates = |optimizer: &Sgd| optimizer.rates().iter().map(|rate| rate.get()).collect::<Vec<_>>();
+    let fresh = |lr: f32| {
+        let leaf = || vec![Tensor::ones([1], &Device::cpu()).requires_grad()];
+        Sgd::with_groups(vec![ParamGroup::new(leaf()), ParamGroup::new(leaf()).lr(lr / 4.0)], lr)
+    };
+    for (k, make) in makes.into_iter().enumerate() {
+        for stop in 0..8 {
+            let optimizer = fresh(10.0);
+            let mut scheduler = Scheduler::new(optimizer.rates(), make);
+            (0..stop).for_each(|_| scheduler.step());
+            let (saved, schedule) = (optimizer.state_dict(), scheduler.state_dict());
+            let here = rates(&optimizer);
+            scheduler.step();
+            let next = rates(&optimizer);
+            // The optimizer's state before, between and after; also into an optimizer that was made with another rate.
+            for (order, lr) in (0..3).flat_map(|order| [10.0, 3.0].map(|lr| (order, lr))) {
+                let mut optimizer = fresh(lr);
+                if order == 0 {
+                    optimizer.load_state_dict(&saved).unwrap();
+                }
+                let mut scheduler = Scheduler::new(optimizer.rates(), make);
+                if order == 1 {
+                    optimizer.load_state_dict(&saved).unwrap();
+                }
+                scheduler.load_state_dict(&schedule).unwrap();
+                if order == 2 {
+                    optimizer.load_state_dict(&saved).unwrap();
+                }
+                assert_eq!(rates(&optimizer), here, "schedule {k} at {stop}, order {order}");
+                assert_eq!(scheduler.position(), stop);
+                scheduler.step();
+                assert_eq!(rates(&optimizer), next, "schedule {k} after {stop}, order {order}");
+            }
+        }
+    }
+}
+
+/// States of before there were base rates keep those that the scheduler was made with.
+#[test]
+fn schedulers_load_states_without_base_rates() {
+    let optimizer = optimizer(10.0);
+    let mut scheduler = Scheduler::new(optimizer.rates(), |lr| MultiStep::new(lr, &[2], 0.1));
+    let mut old = scheduler.state_dict();
+    old.retain(|name, _| name == "position");
+    scheduler.set_position(5);
+    scheduler.load_state_dict(&old).unwrap();
+    assert_eq!((scheduler.position(), optimizer.lr()), (0, 10.0));
+    // But not some of them, and not of other types.
+    let mut bad = scheduler.state_dict();
+    bad.insert("base.1".into(), Tensor::ones([], &Device::cpu()));
+    bad.insert("base.0".into(), Tensor::ones([2], &Device::cpu()));
+    let message = scheduler.load_state_dict(&bad).unwrap_err().to_string();
+    assert!(
+        message.contains("base.0 is f32 [2], not one number") && message.contains("base.1 is unexpected"),
+        "{message}"
+    );
 }

@@ -69,8 +69,11 @@ type MakeDriven = fn(Vec<Tensor>) -> Driven;
 fn cycles() -> Vec<(&'static str, MakeDriven)> {
     fn driven(optimizer: impl Optimizer + Send + 'static, momentum: Rate) -> Driven {
         let cycle = OneCycle::new(0.1, STEPS);
-        let rates = Scheduler::new(optimizer.rates(), |_| cycle.clone());
-        let momenta = Scheduler::new(vec![momentum], |_| cycle.momentum(0.85, 0.95));
+        let rates = {
+            let cycle = cycle.clone();
+            Scheduler::new(optimizer.rates(), move |_| cycle.clone())
+        };
+        let momenta = Scheduler::new(vec![momentum], move |_| cycle.momentum(0.85, 0.95));
         (Box::new(optimizer), vec![rates, momenta])
     }
     vec![

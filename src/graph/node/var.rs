@@ -175,14 +175,20 @@ impl Var {
     #[track_caller]
     pub fn apply_in(op: Arc<dyn Op>, inputs: &[&Var], context: &Arc<Context>) -> Var {
         let at = here();
+        let metas: SmallVec<[&Meta; 4]> = inputs.iter().map(|v| &v.0.meta).collect();
+        // What carries an error keeps the shape and type that it would have, or those of the first operand.
+        let known = || {
+            let inferred = op.infer(&metas).ok().filter(|meta| meta.shape.checked_numel().is_some());
+            inferred.or_else(|| metas.first().map(|meta| (*meta).clone()))
+        };
         if let Some(error) = inputs.iter().find_map(|v| v.0.error.clone()) {
-            return Var::failed(error, context, at);
+            return Var::failed_as(error, known(), context, at);
         }
         if let Some(other) = inputs.iter().find(|v| !Arc::ptr_eq(&v.0.context, context)) {
             let devices = vec![context.device.clone(), other.0.context.device.clone()];
-            return Var::failed(Error::DeviceMismatch { op: op.name().into(), devices, at: at.into() }, context, at);
+            let error = Error::DeviceMismatch { op: op.name().into(), devices, at: at.into() };
+            return Var::failed_as(error, known(), context, at);
         }
-        let metas: SmallVec<[&Meta; 4]> = inputs.iter().map(|v| &v.0.meta).collect();
         let inferred = op.infer(&metas).and_then(|meta| match meta.shape.checked_numel() {
             Some(_) => Ok(meta),
             None => Err(Error::argument(op.name(), format!("shape {} has too many elements", meta.shape))),
@@ -196,7 +202,10 @@ impl Var {
                 let inputs = inputs.iter().map(|v| (*v).clone()).collect();
                 Var::insert(Parts { op, meta, at, tracked, grad_cell: None, inputs, value: None, error: None }, context)
             }
-            Err(error) => Var::failed(error.or_at(at), context, at),
+            Err(error) => {
+                let first = metas.first().map(|meta| (*meta).clone());
+                Var::failed_as(error.or_at(at), first, context, at)
+            }
         }
     }
 
@@ -315,7 +324,7 @@ impl Var {
         context: &Arc<Context>,
     ) -> Var {
         if let Some(error) = inputs.iter().find_map(|v| v.0.error.clone()) {
-            return Var::failed(error, context, at);
+            return Var::failed_as(error, Some(meta), context, at);
         }
         Var::insert(Parts { op, meta, at, tracked, grad_cell: None, inputs, value: None, error: None }, context)
     }
@@ -416,7 +425,7 @@ impl Var {
         op.is::<Alias>()
     }
 
-    /// A node that carries an error.
+    /// A node that carries an error, of which nothing else is known: it says that it is an f32 scalar.
     ///
     /// ```
     /// use wgrad::graph::{Var, here};
@@ -426,13 +435,23 @@ impl Var {
     /// assert_eq!((y * 2.0).check().unwrap_err().to_string(), "rotate: the angle is NaN");
     /// ```
     pub fn failed(error: Error, context: &Arc<Context>, at: &'static Location<'static>) -> Var {
+        Var::failed_as(error, None, context, at)
+    }
+
+    /// [`Var::failed`] of a known shape and type, so far as they are: code that looks at shapes goes on to where the error is read.
+    pub(crate) fn failed_as(
+        error: Error,
+        known: Option<Meta>,
+        context: &Arc<Context>,
+        at: &'static Location<'static>,
+    ) -> Var {
         if crate::env::get().panic {
             // The environment variable asks for a panic at the first error, for its backtrace.
             panic!("{error}");
         }
         let parts = Parts {
             op: Arc::new(Data),
-            meta: Meta::new((), DType::F32),
+            meta: known.unwrap_or_else(|| Meta::new((), DType::F32)),
             at,
             tracked: false,
             grad_cell: None,

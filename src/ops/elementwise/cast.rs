@@ -63,6 +63,10 @@ impl Var {
         match self.scalar_value() {
             // A scalar stays one, so that it goes on travelling as a parameter.
             Some(value) => {
+                // A number that stands beside f32 and f64 tensors is rounded where it is used, not before.
+                if (self.dtype(), dtype) == (DType::F32, DType::F64) {
+                    return Var::live_scalar(value, dtype, self.live(), &self.0.context);
+                }
                 // As a number beside f16 tensors it keeps its f32 value; what is computed with it is rounded.
                 let cast =
                     Array::full(&crate::shape::Shape::scalar(), self.dtype().register(), value).cast(dtype.register());

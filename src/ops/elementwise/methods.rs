@@ -10,7 +10,7 @@ use super::rows::row;
 use super::table::{Kind, Row};
 use crate::dtype::DType;
 use crate::error::Error;
-use crate::graph::{Var, recording};
+use crate::graph::{Meta, Op, Var, recording};
 use crate::ops::elementwise::example::{call, operands};
 use crate::shape::Shape;
 
@@ -69,10 +69,6 @@ impl Var {
     #[track_caller]
     fn apply_row(&self, row: &'static Row, rest: &[&Var]) -> Var {
         let operands: SmallVec<[&Var; 4]> = std::iter::once(self).chain(rest.iter().copied()).collect();
-        // Errors pass through as they are.
-        if let Some(failed) = operands.iter().find(|v| v.0.error.is_some()) {
-            return (*failed).clone();
-        }
         let values = usize::from(row.kind == Kind::Select);
         let dtype = operand_type(row.kind, &operands[values..]);
         let cast = |(i, v): (usize, &&Var)| v.cast(if i < values { DType::Bool } else { dtype });
@@ -165,7 +161,15 @@ pub(super) fn broadcast(op: Forward, operands: &[Var]) -> Var {
     let shape = operands.iter().try_fold(Shape::scalar(), |shape, v| shape.broadcast(name, v.shape()));
     let shape = match shape {
         Ok(shape) => shape,
-        Err(error) => return Var::failed(error.or_at(at), &operands[0].0.context, at),
+        Err(error) => {
+            // What fits is broadcast; an error that an operand carries comes first.
+            let fitting = |shape: Shape, v: &Var| shape.broadcast(name, v.shape()).unwrap_or(shape);
+            let shape = operands.iter().fold(Shape::scalar(), fitting);
+            let metas: SmallVec<[Meta; 4]> = operands.iter().map(|v| Meta::new(shape.clone(), v.dtype())).collect();
+            let known = op.infer(&metas.iter().collect::<SmallVec<[&Meta; 4]>>());
+            let error = operands.iter().find_map(|v| v.0.error.clone()).unwrap_or_else(|| error.or_at(at));
+            return Var::failed_as(error, known.ok().or(metas.into_iter().next()), &operands[0].0.context, at);
+        }
     };
     let expand = |v: &Var| if v.scalar_value().is_some() { v.clone() } else { v.expand(&shape) };
     let operands: SmallVec<[Var; 4]> = operands.iter().map(expand).collect();

@@ -4,6 +4,7 @@
 //! Indices are checked where they are used: one out of range becomes an error at reads of what was computed with it, and
 //! memory outside the tensor is never touched. Sums run in the order of the indices without atomics, so results are the same from run to run.
 
+mod finite;
 mod scatter;
 mod update;
 
@@ -104,6 +105,11 @@ impl Op for Gather {
         let size = cx.inputs[0].shape()[self.dim];
         Ok(vec![Some(Var::apply(scatter::ScatterSum { dim: self.dim, size }, &[cx.dy, &cx.inputs[1]])), None])
     }
+
+    fn is_flat(&self) -> bool {
+        // The indices may come from what is indexed, as those of sorting do.
+        true
+    }
 }
 
 impl Op for OneHot {
@@ -192,8 +198,24 @@ impl Routine for Gather {
     }
 }
 
+/// `x` and `index` as vectors of one element where they are scalars; `None` where neither is.
+fn with_dims(x: &Var, index: &Var) -> Option<(Var, Var)> {
+    let scalar = |v: &Var| v.shape().rank() == 0;
+    (scalar(x) || scalar(index)).then(|| (x.at_least_1d(), index.at_least_1d()))
+}
+
 impl Var {
-    /// Elements at the given indices along `dim`; `index` has this rank and is not larger in any other dim.
+    fn at_least_1d(&self) -> Var {
+        if self.shape().rank() == 0 { self.reshape(&Shape::from([1])) } else { self.clone() }
+    }
+
+    /// This value, which carries an error or has as many elements, in `shape`.
+    fn reshape_as(&self, shape: &Shape) -> Var {
+        if self.0.error.is_some() { self.clone() } else { self.reshape(shape) }
+    }
+
+    /// Elements at the given indices along `dim`; `index` has this rank and is not larger in any other dim. Scalars count as vectors of
+    /// one element.
     ///
     /// ```
     /// use wgrad::{Device, Tensor};
@@ -207,6 +229,9 @@ impl Var {
     pub fn gather(&self, dim: usize, index: &Var) -> Var {
         if let Some(failed) = poisoned(&[self, index]) {
             return failed;
+        }
+        if let Some((x, i)) = with_dims(self, index) {
+            return x.gather(dim, &i).reshape_as(index.shape());
         }
         let mut x = self.clone();
         if index.shape().rank() == self.shape().rank() {
@@ -251,7 +276,7 @@ impl Var {
         Ok(Var::apply(Gather { dim, name: "take_along_dim" }, &[&x, &index]))
     }
 
-    /// The slices at the given indices (rank 1) along `dim`.
+    /// The slices at the given indices (rank 1, or one number) along `dim`. A scalar is indexed by one number and stays a scalar.
     ///
     /// ```
     /// use wgrad::{Device, Tensor};
@@ -270,6 +295,14 @@ impl Var {
     fn select_at(&self, name: &'static str, dim: usize, index: &Var) -> Var {
         if let Some(failed) = poisoned(&[self, index]) {
             return failed;
+        }
+        if self.shape().rank() == 0 && index.meta().numel() != 1 {
+            let detail = "a scalar is indexed by one number";
+            return self.fail(Error::shape(name, detail, &[self.shape(), index.shape()]));
+        }
+        if let Some((x, i)) = with_dims(self, index) {
+            let y = x.select_at(name, dim, &i);
+            return if self.shape().rank() == 0 { y.reshape_as(self.shape()) } else { y };
         }
         if let Err(error) = check_dim(name, self.shape(), dim) {
             return self.fail(error);

@@ -27,6 +27,11 @@ impl Var {
         if let Some(failed) = poisoned(&[self, index, source]) {
             return failed;
         }
+        if [self, index, source].iter().any(|v| v.shape().rank() == 0) {
+            let [x, i, s] = [self, index, source].map(Var::at_least_1d);
+            // One dim each, so what they made fits.
+            return x.scatter_add(dim, &i, &s).reshape_as(self.shape());
+        }
         if let Err(error) = check_scatter("scatter_add", self, dim, index, source) {
             return self.fail(error);
         }
@@ -53,6 +58,11 @@ impl Var {
     pub fn scatter(&self, dim: usize, index: &Var, source: &Var) -> Var {
         if let Some(failed) = poisoned(&[self, index, source]) {
             return failed;
+        }
+        if [self, index, source].iter().any(|v| v.shape().rank() == 0) {
+            let [x, i, s] = [self, index, source].map(Var::at_least_1d);
+            // One dim each, so what they made fits.
+            return x.scatter(dim, &i, &s).reshape_as(self.shape());
         }
         if let Err(error) = check_scatter("scatter", self, dim, index, source) {
             return self.fail(error);
@@ -103,7 +113,7 @@ impl Var {
     #[track_caller]
     pub fn index_add(&self, dim: usize, index: &Var, source: &Var) -> Var {
         match self.slices_at("index_add", dim, index, source) {
-            Ok((index, source)) => self.scatter_add(dim, &index, &source),
+            Ok((x, index, source)) => x.scatter_add(dim, &index, &source).reshape_as(self.shape()),
             Err(error) => self.fail(error),
         }
     }
@@ -124,7 +134,7 @@ impl Var {
     #[track_caller]
     pub fn index_copy(&self, dim: usize, index: &Var, source: &Var) -> Var {
         match self.slices_at("index_copy", dim, index, source) {
-            Ok((index, source)) => self.scatter(dim, &index, &source),
+            Ok((x, index, source)) => x.scatter(dim, &index, &source).reshape_as(self.shape()),
             Err(error) => self.fail(error),
         }
     }
@@ -145,21 +155,25 @@ impl Var {
         if let Some(failed) = poisoned(&[self, index]) {
             return failed;
         }
-        if let Err(error) = check_dim("index_fill", self.shape(), dim) {
+        let x = self.at_least_1d();
+        if let Err(error) = check_dim("index_fill", x.shape(), dim) {
             return self.fail(error);
         }
         let len = index.shape().first().copied().unwrap_or(1);
-        let source = self.scalar_like(value).expand(&with_dim(self.shape(), dim, len));
-        match self.slices_at("index_fill", dim, index, &source) {
-            Ok((index, source)) => self.scatter(dim, &index, &source),
+        let source = self.scalar_like(value).expand(&with_dim(x.shape(), dim, len));
+        match x.slices_at("index_fill", dim, index, &source) {
+            Ok((x, index, source)) => x.scatter(dim, &index, &source).reshape_as(self.shape()),
             Err(error) => self.fail(error),
         }
     }
 
-    /// Checks indices of slices, and expands them to the shape of the slices.
-    fn slices_at(&self, op: &str, dim: usize, index: &Var, source: &Var) -> Result<(Var, Var)> {
+    /// Checks indices of slices, and expands them to the shape of the slices. Scalars become vectors of one element.
+    fn slices_at(&self, op: &str, dim: usize, index: &Var, source: &Var) -> Result<(Var, Var, Var)> {
         for v in [self, index, source] {
             v.check()?;
+        }
+        if [self, index].iter().any(|v| v.shape().rank() == 0) {
+            return self.at_least_1d().slices_at(op, dim, &index.at_least_1d(), &source.at_least_1d());
         }
         check_dim(op, self.shape(), dim)?;
         expect_index(op, index.meta())?;
@@ -172,7 +186,7 @@ impl Var {
             return Err(Error::shape(op, detail, &[self.shape(), index.shape(), source.shape()]));
         }
         let along: Shape = (0..full.rank()).map(|d| if d == dim { full[d] } else { 1 }).collect();
-        Ok((index.reshape(&along).expand(&full), source.clone()))
+        Ok((self.clone(), index.reshape(&along).expand(&full), source.clone()))
     }
 
     /// How often each of `0..bins` occurs among these indices (any shape), as i32; with `weights` (of this shape) their sums.

@@ -242,6 +242,17 @@ macro_rules! gemm {
 gemm!(f32, gemm_f32::gemm::f32::get_gemm_fn);
 gemm!(f64, gemm_f64::gemm::f64::get_gemm_fn);
 
+/// The shape of a product as far as operands that do not fit let it be known: rows of the left one and columns of the right one, in
+/// the longer of both batches.
+fn known_shape(a: &Shape, b: &Shape) -> Shape {
+    let batch = |s: &Shape| s[..s.rank().saturating_sub(2)].to_vec();
+    let (ba, bb) = (batch(a), batch(b));
+    let rows = a.rank().checked_sub(2).map(|row| a[row]);
+    let columns = (b.rank() >= 2).then(|| b[b.rank() - 1]);
+    let longer = if bb.len() > ba.len() { bb } else { ba };
+    longer.into_iter().chain(rows).chain(columns).collect()
+}
+
 impl Var {
     /// Matrix product. Batch dims broadcast; a vector on the left counts as a row, on the right as a column, and its dim is
     /// dropped from the result.
@@ -257,27 +268,24 @@ impl Var {
     #[track_caller]
     pub fn matmul(&self, other: &Var) -> Var {
         let at = crate::graph::here();
-        for v in [self, other] {
-            if v.0.error.is_some() {
-                return v.clone();
-            }
-        }
         let (a, b) = (self.shape(), other.shape());
+        let failed = |error: Error| {
+            let error = [self, other].into_iter().find_map(|v| v.0.error.clone()).unwrap_or(error);
+            let known = Meta::new(known_shape(a, b), self.dtype().promote(other.dtype()));
+            Var::failed_as(error.or_at(at), Some(known), &self.0.context, at)
+        };
         if a.rank() == 0 || b.rank() == 0 {
-            return Var::failed(mismatch(a, b).or_at(at), &self.0.context, at);
+            return failed(mismatch(a, b));
         }
         if a[a.rank() - 1] != b[b.rank().saturating_sub(2)] {
             // Here, so that the text has the shapes as they were given.
-            return Var::failed(mismatch(a, b).or_at(at), &self.0.context, at);
+            return failed(mismatch(a, b));
         }
         if a.rank() == 1 || b.rank() == 1 {
             let row = if a.rank() == 1 { self.unsqueeze(0) } else { self.clone() };
             let column = if b.rank() == 1 { other.unsqueeze(1) } else { other.clone() };
             let product = row.matmul(&column);
             let mut shape = product.shape().clone();
-            if product.0.error.is_some() {
-                return product;
-            }
             if b.rank() == 1 {
                 shape = shape.without(shape.rank() - 1);
             }
@@ -291,11 +299,11 @@ impl Var {
             let rows: usize = a[..a.rank() - 1].iter().product();
             let out: Shape = a[..a.rank() - 1].iter().copied().chain([b[1]]).collect();
             let product = self.reshape(&Shape::from([rows, a[a.rank() - 1]])).matmul(other);
-            return if product.0.error.is_some() { product } else { product.reshape(&out) };
+            return product.reshape(&out);
         }
         let (ba, bb): (Shape, Shape) = (a[..a.rank() - 2].into(), b[..b.rank() - 2].into());
         let Ok(batch) = ba.broadcast("matmul", &bb) else {
-            return Var::failed(mismatch(a, b).or_at(at), &self.0.context, at);
+            return failed(mismatch(a, b));
         };
         let with_batch = |s: &Shape| batch.iter().chain(&s[s.rank() - 2..]).copied().collect::<Shape>();
         let dtype = self.dtype().promote(other.dtype());
@@ -318,13 +326,13 @@ impl Var {
     #[track_caller]
     pub fn linear(&self, weight: &Var, bias: Option<&Var>) -> Var {
         let at = crate::graph::here();
-        if let Some(failed) = [self, weight].into_iter().find(|v| v.0.error.is_some()) {
-            return failed.clone();
-        }
         if weight.shape().rank() != 2 || self.shape().last() != weight.shape().last() {
             let detail = "the last dim must be the weight's second [out, in]";
-            let error = Error::shape("linear", detail, &[self.shape(), weight.shape()]);
-            return Var::failed(error.or_at(at), &self.0.context, at);
+            let fault = || Error::shape("linear", detail, &[self.shape(), weight.shape()]);
+            let error = [self, weight].into_iter().find_map(|v| v.0.error.clone()).unwrap_or_else(fault);
+            let lead = &self.shape()[..self.shape().rank().saturating_sub(1)];
+            let known = Meta::new(lead.iter().chain(weight.shape().first()).copied().collect::<Shape>(), self.dtype());
+            return Var::failed_as(error.or_at(at), Some(known), &self.0.context, at);
         }
         let product = self.matmul(&weight.transpose(0, 1));
         bias.map_or(product.clone(), |bias| product.add(bias))

@@ -7,7 +7,6 @@ use smallvec::SmallVec;
 use crate::error::{Error, Result};
 use crate::graph::Var;
 use crate::ops::per_dim::PerDim;
-use crate::ops::routine::poisoned;
 use crate::ops::window::{Divisor, Geometry, Kind, WindowSum, spatial};
 
 /// Windows of max pooling; the fields take a number or one for each spatial dim.
@@ -276,9 +275,6 @@ impl Var {
     /// ```
     #[track_caller]
     pub fn lp_pool(&self, dims: usize, p: f64, kernel: &PerDim, stride: &PerDim) -> Var {
-        if let Some(failed) = poisoned(&[self]) {
-            return failed;
-        }
         if p == 0.0 || p.is_nan() {
             return self.fail(Error::argument("lp_pool", format!("the order {p} has no root")));
         }
@@ -289,9 +285,6 @@ impl Var {
 
     #[track_caller]
     fn pooled(&self, geometry: impl FnOnce() -> Result<Geometry>, pool: impl FnOnce(Geometry) -> Var) -> Var {
-        if let Some(failed) = poisoned(&[self]) {
-            return failed;
-        }
         match geometry() {
             Ok(geometry) => pool(geometry),
             Err(error) => self.fail(error),
@@ -300,9 +293,6 @@ impl Var {
 
     #[track_caller]
     fn pooled_with_indices(&self, name: &'static str, geometry: impl FnOnce() -> Result<Geometry>) -> (Var, Var) {
-        if let Some(failed) = poisoned(&[self]) {
-            return (failed.clone(), failed);
-        }
         match geometry() {
             Ok(geometry) => self.largest_with_indices(name, geometry),
             Err(error) => {

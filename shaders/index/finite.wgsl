@@ -1,0 +1,13 @@
+// y[p] = x[p]. A NaN or an infinity is reported, as an index out of range is, so that what hangs on y is an error.
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let p = workgroup_index(group, groups) * WORKGROUP + local;
+    if (p >= params.total) { return; }
+    let x = load_x(p);
+    if (!is_finite(x)) { report_index(select(0, 1, is_nan(x)), NOT_FINITE); }
+    store(p, x);
+}
