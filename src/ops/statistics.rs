@@ -16,9 +16,18 @@ impl Var {
         Ok(dims.iter().map(|&d| self.shape()[d]).product())
     }
 
+    /// This divided by numbers of elements (i32): in f32 for f16, which counts one by one to 2048 only and no further than 65504.
+    #[track_caller]
+    pub(crate) fn per_count(&self, count: &Var) -> Var {
+        match self.in_f32(|x| x.per_count(count)) {
+            Some(y) => y,
+            None => self.div(&count.cast(self.dtype())),
+        }
+    }
+
     /// `f` of this value; of f16 computed in f32 and rounded once, since sums of f16 pass its largest number soon.
     #[track_caller]
-    fn in_f32(&self, f: impl FnOnce(&Var) -> Var) -> Option<Var> {
+    pub(crate) fn in_f32(&self, f: impl FnOnce(&Var) -> Var) -> Option<Var> {
         (self.0.error.is_none() && self.dtype() == DType::F16).then(|| f(&self.cast(DType::F32)).cast(DType::F16))
     }
 

@@ -23,6 +23,7 @@ mod movement;
 mod norms;
 mod order;
 mod pooling;
+mod precision;
 mod random;
 mod rearrange;
 mod reduce;
