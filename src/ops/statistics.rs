@@ -53,6 +53,9 @@ impl Var {
 
     /// Variance over `dims`: Σ (x − mean)² / (n − correction), as `torch.var`. Floats only (else [`Error::DType`]).
     ///
+    /// By the corrected two-pass algorithm (Chan, Golub & LeVeque 1983, "Algorithms for computing the sample variance"): with the mean m
+    /// as it is rounded, Σ (x − m)² − (Σ (x − m))² / n, so that data far from 0 lose nothing.
+    ///
     /// ```
     /// use wgrad::{Device, Tensor};
     /// let device = Device::cpu();
@@ -67,8 +70,12 @@ impl Var {
         }
         match self.reduced("var", dims) {
             Ok(n) => {
-                let off = self.sub(&self.mean(dims, true));
-                let (squares, freedom) = (off.mul(&off).sum(dims, keepdim), n as f64 - correction);
+                // The formula holds for any m, so that no gradient has to go through it.
+                let off = self.sub(&no_grad(|| self.mean(dims, true)));
+                let rest = off.sum(dims, keepdim).square().div(&self.scalar_like(n as f64));
+                let (squares, freedom) = (off.square().sum(dims, keepdim).sub(&rest), n as f64 - correction);
+                // Rounding can carry it below 0 where all elements are equal. NaN stays NaN.
+                let squares = squares.clamp_min(0.0);
                 if freedom >= 0.0 {
                     return squares.div(&self.scalar_like(freedom));
                 }
