@@ -3,6 +3,7 @@
 //! `cargo test --test ops -- --nocapture` prints the worst error of each elementwise op.
 
 mod attention;
+mod cancel;
 mod common;
 mod conv;
 mod create;
