@@ -48,6 +48,21 @@ fn is_finite(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u;
 }
 
+// A value that arithmetic leaves where x has been taken out of it: NaN where x is NaN or infinite, as in x - x ...
+fn nan_unless_finite(value: f32, x: f32) -> f32 {
+    return select(not_a_number(), value, is_finite(x));
+}
+
+// ... or also where x is 0, as in x / x.
+fn nan_unless_ratio(value: f32, x: f32) -> f32 {
+    return select(not_a_number(), value, is_finite(x) && x != 0.0);
+}
+
+// a - b, NaN for equal infinities also where a driver knows a and b to be equal.
+fn difference(a: f32, b: f32) -> f32 {
+    return select(a - b, not_a_number(), !is_finite(a) && bitcast<u32>(a) == bitcast<u32>(b));
+}
+
 // The f16 nearest to x, ties to even: infinity from 65520 on, steps of 2^-24 below 2^-14. By arithmetic on bits, since the rounding
 // of conversions is the driver's choice.
 fn round_f16(x: f32) -> f32 {

@@ -6,5 +6,5 @@ fn logaddexp_fwd(a: f32, b: f32) -> f32 {
     return max(a, b) + log1p(safe_exp(-abs(a - b)));
 }
 fn logaddexp_bwd(a: f32, b: f32, dy: f32) -> LogaddexpGrad {
-    return LogaddexpGrad(dy * sigmoid(a - b), dy * sigmoid(b - a));
+    return LogaddexpGrad(dy * sigmoid(difference(a, b)), dy * sigmoid(difference(b, a)));
 }

@@ -16,20 +16,20 @@ fn row_gradient(row: u32, lane: u32) {
     let n = f32(params.size);
     var held_dy: array<Part, HELD_SIZE>;
 
-    var sums = all_of(0.0);
-    var products = all_of(0.0);
+    var sums = no_sum();
+    var products = no_sum();
     for (var h = 0u; h < turns(); h++) {
         let k = h * LANES + lane;
         if (k < params.parts) {
             let dy = scaled(load_dy(place(row, k)), h, k);
             if (is_kept()) { held_dy[h] = dy; }
-            sums += dy;
-            products += dy * normalized(part_of_x(row, h, k), s);
+            sums = with_term(sums, h, dy);
+            products = with_term(products, h, dy * normalized(part_of_x(row, h, k), s));
         }
     }
-    let along = lanes_sum(total(products), lane) / n;
+    let along = lanes_sum(value_of(products), lane) / n;
     var mean = 0.0;
-    if (RMS == 0u) { mean = lanes_sum(total(sums), lane) / n; }
+    if (RMS == 0u) { mean = lanes_sum(value_of(sums), lane) / n; }
 
     for (var h = 0u; h < turns(); h++) {
         let k = h * LANES + lane;

@@ -26,33 +26,33 @@ fn part_of_x(row: u32, h: u32, k: u32) -> Part {
 
 fn statistics(row: u32, lane: u32) -> Statistics {
     let n = f32(params.size);
-    var sums = all_of(0.0);
+    var sums = no_sum();
     if (RMS == 0u || is_kept()) {
         for (var h = 0u; h < turns(); h++) {
             let k = h * LANES + lane;
             if (k < params.parts) {
                 let x = load_x(place(row, k));
                 if (is_kept()) { held[h] = x; }
-                sums += x;
+                sums = with_term(sums, h, x);
             }
         }
     }
     var shift = 0.0;
-    if (RMS == 0u) { shift = lanes_sum(total(sums), lane) / n; }
-    var off = all_of(0.0);
-    var squares = all_of(0.0);
+    if (RMS == 0u) { shift = lanes_sum(value_of(sums), lane) / n; }
+    var off = no_sum();
+    var squares = no_sum();
     for (var h = 0u; h < turns(); h++) {
         let k = h * LANES + lane;
         if (k < params.parts) {
             let x = part_of_x(row, h, k) - shift;
-            off += x;
-            squares += x * x;
+            off = with_term(off, h, x);
+            squares = with_term(squares, h, x * x);
         }
     }
-    var variance = lanes_sum(total(squares), lane) / n;
+    var variance = lanes_sum(value_of(squares), lane) / n;
     var rest = 0.0;
     if (RMS == 0u) {
-        rest = lanes_sum(total(off), lane) / n;
+        rest = lanes_sum(value_of(off), lane) / n;
         variance -= rest * rest;
         // Rounding can carry it below 0 where all elements are equal. NaN stays NaN.
         if (variance < 0.0) { variance = 0.0; }

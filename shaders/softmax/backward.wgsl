@@ -6,7 +6,7 @@ fn run(row: u32, lane: u32) {
     var held_y: array<Part, HELD_SIZE>;
     var held_dy: array<Part, HELD_SIZE>;
 
-    var sums = all_of(0.0);
+    var sums = no_sum();
     for (var h = 0u; h < turns(); h++) {
         let k = h * LANES + lane;
         if (k < params.parts) {
@@ -14,15 +14,15 @@ fn run(row: u32, lane: u32) {
             let dy = load_dy(i);
             if (is_kept()) { held_dy[h] = dy; }
             if (LOG == 1u) {
-                sums += dy;
+                sums = with_term(sums, h, dy);
             } else {
                 let y = load_y(i);
                 if (is_kept()) { held_y[h] = y; }
-                sums += dy * y;
+                sums = with_term(sums, h, dy * y);
             }
         }
     }
-    let sum = all_of(lanes_sum(total(sums), lane));
+    let sum = all_of(lanes_sum(value_of(sums), lane));
 
     for (var h = 0u; h < turns(); h++) {
         let k = h * LANES + lane;

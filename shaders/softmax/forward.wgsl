@@ -16,7 +16,7 @@ fn run(row: u32, lane: u32) {
     }
     let largest = all_of(lanes_max(largest_of(top), lane));
 
-    var sums = all_of(0.0);
+    var sums = no_sum();
     for (var h = 0u; h < turns(); h++) {
         let k = h * LANES + lane;
         if (k < params.parts) {
@@ -25,10 +25,10 @@ fn run(row: u32, lane: u32) {
             let e = exp_of(x - largest);
             // A log-softmax needs x once more.
             if (is_kept() && LOG == 0u) { held[h] = e; }
-            sums += e;
+            sums = with_term(sums, h, e);
         }
     }
-    let sum = lanes_sum(total(sums), lane);
+    let sum = lanes_sum(value_of(sums), lane);
 
     let log_sum = all_of(safe_log(sum));
     for (var h = 0u; h < turns(); h++) {

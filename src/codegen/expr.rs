@@ -1,6 +1,7 @@
 //! Statements for straight-line code over an index space.
 
 use crate::caps::Caps;
+use crate::codegen::cancel::Sums;
 use crate::codegen::writer::{Held, Writer};
 use crate::codegen::{Bound, ParamSource, word};
 use crate::dtype::DType;
@@ -54,7 +55,9 @@ impl Value {
 /// Writes statements that compute every instruction of `body`; returns their values. `result` is what `What::Result` stands for.
 pub fn emit(writer: &mut Writer, body: &Body, space: &Space, result: Option<&Value>) -> Result<Vec<Value>> {
     let mut values: Vec<Value> = Vec::with_capacity(body.code.len());
+    let mut sums = Sums::default();
     for inst in &body.code {
+        let cancelled = sums.add(inst);
         let value = match &inst.what {
             What::Result => match result {
                 Some(value) if inst.dtype == DType::F16 => {
@@ -101,6 +104,9 @@ pub fn emit(writer: &mut Writer, body: &Body, space: &Space, result: Option<&Val
                     call(0)
                 };
                 let mut value = Value { name: writer.let_(&text), dtype: inst.dtype, vec4 };
+                for (test, operand) in cancelled {
+                    value = unless(writer, &value, test, &values[operand]);
+                }
                 if inst.dtype == DType::F16 {
                     // So that a value is the same whether it is stored and loaded or stays in a register.
                     value.name = writer.let_(&rounded(&value));
@@ -111,6 +117,17 @@ pub fn emit(writer: &mut Writer, body: &Body, space: &Space, result: Option<&Val
         values.push(value);
     }
     Ok(values)
+}
+
+/// NaN where the `test` on an operand says so, else the value.
+fn unless(writer: &mut Writer, value: &Value, test: &str, operand: &Value) -> Value {
+    let vec4 = value.vec4 || operand.vec4;
+    let part = |c: usize| format!("{test}({}, {})", value.component(c), operand.component(c));
+    let text = match vec4 {
+        true => format!("vec4<f32>({})", (0..4).map(part).collect::<Vec<_>>().join(", ")),
+        false => part(0),
+    };
+    Value { name: writer.let_(&text), dtype: value.dtype, vec4 }
 }
 
 /// The value rounded to what an f16 holds.

@@ -4,6 +4,7 @@
 //! edited as text. Sizes, strides, offsets and scalars are parameters, so equal structure means equal text, and a
 //! pipeline is compiled once for each distinct text.
 
+mod cancel;
 mod elementwise;
 mod expr;
 mod reached;

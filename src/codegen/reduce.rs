@@ -24,6 +24,10 @@ use crate::shape::Shape;
 /// Loop turns of one invocation; some drivers end loops silently after 65,535.
 const MAX_TURNS: usize = 8192;
 
+/// Terms of a sum of floats that are added one after the other; their sums are added so in turn. So rounding errors hardly grow with the
+/// number of terms (pairwise summation, Higham 2002, section 4.2, in blocks).
+const BLOCK: usize = 16;
+
 /// Rows that a software adapter walks down at a time, and the elements from which that matters.
 const TLB_ROWS: usize = 128;
 const TALL: usize = 1 << 18;
@@ -335,6 +339,16 @@ impl Stage<'_> {
         if fits && (last == 0 || last >= SIDE_BY_SIDE) { SIDE_BY_SIDE } else { 1 }
     }
 
+    /// Loops over blocks around the loop over elements that keep all of them short.
+    fn levels(&self) -> usize {
+        let walkers = self.chunks * self.sharers as usize;
+        match self.length.div_ceil(walkers.max(1)) {
+            turns if turns <= BLOCK => 0,
+            turns if turns <= 2 * BLOCK * BLOCK => 1,
+            _ => 2,
+        }
+    }
+
     /// Writes the loop; leaves the combined value in `result` (and its index in `result_index`).
     fn combine(&self, writer: &mut Writer, combine: Combine, dtype: DType) -> Result<()> {
         writer.paste(combine_functions());
@@ -376,13 +390,25 @@ impl Stage<'_> {
             let block = writer.constant(word(self.length.div_ceil(self.chunks) * side_by_side)?);
             writer.line(&format!("let block = chunk / {side_by_side}u * {block};"));
             writer.line(&format!("let begin = block + chunk % {side_by_side}u;"));
-            writer.line(&format!("let end = min(block + {block}, {length});"));
-            writer.line(&format!("for (var r = begin; r < end; r += {side_by_side}u) {{"));
+            writer.line(&format!("let end = min(block + {block}, {length});\n    let stride = {side_by_side}u;"));
         } else {
             let stride = if self.sharers > 1 { format!("{}u", self.sharers) } else { chunks };
             writer.line(&format!("let begin = chunk;\n    let end = {length};\n    let stride = {stride};"));
-            writer.line("for (var r = begin; r < end; r += stride) {");
         }
+        let levels = if combine == Combine::Sum && dtype.is_float() { self.levels() } else { 0 };
+        // From the outermost loop, over blocks of blocks, to the one over elements.
+        let (mut first, mut end, mut total) = ("begin".to_owned(), "end".to_owned(), "acc".to_owned());
+        let mut totals = Vec::new();
+        for level in (1..=levels).rev() {
+            let step = format!("stride * {}u", BLOCK.pow(level as u32));
+            let (at, inner) = (format!("first_{level}"), format!("acc_{level}"));
+            writer.line(&format!("for (var {at} = {first}; {at} < {end}; {at} += {step}) {{"));
+            writer.line(&format!("let end_{level} = min({end}, {at} + {step});\n    var {inner}: {ty} = {identity};"));
+            totals.push((total, inner.clone()));
+            (first, end, total) = (at, format!("end_{level}"), inner);
+        }
+        let acc = total;
+        writer.line(&format!("for (var r = {first}; r < {end}; r += stride) {{"));
         let mut second = None;
         let (value, index) = match &self.input {
             Input::Producers { parts } => {
@@ -427,26 +453,31 @@ impl Stage<'_> {
             ));
         } else {
             let joined = |a: &str, b: &str| format!("combine_{name}_{kind}({a}, {b})");
-            let with = |four: &str| {
-                let part = |c: &&str| joined(&format!("acc.{c}"), &format!("{four}.{c}"));
+            let with = |acc: &str, four: &str| {
+                let part = |c: &&str| joined(&format!("{acc}.{c}"), &format!("{four}.{c}"));
                 format!("{ty}({})", ["x", "y", "z", "w"].iter().map(part).collect::<Vec<_>>().join(", "))
             };
             let (first, next) = if vec4 {
                 writer.line(&format!("let four = {value};"));
-                ("four".to_owned(), with("four"))
+                if let Some(second) = &second {
+                    writer.line(&format!("let four_more = {second};\n    let both = {};", with("four", "four_more")));
+                    ("both".to_owned(), with(&acc, "both"))
+                } else {
+                    ("four".to_owned(), with(&acc, "four"))
+                }
             } else {
-                let next = joined("acc", &value);
+                let next = joined(&acc, &value);
                 (value, next)
             };
             match combine {
-                Combine::Sum | Combine::Prod => writer.line(&format!("acc = {next};")),
+                Combine::Sum | Combine::Prod => writer.line(&format!("{acc} = {next};")),
                 _ => writer.line(&format!("if (r == begin) {{ acc = {first}; }} else {{ acc = {next}; }}")),
-            }
-            if let Some(second) = second {
-                writer.line(&format!("let four_more = {second};\n    acc = {};", with("four_more")));
             }
         }
         writer.line("}");
+        for (total, inner) in totals.into_iter().rev() {
+            writer.line(&format!("{total} = {total} + {inner};\n    }}"));
+        }
         writer.read_params_once(before_loop);
         let result = if self.quads == Quads::Reduced {
             let joined = |a: &str, b: &str| format!("combine_{name}_{kind}({a}, {b})");

@@ -68,7 +68,10 @@ pub fn cross_entropy(logits: &Var, targets: &Var, options: &ClassOptions) -> Res
     let losses = Var::apply(op, &[&x, &t]);
     losses.check()?;
     Ok(match op.kept(&t) {
-        Some(kept) => sum(&losses) / sum(&kept.cast(losses.dtype())),
+        Some(kept) => {
+            let mean = |losses: &Var| sum(losses).per_count(&sum(&kept));
+            losses.in_f32(mean).unwrap_or_else(|| mean(&losses))
+        }
         None => mean(&losses),
     })
 }
@@ -91,11 +94,14 @@ fn weighted(log_probs: &Var, targets: &Var, options: &ClassOptions) -> Result<Va
         Some(kept) => kept.where_(targets, &targets.scalar_like(0.0)),
         None => targets.clone(),
     };
-    let chosen = log_probs.gather(1, &safe.unsqueeze(1)).squeeze(1);
+    // Sums of f16 are taken in f32, of weights as well.
+    let wide = |x: Var| if x.dtype() == DType::F16 { x.cast(DType::F32) } else { x };
+    let narrow = log_probs.dtype() == DType::F16 && options.weight.as_ref().is_none_or(|w| w.dtype() == DType::F16);
+    let chosen = wide(log_probs.gather(1, &safe.unsqueeze(1)).squeeze(1));
     chosen.check()?;
     let ones = || chosen.scalar_like(1.0).expand(chosen.shape());
     let mut weights = match &options.weight {
-        Some(weight) if *weight.shape() == Shape::from([classes]) => weight.index_select(0, &safe),
+        Some(weight) if *weight.shape() == Shape::from([classes]) => wide(weight.index_select(0, &safe)),
         Some(weight) => {
             let detail = format!("the weight must be [{classes}]");
             return Err(Error::shape("cross_entropy", detail, &[weight.shape()]));
@@ -107,8 +113,9 @@ fn weighted(log_probs: &Var, targets: &Var, options: &ClassOptions) -> Result<Va
     }
     let mut losses = -(&chosen * &weights);
     if options.label_smoothing != 0.0 {
+        let log_probs = wide(log_probs.clone());
         let spread = match &options.weight {
-            Some(weight) => (log_probs * weight).sum(&[1], false),
+            Some(weight) => (log_probs * wide(weight.clone())).sum(&[1], false),
             None => log_probs.sum(&[1], false),
         };
         let spread = match &kept {
@@ -122,7 +129,8 @@ fn weighted(log_probs: &Var, targets: &Var, options: &ClassOptions) -> Result<Va
         // Whatever an ignored row holds, infinities and NaN too, does not count.
         losses = kept.where_(&losses, &losses.scalar_like(0.0));
     }
-    Ok(sum(&losses) / sum(&weights))
+    let mean = sum(&losses) / sum(&weights);
+    Ok(if narrow { mean.cast(DType::F16) } else { mean })
 }
 
 /// Mean squared error.
@@ -188,6 +196,10 @@ pub fn kl_div(log_q: &Var, p: &Var) -> Var {
 
 /// `1 − cos(a, b)` where the sign is positive, else `max(0, cos(a, b) − margin)`; rows are the last dim.
 pub fn cosine_embedding(a: &Var, b: &Var, sign: &Var, margin: f64) -> Var {
+    if a.dtype() == DType::F16 && b.dtype() == DType::F16 {
+        // The products below pass the largest f16 soon, and 1e-12 is below the smallest.
+        return cosine_embedding(&a.cast(DType::F32), &b.cast(DType::F32), sign, margin).cast(DType::F16);
+    }
     let last = a.shape().rank().saturating_sub(1);
     let dot = |x: &Var, y: &Var| (x * y).sum(&[last], false);
     let cos = dot(a, b) / ((dot(a, a) + 1e-12) * (dot(b, b) + 1e-12)).sqrt();
@@ -269,6 +281,11 @@ impl Var {
     /// ```
     #[track_caller]
     pub fn cosine_similarity(&self, other: &Var, dim: usize) -> Var {
+        if other.dtype() == DType::F16
+            && let Some(y) = self.in_f32(|x| x.cosine_similarity(&other.cast(DType::F32), dim))
+        {
+            return y;
+        }
         let product = self * other;
         let dot = product.sum(&[dim], false);
         if dot.0.error.is_some() {
@@ -291,6 +308,9 @@ impl Var {
     /// ```
     #[track_caller]
     pub fn normalize(&self, p: f64, dim: usize) -> Var {
+        if let Some(y) = self.in_f32(|x| x.normalize(p, dim)) {
+            return y;
+        }
         let size = self.norm(p, &[dim], true);
         if size.0.error.is_some() { size } else { self / size.clamp_min(1e-12) }
     }

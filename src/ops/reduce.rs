@@ -186,16 +186,16 @@ impl Op for ReduceOp {
                 let zero = x.eq(&x.scalar_like(0.0));
                 let nonzero = zero.where_(&x.scalar_like(1.0), x);
                 let all = nonzero.prod(&self.dims, true);
-                let zeros = zero.cast(x.dtype()).sum(&self.dims, true);
+                let zeros = zero.sum(&self.dims, true);
                 let lone = zero.where_(&all, &x.scalar_like(0.0));
-                let one = zeros.eq(&x.scalar_like(1.0)).where_(&lone, &x.scalar_like(0.0));
-                let none = zeros.eq(&x.scalar_like(0.0));
+                let one = zeros.eq(&zeros.scalar_like(1.0)).where_(&lone, &x.scalar_like(0.0));
+                let none = zeros.eq(&zeros.scalar_like(0.0));
                 dy.mul(&none.where_(&all.div(&nonzero), &one))
             }
             Kind::Max | Kind::Min => {
-                let ties = x.eq(&cx.output.reshape(&kept)).cast(x.dtype());
-                let count = ties.sum(&self.dims, true);
-                ties.mul(&dy.div(&count))
+                let ties = x.eq(&cx.output.reshape(&kept));
+                let share = dy.per_count(&ties.sum(&self.dims, true));
+                ties.cast(x.dtype()).mul(&share)
             }
             _ => {
                 return Err(Error::Autograd {

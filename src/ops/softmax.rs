@@ -4,6 +4,7 @@ use std::hash::Hasher;
 
 use crate::array::Array;
 use crate::caps::Caps;
+use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::kernel::{Kernel, Operand, Routine, Stage, Wgsl};
 use crate::graph::{Meta, Op, Var, Vjp};
@@ -71,11 +72,12 @@ impl Op for Softmax {
         if !cx.create_graph && !y.0.context.traits.prefers_expressions {
             return Ok(vec![Some(Var::apply(SoftmaxBackward(*self), &[y, dy]))]);
         }
-        let dims = [self.dim];
-        Ok(vec![Some(match self.log {
-            true => dy - y.exp() * dy.sum(&dims, true),
-            false => y * (dy - (dy * y).sum(&dims, true)),
-        })])
+        let gradient = |y: &Var, dy: &Var| match self.log {
+            true => dy - y.exp() * dy.sum(&[self.dim], true),
+            false => y * (dy - (dy * y).sum(&[self.dim], true)),
+        };
+        let wide = y.in_f32(|y| gradient(y, &dy.cast(DType::F32)));
+        Ok(vec![Some(wide.unwrap_or_else(|| gradient(y, dy)))])
     }
 }
 
@@ -223,6 +225,9 @@ impl Var {
     /// ```
     #[track_caller]
     pub fn softmax_composed(&self, dim: usize) -> Var {
+        if let Some(y) = self.in_f32(|x| x.softmax_composed(dim)) {
+            return y;
+        }
         let e = (self - crate::graph::no_grad(|| self.max(&[dim], true))).exp();
         &e / e.sum(&[dim], true)
     }
@@ -239,6 +244,9 @@ impl Var {
     /// ```
     #[track_caller]
     pub fn log_softmax_composed(&self, dim: usize) -> Var {
+        if let Some(y) = self.in_f32(|x| x.log_softmax_composed(dim)) {
+            return y;
+        }
         let shifted = self - crate::graph::no_grad(|| self.max(&[dim], true));
         &shifted - shifted.exp().sum(&[dim], true).log()
     }
@@ -249,6 +257,6 @@ impl Var {
 
     /// Integers as f32; floats as they are.
     pub(crate) fn float(&self) -> Var {
-        if self.dtype().is_float() { self.clone() } else { self.cast(crate::dtype::DType::F32) }
+        if self.dtype().is_float() { self.clone() } else { self.cast(DType::F32) }
     }
 }

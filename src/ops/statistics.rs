@@ -16,9 +16,18 @@ impl Var {
         Ok(dims.iter().map(|&d| self.shape()[d]).product())
     }
 
+    /// This divided by numbers of elements (i32): in f32 for f16, which counts one by one to 2048 only and no further than 65504.
+    #[track_caller]
+    pub(crate) fn per_count(&self, count: &Var) -> Var {
+        match self.in_f32(|x| x.per_count(count)) {
+            Some(y) => y,
+            None => self.div(&count.cast(self.dtype())),
+        }
+    }
+
     /// `f` of this value; of f16 computed in f32 and rounded once, since sums of f16 pass its largest number soon.
     #[track_caller]
-    fn in_f32(&self, f: impl FnOnce(&Var) -> Var) -> Option<Var> {
+    pub(crate) fn in_f32(&self, f: impl FnOnce(&Var) -> Var) -> Option<Var> {
         (self.0.error.is_none() && self.dtype() == DType::F16).then(|| f(&self.cast(DType::F32)).cast(DType::F16))
     }
 
@@ -44,6 +53,9 @@ impl Var {
 
     /// Variance over `dims`: Σ (x − mean)² / (n − correction), as `torch.var`. Floats only (else [`Error::DType`]).
     ///
+    /// By the corrected two-pass algorithm (Chan, Golub & LeVeque 1983, "Algorithms for computing the sample variance"): with the mean m
+    /// as it is rounded, Σ (x − m)² − (Σ (x − m))² / n, so that data far from 0 lose nothing.
+    ///
     /// ```
     /// use wgrad::{Device, Tensor};
     /// let device = Device::cpu();
@@ -58,8 +70,12 @@ impl Var {
         }
         match self.reduced("var", dims) {
             Ok(n) => {
-                let off = self.sub(&self.mean(dims, true));
-                let (squares, freedom) = (off.mul(&off).sum(dims, keepdim), n as f64 - correction);
+                // The formula holds for any m, so that no gradient has to go through it.
+                let off = self.sub(&no_grad(|| self.mean(dims, true)));
+                let rest = off.sum(dims, keepdim).square().div(&self.scalar_like(n as f64));
+                let (squares, freedom) = (off.square().sum(dims, keepdim).sub(&rest), n as f64 - correction);
+                // Rounding can carry it below 0 where all elements are equal. NaN stays NaN.
+                let squares = squares.clamp_min(0.0);
                 if freedom >= 0.0 {
                     return squares.div(&self.scalar_like(freedom));
                 }

@@ -209,7 +209,8 @@ impl Var {
             let detail = "takes floating-point elements";
             return Err(crate::error::Error::dtype("nanmean", detail, &[self.dtype()]));
         }
-        let count = self.is_nan().logical_not().cast(self.dtype()).sum(dims, keepdim);
-        Ok(self.nansum(dims, keepdim).div(&count))
+        let count = self.is_nan().logical_not().sum(dims, keepdim);
+        let mean = |x: &Var| x.nansum(dims, keepdim).per_count(&count);
+        Ok(self.in_f32(mean).unwrap_or_else(|| mean(self)))
     }
 }

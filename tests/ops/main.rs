@@ -3,6 +3,7 @@
 //! `cargo test --test ops -- --nocapture` prints the worst error of each elementwise op.
 
 mod attention;
+mod cancel;
 mod common;
 mod conv;
 mod create;
@@ -24,6 +25,7 @@ mod norms;
 mod numbers;
 mod order;
 mod pooling;
+mod precision;
 mod random;
 mod ranks;
 mod rearrange;

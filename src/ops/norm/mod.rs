@@ -10,6 +10,7 @@ use std::hash::{Hash, Hasher};
 use std::ops::Range;
 
 use crate::array::Array;
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::kernel::Kernel;
 use crate::graph::{Meta, Op, Var, Vjp, no_grad};
@@ -120,6 +121,21 @@ impl Normalize {
         x.normalize_composed(self.statistic, self.rows.clone(), self.eps)
     }
 
+    /// The gradient with respect to x out of other ops.
+    fn gradient(&self, x: &Var, weight: Option<&Var>, dy: &Var, output: &Var) -> Var {
+        let dims = self.dims(x.shape().rank());
+        // The output is the normalised row where nothing scales it.
+        let y = if weight.is_some() { self.composed(x) } else { output.cast(x.dtype()) };
+        let dy = dy.cast(x.dtype());
+        let dy = weight.map_or(dy.clone(), |weight| dy * weight.cast(x.dtype()));
+        let along = &y * (&dy * &y).mean(&dims, true);
+        let scale = (x.moments(self.statistic, &dims).1 + self.eps).rsqrt();
+        match self.statistic {
+            Statistic::Layer => scale * (&dy - dy.mean(&dims, true) - along),
+            Statistic::Rms => scale * (dy - along),
+        }
+    }
+
     /// The same name for each op of a statistic.
     fn named(&self, layer: &'static str, rms: &'static str) -> &'static str {
         match self.statistic {
@@ -179,16 +195,8 @@ impl Op for Normalize {
                 vec![Some(Var::apply(NormalizeBackward(self.clone()), &inputs))]
             }
             (true, true) => {
-                let dims = self.dims(x.shape().rank());
-                // The output is the normalised row where nothing scales it.
-                let y = if weight.is_some() { self.composed(x) } else { cx.output.clone() };
-                let dy = weight.map_or(dy.clone(), |weight| dy * weight);
-                let along = &y * (&dy * &y).mean(&dims, true);
-                let scale = (x.moments(self.statistic, &dims).1 + self.eps).rsqrt();
-                vec![Some(match self.statistic {
-                    Statistic::Layer => scale * (&dy - dy.mean(&dims, true) - along),
-                    Statistic::Rms => scale * (dy - along),
-                })]
+                let gradient = |x: &Var| self.gradient(x, weight, dy, cx.output);
+                vec![Some(x.in_f32(gradient).unwrap_or_else(|| gradient(x)))]
             }
         };
         let both = (needs(1) && !expressions).then(|| Var::apply(ParametersBackward(self.clone()), &[x, dy]));
@@ -371,6 +379,9 @@ impl Var {
     /// ```
     #[track_caller]
     pub fn normalize_composed(&self, statistic: Statistic, rows: Range<usize>, eps: f64) -> Var {
+        if let Some(y) = self.in_f32(|x| x.normalize_composed(statistic, rows.clone(), eps)) {
+            return y;
+        }
         let dims: Vec<usize> = (0..self.shape().rank()).filter(|d| !rows.contains(d)).collect();
         let (centred, variance) = self.moments(statistic, &dims);
         centred * (variance + eps).rsqrt()
@@ -569,18 +580,20 @@ impl Var {
         }
         let dims: Vec<usize> = (0..shape.rank()).filter(|&d| d != 1).collect();
         let size = Rows::new(shape, &(1..2)).size();
+        // Squares of f16 pass its largest number from 256 on.
+        let wide = if self.dtype() == DType::F16 { self.cast(DType::F32) } else { self.clone() };
         let (y, variance) = if size > LONGEST_CHANNEL {
-            let (centred, variance) = self.moments(Statistic::Layer, &dims);
-            (centred * (&variance + eps).rsqrt(), variance)
+            let (centred, variance) = wide.moments(Statistic::Layer, &dims);
+            ((centred * (&variance + eps).rsqrt()).cast(self.dtype()), variance)
         } else {
             let y = self.normalize_rows("batch_norm", Statistic::Layer, 1..2, LONGEST_CHANNEL, eps);
-            (y, no_grad(|| self.moments(Statistic::Layer, &dims).1))
+            (y, no_grad(|| wide.moments(Statistic::Layer, &dims).1))
         };
         let (new_mean, new_var) = no_grad(|| {
-            let shift = self.first_of(&dims);
-            let batch_mean = ((self - &shift).mean(&dims, true) + shift).reshape(mean.shape());
+            let shift = wide.first_of(&dims);
+            let batch_mean = ((&wide - &shift).mean(&dims, true) + shift).reshape(mean.shape());
             let unbiased = variance.reshape(var.shape()) * (size as f64 / (size - 1) as f64);
-            let towards = |old: &Var, new: Var| old * (1.0 - momentum) + new * momentum;
+            let towards = |old: &Var, new: Var| (old * (1.0 - momentum) + new * momentum).cast(old.dtype());
             (towards(mean, batch_mean), towards(var, unbiased))
         });
         (affine(y, weight, bias), new_mean, new_var)
