@@ -750,10 +750,13 @@ pub(crate) fn readable(var: &Var) -> Var {
 fn shown(var: &Var) -> Option<(Var, Layout)> {
     let (mut source, mut views) = (var.clone(), Vec::new());
     while !source.0.has_value() {
-        let input = source.0.with_inputs(|inputs| inputs.first().cloned())?;
-        let Kernel::View(view) = source.0.op.kernel(&[input.meta()], source.meta()) else { return None };
+        // The inputs are looked at once: another thread may compute the node meanwhile, which takes them away.
+        let inputs = source.0.inputs();
+        let viewed = inputs.first()?.clone();
+        let metas: Vec<_> = inputs.iter().map(Var::meta).collect();
+        let Kernel::View(view) = source.0.op.kernel(&metas, source.meta()) else { return None };
         views.push(view);
-        source = input;
+        source = viewed;
     }
     let whole = Layout::contiguous(source.shape().clone());
     let layout = views.iter().rev().try_fold(whole, |layout, view| layout.view(view))?;

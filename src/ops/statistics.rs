@@ -47,7 +47,7 @@ impl Var {
         }
         match self.reduced("mean", dims) {
             Ok(n) => self.sum(dims, keepdim).div(&self.scalar_like(n as f64)),
-            Err(error) => self.fail(error),
+            Err(error) => self.sum(dims, keepdim).fail(error),
         }
     }
 

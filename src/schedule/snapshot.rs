@@ -124,12 +124,9 @@ impl Snapshot {
         let mut with_value = vec![false; self.nodes.len()];
         valued.for_each(|i| with_value[i] = true);
         for (i, inputs) in wiring.iter().enumerate() {
-            // An alias takes over the value of its input.
+            // An alias takes over the value of its input; that of a leaf shares the leaf's.
             with_value[i] |= self.nodes[i].is_alias()
-                && inputs.iter().all(|input| match input {
-                    Source::Pending(j) => with_value[*j],
-                    Source::Leaf(_) => true,
-                });
+                && inputs.first().is_some_and(|input| matches!(input, Source::Pending(j) if with_value[*j]));
         }
         in_place::given_up(self, wiring, &with_value)
     }

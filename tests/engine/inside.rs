@@ -494,7 +494,7 @@ fn the_log_tells_more_with_each_level() {
     };
     let count = |text: &str, part: &str| text.lines().filter(|line| line.contains(part)).count();
     let (one, _) = log("1");
-    assert!(count(&one, "opened ") == 1 && count(&one, "plan ") >= 3, "{one}");
+    assert!(count(&one, "opened ") == 1 && count(&one, "plan ") >= 2, "{one}");
     assert_eq!((count(&one, "GB/s"), count(&one, " ops ("), count(&one, "fn main")), (0, 0, 0), "{one}");
     let (two, dispatches) = log("2");
     let kernels = two.lines().filter(|l| l.contains("GB/s") && l.contains("GFLOP/s") && l.contains(file!()));
