@@ -37,7 +37,7 @@ impl Initial {
     }
 
     /// Whether the value waits.
-    pub fn waits(&self) -> bool {
+    pub(super) fn waits(&self) -> bool {
         self.waits.load(Ordering::Acquire)
     }
 }
