@@ -82,7 +82,7 @@ mod trace;
 pub mod train;
 pub mod tuning;
 
-pub use backend::{Device, DeviceInfo, Explanation, KernelReport, Memory, RngState, Stats, StoredValue};
+pub use backend::{Device, DeviceInfo, Explanation, KernelReport, KernelTotals, Memory, RngState, Stats, StoredValue};
 pub use dtype::DType;
 pub use error::{Error, Result};
 pub use graph::no_grad;

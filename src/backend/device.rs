@@ -648,7 +648,7 @@ impl Device {
         self.compute(targets, also)
     }
 
-    pub(super) fn compute(&self, targets: &[Var], also: &[Var]) -> Result<()> {
+    pub(crate) fn compute(&self, targets: &[Var], also: &[Var]) -> Result<()> {
         if let (true, Backend::Gpu(gpu)) = (self.inner.eager.load(Ordering::Relaxed), &self.inner.backend) {
             let roots: Vec<Var> = targets.iter().chain(also).cloned().collect();
             for var in order::reachable(&roots, |var| var.0.has_value()) {

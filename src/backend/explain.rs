@@ -1,6 +1,7 @@
 //! What a flush ran, and how long it took.
 
-use std::fmt;
+mod print;
+
 use std::time::Duration;
 
 use crate::caps::Caps;
@@ -15,8 +16,9 @@ use crate::schedule::{Cluster, EndReason, Plan, PlanSummary, StoreReason};
 use crate::shape::Shape;
 use crate::trace::{self, Arg};
 
-/// What computing a tensor took: from [`Tensor::explain`](crate::Tensor::explain). `{}` prints a table, `{:#}` also the
-/// WGSL.
+/// What computing a tensor took: from [`Tensor::explain`](crate::Tensor::explain). `{}` prints
+/// totals by kernel and by source line, then a table, and leaves out what would make it longer than 200 lines; `{:#}` prints all of it, and
+/// the WGSL of each distinct kernel.
 ///
 /// ```
 /// use wgrad::{Device, Tensor};
@@ -89,6 +91,34 @@ pub struct KernelReport {
     pub flops: Option<u64>,
     /// Time on the GPU (on the CPU reference, on the host), where the device can tell.
     pub time: Option<Duration>,
+}
+
+/// What kernels that have something in common took together.
+///
+/// ```
+/// use wgrad::{Device, Tensor};
+/// let x = Tensor::randn([100], &Device::default());
+/// x.realize()?;
+/// let totals = x.exp().sum().explain()?.by_line();
+/// assert!(totals.iter().all(|total| total.name.contains(".rs:") && total.kernels > 0));
+/// assert!((totals.iter().map(|total| total.share).sum::<f64>() - 1.0).abs() < 1e-9);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct KernelTotals {
+    /// The name of the kernels, or the source line.
+    pub name: String,
+    /// How many kernels.
+    pub kernels: usize,
+    /// Their time, where the device can tell.
+    pub time: Option<Duration>,
+    /// Bytes read and written.
+    pub bytes: u64,
+    /// Known arithmetic operations.
+    pub flops: u64,
+    /// Their part of all kernels' time; where the device cannot tell times, of all bytes.
+    pub share: f64,
 }
 
 /// A value that a kernel leaves in memory.
@@ -196,70 +226,6 @@ impl Explanation {
     /// Known arithmetic operations of all kernels.
     pub fn flops(&self) -> u64 {
         self.kernels.iter().filter_map(|kernel| kernel.flops).sum()
-    }
-}
-
-impl fmt::Display for Explanation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.kernels.is_empty() {
-            return writeln!(f, "{}: nothing to run, the value is there already", self.device);
-        }
-        let s = if self.kernels.len() == 1 { "" } else { "s" };
-        let time = self.kernel_time().map_or(String::new(), |time| format!(" in {}", micros(time)));
-        writeln!(
-            f,
-            "{}: {} kernel{s}{time}, {}, {} operations",
-            self.device,
-            self.kernels.len(),
-            size(self.bytes()),
-            self.flops()
-        )?;
-        writeln!(
-            f,
-            "{} plan: planned in {}, compiled in {}, run in {}; peak {}, workspace {}",
-            if self.plan_reused { "known" } else { "new" },
-            micros(self.planning),
-            micros(self.compiling),
-            micros(self.running),
-            size(self.plan.peak_bytes),
-            size(self.plan.workspace)
-        )?;
-        if !self.has_times {
-            writeln!(f, "this adapter has no timestamps, so there are no times of kernels")?;
-        }
-        let width = self.kernels.iter().map(|k| k.name.chars().count()).max().unwrap_or(0).clamp(6, 40);
-        writeln!(
-            f,
-            "{:>3}  {:<width$}  {:>10}  {:>10}  {:>8}  {:>12}  {:>8}  {:>10}",
-            "#", "kernel", "time", "traffic", "GB/s", "operations", "GFLOP/s", "workgroups"
-        )?;
-        for (i, kernel) in self.kernels.iter().enumerate() {
-            let figure = |value: Option<f64>| value.map_or("-".to_owned(), short);
-            writeln!(
-                f,
-                "{:>3}  {:<width$}  {:>10}  {:>10}  {:>8}  {:>12}  {:>8}  {:>10}",
-                i + 1,
-                kernel.name,
-                kernel.time.map_or("-".to_owned(), micros),
-                size(kernel.bytes()),
-                figure(kernel.gigabytes_per_second()),
-                kernel.flops.map_or("-".to_owned(), |flops| flops.to_string()),
-                figure(kernel.gigaflops_per_second()),
-                kernel.workgroups
-            )?;
-            writeln!(f, "     ops: {}; from {}", kernel.ops.join(" "), kernel.lines.join(", "))?;
-            for value in &kernel.stored {
-                let StoredValue { op, shape, dtype, bytes, reason } = value;
-                writeln!(f, "     stores {op} {dtype} {shape}, {}: {reason}", size(*bytes))?;
-            }
-            for (consumer, reason) in &kernel.ended {
-                writeln!(f, "     ends here: {consumer} {reason}")?;
-            }
-            if f.alternate() {
-                writeln!(f, "{}", kernel.wgsl)?;
-            }
-        }
-        Ok(())
     }
 }
 

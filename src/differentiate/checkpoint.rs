@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use smallvec::SmallVec;
 
-use crate::differentiate::{Graph, gradients};
+use crate::differentiate::{Graph, freed, gradients};
 use crate::error::Result;
 use crate::graph::node::{Hook, lock};
 use crate::graph::{Meta, Op, Var, Vjp};
@@ -34,7 +34,8 @@ struct Step {
 
 /// The result of a segment; the first input is its value, the others are what gradients flow to.
 struct Checkpoint {
-    steps: Mutex<Arc<Vec<Step>>>,
+    /// Until a backward pass frees the graph.
+    steps: Mutex<Option<Arc<Vec<Step>>>>,
 }
 
 /// A node that stands for `output`, the result of nodes that were made from id `start` on. None of the values between is kept.
@@ -77,7 +78,7 @@ pub fn checkpoint(output: &Var, start: u64) -> Var {
     }
     let value = output.detach();
     let inputs: Vec<&Var> = std::iter::once(&value).chain(&outside).collect();
-    Var::apply_in(Arc::new(Checkpoint { steps: Mutex::new(Arc::new(steps)) }), &inputs, &output.0.context)
+    Var::apply_in(Arc::new(Checkpoint { steps: Mutex::new(Some(Arc::new(steps))) }), &inputs, &output.0.context)
 }
 
 impl Op for Checkpoint {
@@ -98,7 +99,7 @@ impl Op for Checkpoint {
                 Var::rebuilt(Arc::new(Again), meta, at, true, inputs, context)
             })
             .collect();
-        let steps = lock(&self.steps).clone();
+        let steps = lock(&self.steps).clone().ok_or_else(|| freed(self.name()))?;
         let mut made: Vec<Var> = Vec::with_capacity(steps.len());
         for step in &*steps {
             let input = |source: &Source| match source {
@@ -112,8 +113,9 @@ impl Op for Checkpoint {
             made.push(var);
         }
         let Some(output) = made.last() else { return Ok(vec![None; cx.inputs.len()]) };
-        let grads =
-            gradients(std::slice::from_ref(output), &again, &[Some(cx.dy.clone())], Graph::create(cx.create_graph))?;
+        // Not freed: what its ops keep is this one's too, for another pass. It goes with this one's own.
+        let graph = if cx.create_graph { Graph::Create } else { Graph::Retain };
+        let grads = gradients(std::slice::from_ref(output), &again, &[Some(cx.dy.clone())], graph)?;
         Ok(std::iter::once(None).chain(grads).collect())
     }
 

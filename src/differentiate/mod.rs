@@ -36,6 +36,15 @@ impl Graph {
     }
 }
 
+/// The error of a pass through what an earlier one has freed.
+pub fn freed(op: &str) -> Error {
+    let detail = format!(
+        "a backward pass has gone through {op} already and freed the graph behind it, which a second one needs; call \
+         backward_retain_graph (or autograd::grad_retain_graph) for the first one, or compute the value again"
+    );
+    Error::Autograd { op: "backward".into(), detail, at: Default::default() }
+}
+
 /// Computes the gradient of `loss` with respect to every leaf that it depends on and adds it to what the leaves hold.
 ///
 /// `dy` is the gradient of `loss` itself, of its shape; without it `loss` must have one element. The graph is freed unless `graph`
@@ -158,12 +167,7 @@ impl Walk<'_> {
     fn refuse_freed(&self, nodes: &[Var]) -> Result<()> {
         let ends = |var: &&Var| var.0.tracked && var.0.is_freed() && var.0.id > self.earliest;
         let Some(var) = nodes.iter().rfind(ends) else { return Ok(()) };
-        let detail = format!(
-            "a backward pass has gone through {} already and freed the graph behind it, which a second one needs; call \
-             backward_retain_graph (or autograd::grad_retain_graph) for the first one, or compute the value again",
-            var.0.op.name()
-        );
-        Err(Error::Autograd { op: "backward".into(), detail, at: var.0.at.into() })
+        Err(freed(var.0.op.name()).or_at(var.0.at))
     }
 
     /// A captured step cannot go backward through a graph that it did not make: at later runs there is none.

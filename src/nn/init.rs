@@ -117,10 +117,7 @@ fn set(op: &str, tensor: &Tensor, at: &'static Location<'static>, make: impl FnO
     }
     no_grad(|| {
         let value = make().map_err(|error| error.or_at(at))?;
-        value.check()?;
-        // Parameters are wanted as data before the first step, so that the first step looks like all others.
-        value.realize()?;
-        tensor.try_assign(&value)
+        tensor.assign_initial(&value)
     })
 }
 
@@ -342,8 +339,8 @@ pub fn kaiming_normal(tensor: &Tensor, fan: Fan, gain: Gain) -> Result<()> {
 /// them; as all of this module.
 #[track_caller]
 pub fn trunc_normal(tensor: &Tensor, mean: f32, std: f32, low: f32, high: f32) -> Result<()> {
-    let op = "trunc_normal";
-    set(op, tensor, Location::caller(), || {
+    let (op, at) = ("trunc_normal", Location::caller());
+    set(op, tensor, at, || {
         if !(std > 0.0 && std.is_finite() && low < high) {
             return Err(Error::argument(op, format!("no normal distribution with std {std} from {low} to {high}")));
         }
@@ -354,15 +351,13 @@ pub fn trunc_normal(tensor: &Tensor, mean: f32, std: f32, low: f32, high: f32) -
             return Err(Error::argument(op, detail));
         }
         // On the host: the inverse loses its digits in f32 where it is steep.
-        let quantiles = on_host(tensor, |shape, device| Tensor::rand(shape, device))?;
-        let values: Vec<f32> = quantiles
-            .into_iter()
-            .map(|u| {
-                let x = normal_quantile(from + f64::from(u) * (to - from));
-                (f64::from(mean) + f64::from(std) * x).clamp(f64::from(low), f64::from(high)) as f32
-            })
-            .collect();
-        Ok(Tensor::from_slice(&values, tensor.shape(), tensor.device()))
+        let quantiles = on_host(tensor, |shape, device| Tensor::rand(shape, device));
+        let value = move |u: f32| {
+            let x = normal_quantile(from + f64::from(u) * (to - from));
+            (f64::from(mean) + f64::from(std) * x).clamp(f64::from(low), f64::from(high)) as f32
+        };
+        let values = move || Ok(quantiles()?.into_iter().map(value).collect());
+        Ok(Tensor::deferred(tensor.shape(), tensor.device(), at, values))
     })
 }
 
@@ -384,44 +379,56 @@ pub fn trunc_normal(tensor: &Tensor, mean: f32, std: f32, low: f32, high: f32) -
 /// Where the tensor has fewer than two dims; as all of this module.
 #[track_caller]
 pub fn orthogonal(tensor: &Tensor, gain: Gain) -> Result<()> {
-    let op = "orthogonal";
-    set(op, tensor, Location::caller(), || {
+    let (op, at) = ("orthogonal", Location::caller());
+    set(op, tensor, at, || {
         fans(op, tensor)?;
         let rows = tensor.shape()[0];
         let columns: usize = tensor.shape()[1..].iter().product();
-        let drawn = on_host(tensor, |shape, device| Tensor::randn(shape, device))?;
-        // The shorter side's vectors, each contiguous.
-        let (count, size) = (rows.min(columns), rows.max(columns));
-        let place = |k: usize, i: usize| if rows <= columns { k * columns + i } else { i * columns + k };
-        let mut vectors: Vec<Vec<f64>> =
-            (0..count).map(|k| (0..size).map(|i| f64::from(drawn[place(k, i)])).collect()).collect();
-        for k in 0..count {
-            let (done, rest) = vectors.split_at_mut(k);
-            let Some(vector) = rest.first_mut() else { break };
-            // Twice is enough to be orthogonal to rounding (Giraud et al. 2005).
-            for other in done.iter().chain(done.iter()) {
-                let along: f64 = vector.iter().zip(other).map(|(a, b)| a * b).sum();
-                vector.iter_mut().zip(other).for_each(|(a, b)| *a -= along * b);
-            }
-            let length = vector.iter().map(|a| a * a).sum::<f64>().sqrt();
-            vector.iter_mut().for_each(|a| *a /= length.max(f64::MIN_POSITIVE));
-        }
-        let mut values = vec![0f32; rows * columns];
-        for (k, vector) in vectors.iter().enumerate() {
-            for (i, v) in vector.iter().enumerate() {
-                values[place(k, i)] = (v * f64::from(gain.factor())) as f32;
-            }
-        }
-        Ok(Tensor::from_slice(&values, tensor.shape(), tensor.device()))
+        let drawn = on_host(tensor, |shape, device| Tensor::randn(shape, device));
+        let values = move || Ok(orthogonalized(&drawn()?, rows, columns, f64::from(gain.factor())));
+        Ok(Tensor::deferred(tensor.shape(), tensor.device(), at, values))
     })
 }
 
+/// The vectors of the shorter side of a matrix, made orthogonal to each other one after the other, of length `gain`.
+fn orthogonalized(drawn: &[f32], rows: usize, columns: usize, gain: f64) -> Vec<f32> {
+    // The shorter side's vectors, each contiguous.
+    let (count, size) = (rows.min(columns), rows.max(columns));
+    let place = |k: usize, i: usize| if rows <= columns { k * columns + i } else { i * columns + k };
+    let mut vectors: Vec<Vec<f64>> =
+        (0..count).map(|k| (0..size).map(|i| f64::from(drawn[place(k, i)])).collect()).collect();
+    for k in 0..count {
+        let (done, rest) = vectors.split_at_mut(k);
+        let Some(vector) = rest.first_mut() else { break };
+        // Twice is enough to be orthogonal to rounding (Giraud et al. 2005).
+        for other in done.iter().chain(done.iter()) {
+            let along: f64 = vector.iter().zip(other).map(|(a, b)| a * b).sum();
+            vector.iter_mut().zip(other).for_each(|(a, b)| *a -= along * b);
+        }
+        let length = vector.iter().map(|a| a * a).sum::<f64>().sqrt();
+        vector.iter_mut().for_each(|a| *a /= length.max(f64::MIN_POSITIVE));
+    }
+    let mut values = vec![0f32; rows * columns];
+    for (k, vector) in vectors.iter().enumerate() {
+        for (i, v) in vector.iter().enumerate() {
+            values[place(k, i)] = (v * gain) as f32;
+        }
+    }
+    values
+}
+
 /// Random numbers of the tensor's shape, drawn with the next key of its device, on the host: without waiting for a GPU.
-fn on_host(tensor: &Tensor, draw: impl Fn(&[usize], &Device) -> Tensor) -> Result<Vec<f32>> {
+fn on_host(
+    tensor: &Tensor,
+    draw: impl Fn(&[usize], &Device) -> Tensor + Send + Sync + 'static,
+) -> impl Fn() -> Result<Vec<f32>> + Send + Sync + 'static {
     let (high, low) = tensor.device().next_key();
-    let cpu = Device::cpu();
-    cpu.seed(u64::from(high) << 32 | u64::from(low));
-    draw(tensor.shape(), &cpu).to_vec::<f32>()
+    let shape = tensor.shape().to_vec();
+    move || {
+        let cpu = Device::cpu();
+        cpu.seed(u64::from(high) << 32 | u64::from(low));
+        draw(&shape, &cpu).to_vec::<f32>()
+    }
 }
 
 /// The part of the standard normal distribution below `x`.

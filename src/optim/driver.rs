@@ -51,7 +51,8 @@ impl Slot {
     fn begin(&self, parameter: &Tensor, rate: &Rate) -> Tensor {
         let start = self.start.unwrap_or_else(|| rate.get());
         if !self.scalar {
-            return parameter.full_like(start);
+            // The parameter's own value is not asked for: it may be about to be overwritten.
+            return Tensor::full(parameter.shape(), start, parameter.device()).to_dtype(parameter.dtype());
         }
         Tensor::full((), start, parameter.device()).to_dtype(parameter.dtype())
     }
@@ -276,13 +277,9 @@ impl State {
     }
 }
 
-/// A variable that is no part of a step that is being captured, computed.
+/// A variable that is no part of a step that is being captured: computed, or an initial value that waits.
 pub(crate) fn settled(make: impl FnOnce() -> Tensor) -> Result<Tensor> {
-    suspended(|| {
-        let start = no_grad(make);
-        start.device().flush_alone(&[start.node()])?;
-        Ok(start)
-    })
+    suspended(|| no_grad(make).into_initial())
 }
 
 /// An optimizer with one update a parameter. What does not depend on the rule is compiled once, for any rule ([`Driver::any`]).

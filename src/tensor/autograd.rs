@@ -10,7 +10,8 @@ use crate::graph::{GradCell, Var, anomaly, no_grad, recording, with_location};
 use crate::tensor::Tensor;
 
 impl Tensor {
-    /// Makes a leaf: a tensor outside any graph that [`Tensor::backward`] gives a gradient. The value is computed now.
+    /// Makes a leaf: a tensor outside any graph that [`Tensor::backward`] gives a gradient. The value is computed now; an initial value,
+    /// made of nothing but numbers and random numbers, when somebody first asks for it, so one that a checkpoint overwrites never is.
     ///
     /// Carries [`Error::DType`] for types other than floats.
     ///
@@ -25,10 +26,13 @@ impl Tensor {
         if self.check().is_ok() && !self.dtype().is_float() {
             return self.build(at, |v| Err(Error::dtype("requires_grad", "only floats have gradients", &[v.dtype()])));
         }
+        let cell = Arc::new(GradCell::default());
+        if let Some(leaf) = self.initial_leaf(&cell, at) {
+            return leaf;
+        }
         // Parameters are wanted as data before the first step, so that the first step looks like all others. What goes wrong
         // here comes again when it is read.
         let _ = self.realize();
-        let cell = Arc::new(GradCell::default());
         let alias = with_location(at, || self.node().detach());
         alias.settle();
         let leaf = with_location(at, || alias.leaf(cell.clone()));
@@ -107,7 +111,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn detach(&self) -> Tensor {
-        self.build(Location::caller(), |v| Ok(no_grad(|| v.detach())))
+        self.build(Location::caller(), |v| Ok(settled(v)))
     }
 
     /// Computes the gradient of this scalar with respect to every leaf it depends on, and adds it to their [`Tensor::grad`].
@@ -308,8 +312,9 @@ impl Tensor {
             let devices = vec![self.device().info().name.clone(), value.device().info().name.clone()];
             return Err(Error::DeviceMismatch { op: "assign".into(), devices, at: at.into() });
         }
-        let detached = with_location(at, || no_grad(|| value.node().detach()));
-        self.rebind(self.inner.bound(detached));
+        let new = self.inner.bound(with_location(at, || settled(&value.node())));
+        new.settle();
+        self.rebind(new);
         self.device().flush_if_long();
         Ok(())
     }
@@ -343,6 +348,13 @@ impl Tensor {
             f(&Tensor::from_var(grad.clone(), &device)).map(|replaced| replaced.node())
         }));
     }
+}
+
+/// The same value outside the graph; where it is computed, at once.
+fn settled(var: &Var) -> Var {
+    let detached = no_grad(|| var.detach());
+    detached.settle();
+    detached
 }
 
 /// Gradients of the sum of `outputs` with respect to `inputs`, which may be any tensors of the graph. With `create_graph` the

@@ -4,6 +4,7 @@ use std::panic::Location;
 use std::sync::{Arc, Mutex};
 
 use crate::backend::Device;
+use crate::differentiate;
 use crate::error::{Error, Result};
 use crate::graph::node::lock;
 use crate::graph::{Op, Var, Vjp, no_grad, with_location};
@@ -147,7 +148,7 @@ pub trait Function: Send + Sync + Sized + 'static {
         let mut saved = Saved::default();
         let owned: Vec<Tensor> = inputs.iter().map(|t| (*t).clone()).collect();
         let output = no_grad(|| self.forward(&mut saved, &owned));
-        let saved = Mutex::new(Arc::new(saved));
+        let saved = Mutex::new(Some(Arc::new(saved)));
         let op = Custom { function: self, saved, inputs: owned.len(), device: device.clone() };
         let vars: Vec<Var> = std::iter::once(&output).chain(&owned).map(Tensor::node).collect();
         let refs: Vec<&Var> = vars.iter().collect();
@@ -159,7 +160,8 @@ pub trait Function: Send + Sync + Sized + 'static {
 /// The node behind an application: the output, computed already, with the inputs that its gradient goes to.
 struct Custom<F> {
     function: F,
-    saved: Mutex<Arc<Saved>>,
+    /// Until a backward pass frees the graph.
+    saved: Mutex<Option<Arc<Saved>>>,
     inputs: usize,
     device: Device,
 }
@@ -174,7 +176,7 @@ impl<F: Function> Op for Custom<F> {
 
     fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
         let dy = Tensor::from_var(cx.dy.clone(), &self.device);
-        let saved = lock(&self.saved).clone();
+        let saved = lock(&self.saved).clone().ok_or_else(|| differentiate::freed(self.name()))?;
         let grads = if cx.create_graph {
             // What was kept of the output stands for this node, so that the gradient depends on the inputs through it.
             let raw = cx.inputs[0].0.id;

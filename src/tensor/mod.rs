@@ -16,6 +16,7 @@ mod elementwise;
 pub mod function;
 pub mod functional;
 mod indexing;
+mod initial;
 mod inside;
 mod layers;
 mod movement;
@@ -44,6 +45,7 @@ use crate::host;
 use crate::shape::Shape;
 
 pub use elementwise::Operand;
+use initial::Initial;
 
 /// An n-dimensional array on a [`Device`], with gradients. A cheap handle: clones share the value.
 ///
@@ -73,20 +75,35 @@ struct Inner {
     cell: Option<Arc<GradCell>>,
     /// A leaf that gets no gradient for the time being.
     frozen: AtomicBool,
+    initial: Initial,
 }
 
 impl Inner {
+    /// What the variable is bound to; an initial value that waits is computed.
     fn present(&self) -> Var {
+        if self.initial.waits() {
+            self.begin();
+        }
+        self.held()
+    }
+
+    /// What the variable is bound to, which may be an initial value that waits.
+    fn held(&self) -> Var {
         self.value.read().unwrap_or_else(PoisonError::into_inner).0.clone()
     }
 
     fn rebind(&self, var: Var) {
         // The variable is bound to an alias of what is computed; either may be what a plan sees.
-        let (old, mut new) = (self.present(), Some(var.clone()));
+        let (old, mut new) = (self.held(), Some(var.clone()));
         while let Some(node) = new {
             node.0.replace(&old.0);
             new = if node.is_alias() { node.0.with_inputs(|inputs| inputs.first().cloned()) } else { None };
         }
+        self.forget_initial();
+        self.bind_to(var);
+    }
+
+    fn bind_to(&self, var: Var) {
         let mut value = self.value.write().unwrap_or_else(PoisonError::into_inner);
         let old = std::mem::replace(&mut *value, Held::new(var));
         // The old graph may hold users' closures, whose destructors may read this tensor: not under the lock.
@@ -102,7 +119,7 @@ impl Inner {
             false => with_location(value.0.at, || value.leaf(cell.clone())),
         };
         // Hooks belong to the variable, not to one of its values.
-        self.present().0.hooks().into_iter().for_each(|hook| new.0.add_hook(hook));
+        self.held().0.hooks().into_iter().for_each(|hook| new.0.add_hook(hook));
         new
     }
 }
@@ -148,6 +165,12 @@ impl Held {
         var.register();
         Held(var)
     }
+
+    /// A value that no flush of everything computes.
+    fn unregistered(var: Var) -> Held {
+        var.0.add_handle();
+        Held(var)
+    }
 }
 
 impl Drop for Held {
@@ -179,6 +202,7 @@ impl Tensor {
                 device: device.clone(),
                 cell,
                 frozen: AtomicBool::new(false),
+                initial: Initial::default(),
             }),
         };
         device.flush_if_long();
@@ -351,7 +375,7 @@ impl Tensor {
     /// # Errors
     /// The first error among the ops that led here.
     pub fn check(&self) -> Result<()> {
-        self.inner.present().check()
+        self.inner.held().check()
     }
 
     /// Computes the value now, without reading it back.

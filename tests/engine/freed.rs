@@ -175,22 +175,24 @@ fn detached_values_leave_the_graph_before_them() {
     }
 }
 
+struct Square;
+
+impl Function for Square {
+    fn forward(&self, saved: &mut Saved, inputs: &[Tensor]) -> Tensor {
+        saved.save(&inputs[0]);
+        inputs[0].square()
+    }
+    fn backward(&self, saved: &Saved, dy: &Tensor) -> Vec<Option<Tensor>> {
+        vec![Some(&saved.tensors()[0] * 2.0 * dy)]
+    }
+}
+
 #[test]
 fn segments_and_own_functions_let_go_of_what_they_kept() {
     struct Counted(Arc<AtomicUsize>);
     impl Drop for Counted {
         fn drop(&mut self) {
             self.0.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-    struct Square;
-    impl Function for Square {
-        fn forward(&self, saved: &mut Saved, inputs: &[Tensor]) -> Tensor {
-            saved.save(&inputs[0]);
-            inputs[0].square()
-        }
-        fn backward(&self, saved: &Saved, dy: &Tensor) -> Vec<Option<Tensor>> {
-            vec![Some(&saved.tensors()[0] * 2.0 * dy)]
         }
     }
     for d in [new_gpu(), Device::cpu()] {
@@ -239,5 +241,31 @@ fn retained_graphs_give_the_same_again() {
         assert!(found[0] == found[1] && found[1] == found[2]);
         let rows = autograd::jacobian(|x| x.square(), &Tensor::from_slice(&[1f32, 2.0, 3.0], [3], &d)).unwrap();
         assert_eq!(rows.to_vec::<f32>().unwrap(), [2.0, 0.0, 0.0, 0.0, 4.0, 0.0, 0.0, 0.0, 6.0]);
+    }
+}
+
+/// A retained pass through segments within segments leaves what they keep for the next one.
+#[test]
+fn retained_segments_can_be_passed_again() {
+    for d in both() {
+        let w = Tensor::from_slice(&[1f32, -2.0, 0.5], [3], &d).requires_grad();
+        let inner = |x: &[Tensor]| Square.apply(&[&(&x[0] * 3.0)]).tanh();
+        let outer = |x: &[Tensor]| autograd::checkpoint(inner, &[&x[0].sin()]) * &x[0];
+        let plain = {
+            let x = w.sin();
+            let loss = (Square.apply(&[&(&x * 3.0)]).tanh() * &w).sum();
+            autograd::grad(&[&loss], &[&w], false).unwrap()[0].to_vec::<f32>().unwrap()
+        };
+        let loss = autograd::checkpoint(outer, &[&w]).sum();
+        for turn in 0..3 {
+            w.zero_grad();
+            match turn {
+                2 => loss.backward().unwrap(),
+                _ => loss.backward_retain_graph().unwrap(),
+            }
+            let found = w.grad().unwrap().to_vec::<f32>().unwrap();
+            assert!(found.iter().zip(&plain).all(|(a, b)| (a - b).abs() <= 1e-5), "turn {turn}: {found:?} {plain:?}");
+        }
+        assert_freed(loss.backward());
     }
 }

@@ -506,3 +506,33 @@ fn the_log_tells_more_with_each_level() {
     let (four, _) = log("4");
     assert!(count(&four, "fn main") >= 3 && count(&four, "; ends: ") >= 1, "{four}");
 }
+
+/// Totals come first; the list is cut, and `{:#}` has all of it.
+#[test]
+fn the_explanation_of_a_large_model_stays_readable() {
+    for device in devices() {
+        let mut h = data(&[4, 16], &device);
+        let w = data(&[16, 16], &device);
+        for _ in 0..60 {
+            h = h.matmul(&w).tanh();
+        }
+        let explanation = h.sum().explain().unwrap();
+        assert!(explanation.kernels.len() > 50);
+        let (short, long) = (explanation.to_string(), format!("{explanation:#}"));
+        assert!(short.lines().count() < 200 && short.len() < 40_000, "{} lines", short.lines().count());
+        assert!(short.find("kernels by name").unwrap() < short.find("source lines").unwrap());
+        let (kernels, lines) = (explanation.by_kernel(), explanation.by_line());
+        let total = |totals: &[wgrad::KernelTotals]| totals.iter().map(|total| total.bytes).sum::<u64>();
+        assert_eq!(total(&kernels), explanation.bytes());
+        // Parts of bytes are rounded line by line.
+        assert!(total(&lines).abs_diff(explanation.bytes()) <= lines.len() as u64);
+        assert!(lines.iter().all(|line| line.name.contains("inside.rs:")), "{lines:?}");
+        assert_eq!(kernels.iter().map(|total| total.kernels).sum::<usize>(), explanation.kernels.len());
+        // The text of a kernel that runs sixty times stands there once.
+        let distinct: std::collections::HashSet<&str> =
+            explanation.kernels.iter().map(|kernel| kernel.wgsl.as_str()).filter(|text| !text.is_empty()).collect();
+        let printed = distinct.iter().filter(|text| long.matches(*text).count() == 1).count();
+        assert_eq!(printed, distinct.len());
+        assert!(distinct.len() < 10 && long.matches("ops: ").count() == explanation.kernels.len());
+    }
+}

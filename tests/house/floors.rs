@@ -22,9 +22,8 @@ fn floor(module: &str) -> Option<u32> {
 /// The module that a name at the crate's root comes from: re-exports, and macros that `#[macro_export]` puts there.
 fn home(name: &str) -> &str {
     match name {
-        "Device" | "DeviceInfo" | "Memory" | "Stats" | "Explanation" | "KernelReport" | "StoredValue" | "RngState" => {
-            "backend"
-        }
+        "Device" | "DeviceInfo" | "Memory" | "Stats" | "Explanation" | "KernelReport" | "KernelTotals"
+        | "StoredValue" | "RngState" => "backend",
         "DType" => "dtype",
         "Error" | "Result" => "error",
         "no_grad" => "graph",

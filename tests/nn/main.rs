@@ -2,6 +2,7 @@
 
 mod init;
 mod layers;
+mod lazy;
 mod module;
 
 use std::sync::OnceLock;

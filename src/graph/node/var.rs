@@ -401,9 +401,13 @@ impl Var {
     /// ```
     pub fn settle(&self) {
         // A captured step must see where its values come from.
-        if recording::active() {
-            return;
+        if !recording::active() {
+            self.take_over();
         }
+    }
+
+    /// [`Var::settle`] for values that are no part of a step that is being captured.
+    pub(crate) fn take_over(&self) {
         if self.is_alias() {
             let found = self.0.with_inputs(|inputs| inputs.first().and_then(|v| Some((v.0.value()?, v.0.doubt()))));
             if let Some((value, doubt)) = found {
