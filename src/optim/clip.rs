@@ -53,9 +53,9 @@ impl Default for ClipNorm {
 
 /// [`clip_grad_norm`] by a norm of any order, and with an error where the norm is not finite.
 ///
-/// That is decided on the device, and nothing is read for it: where the norm is NaN or infinite, reads of the norm and of the gradients
-/// return [`Error::NonFinite`], and an optimizer's step changes no parameter and no state. The next read of those, or
-/// [`Device::sync`](crate::Device::sync), returns the error. (PyTorch's `error_if_nonfinite`.)
+/// That is decided on the device, and nothing is read for it: where the norm is NaN or infinite, reads of the norm, of the gradients, and of
+/// what an optimizer's step makes of them return [`Error::NonFinite`]; so does [`Device::sync`](crate::Device::sync) where nobody has
+/// read. Read the norm before the step, and leave out the step, to keep the parameters. (PyTorch's `error_if_nonfinite`.)
 ///
 /// ```
 /// use wgrad::optim::{self, ClipNorm};
