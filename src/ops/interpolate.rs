@@ -105,8 +105,9 @@ impl Var {
             let (mut output, mut ratio) = ([1; 3], Ratio { input: [1; 3], output: [1; 3] });
             for (axis, factor) in (3 - input.dims..3).zip(each) {
                 let size = (input.sizes[axis] as f64 * factor).floor();
-                // Also false for NaN. The geometry's check refuses what is too large.
-                if !(size >= 1.0 && factor.is_finite()) {
+                // Not so for NaN. The geometry's check refuses what is too large.
+                let is_resized = size >= 1.0 && factor.is_finite();
+                if !is_resized {
                     let detail =
                         format!("factors {factors:?} leave nothing of sizes {:?}", &input.sizes[3 - input.dims..]);
                     return Err(Error::argument("interpolate", detail));

@@ -8,7 +8,6 @@ use crate::ops::routine::check_dim;
 impl Var {
     /// Checks a floating type and the dims; the number of elements that `dims` reduce.
     fn reduced(&self, op: &str, dims: &[usize]) -> Result<usize, Error> {
-        self.check()?;
         if !self.dtype().is_float() {
             return Err(Error::dtype(op, "takes floating-point elements", &[self.dtype()]));
         }

@@ -130,7 +130,8 @@ impl Geometry {
                 let at = ((o as f64 + 0.5) * ratio - 0.5).max(0.0);
                 let (low, above) = (at.floor(), at.fract());
                 let low = (low as usize).min(size - 1);
-                match low + 1 < size {
+                // Where it lies on a position, that one alone is read, whatever stands in the next.
+                match low + 1 < size && above > 0.0 {
                     true => vec![(low, 1.0 - above), (low + 1, above)],
                     false => vec![(low, 1.0)],
                 }

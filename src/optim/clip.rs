@@ -53,9 +53,9 @@ impl Default for ClipNorm {
 
 /// [`clip_grad_norm`] by a norm of any order, and with an error where the norm is not finite.
 ///
-/// That is decided on the device, and nothing is read for it: where the norm is NaN or infinite, reads of the norm and of the gradients
-/// return [`Error::NonFinite`], and an optimizer's step changes no parameter and no state. The next read of those, or
-/// [`Device::sync`](crate::Device::sync), returns the error. (PyTorch's `error_if_nonfinite`.)
+/// That is decided on the device, and nothing is read for it: where the norm is NaN or infinite, reads of the norm, of the gradients, and of
+/// what an optimizer's step makes of them return [`Error::NonFinite`]; so does [`Device::sync`](crate::Device::sync) where nobody has
+/// read. Read the norm before the step, and leave out the step, to keep the parameters. (PyTorch's `error_if_nonfinite`.)
 ///
 /// ```
 /// use wgrad::optim::{self, ClipNorm};
@@ -78,12 +78,12 @@ impl Default for ClipNorm {
 #[track_caller]
 pub fn clip_grad_norm_with(parameters: &[Tensor], max_norm: impl Into<f64>, options: &ClipNorm) -> Tensor {
     let (at, max_norm, order) = (Location::caller(), max_norm.into(), options.norm_type);
-    let fault = if !(max_norm >= 0.0) {
-        Some(format!("max_norm must not be negative or NaN, as {max_norm} is"))
-    } else if !(order > 0.0) {
-        Some(format!("norm_type must be above 0, not {order}"))
-    } else {
-        None
+    // Written so that NaN is refused.
+    let (limited, ordered) = (max_norm >= 0.0, order > 0.0);
+    let fault = match (limited, ordered) {
+        (false, _) => Some(format!("max_norm must not be negative or NaN, as {max_norm} is")),
+        (true, false) => Some(format!("norm_type must be above 0, not {order}")),
+        (true, true) => None,
     };
     no_grad(|| {
         let grads: Vec<(&Tensor, Tensor)> = parameters.iter().filter_map(|p| Some((p, p.grad()?))).collect();

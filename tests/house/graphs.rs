@@ -5,7 +5,8 @@ use wgrad::caps::Caps;
 use wgrad::graph::kernel::{Kernel, Operand, Routine, Stage};
 use wgrad::graph::{Meta, Op, Var};
 use wgrad::ops::matmul::plan::{self, Family, Problem};
-use wgrad::optim::{Adadelta, Adagrad, Adam, AdamW, Adamax, Lion, NAdam, Optimizer, RmsProp, Sgd};
+use wgrad::optim::clip_grad_norm_with;
+use wgrad::optim::{Adadelta, Adagrad, Adam, AdamW, Adamax, ClipNorm, Lion, NAdam, Optimizer, RmsProp, Sgd};
 use wgrad::{Conv, DType, Device, Error, Tensor};
 
 /// The kinds of adapters that kernels are chosen by.
@@ -486,5 +487,7 @@ fn training(d: &Device) {
         let (x, y) = (data([n, 64], d), data([n, 10], d));
         mlp_step(&mut **optimizer, &x, &y);
         mlp_step(&mut **optimizer, &x, &y);
+        let strict = ClipNorm { error_if_nonfinite: true, ..ClipNorm::default() };
+        clip_grad_norm_with(optimizer.parameters(), 1.0, &strict).realize().unwrap();
     }
 }

@@ -36,6 +36,7 @@ const OTHERS: &[&str] = &[
     "off",
     "capture",
     "explain",
+    "grad_allow_unused",
     "fit_within",
     "plan",
     "plan_dot",
@@ -97,7 +98,7 @@ const OTHERS: &[&str] = &[
 ];
 
 /// Endings of variants that their op's entry covers.
-const VARIANTS: &[&str] = &["_dims", "_dim", "_with", "_with_indices", "_with_scale"];
+const VARIANTS: &[&str] = &["_dims", "_dim", "_by", "_with", "_with_indices", "_with_scale"];
 
 #[test]
 fn names_are_unique() {
