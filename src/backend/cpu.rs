@@ -4,14 +4,18 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use smallvec::SmallVec;
+
 use crate::array::Array;
 use crate::backend::explain::{self, Explanation};
 use crate::backend::indexed;
 use crate::dtype::DType;
 use crate::env;
 use crate::error::{Error, Result};
+use crate::graph::kernel::Kernel;
 use crate::graph::node::lock;
 use crate::graph::{Meta, Value, Var};
+use crate::layout::{Layout, View};
 use crate::schedule::memory::{self, Lifetime};
 use crate::schedule::snapshot::Source;
 use crate::schedule::{Cluster, PlanSummary, Snapshot, StoreReason};
@@ -68,17 +72,22 @@ impl CpuBackend {
         let leaves = snap.leaves.iter().map(host_array).collect::<Result<Vec<_>>>()?;
         let planned = trace::now();
         let mut before = planned;
-        interpret(&snap, &leaves, |i, array| {
-            if profile {
-                let now = trace::now();
-                times.push((i, before, now.saturating_sub(before)));
-                before = now;
-            }
-            let keep = snap.keep[i];
-            if keep.root || keep.held || keep.awaits_backward {
-                snap.nodes[i].0.set_value(array.clone() as Value);
-            }
-        })?;
+        let kept = kept(&snap);
+        interpret(
+            &snap,
+            &leaves,
+            |i| kept[i],
+            |i, array| {
+                if profile && array.is_some() {
+                    let now = trace::now();
+                    times.push((i, before, now.saturating_sub(before)));
+                    before = now;
+                }
+                if let Some(array) = array.filter(|_| kept[i]) {
+                    snap.nodes[i].0.set_value(array.clone() as Value);
+                }
+            },
+        )?;
         snap.nodes.iter().for_each(Var::settle);
         let Some(summary) = summary else { return Ok(()) };
         let mut kernels = Vec::new();
@@ -112,7 +121,8 @@ pub fn outline(snap: &Snapshot) -> (Vec<Cluster>, PlanSummary) {
     }
     let name = |i: usize| snap.nodes[i].0.op.name().to_owned();
     let bytes = |i: usize| snap.nodes[i].meta().bytes();
-    let kept = |i: usize| snap.keep[i].root || snap.keep[i].held || snap.keep[i].awaits_backward;
+    let kept = kept(snap);
+    let kept = |i: usize| kept[i];
     let reason = |i: usize| match (snap.keep[i].root, snap.keep[i].held) {
         (true, _) => StoreReason::Asked,
         (_, true) => StoreReason::Held,
@@ -147,47 +157,108 @@ pub fn outline(snap: &Snapshot) -> (Vec<Cluster>, PlanSummary) {
     (clusters, summary)
 }
 
-/// Runs the reference of every node in order and hands each result to `done`. Results live until their last reader ran.
-pub fn interpret(snap: &Snapshot, leaves: &[Arc<Array>], mut done: impl FnMut(usize, &Arc<Array>)) -> Result<()> {
+/// Which nodes' values outlive a flush. A view that only a backward pass may want is made anew then, where what it shows outlives it.
+fn kept(snap: &Snapshot) -> Vec<bool> {
+    let (mut kept, mut at_hand) = (Vec::with_capacity(snap.nodes.len()), Vec::with_capacity(snap.nodes.len()));
+    for (i, keep) in snap.keep.iter().enumerate() {
+        let shows = snap.inputs[i].first().is_some_and(|source| match source {
+            Source::Leaf(_) => true,
+            Source::Pending(j) => at_hand[*j],
+        });
+        let free = shows && matches!(snap.nodes[i].0.kernel(), Kernel::View(_));
+        let own = keep.root || keep.held || (keep.awaits_backward && !free);
+        kept.push(own);
+        at_hand.push(own || free);
+    }
+    kept
+}
+
+/// A value: an array, or what a layout shows of one.
+#[derive(Clone)]
+struct Seen {
+    array: Arc<Array>,
+    layout: Option<Layout>,
+}
+
+impl Seen {
+    fn whole(array: Arc<Array>) -> Seen {
+        Seen { array, layout: None }
+    }
+
+    fn layout(&self) -> Layout {
+        self.layout.clone().unwrap_or_else(|| Layout::contiguous(self.array.shape()))
+    }
+
+    /// The value through a view, where that needs no copy.
+    fn view(&self, view: &View) -> Option<Seen> {
+        Some(Seen { array: self.array.clone(), layout: Some(self.layout().view(view)?) })
+    }
+
+    /// Whether it is other than the array as it lies.
+    fn differs(&self) -> bool {
+        self.layout.as_ref().is_some_and(|layout| *layout != Layout::contiguous(self.array.shape()))
+    }
+
+    /// As an array of its own.
+    fn array(&mut self) -> Arc<Array> {
+        if self.differs()
+            && let Some(layout) = &self.layout
+        {
+            self.array = Arc::new(self.array.strided(layout));
+        }
+        self.layout = None;
+        self.array.clone()
+    }
+}
+
+/// Runs the reference of every node in order and hands each result to `done`. Results live until their last reader ran. Views that are
+/// not `asked` for are copied only for readers that want an array; `done` is told of them without one. It is also told whether anything ran.
+pub fn interpret(
+    snap: &Snapshot,
+    leaves: &[Arc<Array>],
+    asked: impl Fn(usize) -> bool,
+    mut done: impl FnMut(usize, Option<&Arc<Array>>, bool),
+) -> Result<()> {
     let mut readers = vec![0usize; snap.nodes.len()];
     for source in snap.inputs.iter().flatten() {
         if let Source::Pending(i) = source {
             readers[*i] += 1;
         }
     }
-    let mut values: Vec<Option<Arc<Array>>> = vec![None; snap.nodes.len()];
+    let mut values: Vec<Option<Seen>> = vec![None; snap.nodes.len()];
     for (i, var) in snap.nodes.iter().enumerate() {
         let node = &var.0;
-        let inputs = snap.inputs[i]
+        let mut inputs = snap.inputs[i]
             .iter()
             .map(|source| match source {
-                Source::Leaf(l) => Ok(leaves[*l].clone()),
+                Source::Leaf(l) => Ok(Seen::whole(leaves[*l].clone())),
                 Source::Pending(j) => values[*j].clone().ok_or_else(|| missing(var)),
             })
-            .collect::<Result<Vec<_>>>()?;
-        let refs: Vec<&Array> = inputs.iter().map(|a| &**a).collect();
-        let array = reference(var, &refs).map_err(|error| {
-            let first = inputs.first().map(|array| array.shape());
-            error.or_at(node.at).or_shape(|| indexed(var, first))
-        })?;
-        if (array.shape(), array.dtype()) != (node.meta.shape.clone(), node.meta.dtype) {
-            let detail = format!(
-                "the CPU reference gave {} {}, but the op's shape rule says {} {}",
-                array.dtype(),
-                array.shape(),
-                node.meta.dtype,
-                node.meta.shape
-            );
-            return Err(Error::argument(node.op.name(), detail).or_at(node.at));
-        }
-        let array = Arc::new(array);
-        done(i, &array);
+            .collect::<Result<SmallVec<[Seen; 3]>>>()?;
+        let view = match node.kernel() {
+            Kernel::View(view) => inputs[0].view(&view),
+            _ => None,
+        };
+        let value = match view {
+            Some(mut view) => {
+                let copies = asked(i) && view.differs();
+                done(i, asked(i).then(|| view.array()).as_ref(), copies);
+                view
+            }
+            None => {
+                let array = Arc::new(computed(snap, i, &mut inputs, &mut values)?);
+                done(i, Some(&array), true);
+                match var.scalar_value() {
+                    // Numbers beside f16 tensors keep their f32 value.
+                    Some(value) => {
+                        Seen::whole(Arc::new(Array::full(&node.meta.shape, node.meta.dtype.register(), value)))
+                    }
+                    None => Seen::whole(array),
+                }
+            }
+        };
         if readers[i] > 0 {
-            values[i] = Some(match var.scalar_value() {
-                // Numbers beside f16 tensors keep their f32 value.
-                Some(value) => Arc::new(Array::full(&node.meta.shape, node.meta.dtype.register(), value)),
-                None => array,
-            });
+            values[i] = Some(value);
         }
         for source in &snap.inputs[i] {
             if let Source::Pending(j) = source {
@@ -199,6 +270,42 @@ pub fn interpret(snap: &Snapshot, leaves: &[Arc<Array>], mut done: impl FnMut(us
         }
     }
     Ok(())
+}
+
+/// The value of node `i`. Inputs that have to be arrays are so in `values` afterwards too.
+fn computed(snap: &Snapshot, i: usize, inputs: &mut [Seen], values: &mut [Option<Seen>]) -> Result<Array> {
+    let (var, node) = (&snap.nodes[i], &snap.nodes[i].0);
+    let layouts: SmallVec<[Layout; 3]> = inputs.iter().map(Seen::layout).collect();
+    let half = node.meta.dtype == DType::F16 || inputs.iter().any(|input| input.array.dtype() == DType::F16);
+    let of_views = || {
+        let seen: SmallVec<[(&Array, &Layout); 3]> = inputs.iter().map(|seen| &*seen.array).zip(&layouts).collect();
+        node.op.reference_of_views(&seen, &node.meta)
+    };
+    let found = match if half { None } else { of_views() } {
+        Some(found) => found,
+        None => {
+            for (input, source) in inputs.iter_mut().zip(&snap.inputs[i]) {
+                input.array();
+                if let Source::Pending(j) = source {
+                    values[*j] = Some(input.clone());
+                }
+            }
+            reference(var, &inputs.iter().map(|input| &*input.array).collect::<Vec<_>>())
+        }
+    };
+    let shape = || inputs.first().map(|_| layouts[0].shape.clone());
+    let array = found.map_err(|error| error.or_at(node.at).or_shape(|| indexed(var, shape())))?;
+    if (array.shape(), array.dtype()) != (node.meta.shape.clone(), node.meta.dtype) {
+        let detail = format!(
+            "the CPU reference gave {} {}, but the op's shape rule says {} {}",
+            array.dtype(),
+            array.shape(),
+            node.meta.dtype,
+            node.meta.shape
+        );
+        return Err(Error::argument(node.op.name(), detail).or_at(node.at));
+    }
+    Ok(array)
 }
 
 /// What the op's reference says; f16 is computed in f32 and rounded once.

@@ -197,12 +197,13 @@ impl Device {
                 let arrays = leaves.iter().map(|leaf| array(leaf)).collect::<Result<Vec<_>>>()?;
                 let mut results: HashMap<usize, Arc<Array>> = HashMap::new();
                 let (mut since, mut reports) = (trace::now(), Vec::new());
-                cpu::interpret(snap, &arrays, |i, array| {
-                    if explanation.is_some() {
+                let asked = |i: usize| program.outputs.binary_search(&i).is_ok();
+                cpu::interpret(snap, &arrays, asked, |i, array| {
+                    if explanation.is_some() && array.is_some() {
                         reports.push(explain::op_report(snap, i, trace::now().saturating_sub(since)));
                         since = trace::now();
                     }
-                    if program.outputs.binary_search(&i).is_ok() {
+                    if let Some(array) = array.filter(|_| asked(i)) {
                         results.insert(i, array.clone());
                     }
                 })?;

@@ -7,6 +7,7 @@ use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::graph::kernel::Kernel;
 use crate::graph::{Meta, Var};
+use crate::layout::Layout;
 
 /// An operation: shape rule, kernel, gradient rule and CPU reference together.
 ///
@@ -123,6 +124,12 @@ pub trait Op: Any + Send + Sync {
     /// # Errors
     /// Where the data is bad (an index out of range).
     fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array>;
+
+    /// The CPU reference of an op that takes its operands as they lie in memory: each is the elements of a row-major array that a layout
+    /// shows. So views need no copies. `None` where the op does not, or not these.
+    fn reference_of_views(&self, _inputs: &[(&Array, &Layout)], _output: &Meta) -> Option<Result<Array>> {
+        None
+    }
 
     /// The gradient of each input, given the gradient of the output, as new graph nodes; `None` where the input gets none.
     /// Only inputs with `needs[i]` set are asked for.
