@@ -77,8 +77,8 @@ impl CpuBackend {
             &snap,
             &leaves,
             |i| kept[i],
-            |i, array| {
-                if profile && array.is_some() {
+            |i, array, ran| {
+                if profile && ran {
                     let now = trace::now();
                     times.push((i, before, now.saturating_sub(before)));
                     before = now;

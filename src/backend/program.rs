@@ -198,8 +198,8 @@ impl Device {
                 let mut results: HashMap<usize, Arc<Array>> = HashMap::new();
                 let (mut since, mut reports) = (trace::now(), Vec::new());
                 let asked = |i: usize| program.outputs.binary_search(&i).is_ok();
-                cpu::interpret(snap, &arrays, asked, |i, array| {
-                    if explanation.is_some() && array.is_some() {
+                cpu::interpret(snap, &arrays, asked, |i, array, ran| {
+                    if explanation.is_some() && ran {
                         reports.push(explain::op_report(snap, i, trace::now().saturating_sub(since)));
                         since = trace::now();
                     }

@@ -36,7 +36,7 @@ pub fn compare<'a>(
         snap,
         &leaves,
         |i| output(i).is_some(),
-        |i, expected| {
+        |i, expected, _| {
             if let (None, Some((_, got)), Some(expected)) = (&fault, output(i), expected) {
                 let error = relative_error(&got.to_f64(), &expected.to_f64());
                 if error.is_nan() || error > TOLERANCE {
