@@ -165,12 +165,21 @@ fn kept(snap: &Snapshot) -> Vec<bool> {
             Source::Leaf(_) => true,
             Source::Pending(j) => at_hand[*j],
         });
-        let free = shows && matches!(snap.nodes[i].0.kernel(), Kernel::View(_));
+        let free = shows && view_of(snap, i).is_some();
         let own = keep.root || keep.held || (keep.awaits_backward && !free);
         kept.push(own);
         at_hand.push(own || free);
     }
     kept
+}
+
+/// The view that node `i` is, where it is one. By the snapshot's inputs: nodes of captured steps have let go of theirs.
+fn view_of(snap: &Snapshot, i: usize) -> Option<View> {
+    let [source] = snap.inputs[i][..] else { return None };
+    match snap.nodes[i].0.op.kernel(&[snap.var(source).meta()], snap.nodes[i].meta()) {
+        Kernel::View(view) => Some(view),
+        _ => None,
+    }
 }
 
 /// A value: an array, or what a layout shows of one.
@@ -235,10 +244,7 @@ pub fn interpret(
                 Source::Pending(j) => values[*j].clone().ok_or_else(|| missing(var)),
             })
             .collect::<Result<SmallVec<[Seen; 3]>>>()?;
-        let view = match node.kernel() {
-            Kernel::View(view) => inputs[0].view(&view),
-            _ => None,
-        };
+        let view = view_of(snap, i).and_then(|view| inputs[0].view(&view));
         let value = match view {
             Some(mut view) => {
                 let copies = asked(i) && view.differs();
