@@ -133,6 +133,18 @@ fn rows(run: &mut Run) {
         let gradients = autograd::grad(&[&(&y * &dy).sum()], &[&x, &weight, &bias], false)?;
         Ok([vec![y], gradients].concat())
     });
+    let logits = run.leaf(&[128, 49_152]);
+    let bytes = 4.0 * logits.numel() as f64;
+    let (dy, classes) = (run.input(&[128, 49_152]), Tensor::randint([128], 0, 49_152, &run.device));
+    classes.realize().expect("classes");
+    run.measure("softmax [128, 49152], forward and backward", Work::Bytes(5.0 * bytes), || {
+        autograd::grad_with(&[&logits.softmax(-1)], &[Some(&dy)], &[&logits], false)
+    });
+    run.measure("cross-entropy [128, 49152], forward and backward", Work::Bytes(3.0 * bytes), || {
+        let loss = wgrad::nn::loss::cross_entropy(&logits, &classes);
+        let gradients = autograd::grad(&[&loss], &[&logits], false)?;
+        Ok([vec![loss], gradients].concat())
+    });
 }
 
 fn products(run: &mut Run) {
@@ -178,17 +190,37 @@ fn attention(run: &mut Run) {
         let y = q.scaled_dot_product_attention(&k, &v, None, true);
         autograd::grad(&[&y.square().sum()], &[&q, &k, &v], false)
     });
+    let [q, k, v] = [0; 3].map(|_| run.leaf(&[1, 6, 1500, 64]));
+    let flops = 7.0 * 2.0 * (6 * 1500 * 1500 * 64) as f64;
+    run.measure("attention [1, 6, 1500, 64], forward and backward", Work::Flops(flops), || {
+        let y = q.scaled_dot_product_attention(&k, &v, None, false);
+        autograd::grad(&[&y.square().sum()], &[&q, &k, &v], false)
+    });
 }
 
 fn indexing(run: &mut Run) {
     let table = run.leaf(&[50_000, 64]);
-    let tokens = Tensor::randint([1024], 0, 50_000, &run.device);
+    let tokens = Tensor::randint([1024], 0, 49_152, &run.device);
     tokens.realize().expect("tokens");
     let dy = run.input(&[1024, 64]);
     // The gradient of the whole table is written.
     let bytes = 4.0 * (table.numel() + dy.numel()) as f64;
     run.measure("embedding backward, 1,024 tokens of 50,000, 64 wide", Work::Bytes(bytes), || {
         autograd::grad(&[&(Tensor::embedding(&table, &tokens) * &dy).sum()], &[&table], false)
+    });
+    // A language model's table, beside an addition over it.
+    let table = run.leaf(&[49_152, 576]);
+    let (tokens, dy) = (tokens.slice(0, 0..128), run.input(&[128, 576]));
+    let bytes = 4.0 * table.numel() as f64;
+    let other = run.input(&[49_152, 576]);
+    run.measure("addition over a table of 49,152, 576 wide", Work::Bytes(3.0 * bytes), || {
+        Ok(vec![table.detach() + &other])
+    });
+    run.measure("embedding backward, 128 tokens of 49,152, 576 wide", Work::Bytes(bytes), || {
+        autograd::grad_with(&[&Tensor::embedding(&table, &tokens)], &[Some(&dy)], &[&table], false)
+    });
+    run.measure("the same, added to a gradient", Work::Bytes(2.0 * bytes), || {
+        Ok(vec![other.index_add(0, &tokens, &dy)])
     });
 }
 

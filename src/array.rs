@@ -212,7 +212,16 @@ impl Array {
     pub fn strided(&self, layout: &Layout) -> Array {
         fn pick<T: ArrayElement>(a: &ArrayD<T>, layout: &Layout) -> Array {
             let flat = flat(a);
-            Array::from_vec(&layout.shape, layout.offsets().map(|o| flat[o]).collect())
+            let Layout { shape, strides, offset } = layout.collapsed();
+            let values = match shape.rank().checked_sub(1) {
+                // Neighbours are copied together.
+                Some(last) if strides[last] == 1 && shape.numel() > 0 => {
+                    let outer = Layout { shape: shape[..last].into(), strides: strides[..last].into(), offset };
+                    outer.offsets().flat_map(|start| &flat[start..start + shape[last]]).copied().collect()
+                }
+                _ => layout.offsets().map(|o| flat[o]).collect(),
+            };
+            Array::from_vec(&layout.shape, values)
         }
         with_array!(self, a => pick(a, layout))
     }

@@ -23,6 +23,10 @@ struct Row {
     o1: Octet,
     o2: Octet,
     o3: Octet,
+    o4: Octet,
+    o5: Octet,
+    o6: Octet,
+    o7: Octet,
 }
 
 // A row that the lanes share: of each octet lane i holds the vec4 i modulo 8.
@@ -31,6 +35,10 @@ struct Shared {
     o1: vec4<f32>,
     o2: vec4<f32>,
     o3: vec4<f32>,
+    o4: vec4<f32>,
+    o5: vec4<f32>,
+    o6: vec4<f32>,
+    o7: vec4<f32>,
 }
 
 fn octet_dot(x: Octet, s: vec4<f32>) -> vec4<f32> {
@@ -66,29 +74,35 @@ fn octet_scale(x: Octet, f: f32) -> Octet {
 fn row_dot(x: ptr<function, Row>, s: Shared, octets: u32) -> f32 {
     var sum = octet_dot((*x).o0, s.o0);
     if (octets > 1u) { sum += octet_dot((*x).o1, s.o1); }
-    if (octets > 2u) {
-        sum += octet_dot((*x).o2, s.o2);
-        sum += octet_dot((*x).o3, s.o3);
-    }
+    if (octets > 2u) { sum += octet_dot((*x).o2, s.o2); }
+    if (octets > 3u) { sum += octet_dot((*x).o3, s.o3); }
+    if (octets > 4u) { sum += octet_dot((*x).o4, s.o4); }
+    if (octets > 5u) { sum += octet_dot((*x).o5, s.o5); }
+    if (octets > 6u) { sum += octet_dot((*x).o6, s.o6); }
+    if (octets > 7u) { sum += octet_dot((*x).o7, s.o7); }
     return (sum.x + sum.y) + (sum.z + sum.w);
 }
 
 fn row_add(x: ptr<function, Row>, weight: f32, s: Shared, octets: u32) {
     (*x).o0 = octet_add((*x).o0, weight, s.o0);
     if (octets > 1u) { (*x).o1 = octet_add((*x).o1, weight, s.o1); }
-    if (octets > 2u) {
-        (*x).o2 = octet_add((*x).o2, weight, s.o2);
-        (*x).o3 = octet_add((*x).o3, weight, s.o3);
-    }
+    if (octets > 2u) { (*x).o2 = octet_add((*x).o2, weight, s.o2); }
+    if (octets > 3u) { (*x).o3 = octet_add((*x).o3, weight, s.o3); }
+    if (octets > 4u) { (*x).o4 = octet_add((*x).o4, weight, s.o4); }
+    if (octets > 5u) { (*x).o5 = octet_add((*x).o5, weight, s.o5); }
+    if (octets > 6u) { (*x).o6 = octet_add((*x).o6, weight, s.o6); }
+    if (octets > 7u) { (*x).o7 = octet_add((*x).o7, weight, s.o7); }
 }
 
 fn row_scale(x: ptr<function, Row>, f: f32, octets: u32) {
     (*x).o0 = octet_scale((*x).o0, f);
     if (octets > 1u) { (*x).o1 = octet_scale((*x).o1, f); }
-    if (octets > 2u) {
-        (*x).o2 = octet_scale((*x).o2, f);
-        (*x).o3 = octet_scale((*x).o3, f);
-    }
+    if (octets > 2u) { (*x).o2 = octet_scale((*x).o2, f); }
+    if (octets > 3u) { (*x).o3 = octet_scale((*x).o3, f); }
+    if (octets > 4u) { (*x).o4 = octet_scale((*x).o4, f); }
+    if (octets > 5u) { (*x).o5 = octet_scale((*x).o5, f); }
+    if (octets > 6u) { (*x).o6 = octet_scale((*x).o6, f); }
+    if (octets > 7u) { (*x).o7 = octet_scale((*x).o7, f); }
 }
 
 // A tile is what a subgroup works on: LANES * ROWS neighbouring rows of one head.

@@ -12,19 +12,24 @@ fn dy_own(row: u32) -> Row {
     var x: Row;
     x.o0 = dy_octet(row, 0u);
     if (V_OCTETS > 1u) { x.o1 = dy_octet(row, 8u); }
-    if (V_OCTETS > 2u) {
-        x.o2 = dy_octet(row, 16u);
-        x.o3 = dy_octet(row, 24u);
-    }
+    if (V_OCTETS > 2u) { x.o2 = dy_octet(row, 16u); }
+    if (V_OCTETS > 3u) { x.o3 = dy_octet(row, 24u); }
+    if (V_OCTETS > 4u) { x.o4 = dy_octet(row, 32u); }
+    if (V_OCTETS > 5u) { x.o5 = dy_octet(row, 40u); }
+    if (V_OCTETS > 6u) { x.o6 = dy_octet(row, 48u); }
+    if (V_OCTETS > 7u) { x.o7 = dy_octet(row, 56u); }
     return x;
 }
 fn dy_shared(row: u32, lane: u32) -> Shared {
     let c = lane % 8u;
-    var s = Shared(dy_quad(row, c), vec4<f32>(), vec4<f32>(), vec4<f32>());
+    var s: Shared;
+    s.o0 = dy_quad(row, c);
     if (V_OCTETS > 1u) { s.o1 = dy_quad(row, c + 8u); }
-    if (V_OCTETS > 2u) {
-        s.o2 = dy_quad(row, c + 16u);
-        s.o3 = dy_quad(row, c + 24u);
-    }
+    if (V_OCTETS > 2u) { s.o2 = dy_quad(row, c + 16u); }
+    if (V_OCTETS > 3u) { s.o3 = dy_quad(row, c + 24u); }
+    if (V_OCTETS > 4u) { s.o4 = dy_quad(row, c + 32u); }
+    if (V_OCTETS > 5u) { s.o5 = dy_quad(row, c + 40u); }
+    if (V_OCTETS > 6u) { s.o6 = dy_quad(row, c + 48u); }
+    if (V_OCTETS > 7u) { s.o7 = dy_quad(row, c + 56u); }
     return s;
 }

@@ -56,10 +56,12 @@ fn put_row(query: Query, y: ptr<function, Row>, sum: f32) {
     let scale = select(1.0 / sum, 0.0, sum == 0.0);
     put_octet(query, first, 0u, (*y).o0, scale);
     if (V_OCTETS > 1u) { put_octet(query, first, 8u, (*y).o1, scale); }
-    if (V_OCTETS > 2u) {
-        put_octet(query, first, 16u, (*y).o2, scale);
-        put_octet(query, first, 24u, (*y).o3, scale);
-    }
+    if (V_OCTETS > 2u) { put_octet(query, first, 16u, (*y).o2, scale); }
+    if (V_OCTETS > 3u) { put_octet(query, first, 24u, (*y).o3, scale); }
+    if (V_OCTETS > 4u) { put_octet(query, first, 32u, (*y).o4, scale); }
+    if (V_OCTETS > 5u) { put_octet(query, first, 40u, (*y).o5, scale); }
+    if (V_OCTETS > 6u) { put_octet(query, first, 48u, (*y).o6, scale); }
+    if (V_OCTETS > 7u) { put_octet(query, first, 56u, (*y).o7, scale); }
 }
 
 @compute @workgroup_size(WORKGROUP)

@@ -60,10 +60,12 @@ fn put_key(key: Key, key_head: u32, dk: ptr<function, Row>, dv: ptr<function, Ro
     put_row(key.is_inside, first, dk, params.scale);
     put_v_octet(key.is_inside, first, 0u, (*dv).o0);
     if (V_OCTETS > 1u) { put_v_octet(key.is_inside, first, 8u, (*dv).o1); }
-    if (V_OCTETS > 2u) {
-        put_v_octet(key.is_inside, first, 16u, (*dv).o2);
-        put_v_octet(key.is_inside, first, 24u, (*dv).o3);
-    }
+    if (V_OCTETS > 2u) { put_v_octet(key.is_inside, first, 16u, (*dv).o2); }
+    if (V_OCTETS > 3u) { put_v_octet(key.is_inside, first, 24u, (*dv).o3); }
+    if (V_OCTETS > 4u) { put_v_octet(key.is_inside, first, 32u, (*dv).o4); }
+    if (V_OCTETS > 5u) { put_v_octet(key.is_inside, first, 40u, (*dv).o5); }
+    if (V_OCTETS > 6u) { put_v_octet(key.is_inside, first, 48u, (*dv).o6); }
+    if (V_OCTETS > 7u) { put_v_octet(key.is_inside, first, 56u, (*dv).o7); }
 }
 
 @compute @workgroup_size(WORKGROUP)

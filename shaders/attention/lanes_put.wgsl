@@ -15,8 +15,10 @@ fn put_octet(is_inside: bool, first: u32, c: u32, x: Octet, f: f32) {
 fn put_row(is_inside: bool, first: u32, x: ptr<function, Row>, f: f32) {
     put_octet(is_inside, first, 0u, (*x).o0, f);
     if (D_OCTETS > 1u) { put_octet(is_inside, first, 8u, (*x).o1, f); }
-    if (D_OCTETS > 2u) {
-        put_octet(is_inside, first, 16u, (*x).o2, f);
-        put_octet(is_inside, first, 24u, (*x).o3, f);
-    }
+    if (D_OCTETS > 2u) { put_octet(is_inside, first, 16u, (*x).o2, f); }
+    if (D_OCTETS > 3u) { put_octet(is_inside, first, 24u, (*x).o3, f); }
+    if (D_OCTETS > 4u) { put_octet(is_inside, first, 32u, (*x).o4, f); }
+    if (D_OCTETS > 5u) { put_octet(is_inside, first, 40u, (*x).o5, f); }
+    if (D_OCTETS > 6u) { put_octet(is_inside, first, 48u, (*x).o6, f); }
+    if (D_OCTETS > 7u) { put_octet(is_inside, first, 56u, (*x).o7, f); }
 }

@@ -12,19 +12,24 @@ fn q_own(row: u32) -> Row {
     var x: Row;
     x.o0 = q_octet(row, 0u);
     if (D_OCTETS > 1u) { x.o1 = q_octet(row, 8u); }
-    if (D_OCTETS > 2u) {
-        x.o2 = q_octet(row, 16u);
-        x.o3 = q_octet(row, 24u);
-    }
+    if (D_OCTETS > 2u) { x.o2 = q_octet(row, 16u); }
+    if (D_OCTETS > 3u) { x.o3 = q_octet(row, 24u); }
+    if (D_OCTETS > 4u) { x.o4 = q_octet(row, 32u); }
+    if (D_OCTETS > 5u) { x.o5 = q_octet(row, 40u); }
+    if (D_OCTETS > 6u) { x.o6 = q_octet(row, 48u); }
+    if (D_OCTETS > 7u) { x.o7 = q_octet(row, 56u); }
     return x;
 }
 fn q_shared(row: u32, lane: u32) -> Shared {
     let c = lane % 8u;
-    var s = Shared(q_quad(row, c), vec4<f32>(), vec4<f32>(), vec4<f32>());
+    var s: Shared;
+    s.o0 = q_quad(row, c);
     if (D_OCTETS > 1u) { s.o1 = q_quad(row, c + 8u); }
-    if (D_OCTETS > 2u) {
-        s.o2 = q_quad(row, c + 16u);
-        s.o3 = q_quad(row, c + 24u);
-    }
+    if (D_OCTETS > 2u) { s.o2 = q_quad(row, c + 16u); }
+    if (D_OCTETS > 3u) { s.o3 = q_quad(row, c + 24u); }
+    if (D_OCTETS > 4u) { s.o4 = q_quad(row, c + 32u); }
+    if (D_OCTETS > 5u) { s.o5 = q_quad(row, c + 40u); }
+    if (D_OCTETS > 6u) { s.o6 = q_quad(row, c + 48u); }
+    if (D_OCTETS > 7u) { s.o7 = q_quad(row, c + 56u); }
     return s;
 }

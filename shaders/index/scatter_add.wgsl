@@ -9,10 +9,10 @@ fn main(
 ) {
     let p = workgroup_index(group, groups) * WORKGROUP + local;
     if (p >= params.total) { return; }
-    let i = p % params.inner;
-    let row = p / params.inner;
-    let o = row / params.size;
-    let k = row % params.size;
+    let row = quotient(p, params.inner);
+    let i = p - row * params.inner;
+    let o = quotient(row, params.size);
+    let k = row - o * params.size;
     var sum = T();
     for (var j = 0u; j < params.len; j += 1u) {
         let q = (o * params.len + j) * params.inner + i;

@@ -8,15 +8,11 @@ fn main(
 ) {
     let p = workgroup_index(group, groups) * WORKGROUP + local;
     if (p >= params.total) { return; }
-    let i = p % params.inner;
-    let o = p / params.inner / params.size;
-    let k = p / params.inner % params.size;
+    let line = quotient(p, params.inner);
+    let i = p - line * params.inner;
+    let o = quotient(line, params.size);
+    let k = line - o * params.size;
     let row = (o % params.row_outer) * params.row_inner + i % params.row_inner;
     let segment = params.starts + row * (params.size + 1u) + k;
-    let end = order[segment + 1u];
-    var sum = T();
-    for (var s = order[segment]; s < end; s += 1u) {
-        sum += load_x((o * params.len + order[row * params.len + s]) * params.inner + i);
-    }
-    store(p, sum);
+    store(p, segment_total(row, o, i, order[segment], order[segment + 1u]));
 }

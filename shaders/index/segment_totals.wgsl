@@ -8,13 +8,14 @@ fn main(
 ) {
     let p = workgroup_index(group, groups) * WORKGROUP + local;
     if (p >= params.total) { return; }
-    let i = p % params.inner;
-    let c = p / params.inner % params.chunks;
-    let o = p / params.inner / params.chunks;
+    let line = quotient(p, params.inner);
+    let i = p - line * params.inner;
+    let o = quotient(line, params.chunks);
+    let c = line - o * params.chunks;
     let row = ((o % params.row_outer) * params.row_inner + i % params.row_inner) * params.len;
     let start = c * params.chunk;
     let end = start + params.chunk;
-    var sum = T();
+    var sum = Part();
     if (keys[row + start] == keys[row + end - 1u] && keys[row + start] < params.size) {
         for (var s = start; s < end; s += 1u) {
             sum += load_x((o * params.len + order[row + s]) * params.inner + i);

@@ -1,4 +1,7 @@
-// The second stage of a multiplication whose k was split: adds up the partial sums of each element of C, in order.
+// The second stage of a multiplication whose k was split: adds up the partial sums of each element of C, in order and by blocks, whose
+// rounding errors grow less with their number.
+const BLOCK: u32 = 64u;
+
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -10,8 +13,15 @@ fn main(
         return;
     }
     var sum = partial_at(i);
-    for (var split = 1u; split < params.splits; split++) {
+    for (var split = 1u; split < min(BLOCK, params.splits); split++) {
         sum += partial_at(split * params.count + i);
+    }
+    for (var first = BLOCK; first < params.splits; first += BLOCK) {
+        var block = partial_at(first * params.count + i);
+        for (var split = first + 1u; split < min(first + BLOCK, params.splits); split++) {
+            block += partial_at(split * params.count + i);
+        }
+        sum += block;
     }
     store(i, sum);
 }

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use smallvec::SmallVec;
+
 use crate::array::Array;
 use crate::backend::explain::{self, Explanation};
 use crate::backend::faults::{Check, Faults};
@@ -11,9 +13,11 @@ use crate::dtype::DType;
 use crate::env;
 use crate::error::{Error, Result};
 use crate::graph::doubt::Doubt;
+use crate::graph::kernel::Kernel;
 use crate::graph::node::lock;
 use crate::graph::{Meta, Value, Var};
 use crate::host;
+use crate::layout::{Layout, View};
 use crate::schedule::memory::{self, Lifetime};
 use crate::schedule::snapshot::Source;
 use crate::schedule::{Cluster, PlanSummary, Snapshot, StoreReason};
@@ -94,21 +98,26 @@ impl CpuBackend {
         let planned = trace::now();
         let mut before = planned;
         let mut doubts = self.doubts(&snap, snap.leaves.iter().map(|leaf| leaf.0.doubt()).collect());
-        interpret(&snap, &leaves, |i, array, fault| {
-            let doubt = doubts.next(fault);
-            if profile {
-                let now = trace::now();
-                times.push((i, before, now.saturating_sub(before)));
-                before = now;
-            }
-            let keep = snap.keep[i];
-            if keep.root || keep.held || keep.awaits_backward {
-                if !doubt.is_empty() {
-                    snap.nodes[i].0.set_doubt(doubt);
+        let kept = kept(&snap);
+        interpret(
+            &snap,
+            &leaves,
+            |i| kept[i],
+            |i, found| {
+                let doubt = doubts.next(found.fault);
+                if profile && found.ran {
+                    let now = trace::now();
+                    times.push((i, before, now.saturating_sub(before)));
+                    before = now;
                 }
-                snap.nodes[i].0.set_value(array.clone() as Value);
-            }
-        })?;
+                if let Some(array) = found.array.filter(|_| kept[i]) {
+                    if !doubt.is_empty() {
+                        snap.nodes[i].0.set_doubt(doubt);
+                    }
+                    snap.nodes[i].0.set_value(array.clone() as Value);
+                }
+            },
+        )?;
         snap.nodes.iter().for_each(Var::settle);
         let Some(summary) = summary else { return Ok(()) };
         let mut kernels = Vec::new();
@@ -170,7 +179,8 @@ pub fn outline(snap: &Snapshot) -> (Vec<Cluster>, PlanSummary) {
     }
     let name = |i: usize| snap.nodes[i].0.op.name().to_owned();
     let bytes = |i: usize| snap.nodes[i].meta().bytes();
-    let kept = |i: usize| snap.keep[i].root || snap.keep[i].held || snap.keep[i].awaits_backward;
+    let kept = kept(snap);
+    let kept = |i: usize| kept[i];
     let reason = |i: usize| match (snap.keep[i].root, snap.keep[i].held) {
         (true, _) => StoreReason::Asked,
         (_, true) => StoreReason::Held,
@@ -205,13 +215,93 @@ pub fn outline(snap: &Snapshot) -> (Vec<Cluster>, PlanSummary) {
     (clusters, summary)
 }
 
-/// Runs the reference of every node in order and hands each result to `done`. Results live until their last reader ran.
+/// Which nodes' values outlive a flush. A view that only a backward pass may want is made anew then, where what it shows outlives it.
+fn kept(snap: &Snapshot) -> Vec<bool> {
+    let (mut kept, mut at_hand) = (Vec::with_capacity(snap.nodes.len()), Vec::with_capacity(snap.nodes.len()));
+    for (i, keep) in snap.keep.iter().enumerate() {
+        let shows = snap.inputs[i].first().is_some_and(|source| match source {
+            Source::Leaf(_) => true,
+            Source::Pending(j) => at_hand[*j],
+        });
+        let free = shows && view_of(snap, i).is_some();
+        let own = keep.root || keep.held || (keep.awaits_backward && !free);
+        kept.push(own);
+        at_hand.push(own || free);
+    }
+    kept
+}
+
+/// The view that node `i` is, where it is one. By the snapshot's inputs: nodes of captured steps have let go of theirs.
+fn view_of(snap: &Snapshot, i: usize) -> Option<View> {
+    let [source] = snap.inputs[i][..] else { return None };
+    match snap.nodes[i].0.op.kernel(&[snap.var(source).meta()], snap.nodes[i].meta()) {
+        Kernel::View(view) => Some(view),
+        _ => None,
+    }
+}
+
+/// A value: an array, or what a layout shows of one.
+#[derive(Clone)]
+struct Seen {
+    array: Arc<Array>,
+    layout: Option<Layout>,
+}
+
+impl Seen {
+    fn whole(array: Arc<Array>) -> Seen {
+        Seen { array, layout: None }
+    }
+
+    fn layout(&self) -> Layout {
+        self.layout.clone().unwrap_or_else(|| Layout::contiguous(self.array.shape()))
+    }
+
+    /// The value through a view, where that needs no copy.
+    fn view(&self, view: &View) -> Option<Seen> {
+        Some(Seen { array: self.array.clone(), layout: Some(self.layout().view(view)?) })
+    }
+
+    /// Whether it is other than the array as it lies.
+    fn differs(&self) -> bool {
+        self.layout.as_ref().is_some_and(|layout| *layout != Layout::contiguous(self.array.shape()))
+    }
+
+    /// As an array of its own.
+    ///
+    /// # Errors
+    /// Where there is no memory for it.
+    fn array(&mut self) -> Result<Arc<Array>> {
+        if self.differs()
+            && let Some(layout) = &self.layout
+        {
+            let bytes = Meta::new(layout.shape.clone(), self.array.dtype()).bytes();
+            host::room_for("a copy of a view", Some(&layout.shape), bytes)?;
+            self.array = Arc::new(self.array.strided(layout));
+        }
+        self.layout = None;
+        Ok(self.array.clone())
+    }
+}
+
+/// What became of a node.
+pub struct Found<'a> {
+    /// Its value; none for a view that nobody asked for.
+    pub array: Option<&'a Arc<Array>>,
+    /// Whether anything ran.
+    pub ran: bool,
+    /// The index out of range that it met: the value is made of zeros then.
+    pub fault: Option<&'a Error>,
+}
+
+/// Runs the reference of every node in order and hands each result to `done`. Results live until their last reader ran. Views that are
+/// not `asked` for are copied only for readers that want an array; `done` is told of them without one.
 ///
 /// An index out of range makes a value of zeros, which comes with the error: only what is computed from it is spoilt.
 pub fn interpret(
     snap: &Snapshot,
     leaves: &[Arc<Array>],
-    mut done: impl FnMut(usize, &Arc<Array>, Option<&Error>),
+    asked: impl Fn(usize) -> bool,
+    mut done: impl FnMut(usize, Found),
 ) -> Result<()> {
     let mut readers = vec![0usize; snap.nodes.len()];
     for source in snap.inputs.iter().flatten() {
@@ -219,41 +309,39 @@ pub fn interpret(
             readers[*i] += 1;
         }
     }
-    let mut values: Vec<Option<Arc<Array>>> = vec![None; snap.nodes.len()];
+    let mut values: Vec<Option<Seen>> = vec![None; snap.nodes.len()];
     for (i, var) in snap.nodes.iter().enumerate() {
         let node = &var.0;
-        let inputs = snap.inputs[i]
+        let mut inputs = snap.inputs[i]
             .iter()
             .map(|source| match source {
-                Source::Leaf(l) => Ok(leaves[*l].clone()),
+                Source::Leaf(l) => Ok(Seen::whole(leaves[*l].clone())),
                 Source::Pending(j) => values[*j].clone().ok_or_else(|| missing(var)),
             })
-            .collect::<Result<Vec<_>>>()?;
-        let refs: Vec<&Array> = inputs.iter().map(|a| &**a).collect();
-        let (array, fault) = match reference(var, &refs) {
-            Err(fault @ Error::IndexOutOfRange { .. }) => {
-                (Array::full(&node.meta.shape, node.meta.dtype, 0.0), Some(fault))
+            .collect::<Result<SmallVec<[Seen; 3]>>>()?;
+        let view = view_of(snap, i).and_then(|view| inputs[0].view(&view));
+        let value = match view {
+            Some(mut view) => {
+                let copies = asked(i) && view.differs();
+                let array = if asked(i) { Some(view.array().map_err(|error| error.or_at(node.at))?) } else { None };
+                done(i, Found { array: array.as_ref(), ran: copies, fault: None });
+                view
             }
-            outcome => (outcome.map_err(|error| error.or_at(node.at))?, None),
+            None => {
+                let (array, fault) = computed(snap, i, &mut inputs, &mut values)?;
+                let array = Arc::new(array);
+                done(i, Found { array: Some(&array), ran: true, fault: fault.as_ref() });
+                match var.scalar_value() {
+                    // Numbers beside f16 tensors keep their f32 value.
+                    Some(value) => {
+                        Seen::whole(Arc::new(Array::full(&node.meta.shape, node.meta.dtype.register(), value)))
+                    }
+                    None => Seen::whole(array),
+                }
+            }
         };
-        if (array.shape(), array.dtype()) != (node.meta.shape.clone(), node.meta.dtype) {
-            let detail = format!(
-                "the CPU reference gave {} {}, but the op's shape rule says {} {}",
-                array.dtype(),
-                array.shape(),
-                node.meta.dtype,
-                node.meta.shape
-            );
-            return Err(Error::argument(node.op.name(), detail).or_at(node.at));
-        }
-        let array = Arc::new(array);
-        done(i, &array, fault.as_ref());
         if readers[i] > 0 {
-            values[i] = Some(match var.scalar_value() {
-                // Numbers beside f16 tensors keep their f32 value.
-                Some(value) => Arc::new(Array::full(&node.meta.shape, node.meta.dtype.register(), value)),
-                None => array,
-            });
+            values[i] = Some(value);
         }
         for source in &snap.inputs[i] {
             if let Source::Pending(j) = source {
@@ -267,15 +355,66 @@ pub fn interpret(
     Ok(())
 }
 
+/// The value of node `i`, and the index out of range that it met. Inputs that have to be arrays are so in `values` afterwards too.
+fn computed(
+    snap: &Snapshot,
+    i: usize,
+    inputs: &mut [Seen],
+    values: &mut [Option<Seen>],
+) -> Result<(Array, Option<Error>)> {
+    let (var, node) = (&snap.nodes[i], &snap.nodes[i].0);
+    let layouts: SmallVec<[Layout; 3]> = inputs.iter().map(Seen::layout).collect();
+    let metas = inputs.iter().zip(&layouts).map(|(seen, layout)| Meta::new(layout.shape.clone(), seen.array.dtype()));
+    room_for(var, &metas.collect::<Vec<_>>()).map_err(|error| error.or_at(node.at))?;
+    let half = node.meta.dtype == DType::F16 || inputs.iter().any(|input| input.array.dtype() == DType::F16);
+    let of_views = || {
+        let seen: SmallVec<[(&Array, &Layout); 3]> = inputs.iter().map(|seen| &*seen.array).zip(&layouts).collect();
+        node.op.reference_of_views(&seen, &node.meta)
+    };
+    let found = match if half { None } else { of_views() } {
+        Some(found) => found,
+        None => {
+            for (input, source) in inputs.iter_mut().zip(&snap.inputs[i]) {
+                input.array().map_err(|error| error.or_at(node.at))?;
+                if let Source::Pending(j) = source {
+                    values[*j] = Some(input.clone());
+                }
+            }
+            reference(var, &inputs.iter().map(|input| &*input.array).collect::<Vec<_>>())
+        }
+    };
+    let (array, fault) = match found {
+        Err(fault @ Error::IndexOutOfRange { .. }) => {
+            (Array::full(&node.meta.shape, node.meta.dtype, 0.0), Some(fault))
+        }
+        outcome => (outcome.map_err(|error| error.or_at(node.at))?, None),
+    };
+    if (array.shape(), array.dtype()) != (node.meta.shape.clone(), node.meta.dtype) {
+        let detail = format!(
+            "the CPU reference gave {} {}, but the op's shape rule says {} {}",
+            array.dtype(),
+            array.shape(),
+            node.meta.dtype,
+            node.meta.shape
+        );
+        return Err(Error::argument(node.op.name(), detail).or_at(node.at));
+    }
+    Ok((array, fault))
+}
+
+/// Looks for the memory that the op's reference needs.
+fn room_for(var: &Var, inputs: &[Meta]) -> Result<()> {
+    let (op, meta) = (&var.0.op, &var.0.meta);
+    let bytes = op.reference_bytes(&inputs.iter().collect::<Vec<_>>(), meta);
+    let numbers = inputs.iter().chain([meta]).map(|meta| meta.numel() as u64);
+    let half = inputs.iter().chain([meta]).any(|meta| meta.dtype == DType::F16);
+    let wide = if half { numbers.fold(0, |n, own| n + 4 * own) } else { 0 };
+    host::room_for(op.name(), Some(&meta.shape), bytes.saturating_add(wide))
+}
+
 /// What the op's reference says; f16 is computed in f32 and rounded once.
 fn reference(var: &Var, inputs: &[&Array]) -> Result<Array> {
     let (op, meta) = (&var.0.op, &var.0.meta);
-    let metas: Vec<Meta> = inputs.iter().map(|a| Meta::new(a.shape(), a.dtype())).collect();
-    let bytes = op.reference_bytes(&metas.iter().collect::<Vec<_>>(), meta);
-    let numbers = metas.iter().chain([meta]).map(|meta| meta.numel() as u64);
-    let half = metas.iter().chain([meta]).any(|meta| meta.dtype == DType::F16);
-    let wide = if half { numbers.fold(0, |n, own| n + 4 * own) } else { 0 };
-    host::room_for(op.name(), Some(&meta.shape), bytes.saturating_add(wide))?;
     if meta.dtype != DType::F16 && inputs.iter().all(|a| a.dtype() != DType::F16) {
         return op.reference(inputs, meta);
     }

@@ -212,13 +212,14 @@ impl Device {
                 let mut results: HashMap<usize, Computed> = HashMap::new();
                 let (mut since, mut reports) = (trace::now(), Vec::new());
                 let mut doubts = cpu.doubts(snap, leaves.iter().map(|leaf| leaf.doubt.clone()).collect());
-                cpu::interpret(snap, &arrays, |i, array, fault| {
-                    let doubt = doubts.next(fault);
-                    if explanation.is_some() {
+                let asked = |i: usize| program.outputs.binary_search(&i).is_ok();
+                cpu::interpret(snap, &arrays, asked, |i, found| {
+                    let doubt = doubts.next(found.fault);
+                    if explanation.is_some() && found.ran {
                         reports.push(explain::op_report(snap, i, trace::now().saturating_sub(since)));
                         since = trace::now();
                     }
-                    if program.outputs.binary_search(&i).is_ok() {
+                    if let Some(array) = found.array.filter(|_| asked(i)) {
                         results.insert(i, Computed { value: array.clone() as Value, doubt });
                     }
                 })?;

@@ -34,21 +34,28 @@ pub fn compare<'a>(
     let mut fault = None;
     // What an index out of range has spoilt holds arbitrary numbers, on both sides.
     let mut spoilt: Vec<bool> = Vec::with_capacity(snap.nodes.len());
-    cpu::interpret(snap, &leaves, |i, expected, bad_index| {
-        let inherited = |source: &Source| match source {
-            Source::Leaf(leaf) => snap.leaves[*leaf].0.doubt().fault().is_some(),
-            Source::Pending(input) => spoilt[*input],
-        };
-        spoilt.push(bad_index.is_some() || snap.inputs[i].iter().any(inherited));
-        if let (None, false, Some((_, got))) = (&fault, spoilt[i], outputs.iter().find(|(o, _)| *o == i)) {
-            let error = relative_error(&got.to_f64(), &expected.to_f64());
-            if error.is_nan() || error > TOLERANCE {
-                let node = &snap.nodes[i].0;
-                let detail = format!("GPU and CPU disagree on shape {}: relative error {error:.2e}", node.meta.shape);
-                fault = Some(Error::unsupported(node.op.name(), detail).or_at(node.at));
+    let output = |i: usize| outputs.iter().find(|(o, _)| *o == i);
+    cpu::interpret(
+        snap,
+        &leaves,
+        |i| output(i).is_some(),
+        |i, found| {
+            let inherited = |source: &Source| match source {
+                Source::Leaf(leaf) => snap.leaves[*leaf].0.doubt().fault().is_some(),
+                Source::Pending(input) => spoilt[*input],
+            };
+            spoilt.push(found.fault.is_some() || snap.inputs[i].iter().any(inherited));
+            if let (None, false, Some((_, got)), Some(expected)) = (&fault, spoilt[i], output(i), found.array) {
+                let error = relative_error(&got.to_f64(), &expected.to_f64());
+                if error.is_nan() || error > TOLERANCE {
+                    let node = &snap.nodes[i].0;
+                    let detail =
+                        format!("GPU and CPU disagree on shape {}: relative error {error:.2e}", node.meta.shape);
+                    fault = Some(Error::unsupported(node.op.name(), detail).or_at(node.at));
+                }
             }
-        }
-    })?;
+        },
+    )?;
     fault.map_or(Ok(()), Err)
 }
 

@@ -67,7 +67,10 @@ fn octets(group: &Group, caps: &Caps, window: Option<(usize, usize)>) -> bool {
     let leaves = &group.body.leaves;
     let many = group.numel.is_multiple_of(8) && group.numel >= MANY;
     // A buffer that is written is bound in one width.
-    many && window.is_none() && group.in_place.is_empty() && !leaves.is_empty() && leaves.iter().all(|leaf| expr::loads_octets(leaf, caps))
+    many && window.is_none()
+        && group.in_place.is_empty()
+        && !leaves.is_empty()
+        && leaves.iter().all(|leaf| expr::loads_octets(leaf, caps))
 }
 
 /// Writes the body for two groups of four elements, whose operands are loaded together.

@@ -339,14 +339,11 @@ impl Stage<'_> {
         if fits && (last == 0 || last >= SIDE_BY_SIDE) { SIDE_BY_SIDE } else { 1 }
     }
 
-    /// Loops over blocks around the loop over elements that keep all of them short.
+    /// Loops over blocks around the loop over elements that keep all of them short. Short sums are one kernel with those of some hundred
+    /// terms, so that sizes choose few kernels.
     fn levels(&self) -> usize {
         let walkers = self.chunks * self.sharers as usize;
-        match self.length.div_ceil(walkers.max(1)) {
-            turns if turns <= BLOCK => 0,
-            turns if turns <= 2 * BLOCK * BLOCK => 1,
-            _ => 2,
-        }
+        if self.length.div_ceil(walkers.max(1)) <= 2 * BLOCK * BLOCK { 1 } else { 2 }
     }
 
     /// Writes the loop; leaves the combined value in `result` (and its index in `result_index`).

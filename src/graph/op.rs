@@ -7,6 +7,7 @@ use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::graph::kernel::Kernel;
 use crate::graph::{Meta, Var};
+use crate::layout::Layout;
 
 /// An operation: shape rule, kernel, gradient rule and CPU reference together.
 ///
@@ -130,6 +131,12 @@ pub trait Op: Any + Send + Sync {
         // Inputs as f64 twice, the output as f64 and in its own type.
         let words = |meta: &Meta| 8 * meta.numel() as u64;
         inputs.iter().map(|input| 2 * words(input)).fold(words(output) + output.bytes(), u64::saturating_add)
+    }
+
+    /// The CPU reference of an op that takes its operands as they lie in memory: each is the elements of a row-major array that a layout
+    /// shows. So views need no copies. `None` where the op does not, or not these.
+    fn reference_of_views(&self, _inputs: &[(&Array, &Layout)], _output: &Meta) -> Option<Result<Array>> {
+        None
     }
 
     /// The gradient of each input, given the gradient of the output, as new graph nodes; `None` where the input gets none.

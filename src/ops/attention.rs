@@ -194,9 +194,12 @@ impl Op for Attention {
         let gradient = |part: Part, inputs: &[&Var]| apply(part, inputs).transpose(1, 2);
         let mut grads = vec![cx.needs[0].then(|| gradient(Part::Q, &[q, k, v, &dy, &stats]))];
         let (d, v_size) = (q.shape()[3], v.shape()[3]);
-        if q.0.context.traits.lanes && lanes::fit(d, v_size) && cx.needs[1] && cx.needs[2] {
-            let both = gradient(Part::Kv, &[q, k, v, &dy, &stats]);
-            grads.extend([Some(both.slice(3, 0, 1, d)), Some(both.slice(3, d, 1, v_size))]);
+        if q.0.context.traits.lanes && lanes::fit(d, v_size) {
+            let both = (cx.needs[1] || cx.needs[2]).then(|| gradient(Part::Kv, &[q, k, v, &dy, &stats]));
+            let part = |i: usize, from: usize, size: usize| {
+                both.as_ref().filter(|_| cx.needs[i]).map(|both| both.slice(3, from, 1, size))
+            };
+            grads.extend([part(1, 0, d), part(2, d, v_size)]);
         } else {
             grads.push(cx.needs[1].then(|| gradient(Part::K, &[q, k, v, &dy, &stats])));
             grads.push(cx.needs[2].then(|| gradient(Part::V, &[q, k, &dy, &stats])));
@@ -475,16 +478,34 @@ impl Operands {
         Ok(Operands { q: whole(q, qs), k: whole(k, ks), v: whole(v, vs), mask, output })
     }
 
-    /// Whether the fused kernels run: they save memory, and time on GPUs.
+    /// The operands with heads filled up by zeros to whole parts, where the kernels of software adapters want that.
+    fn in_parts(&self) -> Option<Operands> {
+        let full = |x: &Var| x.shape()[3].next_multiple_of(lanes::PART) - x.shape()[3];
+        let (d, v_size) = (full(&self.q), full(&self.v));
+        if !self.q.0.context.traits.lanes || (d == 0 && v_size == 0) {
+            return None;
+        }
+        let fill = |x: &Var, by: usize| x.pad(&[(0, 0), (0, 0), (0, 0), (0, by)], 0.0);
+        Some(Operands {
+            q: fill(&self.q, d),
+            k: fill(&self.k, d),
+            v: fill(&self.v, v_size),
+            mask: self.mask.clone(),
+            output: self.output.clone(),
+        })
+    }
+
+    /// Whether the fused kernels run, which store no scores.
     fn is_fused(&self) -> bool {
         let (q, k) = (self.q.shape(), self.k.shape());
         let (d, v_size) = (q[3], self.v.shape()[3]);
         let context = &self.q.0.context;
+        let part = |size: usize| size.next_multiple_of(lanes::PART);
         let group = q[1] / k[1].max(1);
         let scores = q[0] * q[1] * q[2] * k[2];
         let rows = k[2].max(group * q[2]);
         let turns = rows * (2 * d.div_ceil(4) + v_size.div_ceil(4) + 1);
-        match (context.traits.software, context.traits.lanes && lanes::fit(d, v_size)) {
+        match (context.traits.software, context.traits.lanes && lanes::fit(part(d), part(v_size))) {
             (false, _) => d.max(v_size) <= LARGEST_HEAD,
             (true, true) => rows <= MAX_TURNS,
             (true, false) => d.max(v_size) <= LARGEST_HEAD && scores * 4 > SCORES && turns <= MAX_TURNS,
@@ -552,12 +573,15 @@ impl Var {
             Err(error) => return self.fail(error),
         };
         let fused = is_fused(&operands);
+        let scale = scale.unwrap_or_else(|| 1.0 / (operands.q.shape()[3] as f64).sqrt());
+        let v_size = operands.v.shape()[3];
+        let operands = if fused { operands.in_parts().unwrap_or(operands) } else { operands };
         let Operands { q, k, v, mask, output } = operands;
-        let scale = scale.unwrap_or_else(|| 1.0 / (q.shape()[3] as f64).sqrt());
         let y = if fused {
             let op = Attention { part: Part::Forward, has_mask: mask.is_some(), causal, scale: q.number(scale) };
             let inputs: Vec<&Var> = [&q, &k, &v].into_iter().chain(&mask).collect();
-            Var::apply(op, &inputs).transpose(1, 2)
+            let y = Var::apply(op, &inputs).transpose(1, 2);
+            if y.0.error.is_some() { y } else { y.slice(3, 0, 1, v_size) }
         } else if q.dtype() == DType::F16 {
             let wide = |x: &Var| if x.dtype() == DType::F16 { x.cast(DType::F32) } else { x.clone() };
             let mask = mask.as_ref().map(wide);

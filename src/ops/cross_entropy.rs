@@ -215,7 +215,7 @@ impl Routine for CrossEntropy {
     fn stages(&self, inputs: &[Operand], _output: &Operand, caps: &Caps) -> Result<Vec<Stage>> {
         let logits = &inputs[0].meta.shape;
         let plan = rows_of(logits, caps);
-        let text = plan.text(rows_texts!("cross_entropy/forward"));
+        let text = plan.text(rows_texts!("cross_entropy/statistics", "cross_entropy/forward"));
         let mut stage = self.stage("cross_entropy", plan, logits, text, vec![routine::output()])?;
         stage.reads.push(routine::read("logit", 0));
         Ok(vec![stage])
@@ -234,7 +234,7 @@ impl Routine for CrossEntropyBackward {
     fn stages(&self, inputs: &[Operand], _output: &Operand, caps: &Caps) -> Result<Vec<Stage>> {
         let logits = &inputs[0].meta.shape;
         let plan = rows_of(logits, caps);
-        let text = plan.text(rows_texts!("cross_entropy/backward"));
+        let text = plan.text(rows_texts!("cross_entropy/statistics", "cross_entropy/backward"));
         let mut stage = self.0.stage("cross_entropy_backward", plan, logits, text, vec![plan.output()])?;
         // Targets are checked here too: a loss that nobody reads is never computed.
         stage.reads.push(routine::read("dy", 2));

@@ -4,7 +4,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::Var;
 use crate::ops::cross_entropy::{CrossEntropy, kept};
-use crate::ops::routine::LONG_ROW;
+use crate::ops::rows::LONGEST_ROW;
 use crate::shape::Shape;
 
 /// Options of [`cross_entropy`] and [`nll`].
@@ -61,19 +61,45 @@ pub fn cross_entropy(logits: &Var, targets: &Var, options: &ClassOptions) -> Res
     if !(0.0..=1.0).contains(&smoothing) {
         return Err(Error::argument("cross_entropy", format!("label_smoothing {smoothing} is not in 0..=1")));
     }
-    if options.weight.is_some() || classes > LONG_ROW {
+    if classes > LONGEST_ROW || (options.weight.is_some() && smoothing != 0.0) {
         return weighted(&x.log_softmax(1), &t, options);
     }
     let op = CrossEntropy { smoothing, ignore_index: ignored(&t, options) };
     let losses = Var::apply(op, &[&x, &t]);
     losses.check()?;
-    Ok(match op.kept(&t) {
+    let kept = op.kept(&t);
+    if let Some(weight) = &options.weight {
+        let weights = class_weights(weight, classes, &t, kept.as_ref())?;
+        let mean = sum(&(wide(losses.clone()) * &weights)) / sum(&weights);
+        return Ok(mean.cast(losses.dtype().promote(weight.dtype())));
+    }
+    Ok(match kept {
         Some(kept) => {
             let mean = |losses: &Var| sum(losses).per_count(&sum(&kept));
             losses.in_f32(mean).unwrap_or_else(|| mean(&losses))
         }
         None => mean(&losses),
     })
+}
+
+/// f16 as f32, in which sums are taken.
+fn wide(x: Var) -> Var {
+    if x.dtype() == DType::F16 { x.cast(DType::F32) } else { x }
+}
+
+/// Targets to look up: those that do not count may be no class at all, so they stand for class 0.
+fn safe(targets: &Var, kept: Option<&Var>) -> Var {
+    kept.map_or_else(|| targets.clone(), |kept| kept.where_(targets, &targets.scalar_like(0.0)))
+}
+
+/// The weight of each target's class, 0 of those that do not count.
+fn class_weights(weight: &Var, classes: usize, targets: &Var, kept: Option<&Var>) -> Result<Var> {
+    if *weight.shape() != Shape::from([classes]) {
+        let detail = format!("the weight must be [{classes}]");
+        return Err(Error::shape("cross_entropy", detail, &[weight.shape()]));
+    }
+    let weights = wide(weight.index_select(0, &safe(targets, kept)));
+    Ok(kept.map_or_else(|| weights.clone(), |kept| kept.where_(&weights, &weights.scalar_like(0.0))))
 }
 
 /// Negative log-likelihood of log-probabilities `[n, classes, …]` with class indices `[n, …]`.
@@ -89,28 +115,14 @@ pub fn nll(log_probs: &Var, targets: &Var, options: &ClassOptions) -> Result<Var
 fn weighted(log_probs: &Var, targets: &Var, options: &ClassOptions) -> Result<Var> {
     let classes = log_probs.shape()[1];
     let kept = ignored(targets, options).map(|ignored| kept(targets, ignored));
-    // Ignored targets may be no class at all, so they look up class 0 and then do not count.
-    let safe = match &kept {
-        Some(kept) => kept.where_(targets, &targets.scalar_like(0.0)),
-        None => targets.clone(),
-    };
-    // Sums of f16 are taken in f32, of weights as well.
-    let wide = |x: Var| if x.dtype() == DType::F16 { x.cast(DType::F32) } else { x };
-    let narrow = log_probs.dtype() == DType::F16 && options.weight.as_ref().is_none_or(|w| w.dtype() == DType::F16);
-    let chosen = wide(log_probs.gather(1, &safe.unsqueeze(1)).squeeze(1));
+    let chosen = wide(log_probs.gather(1, &safe(targets, kept.as_ref()).unsqueeze(1)).squeeze(1));
     chosen.check()?;
-    let ones = || chosen.scalar_like(1.0).expand(chosen.shape());
-    let mut weights = match &options.weight {
-        Some(weight) if *weight.shape() == Shape::from([classes]) => wide(weight.index_select(0, &safe)),
-        Some(weight) => {
-            let detail = format!("the weight must be [{classes}]");
-            return Err(Error::shape("cross_entropy", detail, &[weight.shape()]));
-        }
-        None => ones(),
+    let dtype = options.weight.iter().fold(log_probs.dtype(), |dtype, weight| dtype.promote(weight.dtype()));
+    let weights = match (&options.weight, &kept) {
+        (Some(weight), kept) => class_weights(weight, classes, targets, kept.as_ref())?,
+        (None, Some(kept)) => kept.cast(chosen.dtype()),
+        (None, None) => chosen.scalar_like(1.0).expand(chosen.shape()),
     };
-    if let Some(kept) = &kept {
-        weights = kept.where_(&weights, &weights.scalar_like(0.0));
-    }
     let mut losses = -(&chosen * &weights);
     if options.label_smoothing != 0.0 {
         let log_probs = wide(log_probs.clone());
@@ -129,8 +141,7 @@ fn weighted(log_probs: &Var, targets: &Var, options: &ClassOptions) -> Result<Va
         // Whatever an ignored row holds, infinities and NaN too, does not count.
         losses = kept.where_(&losses, &losses.scalar_like(0.0));
     }
-    let mean = sum(&losses) / sum(&weights);
-    Ok(if narrow { mean.cast(DType::F16) } else { mean })
+    Ok((sum(&losses) / sum(&weights)).cast(dtype))
 }
 
 /// Mean squared error.

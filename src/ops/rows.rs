@@ -3,7 +3,7 @@
 use crate::caps::Caps;
 use crate::error::Result;
 use crate::graph::kernel::{Access, Read, Slot, Wgsl, Word, Write};
-use crate::ops::routine;
+use crate::ops::routine::{self, LONG_ROW};
 
 /// Parts of a row that an invocation holds in registers at most.
 const MOST_HELD: usize = 32;
@@ -18,6 +18,10 @@ const SMALL: usize = 64 << 10;
 const SHARERS: usize = 128;
 /// Shortest row that a subgroup shares.
 const SHORTEST_SHARED: usize = 32;
+/// Invocations of a workgroup that share a row.
+const WORKGROUP: u32 = 128;
+/// Longest row for which every plan's walks are as short as some drivers want them.
+pub(super) const LONGEST_ROW: usize = LONG_ROW * WORKGROUP as usize;
 
 /// The texts of a kernel over rows, `$file` and what it builds on, in the order that [`RowPlan::text`] picks from: by who shares a
 /// row, then by the width of its parts.
@@ -42,7 +46,7 @@ enum Lanes {
     One,
     /// A subgroup of so many lanes: long rows on software adapters.
     Subgroup(u32),
-    /// A workgroup with workgroup memory: GPUs.
+    /// A workgroup with workgroup memory: GPUs, and rows that are too long for the others.
     Workgroup,
 }
 
@@ -61,13 +65,15 @@ pub struct RowPlan {
 impl RowPlan {
     /// For `rows` rows of `size` elements, of which runs of `run` lie next to each other in the logical order.
     pub fn new(caps: &Caps, rows: usize, size: usize, run: usize) -> RowPlan {
+        let quads = run >= 4 && run.is_multiple_of(4);
+        let parts = if quads { size / 4 } else { size };
         let lanes = match caps.lanes() {
             _ if !caps.software => Lanes::Workgroup,
-            Some(lanes) if run >= SHORTEST_SHARED => Lanes::Subgroup(lanes),
-            _ => Lanes::One,
+            Some(lanes) if run >= SHORTEST_SHARED && parts / lanes as usize <= LONG_ROW => Lanes::Subgroup(lanes),
+            _ if parts <= LONG_ROW => Lanes::One,
+            _ => Lanes::Workgroup,
         };
-        let quads = run >= 4 && run.is_multiple_of(4);
-        let plan = RowPlan { lanes, quads, parts: if quads { size / 4 } else { size }, held: 0 };
+        let plan = RowPlan { lanes, quads, parts, held: 0 };
         let most = match lanes {
             Lanes::Workgroup => MOST_HELD_GPU,
             Lanes::One if rows.saturating_mul(size) < SMALL => MOST_HELD_SMALL,
@@ -90,7 +96,7 @@ impl RowPlan {
     fn workgroup(&self) -> u32 {
         match self.lanes {
             Lanes::One | Lanes::Subgroup(_) => 64,
-            Lanes::Workgroup => 128,
+            Lanes::Workgroup => WORKGROUP,
         }
     }
 
@@ -194,12 +200,14 @@ mod tests {
         let software = Caps { software: true, subgroup: Some((8, 8)), ..Caps::baseline() };
         let plain = Caps { subgroup: None, ..software.clone() };
         for caps in [software, plain, Caps::baseline()] {
-            for size in [1, 3, 4, 10, 31, 32, 65, 96, 1000, 1024, 1028, 4096, 16_384] {
+            for size in [1, 3, 4, 10, 31, 32, 65, 96, 1000, 1024, 1028, 4096, 16_384, 49_152, 300_001, LONGEST_ROW] {
                 for (rows, run) in [(7, 1), (7, size), (100_000, 1), (100_000, size)] {
                     let plan = RowPlan::new(&caps, rows, size, run);
                     let width = if plan.quads { 4 } else { 1 };
                     assert_eq!(plan.parts * width, size, "{plan:?}");
                     assert!(plan.turns() * plan.sharers() as usize >= plan.parts, "{plan:?}");
+                    assert!(size > LONG_ROW || plan.lanes != Lanes::Workgroup || !caps.software, "{plan:?}");
+                    assert!(plan.turns() <= LONG_ROW, "{plan:?}");
                     assert!(plan.held == 0 || (plan.turns()..=MOST_HELD).contains(&plan.held), "{plan:?}");
                 }
             }

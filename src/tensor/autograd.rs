@@ -458,7 +458,8 @@ pub fn grad_allow_unused(
 ) -> Result<Vec<Option<Tensor>>> {
     let at = Location::caller();
     let (outputs, wanted, dys) = nodes(outputs, output_grads, inputs).map_err(|e| e.or_at(at))?;
-    let grads = differentiate::gradients(&outputs, &wanted, &dys, Graph::create(create_graph)).map_err(|e| e.or_at(at))?;
+    let grads =
+        differentiate::gradients(&outputs, &wanted, &dys, Graph::create(create_graph)).map_err(|e| e.or_at(at))?;
     Ok(grads.into_iter().zip(inputs).map(|(g, input)| g.map(|g| Tensor::from_var(g, input.device()))).collect())
 }
 

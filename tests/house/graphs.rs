@@ -65,7 +65,7 @@ pub fn plan_all(device: &Device) {
 fn attention(d: &Device) {
     let seen = data([6, 6], d).gt(0.2);
     let bias = data([6, 6], d);
-    for size in [10, 32, 64, 128] {
+    for size in [10, 32, 64, 128, 256] {
         let q = || leaf([2, 4, 6, size], d);
         let kv = || leaf([2, 2, 6, size], d);
         for mask in [None, Some(&seen), Some(&bias)] {
@@ -241,6 +241,11 @@ impl Routine for Naive {
 
 /// Every row of the table, forward and backward, whole and in columns that broadcast.
 fn elementwise(d: &Device) {
+    // Equal operands.
+    let x = data([8, 16], d);
+    let same = x.clone();
+    (&x - &same).realize().unwrap();
+    (&x / &same).realize().unwrap();
     for row in wgrad::ops::elementwise::rows() {
         for shape in [[8, 16], [3, 7]] {
             let leaves: Vec<Tensor> = (0..row.args.len()).map(|_| leaf(shape, d)).collect();
@@ -363,6 +368,11 @@ fn networks(d: &Device) {
         ] {
             y.backward().unwrap();
             d.sync().unwrap();
+        }
+        // Whole rows, of few indices and of many, by fours and not.
+        for (width, count) in [(8, 900), (8, 3000), (7, 3000)] {
+            let rows = Tensor::from_slice(&vec![1i32; count], [count], d);
+            data([700, width], d).index_add(0, &rows, &data([count, width], d)).realize().unwrap();
         }
         // So many sources that they are added in several stages.
         let long = Tensor::from_slice(&vec![1i32; 100_000], [1, 100_000], d);

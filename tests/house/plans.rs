@@ -424,3 +424,66 @@ fn common_subexpressions_are_computed_once() {
     let (x, w) = (data([64, 128], &unfused), data([128, 96], &unfused));
     assert_eq!((x.matmul(&w) + x.matmul(&w)).plan().unwrap().merged, 0);
 }
+
+/// The gradient of a table is a sort of the indices, a search for the rows and one walk over the table, into which an addition is taken.
+#[test]
+fn gradients_of_tables_walk_once() {
+    for (name, d) in devices() {
+        let (table, other) = (leaf([49_152, 64], &d), data([49_152, 64], &d));
+        let index = Tensor::from_slice(&[3i32; 128], [128], &d);
+        let (rows, dy) = (Tensor::embedding(&table, &index), data([128, 64], &d));
+        rows.backward_with(&dy).unwrap();
+        let sums = table.grad().unwrap() + &other;
+        table.zero_grad();
+        let plan = sums.plan().unwrap();
+        assert_eq!(plan.kernels, ["sort_block", "sort_merge", "sort_merge", "scatter_starts", "scatter_add"], "{name}");
+        assert!(plan.workspace < 1 << 20, "{name}: {}", plan.workspace);
+    }
+}
+
+/// Cross-entropy with its gradient is two kernels over rows and a mean, with no array beside the gradient, at any number of classes.
+#[test]
+fn cross_entropy_of_many_classes_stores_its_gradient_only() {
+    for (name, d) in devices() {
+        for classes in [1000, 49_152, 1_000_003] {
+            let x = leaf([2, classes], &d);
+            let targets = Tensor::from_slice(&[1i32; 2], [2], &d);
+            let loss = wgrad::nn::loss::cross_entropy(&x, &targets);
+            loss.backward().unwrap();
+            let found = kernels(&(x.grad().unwrap()));
+            let plan = d.planned().pop().unwrap();
+            assert!(found.len() <= 3, "{name}, {classes} classes: {found:?}");
+            assert!(plan.workspace < 1 << 16, "{name}, {classes} classes: {}", plan.workspace);
+            drop(loss);
+        }
+    }
+}
+
+/// No scores: beside its operands, attention forward and backward has room for its results and little more.
+#[test]
+fn attention_stores_no_scores() {
+    for (name, d) in devices() {
+        for (size, causal) in [(32, false), (64, false), (64, true), (80, false), (128, true), (256, false)] {
+            // On adapters with neither subgroups nor GPU kernels there are scores.
+            if name == "software" {
+                continue;
+            }
+            let (heads, positions) = (6, 1500);
+            let part = || leaf([1, heads, positions, size], &d);
+            let (q, k, v) = (part(), part(), part());
+            let y = q.scaled_dot_product_attention(&k, &v, None, causal);
+            y.backward_with(&data([1, heads, positions, size], &d)).unwrap();
+            let grads = [&q, &k, &v].map(|x| x.grad().unwrap());
+            let before = d.planned().len();
+            d.sync().unwrap();
+            let plans = d.planned().split_off(before);
+            let operand = (4 * heads * positions * size) as u64;
+            let scores = (4 * heads * positions * positions) as u64;
+            for plan in &plans {
+                assert!(plan.workspace < 4 * operand, "{name}, heads of {size}: {}", plan.workspace);
+                assert!(plan.peak_bytes < 13 * operand + scores / 8, "{name}, heads of {size}: {}", plan.peak_bytes);
+            }
+            drop(grads);
+        }
+    }
+}

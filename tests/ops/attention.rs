@@ -23,7 +23,7 @@ const fn sizes(of: [usize; 7]) -> Sizes {
     Sizes { batch, heads, kv_heads, queries, keys, d, v_size }
 }
 
-const PROBLEMS: [Sizes; 11] = [
+const PROBLEMS: [Sizes; 12] = [
     sizes([1, 1, 1, 1, 1, 1, 1]),
     sizes([2, 3, 3, 5, 7, 4, 4]),
     sizes([1, 4, 2, 9, 9, 6, 9]),
@@ -35,6 +35,16 @@ const PROBLEMS: [Sizes; 11] = [
     sizes([1, 1, 1, 300, 2, 17, 2]),
     sizes([2, 2, 2, 70, 75, 32, 32]),
     sizes([1, 4, 2, 35, 30, 32, 20]),
+    sizes([1, 2, 1, 5, 6, 300, 4]),
+];
+
+/// Heads that take several parts a lane.
+const WIDE: [(Sizes, Mask, bool); 5] = [
+    (sizes([2, 2, 1, 35, 30, 64, 64]), Mask::None, false),
+    (sizes([1, 2, 1, 35, 30, 64, 64]), Mask::Float, true),
+    (sizes([1, 2, 2, 9, 21, 80, 128]), Mask::Bool, false),
+    (sizes([1, 2, 2, 20, 19, 256, 40]), Mask::None, true),
+    (sizes([1, 2, 2, 10, 17, 33, 256]), Mask::None, false),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -115,6 +125,17 @@ fn every_mask_on_both_families() {
                     }
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn wide_heads() {
+    for (s, kind, causal) in WIDE {
+        let expected = run(s, kind, causal, true, false, cpu());
+        let found = run(s, kind, causal, true, false, gpu());
+        for (part, (a, b)) in ["y", "dq", "dk", "dv"].iter().zip(found.iter().zip(&expected)) {
+            assert_same(&format!("{s:?}, {kind:?}, causal: {causal}, {part}"), a, b, 3e-6);
         }
     }
 }
@@ -311,4 +332,33 @@ fn bad_rope_is_an_error() {
     assert!(fault(Tensor::zeros([2, 4], cpu()), -1.0).contains("theta must be positive"));
     assert!(fault(Tensor::zeros([70_000, 2], cpu()), 10.0).contains("at most 65536"));
     assert!(fault(Tensor::zeros([2, 2], cpu()).to_dtype(DType::I32), 10.0).contains("floats"));
+}
+
+/// The kernels for wide heads in f16, and gradients of one operand at a time.
+#[test]
+fn wide_heads_in_half_precision_and_alone() {
+    for (heads, kv_heads, size) in [(2, 1, 64), (1, 1, 150)] {
+        let run = |device: &Device, needs: usize| {
+            let x = |i: usize, heads: usize| {
+                let x =
+                    tensor(&Rng(i as u64).vec(heads * 9 * size, -1.0, 1.0), &[1, heads, 9, size], DType::F16, device);
+                if needs == i || needs == 3 { x.requires_grad() } else { x }
+            };
+            let all = [x(0, heads), x(1, kv_heads), x(2, kv_heads)];
+            let y = all[0].scaled_dot_product_attention(&all[1], &all[2], None, true);
+            y.square().sum().backward().unwrap();
+            let mut found = vec![values(&y)];
+            found.extend(all.iter().filter_map(|x| x.grad()).map(|g| values(&g)));
+            found
+        };
+        for needs in 0..4 {
+            let expected = run(cpu(), needs);
+            assert_eq!(expected.len(), if needs == 3 { 4 } else { 2 });
+            for device in [gpu(), hardware()] {
+                for (found, expected) in run(device, needs).iter().zip(&expected) {
+                    assert_close(&format!("heads of {size}, gradient {needs}"), found, expected, 4e-3);
+                }
+            }
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Equal operands that are infinite or NaN: what a driver may take out of a kernel as if they were real numbers.
 
+#![allow(clippy::eq_op)] // It is what is tested.
+
 use wgrad::nn::loss;
 use wgrad::{DType, Device, Tensor};
 

@@ -2,7 +2,7 @@
 //! memory, with indices of both types.
 
 use wgrad::autograd::{gradcheck, gradgradcheck};
-use wgrad::{DType, Error, Tensor};
+use wgrad::{DType, Device, Error, Tensor};
 
 use crate::common::*;
 use crate::inputs::*;
@@ -386,6 +386,80 @@ fn dims_without_elements_have_no_place_for_indices() {
         }
         for found in [x.scatter_add(1, &no_index, &none), x.scatter(1, &no_index, &none), x.gather(1, &no_index)] {
             assert_eq!((found.shape(), found.to_vec::<f32>().unwrap()), (&[2usize, 0][..], Vec::new()));
+        }
+    }
+}
+
+/// Rows of a table that many indices name: by fours and one by one, few and many indices, along each dim, on every family.
+#[test]
+fn rows_of_tables() {
+    let dtypes = [DType::F32, DType::F16, DType::I32];
+    for (n, (rows, width, count)) in
+        [(700, 576, 40), (3000, 7, 400), (70, 64, 5000), (70, 5, 2500), (40_000, 36, 1)].into_iter().enumerate()
+    {
+        let mut rng = Rng(n as u64);
+        let index: Vec<i32> = (0..count).map(|k| if k % 3 == 0 { rows / 2 } else { rng.below(rows) } as i32).collect();
+        let (source, base) = (rng.vec(count * width, -1.0, 1.0), rng.vec(rows * width, -1.0, 1.0));
+        for dtype in dtypes.into_iter().take(if n < 3 { 3 } else { 1 }) {
+            let scale = if dtype == DType::I32 { 100.0 } else { 1.0 };
+            // Integers within a hundred; floats as they are.
+            let scaled = |data: &[f64]| data.iter().map(|v| v * scale).collect::<Vec<_>>();
+            let (source, base) = (scaled(&source), scaled(&base));
+            let run = |device: &Device| {
+                poison(device);
+                let index = Tensor::from_slice(&index, [count], device);
+                let (x, source) =
+                    (tensor(&base, &[rows, width], dtype, device), tensor(&source, &[count, width], dtype, device));
+                let down = x.index_add(0, &index, &source);
+                // The same along the middle dim of three, from a source that lies across memory.
+                let middle = (x.reshape([1, rows, width]).expand([2, rows, width])).index_add(
+                    1,
+                    &index,
+                    &source.t().contiguous().t().unsqueeze(0).expand([2, count, width]),
+                );
+                (values(&down), values(&middle))
+            };
+            let (expected, middle) = run(cpu());
+            for device in [gpu(), hardware(), plain()] {
+                let what = format!("{rows} rows of {width}, {count} indices, {dtype}");
+                let tolerance = if dtype == DType::F16 { 1e-3 } else { 1e-6 };
+                let found = run(device);
+                assert_close(&what, &found.0, &expected, tolerance);
+                assert_close(&what, &found.1, &middle, tolerance);
+                assert_eq!(found, run(device), "{what}: twice the same bits");
+            }
+        }
+    }
+}
+
+/// The gradient of a table that is also the weight of the last layer, and of one with a row that gets none.
+#[test]
+fn gradients_of_tied_and_padded_tables() {
+    let (rows, width, count) = (4000, 24, 300);
+    let mut rng = Rng(8);
+    let index: Vec<i32> = (0..count).map(|_| rng.below(rows) as i32 / 7).collect();
+    let (table, dy) = (rng.vec(rows * width, -1.0, 1.0), rng.vec(count * width, -1.0, 1.0));
+    let run = |device: &Device| {
+        poison(device);
+        let leaf = floats(&table, &[rows, width], device).requires_grad();
+        let at = Tensor::from_slice(&index, [count], device);
+        let found = Tensor::embedding(&leaf, &at) * floats(&dy, &[count, width], device);
+        let logits = found.slice(0, 0..5).matmul(&leaf.t());
+        (found.sum() + logits.square().mean()).backward().unwrap();
+        let tied = values(&leaf.grad().unwrap());
+        // Once more, added to what is there.
+        (Tensor::embedding(&leaf, &at) * 2.0).sum().backward().unwrap();
+        let twice = values(&leaf.grad().unwrap());
+        let mut layer = wgrad::nn::Embedding::with_padding(rows, width, index[3] as usize, device);
+        layer.weight = floats(&table, &[rows, width], device).requires_grad();
+        use wgrad::nn::Module;
+        (layer.forward(&at) * floats(&dy, &[count, width], device)).sum().backward().unwrap();
+        [tied, twice, values(&layer.weight.grad().unwrap())]
+    };
+    let expected = run(cpu());
+    for device in [gpu(), hardware(), plain()] {
+        for (found, expected) in run(device).iter().zip(&expected) {
+            assert_close("a table's gradient", found, expected, 1e-5);
         }
     }
 }

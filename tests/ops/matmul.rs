@@ -327,3 +327,86 @@ fn a_layer_with_bias_trains_like_the_reference() {
     assert!(text.contains("matmul") && text.contains("[2, 3]") && text.contains("[4, 5]"), "{text}");
     assert_eq!(Tensor::ones([2, 3], gpu()).matmul(&Tensor::ones([3, 2], gpu())).dtype(), DType::F32);
 }
+
+/// Views that strides can tell: transposed, stepped, flipped, cut, expanded along the batch, reshaped.
+type View = (&'static str, &'static [usize], fn(&Tensor) -> Tensor);
+
+const LEFT: [View; 7] = [
+    ("as it is", &[3, 10, 14], Tensor::clone),
+    ("transposed", &[3, 14, 10], |x| x.transpose(1, 2)),
+    ("batch inside", &[10, 3, 14], |x| x.transpose(0, 1)),
+    ("stepped", &[3, 20, 28], |x| x.slice_step(1, 1..20, 2).slice_step(2, 0..28, 2)),
+    ("flipped", &[3, 10, 14], |x| x.flip(&[1, 2])),
+    ("flipped rows", &[3, 14, 10], |x| x.flip(&[2]).transpose(1, 2)),
+    ("expanded", &[1, 10, 14], |x| x.expand([3, 10, 14])),
+];
+
+const RIGHT: [View; 6] = [
+    ("as it is", &[3, 14, 9], Tensor::clone),
+    ("transposed", &[3, 9, 14], |x| x.transpose(1, 2)),
+    ("one matrix", &[14, 9], Tensor::clone),
+    ("one matrix transposed", &[9, 14], |x| x.t()),
+    ("cut", &[3, 20, 12], |x| x.slice(1, 3..17).slice(2, 2..11)),
+    ("column expanded", &[3, 14, 1], |x| x.expand([3, 14, 9])),
+];
+
+/// The CPU reference multiplies views as they lie: nothing but products runs, and they are right.
+#[test]
+fn the_reference_multiplies_views_without_copies() {
+    for dtype in [DType::F32, DType::F64] {
+        for (left, left_shape, left_view) in LEFT {
+            for (right, right_shape, right_view) in RIGHT {
+                let leaf = |seed: u64, shape: &[usize]| {
+                    let x = floats(&Rng(seed).vec(shape.iter().product(), -1.0, 1.0), shape, cpu()).to_dtype(dtype);
+                    x.realize().unwrap();
+                    x.detach().requires_grad()
+                };
+                let (a, b) = (leaf(1, left_shape), leaf(2, right_shape));
+                let product = || left_view(&a).matmul(&right_view(&b));
+                let what = format!("{dtype}, {left} by {right}");
+                let explained = product().explain().unwrap();
+                let names: Vec<&str> = explained.kernels.iter().map(|kernel| kernel.name.as_str()).collect();
+                let products = names.iter().filter(|name| name.contains("matmul")).count();
+                let copies = names.iter().filter(|name| ["permute", "expand", "slice"].contains(name)).count();
+                assert_eq!((products, copies), (1, 0), "{what}: {names:?}");
+                let copied = |x: Tensor| {
+                    let y = x.contiguous();
+                    y.realize().unwrap();
+                    y
+                };
+                let expected = copied(left_view(&a)).matmul(&copied(right_view(&b)));
+                assert_close(&what, &values(&product()), &values(&expected), 1e-6);
+                let dy = floats(&Rng(3).vec(expected.numel(), -1.0, 1.0), expected.shape(), cpu()).to_dtype(dtype);
+                let gradients = |y: Tensor| {
+                    a.zero_grad();
+                    b.zero_grad();
+                    y.backward_with(&dy).unwrap();
+                    [values(&a.grad().unwrap()), values(&b.grad().unwrap())]
+                };
+                let found = gradients(product());
+                let expected = gradients(left_view(&a).contiguous().matmul(&right_view(&b).contiguous()));
+                assert_close(&format!("{what}, da"), &found[0], &expected[0], 1e-6);
+                assert_close(&format!("{what}, db"), &found[1], &expected[1], 1e-6);
+            }
+        }
+    }
+}
+
+/// Linear layers on the CPU reference never copy their weight, forward or backward.
+#[test]
+fn linear_copies_no_weight_on_the_cpu() {
+    let x = floats(&Rng(1).vec(6 * 20, -1.0, 1.0), &[2, 3, 20], cpu()).requires_grad();
+    let w = floats(&Rng(2).vec(30 * 20, -1.0, 1.0), &[30, 20], cpu()).requires_grad();
+    let y = x.linear(&w, None);
+    let forward = y.explain().unwrap();
+    y.square().sum().backward().unwrap();
+    for (what, explained) in [
+        ("forward", forward),
+        ("weight", w.grad().unwrap().explain().unwrap()),
+        ("input", x.grad().unwrap().explain().unwrap()),
+    ] {
+        let names: Vec<&str> = explained.kernels.iter().map(|kernel| kernel.name.as_str()).collect();
+        assert!(!names.iter().any(|name| name.contains("permute")), "{what}: {names:?}");
+        assert!(names.contains(&"matmul"), "{what}: {names:?}");
+    }
+}

@@ -179,3 +179,80 @@ fn the_reference_agrees_with_plain_loops() {
     let norms: Vec<f64> = x.chunks(c).map(|row| row.iter().map(|v| v * v).sum::<f64>().sqrt()).collect();
     assert_close("norm", &values(&tensor.norm_dims(2.0, &[1], false)), &norms, 1e-12);
 }
+
+/// Numbers of classes beyond what one invocation walks, with every option, values and gradients; classes in the middle too.
+#[test]
+fn cross_entropy_of_very_many_classes() {
+    for (classes, rows) in [(16_388, 5), (49_152, 4), (50_257, 3), (140_001, 2), (300_004, 1)] {
+        let mut rng = Rng(classes as u64);
+        let data: Vec<f64> = rng.vec(rows * classes, -4.0, 4.0).iter().map(|v| v + 300.0).collect();
+        let target: Vec<i32> = (0..rows).map(|r| if r == 1 { 2 } else { rng.below(classes) as i32 }).collect();
+        for option in 0..6 {
+            for middle in [false, true] {
+                let run = |device: &Device| {
+                    poison(device);
+                    let leaf = match middle {
+                        false => floats(&data, &[rows, classes], device),
+                        true => floats(&data, &[1, rows, classes], device).transpose(1, 2).contiguous().detach(),
+                    }
+                    .requires_grad();
+                    let target = Tensor::from_slice(&target, [rows], device);
+                    let target = if middle { target.unsqueeze(0) } else { target };
+                    let (name, chosen) = options(classes, 2, device).swap_remove(option);
+                    let y = loss::cross_entropy_with(&leaf, &target, &chosen);
+                    (&y * 3.0).backward().unwrap();
+                    (name, values(&y), values(&leaf.grad().unwrap()))
+                };
+                // The large ones once, with all options.
+                if classes > 60_000 && (option != 5 && option != 4 || middle) {
+                    continue;
+                }
+                let (name, y, gradient) = run(cpu());
+                for device in [gpu(), hardware(), plain()] {
+                    let found = run(device);
+                    let what = format!("{name}: {classes} classes, in the middle: {middle}");
+                    assert_close(&what, &found.1, &y, 2e-5);
+                    let norm = gradient.iter().map(|v| v * v).sum::<f64>().sqrt().max(1e-30);
+                    let off = found.2.iter().zip(&gradient).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
+                    assert!(off / norm < 2e-5, "gradient of {what}: {:e}", off / norm);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn cross_entropy_of_special_rows() {
+    let (inf, nan) = (f64::INFINITY, f64::NAN);
+    for classes in [12, 20_004] {
+        for (first, last, target) in [
+            (0.0, inf, 0),
+            (-inf, 1.0, 0),
+            (nan, 1.0, 1),
+            (1.0, nan, 0),
+            (-inf, -inf, 1),
+            (1e30, -1e30, 0),
+            (-inf, 0.0, 3),
+        ] {
+            let mut data = vec![0.5; classes];
+            (data[0], data[classes - 1]) = (first, last);
+            let run = |device: &Device| {
+                let leaf = floats(&data, &[1, classes], device).requires_grad();
+                let smooth = CrossEntropy { label_smoothing: 0.1, ..CrossEntropy::default() };
+                let t = Tensor::from_slice(&[target], [1], device);
+                let y = loss::cross_entropy(&leaf, &t);
+                y.backward().unwrap();
+                let grad = values(&leaf.grad().unwrap());
+                (values(&y), values(&loss::cross_entropy_with(&leaf, &t, &smooth)), grad)
+            };
+            let expected = run(cpu());
+            for device in [gpu(), hardware(), plain()] {
+                let found = run(device);
+                let what = format!("{classes} classes from {first} to {last}, target {target}");
+                assert_close(&what, &found.0, &expected.0, 1e-5);
+                assert_close(&format!("{what}, smooth"), &found.1, &expected.1, 1e-5);
+                assert_close(&format!("{what}, gradient"), &found.2, &expected.2, 1e-5);
+            }
+        }
+    }
+}

@@ -7,15 +7,16 @@ use crate::graph::Meta;
 use crate::graph::kernel::{Access, Operand, Read, Slot, Stage, Wgsl, Word, Write};
 use crate::ops::routine::{self, wgsl};
 
-/// Largest head, in elements. The kernels take up to 128, but with heads of 64 forward and backward together take as long as products and a
-/// softmax do, and drivers take long to compile them.
-const LARGEST_HEAD: usize = 32;
+/// Largest head, in elements: what a lane holds of its rows.
+const LARGEST_HEAD: usize = 256;
+/// Heads come in parts of so many elements; others are filled up with zeros.
+pub const PART: usize = 4;
 /// `vec4`s that eight lanes share.
 const OCTET: usize = 8;
 
 /// Whether heads of these sizes suit the kernels.
 pub fn fit(d: usize, v_size: usize) -> bool {
-    let fits = |size: usize| size > 0 && size.is_multiple_of(4) && size <= LARGEST_HEAD;
+    let fits = |size: usize| size > 0 && size.is_multiple_of(PART) && size <= LARGEST_HEAD;
     fits(d) && fits(v_size)
 }
 
@@ -49,7 +50,7 @@ pub fn stage(op: &Attention, s: Sizes, inputs: &[Operand], caps: &Caps) -> Resul
     let (Some(lanes), Some(texts)) = (lanes, texts(op.part)) else { return Ok(None) };
     let size = |n| routine::size(op.part.name(), n);
     let metas: Vec<&Meta> = inputs.iter().map(|i| &i.meta).collect();
-    let octets = |size: usize| (size / 4).div_ceil(OCTET).next_power_of_two();
+    let octets = |size: usize| (size / PART).div_ceil(OCTET);
     let (d_octets, v_octets) = (octets(s.d), octets(s.v_size));
     let (heads, seq) = if op.part == Part::Kv { (s.kv_heads, s.keys) } else { (s.heads, s.queries) };
     // More rows a lane share more loads, but what a lane holds must stay in the nearest cache; and tiles should not be half empty.

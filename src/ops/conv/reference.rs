@@ -7,7 +7,7 @@
 use ndarray::{ArrayD, IxDyn};
 
 use crate::ops::conv::geometry::{Geometry, volume};
-use crate::ops::matmul::multiply;
+use crate::ops::matmul::{Matrices, multiply};
 use crate::shape::Shape;
 
 /// The result of x and w.
@@ -15,7 +15,7 @@ pub fn y(g: &Geometry, x: &[f64], w: &[f64]) -> Vec<f64> {
     let x = channels_first(g.batch, g.input_channels, x);
     let mut sums = vec![0.0; g.output_channels * g.batch * volume(&g.output)];
     for tap in taps(g) {
-        let part = multiply(&tap.weights(g, w), &tap.seen(g, &x), &matrices(g, rows_out(g), columns(g)));
+        let part = product(&tap.weights(g, w), &tap.seen(g, &x), &matrices(g, rows_out(g), columns(g)));
         sums.iter_mut().zip(part).for_each(|(sum, term)| *sum += term);
     }
     channels_first(g.output_channels, g.batch, &sums)
@@ -29,7 +29,7 @@ pub fn w(g: &Geometry, x: &[f64], y: &[f64]) -> Vec<f64> {
     let mut gradient = vec![0.0; g.output_channels * rows_in(g) * size];
     for tap in taps(g) {
         let seen = tap.seen(g, &x).permuted_axes(IxDyn(&[0, 2, 1]));
-        let part = multiply(&y, &seen, &matrices(g, rows_out(g), rows_in(g)));
+        let part = product(&y, &seen, &matrices(g, rows_out(g), rows_in(g)));
         part.into_iter().enumerate().for_each(|(i, value)| gradient[i * size + tap.index] = value);
     }
     gradient
@@ -42,7 +42,7 @@ pub fn x(g: &Geometry, w: &[f64], y: &[f64]) -> Vec<f64> {
     let mut sums = vec![0.0; g.input_channels * g.batch * to];
     for tap in taps(g) {
         let weights = tap.weights(g, w).permuted_axes(IxDyn(&[0, 2, 1]));
-        let part = multiply(&weights, &y, &matrices(g, rows_in(g), columns(g)));
+        let part = product(&weights, &y, &matrices(g, rows_in(g), columns(g)));
         for image in 0..g.input_channels * g.batch {
             tap.meets.iter().for_each(|&(q, p)| sums[image * to + q] += part[image * from + p]);
         }
@@ -55,6 +55,11 @@ pub fn scratch_bytes(g: &Geometry) -> u64 {
     let images = g.batch.saturating_mul(g.input_channels.saturating_add(g.output_channels)) as u64;
     let positions = volume(&g.output) as u64;
     positions.saturating_mul(images.saturating_mul(8).saturating_add(size_of::<([usize; 3], (usize, usize))>() as u64))
+}
+
+/// The products of matrices as they lie.
+fn product(a: &ArrayD<f64>, b: &ArrayD<f64>, shape: &Shape) -> Vec<f64> {
+    multiply(Matrices::of(a), Matrices::of(b), shape)
 }
 
 /// An element of the kernel.

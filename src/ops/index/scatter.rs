@@ -1,17 +1,19 @@
 //! Sums and last writers of scattered elements.
 //!
 //! The indices of each row are sorted with their places; then the elements for one place of the output are a segment of the
-//! sorted order, which its invocation walks. Work grows with the number of elements and no atomics are needed. Where there are
-//! few indices, each invocation looks at all of them instead.
+//! sorted order, which its invocation walks. Work grows with the number of elements and no atomics are needed. Where whole rows go to
+//! one place, as in the gradient of an embedding, a segment is looked up once for several elements. Where there are few indices, each
+//! invocation looks at all of them instead.
 
 use std::hash::Hasher;
+use std::ops::Range;
 
 use super::{checked, expect_index, params, with_dim};
 use crate::array::Array;
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::kernel::{Kernel, Operand, Routine, Stage, Wgsl, Word};
+use crate::graph::kernel::{Access, Kernel, Operand, Read, Routine, Slot, Stage, Wgsl, Word, Write};
 use crate::graph::{Meta, Op, Var, Vjp};
 use crate::ops::routine::{self, WORKGROUP, around, check_dim, wgsl};
 use crate::ops::sort::{self, Rows, scratch, scratch_write, sorting};
@@ -22,6 +24,8 @@ const FEW: usize = 16;
 const FEW_LOOKS: usize = 1 << 20;
 /// The longest loop over indices.
 const LONGEST_LOOP: usize = 16_384;
+/// Parts of a row of the output that an invocation sums at a time; it looks up the segment once for one or two times as many.
+const RUN: usize = 4;
 /// Rows longer than this get totals of chunks, so that long segments are summed in few steps.
 const LONG_SEGMENT: usize = 1024;
 
@@ -131,6 +135,12 @@ fn are_few(len: usize, total: usize) -> bool {
     len <= FEW || (len <= LONGEST_LOOP && len.saturating_mul(total) <= FEW_LOOKS)
 }
 
+/// Whether an index is the same along all of `dims`, by construction.
+fn repeats(operand: &Operand, mut dims: Range<usize>) -> bool {
+    let (shape, strides) = (&operand.layout.shape, &operand.layout.strides);
+    dims.all(|d| shape[d] == 1 || strides[d] == 0)
+}
+
 /// Sorted indices and where each place of the output finds its segment.
 struct Segments {
     stages: Vec<Stage>,
@@ -149,11 +159,9 @@ struct Segments {
 /// Sorts the indices of `operand` (input `input`) along `dim`, with `size` places for them.
 fn segments(op: &'static str, operand: &Operand, input: usize, dim: usize, size: usize) -> Result<Segments> {
     let from = around(&operand.meta.shape, dim);
-    let (shape, strides) = (&operand.layout.shape, &operand.layout.strides);
-    let repeats = |d: usize| shape[d] == 1 || strides[d] == 0;
     // An index that is expanded along all outer or all inner dims holds one row for all of them.
-    let outer = if (0..dim).all(repeats) { from.outer.min(1) } else { from.outer };
-    let inner = if (dim + 1..shape.rank()).all(repeats) { from.inner.min(1) } else { from.inner };
+    let outer = if repeats(operand, 0..dim) { from.outer.min(1) } else { from.outer };
+    let inner = if repeats(operand, dim + 1..operand.layout.shape.rank()) { from.inner.min(1) } else { from.inner };
     let rows = outer.saturating_mul(inner);
     let word = |n| routine::size(op, n);
     let mut sorted = sorting(Rows {
@@ -196,82 +204,107 @@ impl Segments {
     }
 }
 
+/// Texts for the element types, one element at a time and four.
 macro_rules! texts {
-    ($file:literal) => {
+    ($($file:literal),+) => {
+        [texts!(@ "part_one", $($file),+), texts!(@ "part_four", $($file),+)]
+    };
+    (@ $part:literal, $($file:literal),+) => {
         [
-            wgsl!("types/f32", concat!("index/", $file)),
-            wgsl!("types/i32", concat!("index/", $file)),
-            wgsl!("types/u32", concat!("index/", $file)),
+            wgsl!("types/f32", concat!("index/", $part), $(concat!("index/", $file)),+),
+            wgsl!("types/i32", concat!("index/", $part), $(concat!("index/", $file)),+),
+            wgsl!("types/u32", concat!("index/", $part), $(concat!("index/", $file)),+),
         ]
     };
 }
 
 impl Routine for ScatterSum {
     fn stages(&self, inputs: &[Operand], output: &Operand, _caps: &Caps) -> Result<Vec<Stage>> {
+        const NAME: &str = "scatter_add";
+        let word = |n| routine::size(NAME, n);
         let Meta { shape, dtype } = &output.meta;
         let to = around(shape, self.dim);
         let len = inputs[0].meta.shape[self.dim];
         let total = shape.numel();
-        let text = |texts: [Wgsl; 3]| match dtype {
-            DType::F16 | DType::F32 | DType::F64 => texts[0],
-            DType::I32 => texts[1],
-            DType::U32 | DType::Bool => texts[2],
+        let rows = to.inner > 1 && repeats(&inputs[1], self.dim + 1..shape.rank());
+        // Only rows are stored by fours.
+        let quads = rows && to.inner.is_multiple_of(4);
+        let text = |texts: [[Wgsl; 3]; 2]| match dtype {
+            DType::F16 | DType::F32 | DType::F64 => texts[usize::from(quads)][0],
+            DType::I32 => texts[usize::from(quads)][1],
+            DType::U32 | DType::Bool => texts[usize::from(quads)][2],
         };
-        let mut params = params(total, to.inner, to.size, len)?;
-        if are_few(len, total) {
+        let few = if rows { len.saturating_mul(total) <= FEW_LOOKS } else { are_few(len, total) };
+        if few {
             return Ok(vec![Stage {
-                name: "scatter_add",
-                source: text(texts!("scatter_add")),
+                name: NAME,
+                source: match dtype {
+                    DType::F16 | DType::F32 | DType::F64 => wgsl!("types/f32", "index/scatter_add"),
+                    DType::I32 => wgsl!("types/i32", "index/scatter_add"),
+                    DType::U32 | DType::Bool => wgsl!("types/u32", "index/scatter_add"),
+                },
                 reads: vec![routine::read("x", 0), routine::read("index", 1)],
                 writes: vec![routine::output()],
                 consts: vec![("WORKGROUP", WORKGROUP)],
-                params,
+                params: params(total, to.inner, to.size, len)?,
                 checks_indices: true,
                 workgroups: routine::grid(total),
             }]);
         }
-        let mut segments = segments("scatter_add", &inputs[1], 1, self.dim, self.size)?;
-        params.extend(segments.params("scatter_add")?);
+        let mut segments = segments(NAME, &inputs[1], 1, self.dim, self.size)?;
         // About as many chunks as a chunk has elements, so that neither loop is long.
         let chunk = if len > LONG_SEGMENT { len.isqrt().next_power_of_two() } else { len.max(1) };
-        if 2 * chunk + len / chunk > 60_000 {
+        let loops = 2 * chunk + len / chunk;
+        if loops > 60_000 {
             let detail = format!("{len} indices along the dim are more than the kernel's loops take");
-            return Err(Error::unsupported("scatter_add", detail));
+            return Err(Error::unsupported(NAME, detail));
         }
         let chunks = if len > LONG_SEGMENT { len / chunk } else { 0 };
-        params.push(("chunk", routine::size("scatter_add", chunk)?));
-        params.push(("chunks", routine::size("scatter_add", chunks)?));
-        let mut reads = vec![routine::read("x", 0), scratch("order", segments.order)];
-        let mut source = text(texts!("segment_sum"));
+        let inner = if quads { to.inner / 4 } else { to.inner };
+        let turns = if inner > RUN && 2 * loops <= 60_000 { 2 } else { 1 };
+        let runs = inner.div_ceil(if rows { turns * RUN } else { 1 });
+        let items = to.outer * to.size * runs;
+        let with = |total: usize| -> Result<Vec<(&'static str, Word)>> {
+            let mut all = params(total, inner, to.size, len)?;
+            all.extend(segments.params(NAME)?);
+            all.extend([("chunk", word(chunk)?), ("chunks", word(chunks)?), ("runs", word(runs)?)]);
+            Ok(all)
+        };
+        let access = if quads { Access::LogicalVec4 } else { Access::Logical };
+        let mut reads = vec![Read { name: "x", slot: Slot::Input(0), access }, scratch("order", segments.order)];
+        let last = Stage {
+            name: NAME,
+            source: text(match (rows, chunks > 0) {
+                (false, false) => texts!("run_one", "segment_short", "segment_sum"),
+                (false, true) => texts!("run_one", "totals_one", "segment_long", "segment_sum"),
+                (true, false) => texts!("run_four", "segment_short", "segment_rows"),
+                (true, true) => texts!("run_four", "totals_four", "segment_long", "segment_rows"),
+            }),
+            reads: Vec::new(),
+            writes: vec![Write { vec4: quads, ..routine::output() }],
+            consts: vec![("WORKGROUP", WORKGROUP), ("OUTER", u32::from(to.outer > 1)), ("TURNS", turns as u32)],
+            params: with(items)?,
+            checks_indices: false,
+            workgroups: routine::grid(items),
+        };
         if chunks > 0 {
-            let totals = to.outer * chunks * to.inner;
-            let mut stage_params = params.clone();
-            stage_params[0].1 = routine::size("scatter_add", totals)?;
-            let mut reads_of_totals = reads.clone();
-            reads_of_totals.push(scratch("keys", segments.keys));
-            segments.stages.push(Stage {
+            let totals = to.outer * chunks * inner;
+            let width = if quads { 4 } else { 1 };
+            let write = scratch_write("totals", segments.free, totals * width, dtype.register());
+            let stage = Stage {
                 name: "scatter_totals",
                 source: text(texts!("segment_totals")),
-                reads: reads_of_totals,
-                writes: vec![scratch_write("totals", segments.free, totals, dtype.register())],
+                reads: reads.iter().cloned().chain([scratch("keys", segments.keys)]).collect(),
+                writes: vec![Write { vec4: quads, ..write }],
                 consts: vec![("WORKGROUP", WORKGROUP)],
-                params: stage_params,
+                params: with(totals)?,
                 checks_indices: false,
                 workgroups: routine::grid(totals),
-            });
-            reads.push(scratch("totals", segments.free));
-            source = text(texts!("segment_sum_long"));
+            };
+            segments.stages.push(stage);
+            reads.push(Read { name: "totals", slot: Slot::Scratch(segments.free), access });
         }
-        segments.stages.push(Stage {
-            name: "scatter_add",
-            source,
-            reads,
-            writes: vec![routine::output()],
-            consts: vec![("WORKGROUP", WORKGROUP)],
-            params,
-            checks_indices: false,
-            workgroups: routine::grid(total),
-        });
+        segments.stages.push(Stage { reads, ..last });
         Ok(segments.stages)
     }
 

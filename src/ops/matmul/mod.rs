@@ -4,6 +4,8 @@ pub mod plan;
 pub mod problem;
 pub(crate) mod tiles;
 
+use std::borrow::Cow;
+
 use gemm_common::Parallelism;
 use ndarray::ArrayD;
 
@@ -12,7 +14,7 @@ use crate::caps::Caps;
 use crate::error::{Error, Result};
 use crate::graph::kernel::{Kernel, Operand, Routine, Stage};
 use crate::graph::{Meta, Op, Var, Vjp};
-use crate::layout::View;
+use crate::layout::{Layout, View};
 use crate::ops::matmul::plan::Family;
 use crate::ops::routine;
 use crate::shape::Shape;
@@ -44,11 +46,25 @@ impl Op for MatMul {
     }
 
     fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
-        match (inputs[0], inputs[1]) {
-            (Array::F32(a), Array::F32(b)) => Ok(Array::from_vec(&output.shape, multiply(a, b, &output.shape))),
-            (Array::F64(a), Array::F64(b)) => Ok(Array::from_vec(&output.shape, multiply(a, b, &output.shape))),
-            (a, b) => Err(Error::dtype("matmul", "takes two floats of one type", &[a.dtype(), b.dtype()])),
-        }
+        let [a, b] = [0, 1].map(|i| Layout::contiguous(inputs[i].shape()));
+        self.reference_of_views(&[(inputs[0], &a), (inputs[1], &b)], output).unwrap_or_else(|| {
+            Err(Error::dtype("matmul", "takes two floats of one type", &[inputs[0].dtype(), inputs[1].dtype()]))
+        })
+    }
+
+    fn reference_of_views(&self, inputs: &[(&Array, &Layout)], output: &Meta) -> Option<Result<Array>> {
+        let [(a, a_layout), (b, b_layout)] = inputs else { return None };
+        Some(Ok(match (a, b) {
+            (Array::F32(a), Array::F32(b)) => {
+                let (a, b) = (Matrices::new(a, a_layout), Matrices::new(b, b_layout));
+                Array::from_vec(&output.shape, multiply(a, b, &output.shape))
+            }
+            (Array::F64(a), Array::F64(b)) => {
+                let (a, b) = (Matrices::new(a, a_layout), Matrices::new(b, b_layout));
+                Array::from_vec(&output.shape, multiply(a, b, &output.shape))
+            }
+            _ => return None,
+        }))
     }
 
     fn reference_bytes(&self, _inputs: &[&Meta], output: &Meta) -> u64 {
@@ -157,25 +173,75 @@ impl Routine for MatMulRoutine {
 /// Work (multiplications) from which the product is spread over all cores.
 const PARALLEL: usize = 1 << 16;
 
-/// The product of matrices on the CPU, by the crates of the `gemm` family, in row-major order; `shape` is the result's.
-pub(crate) fn multiply<T: Copy + Default + Gemm>(a: &ArrayD<T>, b: &ArrayD<T>, shape: &Shape) -> Vec<T> {
+/// The matrices that a layout's last two dims show in host memory, the other dims being the batch.
+pub(crate) struct Matrices<'a, T: Copy> {
+    data: Cow<'a, [T]>,
+    layout: Cow<'a, Layout>,
+}
+
+impl<'a, T: Copy> Matrices<'a, T> {
+    /// The elements of a row-major array where `layout` shows them.
+    pub fn new(array: &'a ArrayD<T>, layout: &'a Layout) -> Matrices<'a, T> {
+        let data = flat(array);
+        let last = layout.shape.rank() - 2;
+        let runs = layout.strides[last..].iter().zip(&layout.shape[last..]).any(|(&stride, &n)| stride == 1 || n == 1);
+        match runs && layout.span().is_none_or(|(low, high)| low >= 0 && (high as usize) < data.len()) {
+            true => Matrices { data, layout: Cow::Borrowed(layout) },
+            // Kernels want neighbours along rows or along columns.
+            false => {
+                let copy: Vec<T> = layout.offsets().map(|place| data[place]).collect();
+                Matrices { data: Cow::Owned(copy), layout: Cow::Owned(Layout::contiguous(layout.shape.clone())) }
+            }
+        }
+    }
+
+    /// An array as it lies, its dims in any order.
+    pub fn of(array: &'a ArrayD<T>) -> Matrices<'a, T> {
+        let shape = Shape::from(array.shape());
+        match array.as_slice_memory_order() {
+            Some(data) => {
+                let layout = Layout { shape, strides: array.strides().iter().copied().collect(), offset: 0 };
+                Matrices { data: Cow::Borrowed(data), layout: Cow::Owned(layout) }
+            }
+            None => {
+                Matrices { data: Cow::Owned(flat(array).into_owned()), layout: Cow::Owned(Layout::contiguous(shape)) }
+            }
+        }
+    }
+
+    /// Where each matrix begins.
+    fn starts(&self) -> Vec<usize> {
+        let Layout { shape, strides, offset } = &*self.layout;
+        let batch = shape.rank() - 2;
+        Layout { shape: shape[..batch].into(), strides: strides[..batch].into(), offset: *offset }.offsets().collect()
+    }
+
+    /// Distances between rows and between columns.
+    fn strides(&self) -> (isize, isize) {
+        let strides = &self.layout.strides;
+        (strides[strides.len() - 2], strides[strides.len() - 1])
+    }
+}
+
+/// The products of two batches of matrices, as `shape` `[.., m, n]` in row-major order.
+pub(crate) fn multiply<T: Copy + Default + Gemm>(a: Matrices<T>, b: Matrices<T>, shape: &Shape) -> Vec<T> {
     let rank = shape.rank();
-    let (m, n, k) = (shape[rank - 2], shape[rank - 1], a.shape()[rank - 1]);
+    let (m, n, k) = (shape[rank - 2], shape[rank - 1], a.layout.shape[rank - 1]);
     let mut out = vec![T::default(); shape.numel()];
     if m * n * k == 0 {
         return out;
     }
-    let (a, b) = (flat(a), flat(b));
     let parallelism = if m * n * k >= PARALLEL { Parallelism::Rayon(0) } else { Parallelism::None };
-    for ((out, a), b) in out.chunks_exact_mut(m * n).zip(a.chunks_exact(m * k)).zip(b.chunks_exact(k * n)) {
-        // SAFETY: the three slices hold m·n, m·k and k·n elements, so that the distances below stay within them, and `out` is borrowed
-        // alone. Kernels want columns in one piece, so they compute Cᵀ = Bᵀ · Aᵀ.
+    let (a_strides, b_strides) = (a.strides(), b.strides());
+    for ((out, a_start), b_start) in out.chunks_exact_mut(m * n).zip(a.starts()).zip(b.starts()) {
+        // SAFETY: `out` holds m·n elements and is borrowed alone; the elements of [m, k] and [k, n] at the strides lie within the slices,
+        // as `Matrices` has checked or ndarray has it. Kernels want columns in one piece, so they compute Cᵀ = Bᵀ · Aᵀ.
         unsafe {
             T::gemm(
                 [n, m, k],
                 (out.as_mut_ptr(), n as isize),
-                (b.as_ptr(), n as isize),
-                (a.as_ptr(), k as isize),
+                (b.data.as_ptr().add(b_start), b_strides),
+                (a.data.as_ptr().add(a_start), a_strides),
                 parallelism,
             );
         }
@@ -183,18 +249,18 @@ pub(crate) fn multiply<T: Copy + Default + Gemm>(a: &ArrayD<T>, b: &ArrayD<T>, s
     out
 }
 
-/// The two float types that [`multiply`] takes.
+/// A float with a kernel for matrix products.
 pub(crate) trait Gemm: Sized {
-    /// C = L · R for matrices of `[rows, columns, sum]` elements, each as its first element and the distance of its columns, which are in
-    /// one piece.
+    /// `dst[m, n] = lhs[m, k] · rhs[k, n]`; of `dst` the distance between columns, whose elements are neighbours, of the others those
+    /// between columns and between rows.
     ///
     /// # Safety
-    /// The places that sizes and distances name must lie in the operands' memory, and `dst` must not overlap the others.
+    /// All elements lie in memory that may be read, `dst`'s in memory that may be written and that nothing else refers to.
     unsafe fn gemm(
         sizes: [usize; 3],
         dst: (*mut Self, isize),
-        lhs: (*const Self, isize),
-        rhs: (*const Self, isize),
+        lhs: (*const Self, (isize, isize)),
+        rhs: (*const Self, (isize, isize)),
         parallelism: Parallelism,
     );
 }
@@ -205,8 +271,8 @@ macro_rules! gemm {
             unsafe fn gemm(
                 [m, n, k]: [usize; 3],
                 (dst, dst_columns): (*mut Self, isize),
-                (lhs, lhs_columns): (*const Self, isize),
-                (rhs, rhs_columns): (*const Self, isize),
+                (lhs, (lhs_columns, lhs_rows)): (*const Self, (isize, isize)),
+                (rhs, (rhs_columns, rhs_rows)): (*const Self, (isize, isize)),
                 parallelism: Parallelism,
             ) {
                 let kernel = $kernel();
@@ -222,10 +288,10 @@ macro_rules! gemm {
                         false,
                         lhs,
                         lhs_columns,
-                        1,
+                        lhs_rows,
                         rhs,
                         rhs_columns,
-                        1,
+                        rhs_rows,
                         0.0,
                         1.0,
                         false,

@@ -1,0 +1,2 @@
+// Four neighbours at a time.
+alias Part = vec4<T>;

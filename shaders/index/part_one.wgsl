@@ -1,0 +1,2 @@
+// Elements one at a time.
+alias Part = T;

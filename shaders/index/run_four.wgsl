@@ -1,0 +1,7 @@
+// Four parts of a row at a time.
+struct Run { a: Part, b: Part, c: Part, d: Part }
+struct Places { a: u32, b: u32, c: u32, d: u32 }
+fn x_at(first: u32, i: Places) -> Run {
+    return Run(load_x(first + i.a), load_x(first + i.b), load_x(first + i.c), load_x(first + i.d));
+}
+fn plus(a: Run, b: Run) -> Run { return Run(a.a + b.a, a.b + b.b, a.c + b.c, a.d + b.d); }

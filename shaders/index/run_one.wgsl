@@ -1,0 +1,5 @@
+// One part of a row at a time.
+alias Run = Part;
+alias Places = u32;
+fn x_at(first: u32, i: Places) -> Run { return load_x(first + i); }
+fn plus(a: Run, b: Run) -> Run { return a + b; }

@@ -1,0 +1,3 @@
+fn totals_at(first: u32, i: Places) -> Run {
+    return Run(load_totals(first + i.a), load_totals(first + i.b), load_totals(first + i.c), load_totals(first + i.d));
+}
