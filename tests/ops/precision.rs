@@ -152,7 +152,7 @@ fn sums_of_very_many_terms() {
             assert!(worst(&rows, tenth * size as f64) < 1e-6, "rows of {size}");
             assert!(worst(&(&x / &rows), 1.0 / size as f64) < 1e-6, "shares of {size}");
             // One element of 1 among elements of 0, each of which adds 1 / e.
-            let one = Tensor::arange(0.0, size as f32, 1.0, device).eq(&Tensor::zeros([], device)).to_dtype(DType::F32);
+            let one = Tensor::arange(0.0, size as f32, 1.0, device).eq(Tensor::zeros([], device)).to_dtype(DType::F32);
             let softmax = realized(one.expand([20, size]).contiguous()).softmax(1).narrow(1, 0, 1);
             assert!(worst(&softmax, 1.0 / (1.0 + (size - 1) as f64 * (-1f64).exp())) < 1e-6, "softmax of {size}");
         }
