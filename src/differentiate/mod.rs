@@ -208,10 +208,11 @@ impl Walk<'_> {
             if (self.keep)(var) {
                 found(var, &dy);
             }
-            if needed.contains(&var.0.id) && var.0.grad_cell.is_none() {
-                if anomaly::in_backward(&var.0, || self.step(var, &dy, &needed, &mut grads))? {
-                    passed.push(var);
-                }
+            if needed.contains(&var.0.id)
+                && var.0.grad_cell.is_none()
+                && anomaly::in_backward(&var.0, || self.step(var, &dy, &needed, &mut grads))?
+            {
+                passed.push(var);
             }
         }
         if self.graph == Graph::Free {
