@@ -128,9 +128,9 @@ fn whoever_asks_first_gets_the_value() {
             let mut losses = Vec::new();
             if captured {
                 let step = wgrad::capture(&device, step).unwrap();
-                (0..3).for_each(|_| losses.push(step.run(&[x.clone()]).unwrap()[0].item::<f32>().unwrap()));
+                (0..3).for_each(|_| losses.push(step.run(std::slice::from_ref(&x)).unwrap()[0].item::<f32>().unwrap()));
             } else {
-                (0..3).for_each(|_| losses.push(step(&[x.clone()]).unwrap()[0].item::<f32>().unwrap()));
+                (0..3).for_each(|_| losses.push(step(std::slice::from_ref(&x)).unwrap()[0].item::<f32>().unwrap()));
             }
             (losses, parameters[0].to_vec::<f32>().unwrap())
         };
