@@ -71,9 +71,9 @@ fn in_use(keep: bool, read: bool, captured: bool) -> u64 {
     };
     if captured {
         let step = wgrad::capture(&device, step).unwrap();
-        (0..50).for_each(|_| push(step.run(&[x.clone()]).unwrap()));
+        (0..50).for_each(|_| push(step.run(std::slice::from_ref(&x)).unwrap()));
     } else {
-        (0..50).for_each(|_| push(step(&[x.clone()]).unwrap()));
+        (0..50).for_each(|_| push(step(std::slice::from_ref(&x)).unwrap()));
     }
     device.sync().unwrap();
     let used = device.memory().in_use;

@@ -41,7 +41,7 @@ fn values_that_are_views_and_numbers(device: &Device) -> Result<()> {
     let (order, sorted) = (counts.argsort(0, false), counts.sort(0, true).0);
     let mask = counts.gt(0.0);
     device.sync()?;
-    assert_eq!(mask.where_(&sorted, &counts.zeros_like()).to_vec::<i32>()?, [3, 0, -1]);
+    assert_eq!(mask.where_(&sorted, counts.zeros_like()).to_vec::<i32>()?, [3, 0, -1]);
     assert_eq!(order.shape(), [3]);
     let empty = Tensor::zeros([0, 4], device).exp();
     device.sync()?;

@@ -161,7 +161,7 @@ fn weights_that_went_bad_are_not_saved() {
             let folder = Folder::new("weights");
             let mut task = Descent::new(0.75, 0.25, &device, |w| {
                 let at_zero = w.detach().le(0.1);
-                (w + at_zero.where_(w, &w.ones_like()).sqrt()).sum()
+                (w + at_zero.where_(w, w.ones_like()).sqrt()).sum()
             });
             let trainer =
                 Trainer::new(12, &device).quiet().report_every(report).folder(&folder.0).checkpoint_every(save);
