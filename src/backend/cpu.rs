@@ -365,7 +365,8 @@ fn computed(
     let (var, node) = (&snap.nodes[i], &snap.nodes[i].0);
     let layouts: SmallVec<[Layout; 3]> = inputs.iter().map(Seen::layout).collect();
     let metas = inputs.iter().zip(&layouts).map(|(seen, layout)| Meta::new(layout.shape.clone(), seen.array.dtype()));
-    room_for(var, &metas.collect::<Vec<_>>()).map_err(|error| error.or_at(node.at))?;
+    let metas: Vec<Meta> = metas.collect();
+    host::room_for(node.op.name(), Some(&node.meta.shape), node.meta.bytes()).map_err(|error| error.or_at(node.at))?;
     let half = node.meta.dtype == DType::F16 || inputs.iter().any(|input| input.array.dtype() == DType::F16);
     let of_views = || {
         let seen: SmallVec<[(&Array, &Layout); 3]> = inputs.iter().map(|seen| &*seen.array).zip(&layouts).collect();
@@ -380,6 +381,7 @@ fn computed(
                     values[*j] = Some(input.clone());
                 }
             }
+            room_for(var, &metas).map_err(|error| error.or_at(node.at))?;
             reference(var, &inputs.iter().map(|input| &*input.array).collect::<Vec<_>>())
         }
     };
