@@ -26,7 +26,7 @@ fn norms_are_clipped_together() {
             assert!(device.stats().submits == submits || !device.is_cpu(), "clipping reads nothing");
             assert_eq!(returned.dtype(), DType::F32);
             assert!((f64::from(returned.item::<f32>().unwrap()) / norm - 1.0).abs() < 1e-5);
-            let factor = (f64::from(max_norm) / (norm + 1e-6)).min(1.0);
+            let factor = (max_norm / (norm + 1e-6)).min(1.0);
             let tolerance = if dtype == DType::F16 { 2e-3 } else { 1e-5 };
             for (after, before) in host(&gradients(&p)).iter().zip(&before) {
                 assert!((after - before * factor).abs() <= tolerance * (before * factor).abs() + 1e-7);
