@@ -243,13 +243,13 @@ impl Var {
         out
     }
 
-    /// Drops `dim`, which must have size 1 (else [`Error::Shape`]).
+    /// Drops `dim` if it has size 1, else changes nothing.
     ///
     /// ```
     /// use wgrad::{Device, Shape, Tensor};
     /// let x = Tensor::zeros([2, 1, 3], &Device::default()).node();
     /// assert_eq!(*x.squeeze(1).shape(), Shape::from([2, 3]));
-    /// assert!(x.squeeze(0).check().is_err());
+    /// assert_eq!(*x.squeeze(0).shape(), Shape::from([2, 1, 3]));
     /// ```
     #[track_caller]
     pub fn squeeze(&self, dim: usize) -> Var {

@@ -103,8 +103,10 @@ fn second_derivatives_on_the_gpu() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
+type Function = fn(&Tensor) -> Tensor;
+
 /// Functions of one vector of six elements that are linear, or linear in pieces.
-const FLAT: [(&str, fn(&Tensor) -> Tensor); 22] = [
+const FLAT: [(&str, Function); 22] = [
     ("relu", |x| x.relu()),
     ("relu, scaled", |x| x.relu() * 3.0),
     ("leaky_relu", |x| x.leaky_relu(0.1)),
@@ -114,7 +116,7 @@ const FLAT: [(&str, fn(&Tensor) -> Tensor); 22] = [
     ("sign", |x| x.sign()),
     ("floor", |x| x.floor()),
     ("clamp", |x| x.clamp(-1.0, 1.0)),
-    ("maximum", |x| x.maximum(&x.flip(&[0]))),
+    ("maximum", |x| x.maximum(x.flip(&[0]))),
     ("softshrink", |x| x.softshrink(0.5)),
     ("max", |x| x.max()),
     ("max of rows", |x| x.reshape([2, 3]).max_dims(&[1], false)),

@@ -134,8 +134,9 @@ impl OneCycle {
     /// let mut optimizer = Sgd::new(vec![w], 0.1).momentum(0.9);
     /// let cycle = OneCycle::new(0.1, 100);
     /// let momentum = optimizer.momentum_rate();
-    /// let mut rates = Scheduler::new(optimizer.rates(), |_| cycle.clone());
-    /// let mut momenta = Scheduler::new(vec![momentum.clone()], |_| cycle.momentum(0.85, 0.95));
+    /// let beside = cycle.momentum(0.85, 0.95);
+    /// let mut rates = Scheduler::new(optimizer.rates(), move |_| cycle.clone());
+    /// let mut momenta = Scheduler::new(vec![momentum.clone()], move |_| beside.clone());
     /// for _ in 0..29 {
     ///     // … a batch, backward, optimizer.step()
     ///     rates.step();
