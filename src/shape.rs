@@ -51,7 +51,9 @@ impl Shape {
     /// assert_eq!(Shape::from([usize::MAX, 2]).checked_numel(), None);
     /// ```
     pub fn checked_numel(&self) -> Option<usize> {
-        let fits = |n: &usize| *n <= 1 << 48;
+        // Far more than any tensor has; on 32 bits, as in browsers, what a buffer can hold at most.
+        const MOST: usize = 1 << if usize::BITS == 64 { 48 } else { 30 };
+        let fits = |n: &usize| *n <= MOST;
         // A size of 0 makes everything empty, however large the other sizes are; they must still be sizes.
         let nonzero = self.0.iter().filter(|&&n| n != 0);
         let product = nonzero.clone().try_fold(1usize, |p, &n| p.checked_mul(n).filter(fits))?;

@@ -10,7 +10,7 @@ fn cast_u32_f32(x: u32) -> f32 { return f32(x); }
 fn cast_i32_bool(x: i32) -> bool { return x != 0; }
 fn cast_i32_u32(x: i32) -> u32 { return u32(x); }
 fn cast_i32_f32(x: i32) -> f32 { return f32(x); }
-fn cast_f32_bool(x: f32) -> bool { return x != 0.0 || is_nan(x); }
+fn cast_f32_bool(x: f32) -> bool { return (x != 0.0) | is_nan(x); }
 fn cast_f32_u32(x: f32) -> u32 {
     if is_nan(x) || x <= 0.0 { return 0u; }
     if x >= 4294967296.0 { return 0xffffffffu; }

@@ -5,4 +5,4 @@ fn clamp_fwd(x: f32, low: f32, high: f32) -> f32 {
 }
 fn clamp_fwd_i32(x: i32, low: i32, high: i32) -> i32 { return min(max(x, low), high); }
 fn clamp_fwd_u32(x: u32, low: u32, high: u32) -> u32 { return min(max(x, low), high); }
-fn clamp_bwd(x: f32, low: f32, high: f32, dy: f32) -> f32 { return select(dy, 0.0, x < low || x > high); }
+fn clamp_bwd(x: f32, low: f32, high: f32, dy: f32) -> f32 { return select(dy, 0.0, (x < low) | (x > high)); }

@@ -1,4 +1,4 @@
 // ge(a, b) = a >= b; false where either is NaN
-fn ge_fwd(a: f32, b: f32) -> bool { return !is_nan(a) && !is_nan(b) && a >= b; }
+fn ge_fwd(a: f32, b: f32) -> bool { return !is_nan(a) & !is_nan(b) & (a >= b); }
 fn ge_fwd_i32(a: i32, b: i32) -> bool { return a >= b; }
 fn ge_fwd_u32(a: u32, b: u32) -> bool { return a >= b; }

@@ -6,7 +6,7 @@
 fn phase(pair: u32, position: u32) -> u32 {
     let at = pair * 4u;
     // position and the upper half of the step's low word are below 2^16.
-    let carry = position * (load_table(at + 3u) >> 16u) >> 16u;
+    let carry = (position * (load_table(at + 3u) >> 16u)) >> 16u;
     return load_table(at) + position * load_table(at + 2u) + carry;
 }
 

@@ -387,7 +387,8 @@ impl ViewFile {
 
     fn read(&self) -> Result<View> {
         // Far more than any tensor has; sums of such numbers cannot overflow.
-        let small = |n: usize| if n <= 1 << 40 { Ok(n) } else { Err(unsound(format!("a view of {n} elements"))) };
+        const MOST: usize = 1 << if usize::BITS == 64 { 40 } else { 30 };
+        let small = |n: usize| if n <= MOST { Ok(n) } else { Err(unsound(format!("a view of {n} elements"))) };
         Ok(match self {
             ViewFile::Identity => View::Identity,
             ViewFile::Contiguous => View::Contiguous,
