@@ -92,3 +92,25 @@ fn a_gpt_fits_within_less_memory() {
     );
     assert!(tight.peak_bytes <= budget && tight.recomputed > 0 && free.recomputed == 0);
 }
+
+/// The size of a small language model (SmolLM2-135M has 513 MiB of parameters): a step of AdamW needs parameters, gradients and two moments,
+/// and what the backward pass reads of 128 tokens.
+#[test]
+fn a_step_of_a_language_model_needs_four_times_its_parameters() {
+    let sizes = || Gpt { layers: 19, batch: 1, block: 128, width: 576, heads: 9, vocabulary: 49_152 };
+    for (adapter, caps) in adapters() {
+        if !["gpu", "gpu, 64 buffers", "software with subgroups and panels"].contains(&adapter) {
+            continue;
+        }
+        let device = Device::null(caps, true);
+        let bytes: u64 = models::gpt_logits(sizes(), &device).0.iter().map(|p| 4 * p.numel() as u64).sum();
+        let plan = steady(&device, &mut models::gpt(sizes(), &device));
+        let [mib, peak, workspace] = [bytes, plan.peak_bytes, plan.workspace].map(|bytes| bytes >> 20);
+        println!(
+            "{adapter}: parameters {mib} MiB, peak {peak} MiB, of which reads {} and leaves {}, workspace {workspace} MiB",
+            plan.leaves >> 20,
+            plan.outputs >> 20
+        );
+        assert!(plan.peak_bytes as f64 <= 4.8 * bytes as f64, "{adapter}: {peak} MiB for {mib} MiB of parameters");
+    }
+}
