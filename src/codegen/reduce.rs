@@ -27,6 +27,8 @@ const MAX_TURNS: usize = 8192;
 /// Terms of a sum of floats that are added one after the other; their sums are added so in turn. So rounding errors hardly grow with the
 /// number of terms (pairwise summation, Higham 2002, section 4.2, in blocks).
 const BLOCK: usize = 16;
+/// Loops over blocks around the loop over elements, at every size, so that sizes do not choose kernels.
+const LEVELS: u32 = 2;
 
 /// Rows that a software adapter walks down at a time, and the elements from which that matters.
 const TLB_ROWS: usize = 128;
@@ -339,13 +341,6 @@ impl Stage<'_> {
         if fits && (last == 0 || last >= SIDE_BY_SIDE) { SIDE_BY_SIDE } else { 1 }
     }
 
-    /// Loops over blocks around the loop over elements that keep all of them short. Short sums are one kernel with those of some hundred
-    /// terms, so that sizes choose few kernels.
-    fn levels(&self) -> usize {
-        let walkers = self.chunks * self.sharers as usize;
-        if self.length.div_ceil(walkers.max(1)) <= 2 * BLOCK * BLOCK { 1 } else { 2 }
-    }
-
     /// Writes the loop; leaves the combined value in `result` (and its index in `result_index`).
     fn combine(&self, writer: &mut Writer, combine: Combine, dtype: DType) -> Result<()> {
         writer.paste(combine_functions());
@@ -392,12 +387,12 @@ impl Stage<'_> {
             let stride = if self.sharers > 1 { format!("{}u", self.sharers) } else { chunks };
             writer.line(&format!("let begin = chunk;\n    let end = {length};\n    let stride = {stride};"));
         }
-        let levels = if combine == Combine::Sum && dtype.is_float() { self.levels() } else { 0 };
+        let levels = if combine == Combine::Sum && dtype.is_float() { LEVELS } else { 0 };
         // From the outermost loop, over blocks of blocks, to the one over elements.
         let (mut first, mut end, mut total) = ("begin".to_owned(), "end".to_owned(), "acc".to_owned());
         let mut totals = Vec::new();
         for level in (1..=levels).rev() {
-            let step = format!("stride * {}u", BLOCK.pow(level as u32));
+            let step = format!("stride * {}u", BLOCK.pow(level));
             let (at, inner) = (format!("first_{level}"), format!("acc_{level}"));
             writer.line(&format!("for (var {at} = {first}; {at} < {end}; {at} += {step}) {{"));
             writer.line(&format!("let end_{level} = min({end}, {at} + {step});\n    var {inner}: {ty} = {identity};"));
