@@ -149,10 +149,10 @@ fn second_gradients_of_flat_functions_are_zeros() {
                 // Between smooth functions the second gradient is that of the whole: w² f'(w x)² · 2.
                 let inner = f(&(&x * &w));
                 let first = grad(&[&inner.square().sum()], &[&x], true).unwrap_or_else(|e| panic!("{name}: {e}"));
-                let second = grad_with(&[&first[0]], &[Some(&w.detach())], &[&x, &w], false);
+                let second = grad_with(&[&first[0]], &[Some(&w.detach())], &[&x, &w], true);
                 assert_eq!(second.unwrap_or_else(|e| panic!("{name}: {e}"))[0].shape(), [6], "{name}");
                 // Nothing hangs on another leaf.
-                let error = grad(&[&first[0].sum()], &[&x, &other], false).unwrap_err().to_string();
+                let error = grad(&[&first[0].sum()], &[&x, &other], true).unwrap_err().to_string();
                 assert!(error.contains("input 1 of shape [6] does not take part"), "{name}: {error}");
                 let found = grad_allow_unused(&[&first[0].sum()], &[None], &[&other, &x], false).unwrap();
                 assert!(found[0].is_none() && found[1].is_some(), "{name}");
