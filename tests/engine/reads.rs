@@ -2,7 +2,7 @@
 
 use wgrad::nn::{Linear, Module, Parameters};
 use wgrad::optim::Sgd;
-use wgrad::{Device, Tensor, capture, no_grad};
+use wgrad::{Conv, ConvTranspose, Device, Tensor, capture, no_grad};
 
 use crate::new_gpu;
 
@@ -226,4 +226,122 @@ fn a_read_computes_what_is_held_beside_it() {
     let (a, b) = no_grad(|| (x.exp().sum(), x.sin().sum()));
     a.item::<f32>().unwrap();
     assert!(kernels(&device, || drop(b.item::<f32>())) > 0);
+}
+
+/// A model of the test below: its parameters, and its loss from an input.
+struct Model {
+    parameters: Vec<Tensor>,
+    loss: Box<dyn Fn(&Tensor) -> Tensor + Send>,
+    input: Vec<usize>,
+}
+
+fn leaf(shape: &[usize], device: &Device) -> Tensor {
+    (Tensor::randn(shape.to_vec(), device) * 0.2).requires_grad()
+}
+
+/// Two blocks of residual convolutions; the second one halves the image, also in its shortcut, which reads what the first branch reads.
+fn residual(normalised: bool, device: &Device) -> Model {
+    let shapes: [&[usize]; 6] = [&[8, 3, 3, 3], &[8, 8, 3, 3], &[8, 8, 3, 3], &[16, 8, 1, 1], &[16, 8, 1, 1], &[16, 16, 3, 3]];
+    let w: Vec<Tensor> = shapes.iter().map(|shape| leaf(shape, device)).collect();
+    let affine: Vec<(Tensor, Tensor)> =
+        (0..2).map(|_| (Tensor::ones([8], device).requires_grad(), Tensor::zeros([8], device).requires_grad())).collect();
+    let mut parameters = w.clone();
+    if normalised {
+        parameters.extend(affine.iter().flat_map(|(a, b)| [a.clone(), b.clone()]));
+    }
+    let loss = move |x: &Tensor| {
+        let same = Conv { padding: 1.into(), ..Conv::default() };
+        let half = Conv { stride: 2.into(), ..Conv::default() };
+        let norm = |x: Tensor, i: usize| if normalised { x.group_norm(4, &affine[i].0, &affine[i].1, 1e-5) } else { x };
+        let x = x.conv2d(&w[0], None, same).relu();
+        let x = (norm(norm(x.conv2d(&w[1], None, same), 0).relu().conv2d(&w[2], None, same), 1) + &x).relu();
+        // Both branches start as the same kind of convolution of one input.
+        let x = (x.conv2d(&w[3], None, half) + x.conv2d(&w[4], None, half).relu().conv2d(&w[5], None, same)).relu();
+        x.mean_dims(&[2, 3], false).square().mean()
+    };
+    Model { parameters, loss: Box::new(loss), input: vec![2, 3, 8, 8] }
+}
+
+/// Down and up again, with what was on the way down beside what comes up.
+fn u_net(device: &Device) -> Model {
+    let shapes: [&[usize]; 4] = [&[8, 3, 3, 3], &[16, 8, 3, 3], &[16, 8, 2, 2], &[3, 16, 3, 3]];
+    let w: Vec<Tensor> = shapes.iter().map(|shape| leaf(shape, device)).collect();
+    let parameters = w.clone();
+    let loss = move |x: &Tensor| {
+        let same = Conv { padding: 1.into(), ..Conv::default() };
+        let down = x.conv2d(&w[0], None, same).silu();
+        let low = down.max_pool2d(2, 2, 0).conv2d(&w[1], None, same).silu();
+        let up = low.conv_transpose2d(&w[2], None, ConvTranspose { stride: 2.into(), ..ConvTranspose::default() });
+        (Tensor::cat(&[&down, &up], 1).conv2d(&w[3], None, same) - x).square().mean()
+    };
+    Model { parameters, loss: Box::new(loss), input: vec![2, 3, 8, 8] }
+}
+
+/// A transformer layer whose head is its embedding; queries and keys start as products of one input.
+fn tied_transformer(device: &Device) -> Model {
+    let shapes: [&[usize]; 6] = [&[12, 16], &[16, 16], &[16, 16], &[16, 16], &[32, 16], &[16, 32]];
+    let w: Vec<Tensor> = shapes.iter().map(|shape| leaf(shape, device)).collect();
+    let norm = Tensor::ones([16], device).requires_grad();
+    let tokens = Tensor::from_slice(&(0..20).map(|i| (i * 5 + i / 3) % 12).collect::<Vec<i32>>(), [2, 10], device);
+    let mut parameters = w.clone();
+    parameters.push(norm.clone());
+    let loss = move |scale: &Tensor| {
+        let x = Tensor::embedding(&w[0], &tokens) * scale;
+        let split = |x: Tensor| x.reshape([2, 10, 2, 8]).permute(&[0, 2, 1, 3]);
+        let y = x.rms_norm(&norm, 1e-6);
+        let [q, k, v] = [1, 2, 3].map(|i| split(y.linear(&w[i], None)));
+        let seen = q.scaled_dot_product_attention(&k, &v, None, true).permute(&[0, 2, 1, 3]).reshape([2, 10, 16]);
+        let x = &x + &seen;
+        let x = &x + x.rms_norm(&norm, 1e-6).linear(&w[4], None).gelu().linear(&w[5], None);
+        let logits = x.linear(&w[0], None).reshape([20, 12]);
+        wgrad::nn::loss::cross_entropy(&logits, &tokens.reshape([20]))
+    };
+    Model { parameters, loss: Box::new(loss), input: vec![1] }
+}
+
+/// Captured and dynamic steps of networks with shortcuts and shared weights give the same bits, and everything that can be read
+/// afterwards is there.
+#[test]
+fn networks_with_branches_leave_everything_computed() {
+    let models: [(&str, fn(&Device) -> Model); 4] = [
+        ("residual", |device| residual(false, device)),
+        ("residual with norms", |device| residual(true, device)),
+        ("u-net", u_net),
+        ("tied transformer", tied_transformer),
+    ];
+    for (name, make) in models {
+        let device = new_gpu();
+        let run = |is_captured: bool| {
+            device.seed(17);
+            let Model { parameters, loss, input } = make(&device);
+            let x = Tensor::randn(input, &device);
+            device.sync().unwrap();
+            let mut optimizer = wgrad::optim::AdamW::new(parameters.clone(), 1e-2);
+            let mut step = move |x: &Tensor| {
+                optimizer.zero_grad();
+                let loss = loss(x);
+                loss.backward()?;
+                optimizer.step()?;
+                Ok::<_, wgrad::Error>(loss)
+            };
+            let mut losses = Vec::new();
+            if is_captured {
+                let step = capture(&device, move |x: &[Tensor]| step(&x[0]).map(|loss| vec![loss])).unwrap();
+                (0..3).for_each(|_| losses.extend(step.run(std::slice::from_ref(&x)).unwrap()));
+            } else {
+                (0..3).for_each(|_| losses.push(step(&x).unwrap()));
+            }
+            let mut bits = Vec::new();
+            let read = || {
+                let gradients = parameters.iter().map(|p| p.grad().unwrap());
+                for t in parameters.iter().cloned().chain(gradients).chain(losses.iter().cloned()) {
+                    bits.push(t.to_vec::<f32>().unwrap().into_iter().map(f32::to_bits).collect::<Vec<_>>());
+                }
+            };
+            assert_eq!(kernels(&device, read), 0, "{name}, captured {is_captured}: reads run kernels");
+            assert!(bits.iter().flatten().all(|&b| f32::from_bits(b).is_finite()));
+            bits
+        };
+        assert!(run(false) == run(true), "{name}");
+    }
 }

@@ -36,7 +36,7 @@ impl Net {
 }
 
 #[test]
-fn checkpoints_give_the_same_bits() {
+fn checkpoints_give_the_same_values() {
     for device in own_devices() {
         let x = Tensor::from_slice(&(0..40).map(|i| (i as f32).cos()).collect::<Vec<_>>(), [5, 8], &device);
         let run = |checkpointed: bool, read: bool| {
@@ -57,12 +57,19 @@ fn checkpoints_give_the_same_bits() {
         };
         let expected = run(false, false);
         for read in [false, true] {
-            let got = run(true, read);
-            // One flush may sum gradients in other kernels than two, so bits are those of the same way of reading.
-            if read {
-                assert_eq!(got, run(false, true));
-            } else {
+            let (got, expected) = (run(true, read), if read { run(false, true) } else { expected.clone() });
+            // The random numbers, and on the CPU reference everything.
+            assert_eq!(got.last(), expected.last());
+            if device.is_cpu() {
                 assert_eq!(got, expected);
+            }
+            // Without segments other values stand beside each other in a kernel, whose arithmetic a driver may rearrange.
+            for (got, expected) in got.iter().zip(&expected) {
+                let of = |bits: &[u32]| bits.iter().map(|&b| f64::from(f32::from_bits(b))).collect::<Vec<_>>();
+                let (got, expected) = (of(got), of(expected));
+                let norm = |v: &mut dyn Iterator<Item = f64>| v.map(|v| v * v).sum::<f64>().sqrt();
+                let gap = norm(&mut got.iter().zip(&expected).map(|(a, b)| a - b));
+                assert!(gap <= 1e-6 * norm(&mut expected.iter().copied()), "{gap}");
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use wgrad::autograd::{grad_with, gradcheck, gradgradcheck};
+use wgrad::autograd::{grad_retain_graph, grad_with, gradcheck, gradgradcheck};
 use wgrad::{DType, Device, Tensor};
 
 use crate::fixtures::{self, Case};
@@ -76,7 +76,7 @@ fn second(case: &Case, device: &Device) -> Result<Option<Vec<f64>>, String> {
     let mut found = Vec::new();
     let mut any = false;
     for x in of {
-        match grad_with(&[&sum], &[None], &[x], false) {
+        match grad_retain_graph(&[&sum], &[x]) {
             Ok(grads) => {
                 any = true;
                 found.extend(grads[0].to_vec::<f32>().map_err(text)?.into_iter().map(f64::from));
