@@ -112,10 +112,24 @@ fn sample() -> HashMap<String, String> {
     kernels
 }
 
+/// Writes the kernels that a browser may have to compile into the folder that `WGRAD_KERNELS` names, for `scripts/chrome/check.mjs`.
+fn write_for_browsers(kernels: &HashMap<String, String>) {
+    let Some(folder) = std::env::var_os("WGRAD_KERNELS").map(PathBuf::from) else { return };
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    // WebGPU has neither 64-bit integers nor cooperative matrices.
+    let browser = kernels.iter().filter(|(text, _)| !text.contains("u64") && !text.contains("coop"));
+    for (i, (text, name)) in browser.enumerate() {
+        let name: String = name.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
+        fs::write(folder.join(format!("{name}_{i}.wgsl")), text).unwrap();
+    }
+}
+
 #[test]
 fn every_kernel_translates_and_keeps_to_the_limits() {
     let kernels = sample();
     println!("{} distinct kernels", kernels.len());
+    write_for_browsers(&kernels);
     assert!(kernels.len() > 300);
     let files = files();
     let mut seen: HashSet<&str> = HashSet::new();
