@@ -5,20 +5,24 @@
 
 import { readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 
 const [folder, modules] = process.argv.slice(2);
-const { create, globals } = createRequire(join(modules ?? ".", "package.json"))("webgpu");
+const { create, globals } = createRequire(resolve(modules ?? ".", "package.json"))("webgpu");
 Object.assign(globalThis, globals);
 
-const adapter = await create(["backend=null"]).requestAdapter();
+// Kept, since what it made ends with it.
+const gpu = create(["backend=null"]);
+const adapter = await gpu.requestAdapter();
 const requiredFeatures = ["shader-f16", "subgroups"].filter((feature) => adapter.features.has(feature));
 const device = await adapter.requestDevice({ requiredFeatures });
 
 const files = readdirSync(folder).filter((name) => name.endsWith(".wgsl"));
 let rejected = 0;
 for (const name of files) {
-    const code = readFileSync(join(folder, name), "utf8");
+    const text = readFileSync(join(folder, name), "utf8");
+    // As for a browser's device; other compilers do not know the directive.
+    const code = /\bsubgroup[A-Z]/.test(text) ? `enable subgroups;\n${text}` : text;
     device.pushErrorScope("validation");
     const { messages } = await device.createShaderModule({ code }).getCompilationInfo();
     await device.popErrorScope();

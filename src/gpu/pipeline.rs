@@ -89,6 +89,19 @@ pub(super) struct Layout {
     pipeline: wgpu::PipelineLayout,
 }
 
+/// Whether a text calls built-in functions of subgroups.
+#[cfg(any(test, target_arch = "wasm32"))]
+fn calls_subgroups(wgsl: &str) -> bool {
+    const WORD: &str = "subgroup";
+    wgsl.match_indices(WORD).any(|(at, _)| wgsl[at + WORD.len()..].starts_with(|c: char| c.is_ascii_uppercase()))
+}
+
+#[cfg(test)]
+#[test]
+fn calls_of_subgroups_are_seen() {
+    assert!(calls_subgroups("let a = subgroupAdd(b);") && !calls_subgroups("// a subgroup\nlet subgroup_size = 8u;"));
+}
+
 impl Gpu {
     /// The kernel of `key`; `build` is asked for its text the first time. What is not `trusted` (a text that this process has not
     /// generated) is kept apart, so that no choice of key gets at a kernel without run-time checks.
@@ -126,6 +139,9 @@ impl Gpu {
         if let Err(error) = naga::front::wgsl::parse_str(&wgsl) {
             return Err(Error::Shader { name, detail: error.emit_to_string(&wgsl) });
         }
+        // Its compiler wants a directive that naga does not know.
+        #[cfg(target_arch = "wasm32")]
+        let wgsl = if calls_subgroups(&wgsl) { format!("enable subgroups;\n{wgsl}") } else { wgsl };
         let (layout, error) = scoped(&inner.device, || self.layout(&key));
         if let Some(error) = error {
             lock(&inner.layouts).remove(&key);

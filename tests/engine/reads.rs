@@ -241,10 +241,12 @@ fn leaf(shape: &[usize], device: &Device) -> Tensor {
 
 /// Two blocks of residual convolutions; the second one halves the image, also in its shortcut, which reads what the first branch reads.
 fn residual(normalised: bool, device: &Device) -> Model {
-    let shapes: [&[usize]; 6] = [&[8, 3, 3, 3], &[8, 8, 3, 3], &[8, 8, 3, 3], &[16, 8, 1, 1], &[16, 8, 1, 1], &[16, 16, 3, 3]];
+    let shapes: [&[usize]; 6] =
+        [&[8, 3, 3, 3], &[8, 8, 3, 3], &[8, 8, 3, 3], &[16, 8, 1, 1], &[16, 8, 1, 1], &[16, 16, 3, 3]];
     let w: Vec<Tensor> = shapes.iter().map(|shape| leaf(shape, device)).collect();
-    let affine: Vec<(Tensor, Tensor)> =
-        (0..2).map(|_| (Tensor::ones([8], device).requires_grad(), Tensor::zeros([8], device).requires_grad())).collect();
+    let affine: Vec<(Tensor, Tensor)> = (0..2)
+        .map(|_| (Tensor::ones([8], device).requires_grad(), Tensor::zeros([8], device).requires_grad()))
+        .collect();
     let mut parameters = w.clone();
     if normalised {
         parameters.extend(affine.iter().flat_map(|(a, b)| [a.clone(), b.clone()]));
