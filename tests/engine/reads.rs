@@ -142,7 +142,8 @@ impl Mlp {
 /// The loops that people write cost the same: the kernels of the second step, and the bits after three steps.
 #[test]
 fn the_order_of_reads_is_free() {
-    let orders: [(&str, fn(&mut Mlp)); 6] = [
+    type Loop = (&'static str, fn(&mut Mlp));
+    let orders: [Loop; 6] = [
         ("backward, step, item", |net| {
             net.optimizer.zero_grad();
             let loss = net.loss();
@@ -305,7 +306,8 @@ fn tied_transformer(device: &Device) -> Model {
 /// afterwards is there.
 #[test]
 fn networks_with_branches_leave_everything_computed() {
-    let models: [(&str, fn(&Device) -> Model); 4] = [
+    type Make = (&'static str, fn(&Device) -> Model);
+    let models: [Make; 4] = [
         ("residual", |device| residual(false, device)),
         ("residual with norms", |device| residual(true, device)),
         ("u-net", u_net),
