@@ -133,7 +133,7 @@ impl Device {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NoAdapter`] with advice on what to install where there is none.
+    /// [`Error::NoAdapter`](crate::Error::NoAdapter) with advice on what to install where there is none.
     #[track_caller]
     pub fn gpu() -> Result<Device> {
         pollster::block_on(Device::gpu_async())
@@ -190,7 +190,8 @@ impl Device {
     /// ```
     ///
     /// # Errors
-    /// [`Error::UnknownDevice`], which lists what there is; [`Error::NoAdapter`] where there is no adapter at all.
+    /// [`Error::UnknownDevice`](crate::Error::UnknownDevice), which lists what there is; [`Error::NoAdapter`](crate::Error::NoAdapter)
+    /// where there is no adapter at all.
     #[track_caller]
     pub fn named(name: &str) -> Result<Device> {
         let at = Location::caller();
@@ -468,7 +469,8 @@ impl Device {
     /// long for their next reader, as those for the backward pass do, are then computed again where that saves memory. The bits
     /// of the results stay the same. `None` lifts the bound.
     ///
-    /// A flush that cannot keep to it is an [`Error::OverBudget`] that says what would be enough. On the CPU reference, which
+    /// A flush that cannot keep to it is an [`Error::OverBudget`](crate::Error::OverBudget) that says what would be enough. On the CPU
+    /// reference, which
     /// keeps no values that it does not need, this changes nothing.
     ///
     /// ```

@@ -58,12 +58,10 @@ fn checkpoints_give_the_same_values() {
         let expected = run(false, false);
         for read in [false, true] {
             let (got, expected) = (run(true, read), if read { run(false, true) } else { expected.clone() });
-            // The random numbers, and on the CPU reference everything.
+            // The random numbers are the same to the bit.
             assert_eq!(got.last(), expected.last());
-            if device.is_cpu() {
-                assert_eq!(got, expected);
-            }
-            // Without segments other values stand beside each other in a kernel, whose arithmetic a driver may rearrange.
+            // Without segments other values stand beside each other in a kernel, whose arithmetic a driver may rearrange, and the CPU
+            // reference multiplies other views.
             for (got, expected) in got.iter().zip(&expected) {
                 let of = |bits: &[u32]| bits.iter().map(|&b| f64::from(f32::from_bits(b))).collect::<Vec<_>>();
                 let (got, expected) = (of(got), of(expected));
