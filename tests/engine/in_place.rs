@@ -113,7 +113,9 @@ fn dynamic_and_captured_steps_give_the_same_bits() {
     (0..3).for_each(|_| drop(reference.step(&mut optimizer)));
     for (ours, theirs) in net.parameters().iter().zip(reference.parameters()) {
         let (ours, theirs) = (ours.to_vec::<f32>().unwrap(), theirs.to_vec::<f32>().unwrap());
-        assert_eq!(ours.len(), theirs.len());
+        // Adam divides by the size of a gradient, which rounding decides where it is small.
+        let error = crate::relative_error(&ours, &theirs);
+        assert!(error < 1e-3, "{error}");
     }
 }
 
@@ -169,7 +171,10 @@ fn a_graph_of_old_weights_reads_old_weights() {
     // Its gradient is that of the old weights as well.
     optimizer.zero_grad();
     later.square().sum().backward().unwrap();
-    assert!(w.grad().unwrap().to_vec::<f32>().unwrap().iter().all(|g| g.is_finite()));
+    let rows = x.to_vec::<f32>().unwrap();
+    let of_row = |k: usize| (0..4).map(|i| 2.0 * expected[i] * rows[i * SIZE + k]).sum::<f32>();
+    let gradient: Vec<f32> = (0..SIZE * SIZE).map(|at| of_row(at / SIZE)).collect();
+    assert!(crate::relative_error(&w.grad().unwrap().to_vec::<f32>().unwrap(), &gradient) < 1e-5);
 }
 
 /// An assignment of one variable's value to another does not tie them together.

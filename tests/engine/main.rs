@@ -43,6 +43,14 @@ fn unfused() -> &'static Device {
     SHARED.get_or_init(|| Device::gpu_with_fusion(false).unwrap_or_else(|error| panic!("{error}")))
 }
 
+/// `‖a − b‖ / ‖b‖`.
+fn relative_error(a: &[f32], b: &[f32]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let norm = |v: &mut dyn Iterator<Item = f64>| v.map(|v| v * v).sum::<f64>().sqrt();
+    let gap = norm(&mut a.iter().zip(b).map(|(a, b)| f64::from(a - b)));
+    gap / norm(&mut b.iter().map(|&b| f64::from(b)))
+}
+
 /// A device of its own, for tests that count.
 fn new_gpu() -> Device {
     Device::gpu_with_fusion(true).unwrap_or_else(|error| panic!("{error}"))
