@@ -312,8 +312,8 @@ impl GpuBackend {
             true => snap.given_up(prepared.plan.values.iter().map(|(i, _)| *i)),
             false => Vec::new(),
         };
-        let before = snap.leaves.iter().map(buffer_of).collect::<Result<Vec<_>>>()?;
-        let mut leaves = before.clone();
+        let mut leaves = snap.leaves.iter().map(buffer_of).collect::<Result<Vec<_>>>()?;
+        let before = if purpose.validate { leaves.clone() } else { Vec::new() };
         let shared = prepared.plan.in_place.iter().flatten().copied().filter(|&leaf| !given_up[leaf]);
         self.separate(&mut leaves, shared)?;
         let replaced = replaced(snap, &prepared.plan, &leaves);

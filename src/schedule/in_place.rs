@@ -38,8 +38,8 @@ pub fn replacements(snap: &Snapshot, leaf_of: &HashMap<u64, usize>) -> Vec<Repla
     found
 }
 
-/// Settles which groups write their results over leaves: sets [`Group::in_place`].
-pub fn settle(groups: &mut [Group], snap: &Snapshot, kept: &[bool]) {
+/// Decides which groups write their results over leaves: sets [`Group::in_place`].
+pub fn decide(groups: &mut [Group], snap: &Snapshot, kept: &[bool]) {
     if snap.replaces.is_empty() {
         return;
     }

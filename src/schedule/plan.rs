@@ -208,7 +208,7 @@ impl Plan {
             groups = rows::chain(groups, &keep, snap, caps, budget)?;
             groups = wide::widen(groups, snap, caps);
         }
-        in_place::settle(&mut groups, snap, &keep);
+        in_place::decide(&mut groups, snap, &keep);
         let mut steps = Vec::new();
         // Values in the order of their making, each with its lifetime in steps.
         let mut values: Vec<(Key, Lifetime)> = Vec::new();

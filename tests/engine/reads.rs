@@ -230,6 +230,18 @@ fn a_read_computes_what_is_held_beside_it() {
     assert!(kernels(&device, || drop(b.item::<f32>())) > 0);
 }
 
+/// What a view repeats may be far more than memory holds.
+#[test]
+fn a_view_that_repeats_too_much_is_an_error() {
+    for device in [new_gpu(), Device::cpu()] {
+        let x = Tensor::from_slice(&[2f32], [1], &device);
+        let error = x.expand([1 << 20, 1 << 20]).to_vec::<f32>().unwrap_err();
+        assert!(error.to_string().contains("1048576"), "{error}");
+        assert_eq!(x.expand([2, 2]).to_vec::<f32>().unwrap(), [2.0; 4]);
+        assert_eq!(x.expand([2, 2]).reshape([4]).to_vec::<f32>().unwrap(), [2.0; 4]);
+    }
+}
+
 /// A model of the test below: its parameters, and its loss from an input.
 struct Model {
     parameters: Vec<Tensor>,
