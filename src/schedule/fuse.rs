@@ -65,18 +65,24 @@ struct Fuser<'a> {
     caps: &'a Caps,
     /// How often routines load each element of their operands, where those may be computed in place.
     loads: HashMap<usize, Vec<Option<usize>>>,
+    /// The leaf that a node's value will be written over, where that is sure enough to count the two as one buffer.
+    over: HashMap<usize, usize>,
 }
 
 /// Decides what is stored and forms the kernels, in execution order.
 ///
 /// `budget` is the number of storage buffers that one kernel may bind on a device of `caps`. With `fuse` off every op is its own
-/// kernel.
+/// kernel. With `over`, a value that will most likely be written over the one that it replaces shares its buffer with it; where that turns
+/// out otherwise, a kernel binds more than the budget, and has to be planned without.
 ///
 /// # Errors
 /// Where one op alone needs more buffers than the budget.
-pub fn groups(snap: &Snapshot, budget: usize, fuse: bool, caps: &Caps) -> Result<Fused> {
+pub fn groups(snap: &Snapshot, budget: usize, fuse: bool, over: bool, caps: &Caps) -> Result<Fused> {
     let mut fuser = Fuser::new(snap, budget, fuse, caps);
     fuser.decide()?;
+    if over {
+        fuser.find_overwritten();
+    }
     let groups = fuser.build()?;
     Ok(Fused { groups, keep: fuser.keep, stored: fuser.stored })
 }
@@ -112,6 +118,7 @@ impl<'a> Fuser<'a> {
             fuse,
             caps,
             loads: HashMap::new(),
+            over: HashMap::new(),
         };
         for i in 0..n {
             fuser.classify(i);
@@ -145,7 +152,10 @@ impl<'a> Fuser<'a> {
             }
             Kernel::View(view) => {
                 let (base, mut path) = self.resolve(self.snap.inputs[i][0]);
-                path.push(view);
+                // Names change nothing, and a value under two of them is one buffer.
+                if !matches!(view, View::Identity) {
+                    path.push(view);
+                }
                 let expressible = self.is_scalar(base) || fold(self.snap.var(base).shape(), &path).is_some();
                 if expressible && !keep.root {
                     (Role::View, (base, path))

@@ -9,7 +9,7 @@ use crate::codegen::{self, Bound, KernelText};
 use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::schedule::fuse::{self, Fused};
-use crate::schedule::group::Group;
+use crate::schedule::group::{Core, Group};
 use crate::schedule::memory::{self, Lifetime, Search};
 use crate::schedule::reason::{EndReason, StoreReason};
 use crate::schedule::snapshot::{Snapshot, Source};
@@ -201,9 +201,21 @@ impl Plan {
 
     /// Plans a snapshot as it is.
     pub(super) fn build(snap: &Snapshot, caps: &Caps, fuse: bool, search: Search) -> Result<Built> {
+        match Plan::build_with(snap, caps, fuse, search, true)? {
+            Some(built) => Ok(built),
+            None => {
+                let built = Plan::build_with(snap, caps, fuse, search, false)?;
+                built.ok_or_else(|| Error::argument("plan", "a kernel binds more buffers than the device has"))
+            }
+        }
+    }
+
+    /// [`Plan::build`], where values that replace others count as written `over` those; `None` where that comes out otherwise, and a kernel
+    /// binds too many buffers.
+    fn build_with(snap: &Snapshot, caps: &Caps, fuse: bool, search: Search, over: bool) -> Result<Option<Built>> {
         // Eight storage buffers are what every WebGPU device binds.
         let budget = caps.max_storage_buffers.min(8) as usize;
-        let Fused { mut groups, keep, stored } = fuse::groups(snap, budget, fuse, caps)?;
+        let Fused { mut groups, keep, stored } = fuse::groups(snap, budget, fuse, over, caps)?;
         if fuse {
             groups = rows::chain(groups, &keep, snap, caps, budget)?;
             groups = wide::widen(groups, snap, caps);
@@ -228,6 +240,10 @@ impl Plan {
                 ended: group.ended.clone(),
             });
             for call in calls.calls {
+                let own = if matches!(group.core, Core::Wide(_)) { caps.max_storage_buffers as usize } else { budget };
+                if over && call.bound.len() > own {
+                    return Ok(None);
+                }
                 if call.workgroups == 0 {
                     continue;
                 }
@@ -327,7 +343,7 @@ impl Plan {
             recomputed: 0,
             clusters,
         };
-        Ok(Built { plan, lives, alive, stored, outputs: kept, groups: timed })
+        Ok(Some(Built { plan, lives, alive, stored, outputs: kept, groups: timed }))
     }
 
     /// Bytes that are needed whatever the order: what the run reads and leaves behind, as allocated.

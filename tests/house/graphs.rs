@@ -481,6 +481,11 @@ pub fn mlp_parameters(d: &Device) -> Vec<Tensor> {
 }
 
 fn training(d: &Device) {
+    // An update that waits for the check of the loss.
+    let (w, targets) = (leaf([8, 10], d), Tensor::from_slice(&[1i32; 8], [8], d));
+    wgrad::nn::loss::cross_entropy(&w, &targets).backward().unwrap();
+    Sgd::new(vec![w], 0.1).step().unwrap();
+
     let mut optimizers: Vec<Box<dyn Optimizer>> = vec![
         Box::new(Sgd::new(mlp_parameters(d), 0.1)),
         Box::new(Sgd::new(mlp_parameters(d), 0.1).momentum(0.9).nesterov(true).weight_decay(1e-4)),

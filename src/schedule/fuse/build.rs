@@ -93,6 +93,33 @@ impl Fuser<'_> {
         drafts.iter().enumerate().map(|(g, draft)| self.finish(g, draft, &group_of)).collect()
     }
 
+    /// Finds the values that nothing keeps from being written over the ones that they replace.
+    pub(super) fn find_overwritten(&mut self) {
+        if self.snap.replaces.is_empty() {
+            return;
+        }
+        let mut readers: HashMap<usize, Vec<usize>> = self.snap.replaces.iter().map(|r| (r.leaf, Vec::new())).collect();
+        for i in (0..self.snap.nodes.len()).filter(|&i| self.stored[i]) {
+            for (source, path) in self.dependencies(&self.operands(i)) {
+                let Source::Leaf(leaf) = source else { continue };
+                let apart =
+                    matches!(self.role[i], Role::Reduce(_) | Role::Routine(_)) || self.is_same_index(source, &path);
+                if let Some(readers) = readers.get_mut(&leaf) {
+                    // Another walk over the elements keeps the elementwise kernel that takes it from writing.
+                    readers.push(if apart { i } else { usize::MAX });
+                }
+            }
+        }
+        for replacement in &self.snap.replaces {
+            let node = replacement.node;
+            let elementwise = self.stored[node] && matches!(self.role[node], Role::Elementwise(_) | Role::Copy(..));
+            let last = readers[&replacement.leaf].iter().all(|&reader| reader <= node);
+            if elementwise && self.keep[node] && last && self.snap.nodes[node].meta().numel() > 1 {
+                self.over.insert(node, replacement.leaf);
+            }
+        }
+    }
+
     /// The kernel that stored node `i` may join, and why it may not join the one that makes its latest input. With `after`, which is the
     /// last kernel that reads the value that the node's is to replace, none before that, and no large one that is built around an op.
     fn find_home(
@@ -188,7 +215,12 @@ impl Fuser<'_> {
         let mut reads = draft.reads.clone();
         reads.extend(dependencies.iter().filter(|(s, _)| !self.is_virtual(*s)).cloned());
         reads.retain(|(s, _)| !matches!(s, Source::Pending(j) if inside(*j)));
-        let writes = draft.members.iter().chain([&extra]).filter(|&&m| self.leaves_kernel(m, &inside)).count();
+        let shares = |m: &usize| {
+            draft.core.is_none()
+                && self.over.get(m).is_some_and(|leaf| reads.iter().any(|(source, _)| *source == Source::Leaf(*leaf)))
+        };
+        let members = draft.members.iter().chain([&extra]);
+        let writes = members.filter(|m| self.leaves_kernel(**m, &inside) && !shares(m)).count();
         // The last stage of a reduction binds partial results in place of what was reduced; those of arg reductions are two.
         // A routine may bind a scratch buffer and that of index errors.
         let more = match draft.core.map(|core| &self.role[core]) {
