@@ -199,6 +199,7 @@ const STRUCTURED: &[(&str, &[Row])] = &[
             ("slice_step", All, View, &[], PLACE, Any),
             ("narrow", All, View, &[], PLACE, Any),
             ("select", All, View, &[], PLACE, Any),
+            ("get", All, View, &[], PLACE, Any),
             ("unbind", All, View, &[], PLACE, Any),
             ("split", All, View, &[], PLACE, Any),
             ("chunk", All, View, &[], PLACE, Any),

@@ -32,6 +32,7 @@ mod rearrange;
 mod reduce;
 mod resize;
 mod rows;
+mod slicing;
 mod special;
 mod structured;
 mod unfold;
