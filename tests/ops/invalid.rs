@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use wgrad::nn::loss;
-use wgrad::{Conv, ConvTranspose, Device, Interpolate, Shape, Tensor};
+use wgrad::{Conv, ConvTranspose, DType, Device, Interpolate, Shape, Tensor};
 
 use crate::common::{cpu, gpu};
 
@@ -196,6 +196,44 @@ fn invalid_calls() {
     t.row("select", |d| d.f([4]).select(0, -5));
     t.row("select", |d| d.f([4]).select(1, 0));
     t.row("select", |d| d.f([]).select(0, 0));
+    t.row("select", |d| d.f([4]).select(0, usize::MAX));
+    t.row("get", |d| d.f([4, 2]).get(4));
+    t.row("get", |d| d.f([4, 2]).get(-5));
+    t.row("get", |d| d.f([]).get(0));
+    t.row("slice", |d| d.f([4]).slice(0, 5..));
+    t.row("slice", |d| d.f([4]).slice(0, -5..));
+    t.row("slice", |d| d.f([4]).slice(0, ..=4));
+    t.row("slice", |d| d.f([4]).slice(0, 2..-3));
+    t.row("slice", |d| d.f([4]).slice(1, ..));
+    t.row("slice_step", |d| d.f([4]).slice_step(0, .., 0));
+    t.row("full", |d| Tensor::full_as([2], -1, DType::U32, d.device()));
+    t.row("full", |d| Tensor::full_as([2], f64::NAN, DType::I32, d.device()));
+    t.row("full", |d| Tensor::full_as([2], 3e9, DType::I32, d.device()));
+    t.row("arange", |d| Tensor::arange_as(0, 5, 0, DType::I32, d.device()));
+    t.row("arange", |d| Tensor::arange_as(0.5, 5, 1, DType::I32, d.device()));
+    t.row("arange", |d| Tensor::arange_as(0, 5, 0.5, DType::U32, d.device()));
+    t.row("arange", |d| Tensor::arange_as(0, -5, -1, DType::U32, d.device()));
+    t.row("arange", |d| Tensor::arange_as(0, 2, 1, DType::Bool, d.device()));
+    t.row("from_slice", |d| Tensor::from_slice(&[1i64, -3_000_000_000], [2], d.device()));
+    t.row("from_slice", |d| Tensor::from_slice(&[usize::MAX], [1], d.device()));
+    t.row("from_array", |d| Tensor::from_array(&ndarray::arr1(&[1u64 << 40]), d.device()));
+    t.row("does not fit i32", |d| d.i([2]) + 3_000_000_000i64);
+    t.row("rope", |d| d.f([2, 3, 4]).rope(10.0, &d.f([1])));
+    t.row("rope", |d| d.f([2, 3, 4]).rope(10.0, &d.i([3])));
+    t.row("cross_entropy", |d| loss::cross_entropy(&d.f([2, 3]), &d.f([2, 4])));
+    t.row("cross_entropy", |d| loss::cross_entropy(&d.f([2, 3]), &d.f([2])));
+    t.row("cross_entropy", |d| loss::cross_entropy(&d.f([]), &d.f([])));
+    t.row("cross_entropy", |d| loss::cross_entropy(&d.i([2, 3]), &d.f([2, 3])));
+    t.row("cross_entropy", |d| {
+        let ignoring = loss::CrossEntropy { ignore_index: Some(1), ..Default::default() };
+        loss::cross_entropy_with(&d.f([2, 3]), &d.f([2, 3]), &ignoring)
+    });
+    t.row("cross_entropy", |d| {
+        let weighted = loss::CrossEntropy { weight: Some(d.f([2])), ..Default::default() };
+        loss::cross_entropy_with(&d.f([2, 3]), &d.f([2, 3]), &weighted)
+    });
+    t.row("sub", |d| loss::Reduction::None.mse(&d.f([2, 3]), &d.f([2, 4])));
+    t.row("huber", |d| loss::Reduction::Sum.huber(&d.f([2]), &d.f([2]), 0.0));
     t.row("flip", |d| d.f([4]).flip(&[1]));
     t.row("flip", |d| d.f([2, 4]).flip(&[0, 0]));
     t.row("roll", |d| d.f([4]).roll(&[1], &[1]));
