@@ -6,9 +6,10 @@ use crate::backend::Device;
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::graph::Var;
+use crate::ops::sampling;
 use crate::shape::Shape;
-use crate::tensor::Tensor;
 use crate::tensor::create::make;
+use crate::tensor::{Operand, Tensor};
 
 impl Tensor {
     /// Uniform random numbers in `[0, 1)`, by a counter-based generator: the same device, seed and order of calls give the same
@@ -62,6 +63,82 @@ impl Tensor {
         make(device, Location::caller(), || {
             Ok(Var::generate_normal(&shape, 0.0, 1.0, device.next_key(), device.context()))
         })
+    }
+
+    /// Normal random numbers with means and standard deviations (0 or more): numbers, or tensors that broadcast to the shape. No gradient flows into
+    /// them, as in PyTorch; `mean + std * Tensor::randn(…)` has one.
+    ///
+    /// Carries an error where a number is not allowed; where a tensor holds such a one, reads of the result return the error.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let means = Tensor::from_slice(&[0f32, 100.0], [2], &device);
+    /// let x = Tensor::normal([5, 2], &means, 0.5, &device);
+    /// assert!(x.get(0).gt(50.0).to_vec::<bool>()? == [false, true]);
+    /// assert!(Tensor::normal([2], 0.0, -1.0, &device).check().is_err());
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn normal(shape: impl Into<Shape>, mean: impl Operand, std: impl Operand, device: &Device) -> Tensor {
+        let shape = shape.into();
+        make(device, Location::caller(), || {
+            // What numbers stand beside.
+            let like = Var::scalar(0.0, DType::F32, device.context());
+            sampling::normal(&shape, &mean.beside(&like), &std.beside(&like), device.next_key())
+        })
+    }
+
+    /// Random counts of events: Poisson distributions with these rates (floats of any shape), in their type.
+    ///
+    /// Where a rate is negative or not finite, reads of the result return an error.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let rates = Tensor::from_slice(&[0f32, 1000.0], [2], &Device::default());
+    /// let counts = rates.poisson().to_vec::<f32>()?;
+    /// assert!(counts[0] == 0.0 && (700.0..1300.0).contains(&counts[1]));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn poisson(&self) -> Tensor {
+        self.build(Location::caller(), |v| v.poisson(self.device().next_key()))
+    }
+
+    /// Random indices (i32) by logits `[.., classes]`: one for each row, by the row's softmax. Several for each row come of
+    /// `logits.expand([n, …])`.
+    ///
+    /// Where a row holds NaN or infinity, or minus infinity alone, reads of the result return an error.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let logits = Tensor::from_slice(&[f32::NEG_INFINITY, 2.0, f32::NEG_INFINITY], [3], &Device::default());
+    /// assert_eq!(logits.expand([4, 3]).categorical().to_vec::<i32>()?, [1, 1, 1, 1]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn categorical(&self) -> Tensor {
+        self.build(Location::caller(), |v| v.categorical(self.device().next_key()))
+    }
+
+    /// `count` random indices (i32) by weights `[classes]` or `[rows, classes]`, floats that need not add up to 1, for each row: `[count]` or
+    /// `[rows, count]`. Without `replacement` no index comes twice, and they come in the order in which they are drawn.
+    ///
+    /// Carries an error where more are asked for than there are classes, without replacement. Where weights are negative or not finite, or too
+    /// few of them are above 0, reads of the result return an error.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let weights = Tensor::from_slice(&[0f32, 3.0, 1.0], [3], &Device::default());
+    /// assert!(!weights.multinomial(100, true).to_vec::<i32>()?.contains(&0));
+    /// let mut both = weights.multinomial(2, false).to_vec::<i32>()?;
+    /// both.sort();
+    /// assert_eq!(both, [1, 2]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn multinomial(&self, count: usize, replacement: bool) -> Tensor {
+        self.build(Location::caller(), |v| v.multinomial(count, replacement, self.device().next_key()))
     }
 
     /// Random integers (i32) in `low..high`. Carries an error where the range is empty.

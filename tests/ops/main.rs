@@ -32,6 +32,8 @@ mod rearrange;
 mod reduce;
 mod resize;
 mod rows;
+mod sampling;
+mod scatter;
 mod slicing;
 mod special;
 mod structured;
