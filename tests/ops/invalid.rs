@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use wgrad::ScatterReduction::{Amax, Amin, Mean, Prod, Sum};
 use wgrad::nn::loss;
 use wgrad::{Conv, ConvTranspose, DType, Device, Interpolate, Shape, Tensor};
 
@@ -234,6 +235,19 @@ fn invalid_calls() {
     });
     t.row("sub", |d| loss::Reduction::None.mse(&d.f([2, 3]), &d.f([2, 4])));
     t.row("huber", |d| loss::Reduction::Sum.huber(&d.f([2]), &d.f([2]), 0.0));
+    t.row("normal", |d| Tensor::normal([2], 0.0, -1.0, d.device()));
+    t.row("normal", |d| Tensor::normal([2], f32::NAN, 1.0, d.device()));
+    t.row("normal", |d| Tensor::normal([2], &d.f([3]), 1.0, d.device()));
+    t.row("normal", |d| Tensor::normal([2], &d.f([4, 2]), 1.0, d.device()));
+    t.row("poisson", |d| d.i([2]).poisson());
+    t.row("categorical", |d| d.f([]).categorical());
+    t.row("categorical", |d| d.f([2, 0]).categorical());
+    t.row("categorical", |d| d.i([2, 3]).categorical());
+    t.row("multinomial", |d| d.f([2, 3]).multinomial(4, false));
+    t.row("multinomial", |d| d.f([2, 3]).multinomial(0, true));
+    t.row("multinomial", |d| d.f([2, 2, 3]).multinomial(1, true));
+    t.row("multinomial", |d| d.f([2, 0]).multinomial(1, true));
+    t.row("multinomial", |d| d.i([3]).multinomial(1, true));
     t.row("flip", |d| d.f([4]).flip(&[1]));
     t.row("flip", |d| d.f([2, 4]).flip(&[0, 0]));
     t.row("roll", |d| d.f([4]).roll(&[1], &[1]));
@@ -282,6 +296,12 @@ fn invalid_calls() {
     t.row("scatter_add", |d| d.f([2, 3]).scatter_add(0, &d.i([2, 3]), &d.i([2, 3])));
     t.row("scatter", |d| d.f([2, 3]).scatter(0, &d.i([2, 3]), &d.f([2, 2])));
     t.row("scatter", |d| d.f([2, 3]).scatter(0, &d.f([2, 3]), &d.f([2, 3])));
+    t.row("scatter_reduce", |d| d.f([2, 3]).scatter_reduce(2, &d.i([2, 3]), &d.f([2, 3]), Prod, true));
+    t.row("scatter_reduce", |d| d.f([2, 3]).scatter_reduce(0, &d.i([2, 4]), &d.f([2, 4]), Amax, true));
+    t.row("scatter_reduce", |d| d.f([2, 3]).scatter_reduce(0, &d.i([2, 3]), &d.i([2, 3]), Mean, false));
+    t.row("scatter_reduce", |d| d.f([2, 3]).scatter_reduce(0, &d.f([2, 3]), &d.f([2, 3]), Sum, false));
+    t.row("scatter_reduce", |d| d.b([3]).scatter_reduce(0, &d.i([3]), &d.b([3]), Amin, true));
+    t.row("scatter_reduce", |d| d.f([0, 3]).scatter_reduce(0, &d.i([1, 3]), &d.f([1, 3]), Prod, true));
     t.row("index_select", |d| d.f([2, 3]).index_select(2, &d.i([2])));
     t.row("index_select", |d| d.f([2, 3]).index_select(0, &d.i([2, 1])));
     t.row("index_select", |d| d.f([2, 3]).index_select(0, &d.f([2])));
@@ -351,6 +371,11 @@ fn invalid_calls() {
     t.row("interpolate", |d| d.f([3, 3]).interpolate(&[4], Interpolate::Nearest));
     t.row("interpolate", |d| d.f([1, 2, 3, 3]).interpolate(&[4], Interpolate::Bilinear));
     t.row("interpolate", |d| d.f([1, 2, 3]).interpolate(&[0], Interpolate::Nearest));
+    t.row("interpolate", |d| d.f([1, 2, 3]).interpolate(&[4], Interpolate::Bicubic));
+    t.row("interpolate", |d| d.f([1, 2, 3, 3, 3]).interpolate(&[4, 4, 4], Interpolate::BicubicAligned));
+    t.row("interpolate", |d| d.f([1, 2, 3, 3]).interpolate(&[4, 0], Interpolate::Area));
+    t.row("interpolate", |d| d.i([1, 2, 3]).interpolate(&[4], Interpolate::NearestExact));
+    t.row("interpolate", |d| d.f([1, 2, 3]).interpolate_by(&[0.1], Interpolate::BilinearAligned));
     t.row("pixel_shuffle", |d| d.f([1, 3, 2, 2]).pixel_shuffle(2));
     t.row("pixel_shuffle", |d| d.f([2, 2]).pixel_shuffle(1));
     t.row("pixel_unshuffle", |d| d.f([1, 1, 3, 4]).pixel_unshuffle(2));

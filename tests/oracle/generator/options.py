@@ -4,7 +4,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .core import Area, Input, floats, ints
+from .core import Area, Input, f32, floats, i32, ints
 from .movement import one
 
 
@@ -94,8 +94,61 @@ def soft_targets(area):
     area.case("cross_entropy", turned, {"reduction": "mean"}, lambda x, t: F.cross_entropy(x, t), "accumulate", note="soft, views")
 
 
+def scatter_reductions(area):
+    shapes = [((6,), (9,), 0), ((3, 5), (4, 5), 0), ((3, 5), (2, 7), 1), ((2, 3, 4), (2, 5, 3), -2), ((4,), (0,), 0), ((30, 8), (70, 8), 0)]
+    for kind in ["sum", "mean", "amax", "amin", "prod"]:
+        for include in [True, False]:
+            attributes = lambda dim: {"dim": dim, "reduction": kind, "include_self": include}
+            compute = lambda dim: lambda x, i, s: x.scatter_reduce(dim, i, s, kind, include_self=include)
+            for shape, index, dim in shapes:
+                inputs = [floats(shape), ints(index, 0, shape[dim]), floats(index, tag="src")]
+                area.case("scatter_reduce", inputs, attributes(dim), compute(dim), "accumulate", note=f"{list(shape)}")
+            ones = [ints((3, 4), -9, 9), ints((6, 4), 0, 3), ints((6, 4), -9, 9, "src")]
+            area.case("scatter_reduce", ones, attributes(0), compute(0), "exact", note="i32")
+            views = [Input(floats((5, 3)), ("transpose", 0, 1)), Input(ints((4, 3), 0, 5), ("transpose", 0, 1)), Input(floats((3, 4), tag="s"), ("flip", 1))]
+            area.case("scatter_reduce", views, attributes(1), compute(1), "accumulate", note="views")
+    # Ties share, zeros leave the product of the others.
+    x, i, s = Input(f32([2, 3, 5, 1])), i32([0, 0, 0, 1, 1, 2]), f32([2, 2, 1, 4, 4, 5])
+    for kind in ["amax", "amin"]:
+        area.case("scatter_reduce", [x, i, s], {"dim": 0, "reduction": kind, "include_self": True}, lambda x, i, s: x.scatter_reduce(0, i, s, kind), "accumulate", note="ties")
+    for include in [True, False]:
+        zeros = [f32([2, 0, 5, 0]), i32([0, 0, 1, 1, 2, 2]), f32([0, 3, 4, 2, 0, 0])]
+        area.case("scatter_reduce", zeros, {"dim": 0, "reduction": "prod", "include_self": include}, lambda x, i, s: x.scatter_reduce(0, i, s, "prod", include_self=include), "accumulate", note="zeros")
+
+
+def resampling(area):
+    modes = {
+        "nearest_exact": ("nearest-exact", None),
+        "bilinear_aligned": ("linear", True),
+        "bicubic": ("cubic", False),
+        "bicubic_aligned": ("cubic", True),
+        "area": ("area", None),
+    }
+    names = {1: {"linear": "linear"}, 2: {"linear": "bilinear", "cubic": "bicubic"}, 3: {"linear": "trilinear"}}
+    shapes = {
+        1: [((2, 1, 5), [8]), ((1, 2, 7), [3]), ((1, 1, 4), [1]), ((1, 1, 1), [5]), ((1, 1, 6), [6])],
+        2: [((1, 2, 4, 5), [7, 3]), ((2, 1, 3, 3), [6, 6]), ((1, 1, 5, 4), [1, 9]), ((1, 1, 1, 2), [3, 4]), ((1, 1, 9, 8), [4, 4])],
+        3: [((1, 1, 3, 4, 2), [5, 2, 4])],
+    }
+    for ours, (mode, align) in modes.items():
+        for dims, cases in shapes.items():
+            if mode == "cubic" and dims != 2:
+                continue
+            theirs = names[dims].get(mode, mode)
+            for shape, size in cases:
+                area.case("interpolate", [floats(shape)], {"size": size, "mode": ours}, lambda x: F.interpolate(x, size, mode=theirs, align_corners=align), "accumulate", note=f"{list(shape)}")
+            shape = cases[0][0]
+            for factor in [2.0, 1.5, 0.5]:
+                area.case("interpolate", [floats(shape)], {"factor": factor, "mode": ours}, lambda x: F.interpolate(x, scale_factor=factor, mode=theirs, align_corners=align), "accumulate", note=f"{list(shape)}")
+    turned = Input(floats((1, 1, 5, 4)), ("transpose", 2, 3), ("flip", 3))
+    for ours, theirs, align in [("bicubic", "bicubic", False), ("bilinear_aligned", "bilinear", True), ("area", "area", None)]:
+        area.case("interpolate", [turned], {"size": [6, 3], "mode": ours}, lambda x: F.interpolate(x, (6, 3), mode=theirs, align_corners=align), "accumulate", note="views")
+
+
 def areas():
     builders = [
+        ("resampling", resampling),
+        ("scatter_reductions", scatter_reductions),
         ("ranges", lambda a: (ranges(a), types(a))),
         ("loss_options", lambda a: (reductions_of_losses(a), soft_targets(a))),
     ]

@@ -1,6 +1,6 @@
 //! Views, other movement, indexing, creation.
 
-use wgrad::Tensor;
+use wgrad::{ScatterReduction, Tensor};
 
 use crate::ops::Run;
 
@@ -43,6 +43,17 @@ pub fn find(op: &str) -> Option<Run> {
         "gather" => |x, a, _| vec![x[0].gather(a.int("dim"), &x[1])],
         "scatter" => |x, a, _| vec![x[0].scatter(a.int("dim"), &x[1], &x[2])],
         "scatter_add" => |x, a, _| vec![x[0].scatter_add(a.int("dim"), &x[1], &x[2])],
+        "scatter_reduce" => |x, a, _| {
+            let reduction = match a.text("reduction") {
+                "sum" => ScatterReduction::Sum,
+                "mean" => ScatterReduction::Mean,
+                "amax" => ScatterReduction::Amax,
+                "amin" => ScatterReduction::Amin,
+                "prod" => ScatterReduction::Prod,
+                other => panic!("no reduction {other}"),
+            };
+            vec![x[0].scatter_reduce(a.int("dim"), &x[1], &x[2], reduction, a.flag("include_self"))]
+        },
         "index_select" => |x, a, _| vec![x[0].index_select(a.int("dim"), &x[1])],
         "embedding" => |x, _, _| vec![Tensor::embedding(&x[0], &x[1])],
         "one_hot" => |x, a, _| vec![x[0].one_hot(a.size("classes"))],
