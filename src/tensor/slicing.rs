@@ -34,7 +34,8 @@ macro_rules! positions {
 }
 positions!(usize, isize, i32);
 
-/// Ranges of places along a dim, of any form: `2..5`, `2..`, `..5`, `..=4`, `-3..`, `..-1`, `..`.
+/// Ranges of places along a dim, of any form: `2..5`, `2..`, `..5`, `..=4`, `-3..`, `..-1`, `1..-1`, `..`. (Of literals such as `1..-1` Clippy
+/// thinks that they are empty; a function that has them says `#[allow(clippy::reversed_empty_ranges)]`.)
 ///
 /// ```
 /// use wgrad::{Device, Tensor};
@@ -101,7 +102,7 @@ fn resolve(ends: (Bound<i128>, Bound<i128>), size: usize) -> Option<Range<usize>
         Bound::Excluded(n) => from_end(n),
         Bound::Unbounded => size,
     };
-    (0 <= start && start <= end && end <= size).then(|| start as usize..end as usize)
+    (0 <= start && start <= end && end <= size).then_some(start as usize..end as usize)
 }
 
 /// Every `step`-th element of `range` along `dim`.

@@ -314,7 +314,7 @@ fn random(d: &Device) {
         Tensor::bernoulli([8, 8], 0.5, d) * Tensor::rand([8, 8], d),
         Tensor::arange(0.0, 10.0, 0.5, d).reshape([4, 5]).t() * 2.0,
         Tensor::linspace(0.0, 1.0, 7, d),
-        Tensor::normal([4, 3], &Tensor::rand([3], d), &Tensor::rand([3], d), d),
+        Tensor::normal([4, 3], Tensor::rand([3], d), Tensor::rand([3], d), d),
         (Tensor::rand([4, 5], d) * 20.0).poisson() + 1.0,
         Tensor::randn([4, 50], d).categorical(),
         Tensor::rand([4, 50], d).multinomial(6, true),

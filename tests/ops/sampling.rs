@@ -18,7 +18,7 @@ fn integers(x: &Tensor) -> Vec<i32> {
 fn all(device: &Device) -> [Vec<i32>; 5] {
     let weights = Tensor::arange(0.0, 40.0, 1.0, device).reshape([4, 10]);
     let rates = Tensor::arange(0.0, 400.0, 0.25, device) * 0.1;
-    let normal = Tensor::normal([40, 10], &weights.get(1), 2.0, device).to_vec::<f32>().unwrap();
+    let normal = Tensor::normal([40, 10], weights.get(1), 2.0, device).to_vec::<f32>().unwrap();
     [
         integers(&weights.multinomial(200, true)),
         integers(&weights.expand([30, 4, 10]).reshape([120, 10]).multinomial(5, false)),
@@ -194,7 +194,7 @@ fn impossible_parameters_are_errors_at_reads() {
             ("categorical: logits", f(&[f32::NAN, 1.0]).categorical()),
             ("categorical: logits", f(&[inf, 1.0]).categorical()),
             ("categorical: logits", f(&[-inf, -inf]).categorical()),
-            ("normal: means", Tensor::normal([2], &f(&[0.0, 1.0]), &f(&[1.0, -1.0]), &device).to_dtype(DType::I32)),
+            ("normal: means", Tensor::normal([2], f(&[0.0, 1.0]), f(&[1.0, -1.0]), &device).to_dtype(DType::I32)),
         ];
         for (i, (wanted, draws)) in cases.iter().enumerate() {
             let error = draws.to_vec::<i32>().unwrap_err().to_string();
