@@ -8,7 +8,7 @@ use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::kernel::Kernel;
-use crate::graph::{Meta, Op, Var, Vjp};
+use crate::graph::{IndexCheck, Meta, Op, Var, Vjp};
 use crate::ops::routine::{around, poisoned};
 
 pub(super) const NAME: &str = "scatter_reduce";
@@ -84,6 +84,14 @@ impl ScatterReduce {
 impl Op for ScatterReduce {
     fn name(&self) -> &str {
         NAME
+    }
+
+    fn checks_indices(&self) -> bool {
+        true
+    }
+
+    fn index_check(&self, inputs: &[&Meta]) -> Option<IndexCheck> {
+        Some(IndexCheck { input: 2, bound: inputs[0].shape[self.dim] as u64, ignored: None })
     }
 
     fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
