@@ -74,6 +74,10 @@ fn attention(d: &Device) {
             d.sync().unwrap_or_else(|e| panic!("{e}"));
         }
     }
+    let starts = Tensor::from_slice(&[3i32, 70_000], [2, 1], d);
+    let turned = leaf([2, 3, 5, 8], d).rope(100.0, &starts);
+    turned.square().sum().backward().unwrap();
+    d.sync().unwrap();
 }
 
 /// 16-bit floats, through every form of kernel; an error where the device has none.
