@@ -119,8 +119,9 @@ impl Tensor {
 ///
 /// ```
 /// use wgrad::{Device, Tensor};
-/// let x = Tensor::ones([2, 1, 4], &Device::cpu());
-/// let starts = Tensor::from_slice(&[7i32, 9], [2], &Device::cpu()); // one for each sequence
+/// let device = Device::cpu();
+/// let x = Tensor::ones([2, 1, 4], &device);
+/// let starts = Tensor::from_slice(&[7i32, 9], [2], &device); // one for each sequence
 /// let y = x.rope(10_000.0, &starts);
 /// assert!((y.get(1) - x.get(1).rope(10_000.0, 9)).abs().max().item::<f32>()? < 1e-6);
 /// # Ok::<(), wgrad::Error>(())
