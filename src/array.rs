@@ -6,6 +6,7 @@ use half::f16;
 use ndarray::{ArrayD, IxDyn};
 
 use crate::dtype::{DType, Element};
+use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::shape::Shape;
 
@@ -88,6 +89,53 @@ macro_rules! array_element {
     )*};
 }
 array_element!(bool => Bool, u32 => U32, i32 => I32, f16 => F16, f32 => F32, f64 => F64);
+
+/// Element types of host data that tensors are made from: those that tensors hold, and other integers. As tensors hold 32 bits, `i64`, `isize`
+/// and `usize` become i32 and `u64` becomes u32, where every value fits; `i8` and `i16` become i32, `u8` and `u16` u32.
+///
+/// ```
+/// use wgrad::{DType, Device, Tensor};
+/// let device = Device::cpu();
+/// let labels = Tensor::from_slice(&[3i64, 0], [2], &device);
+/// assert_eq!(labels.dtype(), DType::I32);
+/// let error = Tensor::from_slice(&[3i64, 3_000_000_000], [2], &device).check().unwrap_err().to_string();
+/// assert!(error.contains("3000000000 at place 1 does not fit i32"));
+/// ```
+pub trait HostElement: Copy {
+    /// The type that tensors hold it in.
+    type Stored: ArrayElement;
+
+    /// The values as `op` stores them; the first that does not fit is named.
+    #[doc(hidden)]
+    fn stored<'a>(op: &str, values: &'a [Self]) -> Result<Cow<'a, [Self::Stored]>>;
+}
+
+impl<T: ArrayElement> HostElement for T {
+    type Stored = T;
+
+    fn stored<'a>(_op: &str, values: &'a [T]) -> Result<Cow<'a, [T]>> {
+        Ok(Cow::Borrowed(values))
+    }
+}
+
+macro_rules! host_integers {
+    ($($t:ty => $stored:ty),*) => {$(
+        impl HostElement for $t {
+            type Stored = $stored;
+
+            fn stored<'a>(op: &str, values: &'a [$t]) -> Result<Cow<'a, [$stored]>> {
+                let narrow = |(place, &value): (usize, &$t)| {
+                    <$stored>::try_from(value).map_err(|_| {
+                        let held = <$stored as Element>::DTYPE;
+                        Error::argument(op, format!("the value {value} at place {place} does not fit {held}"))
+                    })
+                };
+                values.iter().enumerate().map(narrow).collect::<Result<Vec<$stored>>>().map(Cow::Owned)
+            }
+        }
+    )*};
+}
+host_integers!(i64 => i32, isize => i32, usize => i32, u64 => u32, i8 => i32, i16 => i32, u8 => u32, u16 => u32);
 
 /// To 16 bits by way of f32, as kernels do: the result of f32 arithmetic is what is rounded.
 fn half(value: f64) -> f16 {

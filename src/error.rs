@@ -25,6 +25,30 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// The bound by which kernels report a number that is not finite, instead of an index: no dim is so large. The index is 1 for NaN.
 pub(crate) const NOT_FINITE: u32 = u32::MAX;
 
+/// What a value had to be that a kernel reports under [`NOT_FINITE`], as twice this number, and one more for NaN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expected {
+    /// A norm that is finite.
+    Norm,
+    /// Rates of a Poisson distribution.
+    Rates,
+    /// Parameters of normal distributions.
+    Deviations,
+    /// Weights to draw by.
+    Weights,
+    /// Logits to draw by.
+    Logits,
+}
+
+impl Expected {
+    const ALL: [Expected; 5] =
+        [Expected::Norm, Expected::Rates, Expected::Deviations, Expected::Weights, Expected::Logits];
+
+    fn of(code: i32) -> Expected {
+        usize::try_from(code / 2).ok().and_then(|i| Expected::ALL.get(i).copied()).unwrap_or(Expected::Norm)
+    }
+}
+
 /// The line of user code that an error belongs to; empty where no single line is to blame.
 ///
 /// ```
@@ -288,16 +312,27 @@ impl Error {
     /// What a kernel has reported: an index out of range, or with the bound [`NOT_FINITE`] a number that is not finite.
     pub(crate) fn reported(op: &str, index: i32, bound: u32, shape: Option<Shape>, at: At) -> Error {
         if bound == NOT_FINITE {
-            let error = Error::not_finite(op, index != 0);
+            let error = Error::unexpected(op, Expected::of(index), index & 1 != 0);
             return if let Some(location) = at.0 { error.or_at(location) } else { error };
         }
         Error::IndexOutOfRange { op: op.into(), index: i64::from(index), bound: u64::from(bound), shape, at }
     }
 
-    /// An [`Error::NonFinite`] without a source line yet.
-    pub(crate) fn not_finite(op: &str, nan: bool) -> Error {
-        let detail = format!("the total norm of the gradients is {}", if nan { "NaN" } else { "infinite" });
-        Error::NonFinite { op: op.into(), detail, at: At(None) }
+    /// A value is not what was expected; `nan` says how, where it is a norm. Without a source line yet.
+    pub(crate) fn unexpected(op: &str, expected: Expected, nan: bool) -> Error {
+        let detail = match expected {
+            Expected::Norm => {
+                let detail = format!("the total norm of the gradients is {}", if nan { "NaN" } else { "infinite" });
+                return Error::NonFinite { op: op.into(), detail, at: At(None) };
+            }
+            Expected::Rates => "rates must be 0 or more, and finite",
+            Expected::Deviations => "means and standard deviations must be finite, and deviations 0 or more",
+            Expected::Weights => "the weights of each row must be 0 or more and finite, and enough of them above 0",
+            Expected::Logits => {
+                "logits must be no NaN and below infinity, and in each row one must be above minus infinity"
+            }
+        };
+        Error::argument(op, detail)
     }
 
     /// A [`Error::Shape`] without a source line yet.

@@ -88,6 +88,7 @@ pub use error::{Error, Result};
 pub use graph::no_grad;
 pub use half::f16;
 pub use ops::conv::{Conv, ConvTranspose};
+pub use ops::index::ScatterReduction;
 pub use ops::interpolate::Interpolate;
 pub use ops::per_dim::PerDim;
 pub use ops::pool::{AvgPool, Pool};

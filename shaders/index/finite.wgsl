@@ -1,4 +1,4 @@
-// y[p] = x[p]. A NaN or an infinity is reported, as an index out of range is, so that what hangs on y is an error.
+// y[p] = x[p]. A NaN is reported, as an index out of range is, so that what hangs on y is an error; where NO_INFINITY is set an infinity as well.
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -8,6 +8,6 @@ fn main(
     let p = workgroup_index(group, groups) * WORKGROUP + local;
     if (p >= params.total) { return; }
     let x = load_x(p);
-    if (!is_finite(x)) { report_index(select(0, 1, is_nan(x)), NOT_FINITE); }
+    if (is_nan(x) | ((NO_INFINITY == 1u) & is_inf(x))) { report_index(i32(2u * EXPECTED) + select(0, 1, is_nan(x)), NOT_FINITE); }
     store(p, x);
 }

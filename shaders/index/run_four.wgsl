@@ -4,4 +4,5 @@ struct Places { a: u32, b: u32, c: u32, d: u32 }
 fn x_at(first: u32, i: Places) -> Run {
     return Run(load_x(first + i.a), load_x(first + i.b), load_x(first + i.c), load_x(first + i.d));
 }
-fn plus(a: Run, b: Run) -> Run { return Run(a.a + b.a, a.b + b.b, a.c + b.c, a.d + b.d); }
+fn empty_run() -> Run { return Run(nothing(), nothing(), nothing(), nothing()); }
+fn plus(a: Run, b: Run) -> Run { return Run(both(a.a, b.a), both(a.b, b.b), both(a.c, b.c), both(a.d, b.d)); }

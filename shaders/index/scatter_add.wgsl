@@ -1,6 +1,6 @@
-// y[o, k, i] = sum over j with index[o, j, i] = k of x[o, j, i], in ascending j: each invocation owns one element of y, so no
+// y[o, k, i] = what both() makes of x[o, j, i] over the j with index[o, j, i] = k, in ascending j: each invocation owns one element of y, so no
 // atomics are needed and the order is fixed. y is [outer, size, inner], x and index are [outer, len, inner], with few j.
-// An index out of range is reported once and adds nothing.
+// An index out of range is reported once and does nothing.
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -13,12 +13,16 @@ fn main(
     let i = p - row * params.inner;
     let o = quotient(row, params.size);
     let k = row - o * params.size;
-    var sum = T();
+    var total = nothing();
+    var none = true;
     for (var j = 0u; j < params.len; j += 1u) {
         let q = (o * params.len + j) * params.inner + i;
         let index = i32(load_index(q));
-        if (index == i32(k)) { sum += load_x(q); }
+        if (index == i32(k)) {
+            total = both(total, load_x(q));
+            none = false;
+        }
         if (k == 0u && (index < 0 || u32(index) >= params.size)) { report_index(index, params.size); }
     }
-    store(p, sum);
+    store(p, kept(p, total, none));
 }

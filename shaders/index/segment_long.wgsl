@@ -5,7 +5,7 @@ fn segment_total(row: u32, o: u32, i: Places, start: u32, end: u32) -> Run {
     let end_chunk = max(end / params.chunk, first_chunk);
     let head = min(first_chunk * params.chunk, end);
     let tail = max(min(end_chunk * params.chunk, end), head);
-    var sum = Run();
+    var sum = empty_run();
     for (var s = start; s < head; s += 1u) {
         sum = plus(sum, x_at((o * params.len + order[row * params.len + s]) * params.inner, i));
     }

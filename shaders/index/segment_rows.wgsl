@@ -1,5 +1,5 @@
 // As segment_sum.wgsl where all elements of x[o, j] go to one place, as rows of a table do: an invocation looks up the segment of y[o, k]
-// once for four parts of it a turn, `runs` parts apart, so that neighbours store neighbours. What no index names is 0.
+// once for four parts of it a turn, `runs` parts apart, so that neighbours store neighbours. kept() says what stands where no index names a place.
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -24,9 +24,9 @@ fn main(
         let c = b + params.runs;
         let d = c + params.runs;
         let sum = segment_total(row, o, Places(min(a, last), min(b, last), min(c, last), min(d, last)), start, end);
-        if (a <= last) { store(first + a, sum.a); }
-        if (b <= last) { store(first + b, sum.b); }
-        if (c <= last) { store(first + c, sum.c); }
-        if (d <= last) { store(first + d, sum.d); }
+        if (a <= last) { store(first + a, kept(first + a, sum.a, start == end)); }
+        if (b <= last) { store(first + b, kept(first + b, sum.b, start == end)); }
+        if (c <= last) { store(first + c, kept(first + c, sum.c, start == end)); }
+        if (d <= last) { store(first + d, kept(first + d, sum.d, start == end)); }
     }
 }

@@ -1,6 +1,6 @@
-// The sum of x over the places start..end of a row of the sorted order, in this order.
+// What both() makes of x over the places start..end of a row of the sorted order, in this order.
 fn segment_total(row: u32, o: u32, i: Places, start: u32, end: u32) -> Run {
-    var sum = Run();
+    var sum = empty_run();
     for (var s = start; s < end; s += 1u) {
         sum = plus(sum, x_at((o * params.len + order[row * params.len + s]) * params.inner, i));
     }

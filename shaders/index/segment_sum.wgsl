@@ -1,4 +1,4 @@
-// y[o, k, i] = sum over j with index[o, j, i] = k of x[o, j, i], in ascending j: the j of one k are a segment of the sorted
+// y[o, k, i] = what both() makes of x[o, j, i] over the j with index[o, j, i] = k, in ascending j: the j of one k are a segment of the sorted
 // order. y is [outer, size, inner], x is [outer, len, inner]; rows of indices that are equal by construction exist once.
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -14,5 +14,7 @@ fn main(
     let k = line - o * params.size;
     let row = (o % params.row_outer) * params.row_inner + i % params.row_inner;
     let segment = params.starts + row * (params.size + 1u) + k;
-    store(p, segment_total(row, o, i, order[segment], order[segment + 1u]));
+    let start = order[segment];
+    let end = order[segment + 1u];
+    store(p, kept(p, segment_total(row, o, i, start, end), start == end));
 }

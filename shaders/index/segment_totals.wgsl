@@ -1,5 +1,5 @@
-// Sums of whole chunks of the sorted order, for segments that span several: [outer, chunks, inner]. Only chunks that hold one
-// index are summed; no segment asks for the others.
+// What both() makes of whole chunks of the sorted order, for segments that span several: [outer, chunks, inner]. Only chunks that hold one
+// index are walked; no segment asks for the others.
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -15,10 +15,10 @@ fn main(
     let row = ((o % params.row_outer) * params.row_inner + i % params.row_inner) * params.len;
     let start = c * params.chunk;
     let end = start + params.chunk;
-    var sum = Part();
+    var sum = nothing();
     if (keys[row + start] == keys[row + end - 1u] && keys[row + start] < params.size) {
         for (var s = start; s < end; s += 1u) {
-            sum += load_x((o * params.len + order[row + s]) * params.inner + i);
+            sum = both(sum, load_x((o * params.len + order[row + s]) * params.inner + i));
         }
     }
     store_totals(p, sum);

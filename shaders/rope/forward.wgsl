@@ -3,13 +3,7 @@
 //
 // table[i] holds two numbers of 64 bits, high word first: how far pair i is at position 0 and how far it goes a position, in
 // 2^-64 of a full turn. Whole turns drop out of the integer sum by themselves, so far positions lose no accuracy.
-fn phase(pair: u32, position: u32) -> u32 {
-    let at = pair * 4u;
-    // position and the upper half of the step's low word are below 2^16.
-    let carry = (position * (load_table(at + 3u) >> 16u)) >> 16u;
-    return load_table(at) + position * load_table(at + 2u) + carry;
-}
-
+// phase(pair, position_of(row)) is how far a pair of a row turns, in 2^-32 of a full turn.
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -21,7 +15,7 @@ fn main(
     let size = params.half * 2u;
     let i = p % size;
     let pair = i % params.half;
-    let turn = sin_cos(f32(bitcast<i32>(phase(pair, p / size % params.positions))) * 1.46291807926715968e-9);
+    let turn = sin_cos(f32(bitcast<i32>(phase(pair, position_of(p / size)))) * 1.46291807926715968e-9);
     let sine = select(turn.x, -turn.x, SIGN_IS_MINUS == 1u);
     // The first of a pair turns towards the second, the second away from the first.
     if (i < params.half) {

@@ -131,8 +131,8 @@ enum Target {
     Scale(f64),
 }
 
-/// Spatial dims of `[N, C, …]` resized, to a size ([`Tensor::interpolate`]) or by a factor ([`Tensor::interpolate_by`]), corners not
-/// aligned.
+/// Spatial dims of `[N, C, …]` resized, to a size ([`Tensor::interpolate`]) or by a factor ([`Tensor::interpolate_by`]), as [`Interpolate`]
+/// says.
 ///
 /// ```
 /// use wgrad::nn::{Module, Upsample};

@@ -1,9 +1,10 @@
-//! Losses. All return a scalar, the mean over elements or rows.
+//! Losses. The functions return a scalar, the mean over elements or rows; the methods of [`Reduction`] of the same names a mean, a sum, or the
+//! losses themselves.
 
 use std::panic::Location;
 
-use crate::error::Error;
 use crate::ops::loss;
+pub use crate::ops::loss::Reduction;
 use crate::tensor::Tensor;
 
 /// Options of [`cross_entropy_with`] and [`nll_with`].
@@ -19,9 +20,11 @@ use crate::tensor::Tensor;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct CrossEntropy {
+    /// What becomes of the losses of samples.
+    pub reduction: Reduction,
     /// Share of the target that is spread evenly over all classes (Szegedy et al. 2016).
     pub label_smoothing: f32,
-    /// A target that does not count.
+    /// A class index that does not count. Class probabilities know none.
     pub ignore_index: Option<i32>,
     /// Weight of each class, `[classes]`.
     pub weight: Option<Tensor>,
@@ -30,6 +33,7 @@ pub struct CrossEntropy {
 impl CrossEntropy {
     fn options(&self) -> loss::ClassOptions {
         loss::ClassOptions {
+            reduction: self.reduction,
             label_smoothing: f64::from(self.label_smoothing),
             ignore_index: self.ignore_index.map(i64::from),
             weight: self.weight.as_ref().map(Tensor::node),
@@ -40,6 +44,9 @@ impl CrossEntropy {
 /// Cross-entropy of logits `[n, classes]` (or `[n, classes, d1, …]`) with class indices, i32 or u32, `[n]` (or `[n, d1,
 /// …]`): `−ln softmax(logits)[target]`. One sample may come without its dim: logits `[classes]` and a scalar target.
 ///
+/// Float targets of the logits' shape are class probabilities, for mixup, distillation and the like: `−Σ target · ln softmax(logits)`. Gradients
+/// flow into them too.
+///
 /// A target out of range becomes [`crate::Error::IndexOutOfRange`] when the loss, or what is computed from it, is read.
 ///
 /// ```
@@ -49,6 +56,8 @@ impl CrossEntropy {
 /// let targets = Tensor::from_slice(&[3i32, 0], [2], &device);
 /// let loss = loss::cross_entropy(&logits, &targets).item::<f32>()?;
 /// assert!((loss - 4f32.ln()).abs() < 1e-6);
+/// let soft = Tensor::full([2, 4], 0.25, &device);
+/// assert!((loss::cross_entropy(&logits, &soft).item::<f32>()? - 4f32.ln()).abs() < 1e-6);
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 #[track_caller]
@@ -118,7 +127,7 @@ pub fn nll_with(log_probs: &Tensor, targets: &Tensor, options: &CrossEntropy) ->
 /// ```
 #[track_caller]
 pub fn mse(x: &Tensor, y: &Tensor) -> Tensor {
-    x.widened().build(Location::caller(), |v| Ok(loss::mse(v, &y.node())))
+    Reduction::Mean.mse(x, y)
 }
 
 /// Mean absolute error.
@@ -132,7 +141,7 @@ pub fn mse(x: &Tensor, y: &Tensor) -> Tensor {
 /// ```
 #[track_caller]
 pub fn l1(x: &Tensor, y: &Tensor) -> Tensor {
-    x.widened().build(Location::caller(), |v| Ok(loss::l1(v, &y.node())))
+    Reduction::Mean.l1(x, y)
 }
 
 /// Half the squared error below `delta`, linear above (Huber 1964). Carries [`crate::Error::Argument`] unless `delta` is
@@ -147,11 +156,7 @@ pub fn l1(x: &Tensor, y: &Tensor) -> Tensor {
 /// ```
 #[track_caller]
 pub fn huber(x: &Tensor, y: &Tensor, delta: impl Into<f64>) -> Tensor {
-    let delta = delta.into();
-    x.widened().build(Location::caller(), |v| match delta > 0.0 {
-        true => Ok(loss::huber(v, &y.node(), v.number(delta))),
-        false => Err(Error::argument("huber", format!("delta must be above 0, not {delta}"))),
-    })
+    Reduction::Mean.huber(x, y, delta)
 }
 
 /// [`huber`] divided by `beta`, where it bends; [`l1`] for 0 (Girshick 2015, arXiv 1504.08083). Carries
@@ -166,11 +171,7 @@ pub fn huber(x: &Tensor, y: &Tensor, delta: impl Into<f64>) -> Tensor {
 /// ```
 #[track_caller]
 pub fn smooth_l1(x: &Tensor, y: &Tensor, beta: impl Into<f64>) -> Tensor {
-    let beta = beta.into();
-    x.widened().build(Location::caller(), |v| match beta >= 0.0 {
-        true => Ok(loss::smooth_l1(v, &y.node(), v.number(beta))),
-        false => Err(Error::argument("smooth_l1", format!("beta must not be negative, as {beta} is"))),
-    })
+    Reduction::Mean.smooth_l1(x, y, beta)
 }
 
 /// Binary cross-entropy of probabilities in `[0, 1]`; logarithms are cut at -100.
@@ -184,7 +185,7 @@ pub fn smooth_l1(x: &Tensor, y: &Tensor, beta: impl Into<f64>) -> Tensor {
 /// ```
 #[track_caller]
 pub fn bce(probabilities: &Tensor, targets: &Tensor) -> Tensor {
-    probabilities.widened().build(Location::caller(), |v| Ok(loss::bce(v, &targets.node())))
+    Reduction::Mean.bce(probabilities, targets)
 }
 
 /// Binary cross-entropy of logits, without overflow.
@@ -198,7 +199,7 @@ pub fn bce(probabilities: &Tensor, targets: &Tensor) -> Tensor {
 /// ```
 #[track_caller]
 pub fn bce_with_logits(logits: &Tensor, targets: &Tensor) -> Tensor {
-    logits.widened().build(Location::caller(), |v| Ok(loss::bce_with_logits(v, &targets.node())))
+    Reduction::Mean.bce_with_logits(logits, targets)
 }
 
 /// [`bce_with_logits`] with the weight of positive targets: `−mean(w·y·ln σ(x) + (1 − y)·ln(1 − σ(x)))`, with `pos_weight` that broadcasts, one
@@ -214,9 +215,7 @@ pub fn bce_with_logits(logits: &Tensor, targets: &Tensor) -> Tensor {
 /// ```
 #[track_caller]
 pub fn bce_with_logits_with(logits: &Tensor, targets: &Tensor, pos_weight: &Tensor) -> Tensor {
-    let positive = targets * pos_weight * logits.log_sigmoid();
-    let negative = (1.0 - targets) * (-logits).log_sigmoid();
-    -(positive + negative).mean()
+    Reduction::Mean.bce_with_logits_with(logits, targets, pos_weight)
 }
 
 /// Multiclass SVM (hinge) loss of scores `[n, classes]` with class indices `[n]`, or of one sample `[classes]` with one index:
@@ -232,7 +231,7 @@ pub fn bce_with_logits_with(logits: &Tensor, targets: &Tensor, pos_weight: &Tens
 /// ```
 #[track_caller]
 pub fn multi_margin(scores: &Tensor, targets: &Tensor, margin: impl Into<f64>) -> Tensor {
-    scores.widened().build(Location::caller(), |v| loss::multi_margin(v, &targets.node(), v.number(margin)))
+    Reduction::Mean.multi_margin(scores, targets, margin)
 }
 
 /// Kullback–Leibler divergence of `probabilities` from the distribution with the given log-probabilities, averaged over all
@@ -248,7 +247,7 @@ pub fn multi_margin(scores: &Tensor, targets: &Tensor, margin: impl Into<f64>) -
 /// ```
 #[track_caller]
 pub fn kl_div(log_probs: &Tensor, probabilities: &Tensor) -> Tensor {
-    log_probs.widened().build(Location::caller(), |v| Ok(loss::kl_div(v, &probabilities.node())))
+    Reduction::Mean.kl_div(log_probs, probabilities)
 }
 
 /// `1 − cos(a, b)` where `sign` is positive, else `max(0, cos(a, b) − margin)`; vectors lie along the last dim.
@@ -264,7 +263,7 @@ pub fn kl_div(log_probs: &Tensor, probabilities: &Tensor) -> Tensor {
 /// ```
 #[track_caller]
 pub fn cosine_embedding(a: &Tensor, b: &Tensor, sign: &Tensor, margin: impl Into<f64>) -> Tensor {
-    a.widened().build(Location::caller(), |v| Ok(loss::cosine_embedding(v, &b.node(), &sign.node(), v.number(margin))))
+    Reduction::Mean.cosine_embedding(a, b, sign, margin)
 }
 
 /// `max(0, margin − y (a − b))`, with `y` 1 where `a` should be the larger and -1 where `b` should.
@@ -278,7 +277,7 @@ pub fn cosine_embedding(a: &Tensor, b: &Tensor, sign: &Tensor, margin: impl Into
 /// ```
 #[track_caller]
 pub fn margin_ranking(a: &Tensor, b: &Tensor, y: &Tensor, margin: impl Into<f64>) -> Tensor {
-    a.widened().build(Location::caller(), |v| Ok(loss::margin_ranking(v, &b.node(), &y.node(), v.number(margin))))
+    Reduction::Mean.margin_ranking(a, b, y, margin)
 }
 
 /// The distance `x` itself where `y` is 1 (similar), `max(0, margin − x)` where it is -1.
@@ -292,7 +291,7 @@ pub fn margin_ranking(a: &Tensor, b: &Tensor, y: &Tensor, margin: impl Into<f64>
 /// ```
 #[track_caller]
 pub fn hinge_embedding(x: &Tensor, y: &Tensor, margin: impl Into<f64>) -> Tensor {
-    x.widened().build(Location::caller(), |v| Ok(loss::hinge_embedding(v, &y.node(), v.number(margin))))
+    Reduction::Mean.hinge_embedding(x, y, margin)
 }
 
 /// `max(0, d(anchor, positive) − d(anchor, negative) + margin)` with the p-norm `d` of differences along the last dim
@@ -315,9 +314,7 @@ pub fn triplet_margin(
     margin: impl Into<f64>,
     p: impl Into<f64>,
 ) -> Tensor {
-    anchor.widened().build(Location::caller(), |v| {
-        Ok(loss::triplet_margin(v, &positive.node(), &negative.node(), v.number(margin), v.number(p)))
-    })
+    Reduction::Mean.triplet_margin(anchor, positive, negative, margin, p)
 }
 
 /// `ln(1 + e^(-x y))` with targets `y` of 1 and -1.
@@ -331,7 +328,7 @@ pub fn triplet_margin(
 /// ```
 #[track_caller]
 pub fn soft_margin(x: &Tensor, y: &Tensor) -> Tensor {
-    x.widened().build(Location::caller(), |v| Ok(loss::soft_margin(v, &y.node())))
+    Reduction::Mean.soft_margin(x, y)
 }
 
 /// Negative log-likelihood of counts under a Poisson distribution with log-rates `log_rates`, without the constant.
@@ -345,7 +342,7 @@ pub fn soft_margin(x: &Tensor, y: &Tensor) -> Tensor {
 /// ```
 #[track_caller]
 pub fn poisson_nll(log_rates: &Tensor, counts: &Tensor) -> Tensor {
-    log_rates.widened().build(Location::caller(), |v| Ok(loss::poisson_nll(v, &counts.node())))
+    Reduction::Mean.poisson_nll(log_rates, counts)
 }
 
 /// Negative log-likelihood of `y` under normal distributions with the given means and variances (at least 1e-6), without the
@@ -360,5 +357,5 @@ pub fn poisson_nll(log_rates: &Tensor, counts: &Tensor) -> Tensor {
 /// ```
 #[track_caller]
 pub fn gaussian_nll(means: &Tensor, y: &Tensor, variances: &Tensor) -> Tensor {
-    means.widened().build(Location::caller(), |v| Ok(loss::gaussian_nll(v, &y.node(), &variances.node())))
+    Reduction::Mean.gaussian_nll(means, y, variances)
 }

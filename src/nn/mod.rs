@@ -52,6 +52,7 @@ mod module;
 mod norm;
 mod pool;
 mod recurrent;
+mod reduction;
 mod sequential;
 mod state;
 mod transformer;

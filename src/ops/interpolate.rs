@@ -1,8 +1,8 @@
-//! Resizing of the spatial dims, and the moves between channels and space.
+//! Resizing of the spatial dims by neighbours, lines, cubics and areas, and the moves between channels and space.
 
 use crate::error::{Error, Result};
 use crate::graph::Var;
-use crate::ops::window::{Geometry, Kind, Ratio, WindowSum, spatial, three};
+use crate::ops::window::{Corners, Geometry, Kind, Ratio, WindowSum, spatial, three};
 use crate::shape::Shape;
 
 /// How [`Var::interpolate`] makes new elements.
@@ -18,9 +18,21 @@ use crate::shape::Shape;
 pub enum Interpolate {
     /// The element at ⌊o · in / out⌋ along each dim.
     Nearest,
+    /// The element at ⌊(o + ½) · in / out⌋ along each dim: the one whose middle is nearest.
+    NearestExact,
     /// Linear between the neighbours of (o + ½) · in / out − ½ in every spatial dim (linear, bilinear or trilinear by
     /// their number), with the corners not aligned.
     Bilinear,
+    /// Linear as `Bilinear` with `align_corners=True`: between the neighbours of o · (in − 1) / (out − 1), so that the outermost elements
+    /// stay as they are.
+    BilinearAligned,
+    /// Cubic between the four neighbours of (o + ½) · in / out − ½ along both dims of images, by Keys's convolution (1981) with a = −¾; elements
+    /// beyond the ends are those at the ends.
+    Bicubic,
+    /// As `Bicubic` with `align_corners=True`: around o · (in − 1) / (out − 1).
+    BicubicAligned,
+    /// The mean over ⌊o · in / out⌋ .. ⌈(o + 1) · in / out⌉, as adaptive average pooling has it: for images made smaller.
+    Area,
 }
 
 /// What is resized.
@@ -84,7 +96,7 @@ impl Var {
     }
 
     /// `[N, C, *spatial]` with the one to three spatial dims of size n resized to ⌊n · factor⌋, by one factor or one for each dim.
-    /// New elements lie 1 / factor apart, whatever the sizes are.
+    /// New elements lie 1 / factor apart, whatever the sizes are; with aligned corners and areas the sizes alone count.
     ///
     /// ```
     /// use wgrad::{Device, Interpolate, Tensor};
@@ -136,9 +148,18 @@ impl Var {
             // Before sizes are worked out, which needs them above 0.
             let sizes = spatial("interpolate", self, dims)?;
             let (output, ratio, mode) = resize(Resized { shape, dims, sizes })?;
+            if matches!(mode, Interpolate::Bicubic | Interpolate::BicubicAligned) && dims != 2 {
+                return Err(Error::shape("interpolate", "bicubic takes images [N, C, H, W]", &[shape]));
+            }
+            let aligned = Ratio::aligned(sizes, output);
             let kind = match mode {
                 Interpolate::Nearest => Kind::Nearest(ratio),
-                Interpolate::Bilinear => Kind::Linear(ratio),
+                Interpolate::NearestExact => Kind::NearestExact(ratio),
+                Interpolate::Bilinear => Kind::Linear(ratio, Corners::Edges),
+                Interpolate::BilinearAligned => Kind::Linear(aligned, Corners::Points),
+                Interpolate::Bicubic => Kind::Cubic(ratio, Corners::Edges),
+                Interpolate::BicubicAligned => Kind::Cubic(aligned, Corners::Points),
+                Interpolate::Area => Kind::Adaptive,
             };
             Ok(Geometry { dims, input: sizes, output, kind })
         };

@@ -26,6 +26,7 @@ pub mod registry;
 pub(crate) mod rope;
 pub(crate) mod routine;
 pub(crate) mod rows;
+pub(crate) mod sampling;
 pub(crate) mod scalar;
 pub(crate) mod scan;
 pub(crate) mod softmax;

@@ -15,11 +15,13 @@ use crate::shape::Shape;
 /// Positions that 32-bit phases reach exactly.
 const MAX_POSITIONS: usize = 1 << 16;
 
-/// Turns each pair (i, i + half) of the last dim; inputs are x `[.., positions, 2 half]` and a table of phases `[half, 4]`.
+/// Turns each pair (i, i + half) of the last dim; inputs are x `[.., positions, 2 half]`, a table of phases `[half, 4]`, and where `offsets`
+/// is set integers `[..]` that are added to the positions.
 #[derive(Clone, Copy)]
 struct Rope {
     /// Turns the other way round: the gradient.
     back: bool,
+    offsets: bool,
 }
 
 impl Op for Rope {
@@ -33,6 +35,7 @@ impl Op for Rope {
 
     fn attributes(&self, hash: &mut dyn Hasher) {
         hash.write_u8(u8::from(self.back));
+        hash.write_u8(u8::from(self.offsets));
     }
 
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
@@ -43,12 +46,14 @@ impl Op for Rope {
         let (x, table) = (inputs[0].to_f64(), inputs[1].to_f64());
         let size = output.shape[output.shape.rank() - 1];
         let (half, positions) = (size / 2, output.shape[output.shape.rank() - 2]);
+        let offsets = inputs.get(2).map(|offsets| offsets.to_f64());
         let mut y = x.clone();
         for row in 0..x.len() / size.max(1) {
             for pair in 0..half {
                 let words: Vec<u64> = table[pair * 4..pair * 4 + 4].iter().map(|&w| w as u64).collect();
                 let (base, step) = (words[0] << 32 | words[1], words[2] << 32 | words[3]);
-                let phase = base.wrapping_add(step.wrapping_mul((row % positions) as u64));
+                let offset = offsets.as_ref().map_or(0, |offsets| offsets[row / positions] as i64);
+                let phase = base.wrapping_add(step.wrapping_mul(((row % positions) as i64 + offset) as u64));
                 let angle = phase as f64 / 2f64.powi(64) * std::f64::consts::TAU;
                 let (sin, cos) = if self.back { (-angle).sin_cos() } else { angle.sin_cos() };
                 let (a, b) = (row * size + pair, row * size + half + pair);
@@ -60,7 +65,11 @@ impl Op for Rope {
     }
 
     fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
-        Ok(vec![Some(Var::apply(Rope { back: !self.back }, &[cx.dy, &cx.inputs[1]])), None])
+        let mut inputs: Vec<&Var> = cx.inputs.iter().collect();
+        inputs[0] = cx.dy;
+        let mut gradients = vec![Some(Var::apply(Rope { back: !self.back, ..*self }, &inputs))];
+        gradients.resize(inputs.len(), None);
+        Ok(gradients)
     }
 }
 
@@ -69,10 +78,17 @@ impl Routine for Rope {
         let (shape, rank) = (&output.meta.shape, output.meta.shape.rank());
         let size = |n| routine::size("rope", n);
         let total = output.meta.numel();
+        let mut reads = vec![routine::read("x", 0), routine::read("table", 1)];
+        if self.offsets {
+            reads.push(routine::read("offset", 2));
+        }
         Ok(vec![Stage {
             name: if self.back { "rope_backward" } else { "rope" },
-            source: wgsl!("rope/forward"),
-            reads: vec![routine::read("x", 0), routine::read("table", 1)],
+            source: match self.offsets {
+                true => wgsl!("rope/offsets", "rope/forward"),
+                false => wgsl!("rope/positions", "rope/forward"),
+            },
+            reads,
             writes: vec![routine::output()],
             consts: vec![("WORKGROUP", WORKGROUP), ("SIGN_IS_MINUS", u32::from(self.back))],
             params: vec![
@@ -155,6 +171,41 @@ impl Var {
             return failed;
         }
         debug_assert_eq!(table.dtype(), DType::U32);
-        Var::apply(Rope { back: false }, &[self, table])
+        Var::apply(Rope { back: false, offsets: false }, &[self, table])
+    }
+
+    /// [`Var::rope`] with integers that are added to the positions: one, or such that broadcast to the dims in front of `[positions, d]`.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let x = Tensor::from_slice(&[1f32, 0.0, 1.0, 0.0], [2, 1, 2], &device).node();
+    /// let table = Tensor::from_slice(&[0u32, 0, 1 << 30, 0], [1, 4], &device).node();
+    /// let offsets = Tensor::from_slice(&[4i32, 1], [2], &device).node();
+    /// let y = Tensor::from_var(x.rope_from(&table, &offsets)?, &device);
+    /// assert_eq!(y.round().to_vec::<f32>()?, [1.0, 0.0, 0.0, 1.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::DType`] and [`Error::Shape`] where the offsets are no integers or do not broadcast.
+    #[track_caller]
+    pub fn rope_from(&self, table: &Var, offsets: &Var) -> Result<Var> {
+        for v in [self, table, offsets] {
+            v.check()?;
+        }
+        debug_assert_eq!(table.dtype(), DType::U32);
+        if !offsets.dtype().is_int() {
+            return Err(Error::dtype("rope", "offsets must be i32 or u32", &[offsets.dtype()]));
+        }
+        let lead = Shape::from(&self.shape()[..self.shape().rank().saturating_sub(2)]);
+        // One number may have dims of its own.
+        let one = offsets.meta().numel() == 1;
+        let offsets = if one { offsets.reshape(&Shape::scalar()) } else { offsets.clone() };
+        if lead.broadcast("rope", offsets.shape()).ok().as_ref() != Some(&lead) {
+            let detail = format!("offsets must be one integer or broadcast to {lead}, the dims in front of positions");
+            return Err(Error::shape("rope", detail, &[self.shape(), offsets.shape()]));
+        }
+        Ok(Var::apply(Rope { back: false, offsets: true }, &[self, table, &offsets.cast(DType::I32).expand(&lead)]))
     }
 }

@@ -35,8 +35,21 @@ pub(super) enum Kind {
     Adaptive,
     /// ⌊o · ratio⌋ alone.
     Nearest(Ratio),
-    /// The two neighbours of (o + ½) · ratio − ½.
-    Linear(Ratio),
+    /// ⌊(o + ½) · ratio⌋ alone.
+    NearestExact(Ratio),
+    /// The two neighbours of a place.
+    Linear(Ratio, Corners),
+    /// The four neighbours of a place, those beyond the ends being the ends (Keys 1981, with a = −¾).
+    Cubic(Ratio, Corners),
+}
+
+/// Where an output lies in the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Corners {
+    /// At (o + ½) · ratio − ½: elements are areas, whose outer edges meet.
+    Edges,
+    /// At o · ratio: elements are points, the outermost of which meet.
+    Points,
 }
 
 /// How far apart neighbouring outputs lie in the input, for each axis: `input` positions for `output` outputs. Whole numbers, so that
@@ -45,6 +58,35 @@ pub(super) enum Kind {
 pub(super) struct Ratio {
     pub input: [usize; 3],
     pub output: [usize; 3],
+}
+
+impl Ratio {
+    /// From the outermost positions to each other.
+    pub fn aligned(input: [usize; 3], output: [usize; 3]) -> Ratio {
+        let mut ratio = Ratio { input: [0; 3], output: [1; 3] };
+        for axis in (0..3).filter(|&axis| output[axis] > 1) {
+            (ratio.input[axis], ratio.output[axis]) = (input[axis] - 1, output[axis] - 1);
+        }
+        ratio
+    }
+
+    /// One position behind where `o` lies, which may be a little before the first one: so many parts, of which so many are a position.
+    fn place(&self, axis: usize, o: usize, corners: Corners) -> (usize, usize) {
+        let (input, output) = (self.input[axis], self.output[axis]);
+        match corners {
+            Corners::Edges => ((2 * o + 1) * input + output, 2 * output),
+            Corners::Points => (o * input + output, output),
+        }
+    }
+}
+
+/// The weight of a position this far away.
+fn cubic(x: f64) -> f64 {
+    const A: f64 = -0.75;
+    match x {
+        _ if x <= 1.0 => ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0,
+        _ => ((A * x - 5.0 * A) * x + 8.0 * A) * x - 4.0 * A,
+    }
 }
 
 /// Windows over the last `dims` dims of a tensor; leading ones of D, H, W that are not there have size 1.
@@ -75,10 +117,10 @@ impl Geometry {
                     2 * (i + 2 * p + k * d + s.max(o * s))
                 }
                 Kind::Adaptive => (i + 1) * (o + 1),
-                Kind::Nearest(ratio) | Kind::Linear(ratio) => {
+                Kind::Nearest(ratio) | Kind::NearestExact(ratio) | Kind::Linear(ratio, _) | Kind::Cubic(ratio, _) => {
                     let (from, to) = (ratio.input[axis] as u128, ratio.output[axis] as u128);
-                    // Twice what `Nearest` meets.
-                    ((2 * o + 1) * from + to).max((2 * i + 1) * to + from)
+                    // What `Cubic` meets is the most.
+                    ((2 * o + 1) * from + to).max((2 * i + 5) * to + from)
                 }
             };
             if largest > u128::from(u32::MAX) {
@@ -125,16 +167,37 @@ impl Geometry {
                 (first..end).map(|p| (p, 1.0 / (end - first) as f64)).collect()
             }
             Kind::Nearest(ratio) => vec![((o * ratio.input[axis] / ratio.output[axis]).min(size - 1), 1.0)],
-            Kind::Linear(ratio) => {
-                let ratio = ratio.input[axis] as f64 / ratio.output[axis] as f64;
-                let at = ((o as f64 + 0.5) * ratio - 0.5).max(0.0);
-                let (low, above) = (at.floor(), at.fract());
-                let low = (low as usize).min(size - 1);
+            Kind::NearestExact(ratio) => {
+                vec![(((2 * o + 1) * ratio.input[axis] / (2 * ratio.output[axis])).min(size - 1), 1.0)]
+            }
+            Kind::Linear(ratio, corners) => {
+                let (place, whole) = ratio.place(axis, o, corners);
+                // Before the first position lies the first one.
+                let (low, above) = match place < whole {
+                    true => (0, 0.0),
+                    false => (place / whole - 1, (place % whole) as f64 / whole as f64),
+                };
+                let low = low.min(size - 1);
                 // Where it lies on a position, that one alone is read, whatever stands in the next.
                 match low + 1 < size && above > 0.0 {
                     true => vec![(low, 1.0 - above), (low + 1, above)],
                     false => vec![(low, 1.0)],
                 }
+            }
+            Kind::Cubic(ratio, corners) => {
+                let (place, whole) = ratio.place(axis, o, corners);
+                let above = (place % whole) as f64 / whole as f64;
+                let mut taps: Vec<(usize, f64)> = Vec::with_capacity(4);
+                for k in 0..4 {
+                    // Two before the place, which is one too far.
+                    let at = (place / whole + k).saturating_sub(2).min(size - 1);
+                    let weight = cubic((k as f64 - 1.0 - above).abs());
+                    match taps.last_mut() {
+                        Some(last) if last.0 == at => last.1 += weight,
+                        _ => taps.push((at, weight)),
+                    }
+                }
+                taps
             }
         }
     }
@@ -144,8 +207,9 @@ impl Geometry {
         let axis = |axis: usize| match self.kind {
             Kind::Sliding { kernel, .. } => kernel[axis].min(self.input[axis]),
             Kind::Adaptive => self.input[axis] / self.output[axis].max(1) + 2,
-            Kind::Nearest(_) => 1,
-            Kind::Linear(_) => 2,
+            Kind::Nearest(_) | Kind::NearestExact(_) => 1,
+            Kind::Linear(..) => 2,
+            Kind::Cubic(..) => 4,
         };
         let taps = (0..3).map(axis).fold(size_of::<(usize, f64)>(), usize::saturating_mul);
         let window = taps.saturating_add(size_of::<Vec<(usize, f64)>>());
@@ -187,12 +251,14 @@ impl Geometry {
                 Kind::Sliding { kernel, .. } => kernel[axis].min(to),
                 // ⌊o · to / from⌋ .. ⌈(o + 1) · to / from⌉, in both directions.
                 Kind::Adaptive => (to.div_ceil(from.max(1)) + 1).min(to),
-                Kind::Nearest(_) if !transposed => 1,
-                Kind::Linear(_) if !transposed => 2,
-                // The outputs within one position of the input; at the last one, those behind it too.
-                Kind::Nearest(ratio) | Kind::Linear(ratio) => {
+                Kind::Nearest(_) | Kind::NearestExact(_) if !transposed => 1,
+                Kind::Linear(..) if !transposed => 2,
+                Kind::Cubic(..) if !transposed => 4,
+                // The outputs within one position of the input, or two; at the last one, those behind it too.
+                Kind::Nearest(ratio) | Kind::NearestExact(ratio) | Kind::Linear(ratio, _) => {
                     ((2 * ratio.output[axis]).div_ceil(ratio.input[axis].max(1)) + 2).min(to)
                 }
+                Kind::Cubic(ratio, _) => ((4 * ratio.output[axis]).div_ceil(ratio.input[axis].max(1)) + 2).min(to),
             }
         };
         (0..3).map(along).fold(1, usize::saturating_mul)
@@ -265,7 +331,8 @@ impl Geometry {
             Kind::Sliding { divisor, .. } => {
                 params.push(("divisor", Word::F32(if let Divisor::Fixed(n) = divisor { n as f32 } else { 1.0 })));
             }
-            Kind::Nearest(Ratio { input, output }) | Kind::Linear(Ratio { input, output }) => {
+            Kind::Nearest(ratio) | Kind::NearestExact(ratio) | Kind::Linear(ratio, _) | Kind::Cubic(ratio, _) => {
+                let Ratio { input, output } = ratio;
                 let names = [["ratio_in_d", "ratio_in_h", "ratio_in_w"], ["ratio_out_d", "ratio_out_h", "ratio_out_w"]];
                 for (name, value) in names.into_iter().flatten().zip(input.into_iter().chain(output)) {
                     params.push((name, routine::size(op, value)?));
@@ -284,7 +351,19 @@ macro_rules! window_texts {
             Kind::Sliding { .. } => window_texts!(@text "pool/sliding", $($file),+),
             Kind::Adaptive => window_texts!(@text "pool/adaptive", $($file),+),
             Kind::Nearest(_) => window_texts!(@text "interpolate/nearest", $($file),+),
-            Kind::Linear(_) => window_texts!(@text "interpolate/linear", $($file),+),
+            Kind::NearestExact(_) => window_texts!(@text "interpolate/nearest_exact", $($file),+),
+            Kind::Linear(_, $crate::ops::window::Corners::Edges) => {
+                window_texts!(@text "interpolate/edges", "interpolate/linear", $($file),+)
+            }
+            Kind::Linear(_, $crate::ops::window::Corners::Points) => {
+                window_texts!(@text "interpolate/points", "interpolate/linear", $($file),+)
+            }
+            Kind::Cubic(_, $crate::ops::window::Corners::Edges) => {
+                window_texts!(@text "interpolate/edges", "interpolate/cubic", $($file),+)
+            }
+            Kind::Cubic(_, $crate::ops::window::Corners::Points) => {
+                window_texts!(@text "interpolate/points", "interpolate/cubic", $($file),+)
+            }
         }
     };
     (@text $($file:literal),+) => {
@@ -442,8 +521,12 @@ mod tests {
             // By sizes, and by factors that make the same sizes.
             for (from, to) in [(input, output), (2 * input, 2 * output + 1), (3 * input, 3 * output + 2)] {
                 let ratio = Ratio { input: three(&[from], 1), output: three(&[to], 1) };
-                kinds.extend([Kind::Nearest(ratio), Kind::Linear(ratio)]);
+                let edges = Corners::Edges;
+                kinds.extend([Kind::Nearest(ratio), Kind::NearestExact(ratio)]);
+                kinds.extend([Kind::Linear(ratio, edges), Kind::Cubic(ratio, edges)]);
             }
+            let ratio = Ratio::aligned(three(&[input], 1), three(&[output], 1));
+            kinds.extend([Kind::Linear(ratio, Corners::Points), Kind::Cubic(ratio, Corners::Points)]);
             for kernel in 1..=input {
                 let stride = if output > 1 { (input - kernel) / (output - 1) } else { 1 };
                 if stride > 0 && (output - 1) * stride + kernel <= input {

@@ -2,6 +2,7 @@
 
 use std::panic::Location;
 
+use crate::graph::Var;
 use crate::ops::rope;
 use crate::tensor::Tensor;
 
@@ -80,8 +81,12 @@ impl Tensor {
     }
 
     /// Rotary position embedding (Su et al. 2021) of `[.., positions, d]`, floats, d even: at position `offset + p` the pair
-    /// (xᵢ, xᵢ₊d⸝₂) turns by the angle `(offset + p) · theta^(-2i/d)`. `offset` is the place of the first position, for
-    /// generation with a cache of keys. Angles are exact to 2⁻³² of a turn at any position; at most 65,536 positions at once.
+    /// (xᵢ, xᵢ₊d⸝₂) turns by the angle `(offset + p) · theta^(-2i/d)`. Angles are exact to 2⁻³² of a turn at any position; at most 65,536
+    /// positions at once.
+    ///
+    /// `offset` is the place of the first position, for generation with a cache of keys: a number, or a tensor of i32 or u32 (below 2³¹) with
+    /// one element, or with one for each sequence that broadcasts to the dims in front of positions. A captured step with a tensor
+    /// works at every position, where a number is part of the recording.
     ///
     /// ```
     /// use wgrad::{Device, Tensor};
@@ -91,13 +96,50 @@ impl Tensor {
     /// // The last two positions alone, told where they stand.
     /// let late = x.narrow(2, 4, 2).rope(10_000.0, 4);
     /// assert!((late - y.narrow(2, 4, 2)).abs().max().item::<f32>()? < 1e-6);
+    /// let four = Tensor::from_slice(&[4i32], [1], &device);
+    /// let late = x.narrow(2, 4, 2).rope(10_000.0, &four);
+    /// assert!((late - y.narrow(2, 4, 2)).abs().max().item::<f32>()? < 1e-6);
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[track_caller]
-    pub fn rope(&self, theta: impl Into<f64>, offset: usize) -> Tensor {
+    pub fn rope(&self, theta: impl Into<f64>, offset: impl Offset) -> Tensor {
         self.build(Location::caller(), |x| {
-            let table = rope::phases(x.rope_half()?, x.number(theta), offset)?;
-            Ok(x.rope(&self.device().upload(table)?))
+            let (first, offsets) = offset.split();
+            let table = rope::phases(x.rope_half()?, x.number(theta), first)?;
+            let table = self.device().upload(table)?;
+            match offsets {
+                Some(offsets) => x.rope_from(&table, &offsets),
+                None => Ok(x.rope(&table)),
+            }
         })
+    }
+}
+
+/// Where [`Tensor::rope`] starts: a number of positions, or a tensor of them.
+///
+/// ```
+/// use wgrad::{Device, Tensor};
+/// let device = Device::cpu();
+/// let x = Tensor::ones([2, 1, 4], &device);
+/// let starts = Tensor::from_slice(&[7i32, 9], [2], &device); // one for each sequence
+/// let y = x.rope(10_000.0, &starts);
+/// assert!((y.get(1) - x.get(1).rope(10_000.0, 9)).abs().max().item::<f32>()? < 1e-6);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+pub trait Offset {
+    /// What is known on the host, and what is not.
+    #[doc(hidden)]
+    fn split(&self) -> (usize, Option<Var>);
+}
+
+impl Offset for usize {
+    fn split(&self) -> (usize, Option<Var>) {
+        (*self, None)
+    }
+}
+
+impl Offset for &Tensor {
+    fn split(&self) -> (usize, Option<Var>) {
+        (0, Some(self.node()))
     }
 }

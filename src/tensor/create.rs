@@ -4,17 +4,17 @@ use std::panic::Location;
 
 use ndarray::{ArrayBase, Data, Dimension};
 
-use crate::array::{Array, ArrayElement};
+use crate::array::{Array, HostElement};
 use crate::backend::Device;
-use crate::dtype::DType;
+use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
-use crate::graph::{Meta, Var, with_location};
+use crate::graph::{Context, Meta, Var, with_location};
 use crate::host;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
 /// Builds a tensor on `device`, attributed to `at`.
-fn make(device: &Device, at: &'static Location<'static>, f: impl FnOnce() -> Result<Var>) -> Tensor {
+pub(super) fn make(device: &Device, at: &'static Location<'static>, f: impl FnOnce() -> Result<Var>) -> Tensor {
     make_as(None, device, at, f)
 }
 
@@ -32,7 +32,8 @@ fn make_as(
 impl Tensor {
     /// A tensor of `shape` from row-major values.
     ///
-    /// Carries [`Error::Length`] where the number of values does not match.
+    /// Integers of 64 bits, such as labels, are stored in 32 ([`HostElement`]). Carries [`Error::Length`] where the number of values does not
+    /// match, [`Error::Argument`] where one does not fit.
     ///
     /// ```
     /// use wgrad::{Device, Tensor};
@@ -41,20 +42,20 @@ impl Tensor {
     /// assert!(Tensor::from_slice(&[1f32], [2, 2], &Device::default()).check().is_err());
     /// ```
     #[track_caller]
-    pub fn from_slice<T: ArrayElement>(values: &[T], shape: impl Into<Shape>, device: &Device) -> Tensor {
+    pub fn from_slice<T: HostElement>(values: &[T], shape: impl Into<Shape>, device: &Device) -> Tensor {
         let shape = shape.into();
-        let known = shape.checked_numel().map(|_| Meta::new(shape.clone(), T::DTYPE));
+        let known = shape.checked_numel().map(|_| Meta::new(shape.clone(), T::Stored::DTYPE));
         make_as(known, device, Location::caller(), || {
             if shape.numel() != values.len() {
                 let op = "from_slice".into();
                 return Err(Error::Length { op, shape, len: values.len(), at: Default::default() });
             }
             host::room_for("from_slice", Some(&shape), size_of_val(values) as u64)?;
-            device.upload(Array::from_vec(&shape, values.to_vec()))
+            device.upload(Array::from_vec(&shape, T::stored("from_slice", values)?.into_owned()))
         })
     }
 
-    /// A tensor with the values of an ndarray.
+    /// A tensor with the values of an ndarray, of the types that [`Tensor::from_slice`] takes.
     ///
     /// ```
     /// use wgrad::{Device, Tensor};
@@ -67,7 +68,7 @@ impl Tensor {
     #[track_caller]
     pub fn from_array<T, S, D>(array: &ArrayBase<S, D>, device: &Device) -> Tensor
     where
-        T: ArrayElement,
+        T: HostElement,
         S: Data<Elem = T>,
         D: Dimension,
     {
@@ -75,7 +76,9 @@ impl Tensor {
             // An ndarray may repeat its elements without holding them more than once.
             let shape = Shape::from(array.shape());
             host::room_for("from_array", Some(&shape), (shape.numel() as u64).saturating_mul(size_of::<T>() as u64))?;
-            device.upload(T::wrap(array.as_standard_layout().into_owned().into_dyn()))
+            let array = array.as_standard_layout();
+            let values = array.as_slice().expect("the layout is the standard one");
+            device.upload(Array::from_vec(&shape, T::stored("from_array", values)?.into_owned()))
         })
     }
 
@@ -130,6 +133,49 @@ impl Tensor {
         Tensor::full(shape, 1.0, device)
     }
 
+    /// Every element equal to `value`, of any type: integers and booleans exactly, fractions beside integer types truncated as by
+    /// [`Tensor::to_dtype`]. A view of one scalar, as [`Tensor::full`].
+    ///
+    /// Carries an error where the type cannot hold the value or the device lacks the type (f16 without shader support, f64 on a GPU).
+    ///
+    /// ```
+    /// use wgrad::{DType, Device, Tensor};
+    /// let x = Tensor::full_as([2], 7, DType::I32, &Device::default());
+    /// assert_eq!(x.to_vec::<i32>()?, [7, 7]);
+    /// assert!(Tensor::full_as([2], -1, DType::U32, &Device::default()).check().is_err());
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn full_as(shape: impl Into<Shape>, value: impl Into<f64>, dtype: DType, device: &Device) -> Tensor {
+        full_as("full", shape.into(), value.into(), dtype, device, Location::caller())
+    }
+
+    /// Zeros of any type (`false` for bool); see [`Tensor::full_as`].
+    ///
+    /// ```
+    /// use wgrad::{DType, Device, Tensor};
+    /// let x = Tensor::zeros_as([2], DType::U32, &Device::default());
+    /// assert_eq!(x.to_vec::<u32>()?, [0, 0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn zeros_as(shape: impl Into<Shape>, dtype: DType, device: &Device) -> Tensor {
+        full_as("zeros", shape.into(), 0.0, dtype, device, Location::caller())
+    }
+
+    /// Ones of any type (`true` for bool); see [`Tensor::full_as`].
+    ///
+    /// ```
+    /// use wgrad::{DType, Device, Tensor};
+    /// let x = Tensor::ones_as([2], DType::Bool, &Device::default());
+    /// assert_eq!(x.to_vec::<bool>()?, [true, true]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn ones_as(shape: impl Into<Shape>, dtype: DType, device: &Device) -> Tensor {
+        full_as("ones", shape.into(), 1.0, dtype, device, Location::caller())
+    }
+
     /// `start, start + step, …` up to but without `end`, as f32.
     ///
     /// ```
@@ -140,14 +186,28 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn arange(start: impl Into<f64>, end: impl Into<f64>, step: impl Into<f64>, device: &Device) -> Tensor {
-        let (start, end, step) = (start.into(), end.into(), step.into());
-        make(device, Location::caller(), || {
-            if step == 0.0 || !step.is_finite() || !((end - start) / step).is_finite() {
-                return Err(Error::argument("arange", format!("no range from {start} to {end} by {step}")));
-            }
-            let len = ((end - start) / step).ceil().max(0.0) as usize;
-            Ok(Var::generate_arange(rounded(start), rounded(step), len, DType::F32, device.context()))
-        })
+        arange_as([start.into(), end.into(), step.into()], DType::F32, device, Location::caller())
+    }
+
+    /// [`Tensor::arange`] of any type but bool. Integer types take whole numbers as `start` and `step`.
+    ///
+    /// Carries an error where they are none, a value does not fit the type, or the device lacks the type.
+    ///
+    /// ```
+    /// use wgrad::{DType, Device, Tensor};
+    /// let x = Tensor::arange_as(5, 0, -2, DType::I32, &Device::default());
+    /// assert_eq!(x.to_vec::<i32>()?, [5, 3, 1]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn arange_as(
+        start: impl Into<f64>,
+        end: impl Into<f64>,
+        step: impl Into<f64>,
+        dtype: DType,
+        device: &Device,
+    ) -> Tensor {
+        arange_as([start.into(), end.into(), step.into()], dtype, device, Location::caller())
     }
 
     /// `steps` values evenly spaced from `start` to `end`, both included exactly.
@@ -177,98 +237,6 @@ impl Tensor {
         make(device, Location::caller(), || Ok(Var::generate_eye(n, n, DType::F32, device.context())))
     }
 
-    /// Uniform random numbers in `[0, 1)`, by a counter-based generator: the same device, seed and order of calls give the same
-    /// bits.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let x = Tensor::rand([10], &Device::cpu()).to_vec::<f32>()?;
-    /// assert!(x.iter().all(|v| (0.0..1.0).contains(v)));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn rand(shape: impl Into<Shape>, device: &Device) -> Tensor {
-        Tensor::uniform(shape, 0.0, 1.0, device)
-    }
-
-    /// Uniform random numbers in `[low, high)`. Carries an error where `low` is above `high`.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let x = Tensor::uniform([10], -2.0, 2.0, &Device::cpu()).to_vec::<f32>()?;
-    /// assert!(x.iter().all(|v| (-2.0..=2.0).contains(v)));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn uniform(shape: impl Into<Shape>, low: f32, high: f32, device: &Device) -> Tensor {
-        let shape = shape.into();
-        make(device, Location::caller(), || {
-            if low.is_nan() || high.is_nan() || low > high {
-                return Err(Error::argument("uniform", format!("no range from {low} to {high}")));
-            }
-            let (low, high) = (f64::from(low), f64::from(high));
-            Ok(Var::generate_uniform(&shape, low, high, device.next_key(), device.context()))
-        })
-    }
-
-    /// Normal random numbers with mean 0 and standard deviation 1.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::cpu();
-    /// device.seed(42);
-    /// let first = Tensor::randn([4], &device).to_vec::<f32>()?;
-    /// device.seed(42);
-    /// assert_eq!(Tensor::randn([4], &device).to_vec::<f32>()?, first);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn randn(shape: impl Into<Shape>, device: &Device) -> Tensor {
-        let shape = shape.into();
-        make(device, Location::caller(), || {
-            Ok(Var::generate_normal(&shape, 0.0, 1.0, device.next_key(), device.context()))
-        })
-    }
-
-    /// Random integers (i32) in `low..high`. Carries an error where the range is empty.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let dice = Tensor::randint([10], 1, 7, &Device::cpu()).to_vec::<i32>()?;
-    /// assert!(dice.iter().all(|v| (1..7).contains(v)));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn randint(shape: impl Into<Shape>, low: i32, high: i32, device: &Device) -> Tensor {
-        let shape = shape.into();
-        make(device, Location::caller(), || {
-            if low >= high {
-                return Err(Error::argument("randint", format!("no integers in {low}..{high}")));
-            }
-            Ok(Var::generate_randint(&shape, low, high, device.next_key(), device.context()))
-        })
-    }
-
-    /// Random booleans that are true with probability `p`.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::cpu();
-    /// assert_eq!(Tensor::bernoulli([4], 0.5, &device).shape(), [4]);
-    /// assert_eq!(Tensor::bernoulli([2], 0.0, &device).to_vec::<bool>()?, [false, false]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn bernoulli(shape: impl Into<Shape>, p: f32, device: &Device) -> Tensor {
-        let shape = shape.into();
-        make(device, Location::caller(), || {
-            if !(0.0..=1.0).contains(&p) {
-                return Err(Error::argument("bernoulli", format!("probability {p} is not in 0..=1")));
-            }
-            Ok(Var::generate_bernoulli(&shape, f64::from(p), device.next_key(), device.context()))
-        })
-    }
-
     /// Every element equal to `value`, of this tensor's shape, type and device.
     ///
     /// ```
@@ -280,7 +248,8 @@ impl Tensor {
     #[track_caller]
     pub fn full_like(&self, value: impl Into<f64>) -> Tensor {
         self.build(Location::caller(), |v| {
-            let value = if v.dtype().is_float() { v.number(value) } else { value.into() };
+            let value = value.into();
+            let value = if v.dtype().is_float() { held("full_like", value, v.dtype())? } else { value };
             Ok(v.scalar_like(value).expand(v.shape()))
         })
     }
@@ -310,38 +279,85 @@ impl Tensor {
     pub fn ones_like(&self) -> Tensor {
         self.full_like(1.0)
     }
-
-    /// Uniform random numbers in `[0, 1)` of this tensor's shape and device; f16 for an f16 tensor, else f32.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let x = Tensor::zeros([2, 3], &Device::cpu());
-    /// assert_eq!(x.rand_like().shape(), [2, 3]);
-    /// ```
-    #[track_caller]
-    pub fn rand_like(&self) -> Tensor {
-        self.as_half(Tensor::rand(self.full_shape(), self.device()))
-    }
-
-    /// Normal random numbers of this tensor's shape and device; f16 for an f16 tensor, else f32.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let x = Tensor::zeros([2, 3], &Device::cpu());
-    /// assert_eq!(x.randn_like().shape(), [2, 3]);
-    /// ```
-    #[track_caller]
-    pub fn randn_like(&self) -> Tensor {
-        self.as_half(Tensor::randn(self.full_shape(), self.device()))
-    }
-
-    #[track_caller]
-    fn as_half(&self, x: Tensor) -> Tensor {
-        if self.dtype() == DType::F16 { x.to_dtype(DType::F16) } else { x }
-    }
 }
 
 /// A number as an f32 tensor holds it.
 fn rounded(value: f64) -> f64 {
     f64::from(value as f32)
+}
+
+/// Whether the device has the type.
+pub(super) fn expect_type(op: &str, dtype: DType, context: &Context) -> Result<()> {
+    match dtype {
+        DType::F64 if !context.traits.allows_f64 => Err(Error::unsupported(op, "f64 exists on the CPU device only")),
+        DType::F16 if !context.traits.allows_f16 => Err(Error::unsupported(op, DType::NO_F16)),
+        _ => Ok(()),
+    }
+}
+
+/// The value as a tensor of the type holds it.
+fn held(op: &str, value: f64, dtype: DType) -> Result<f64> {
+    let whole = value.trunc();
+    let (least, most) = match dtype {
+        DType::F64 => return Ok(value),
+        DType::F16 => return Ok(f64::from(half::f16::from_f32(value as f32))),
+        DType::F32 => return Ok(rounded(value)),
+        DType::Bool => return Ok(f64::from(u8::from(value != 0.0))),
+        DType::I32 => (f64::from(i32::MIN), f64::from(i32::MAX)),
+        DType::U32 => (0.0, f64::from(u32::MAX)),
+    };
+    match (least..=most).contains(&whole) {
+        true => Ok(whole),
+        false => Err(Error::argument(op, format!("{value} does not fit {dtype}, which holds {least} to {most}"))),
+    }
+}
+
+fn full_as(
+    op: &str,
+    shape: Shape,
+    value: f64,
+    dtype: DType,
+    device: &Device,
+    at: &'static Location<'static>,
+) -> Tensor {
+    let known = shape.checked_numel().map(|_| Meta::new(shape.clone(), dtype));
+    make_as(known, device, at, || {
+        expect_type(op, dtype, device.context())?;
+        Ok(Var::scalar(held(op, value, dtype)?, dtype, device.context()).expand(&shape))
+    })
+}
+
+fn arange_as([start, end, step]: [f64; 3], dtype: DType, device: &Device, at: &'static Location<'static>) -> Tensor {
+    make(device, at, || {
+        expect_type("arange", dtype, device.context())?;
+        let range = format!("from {start} to {end} by {step}");
+        if dtype == DType::Bool {
+            return Err(Error::dtype("arange", "makes numbers", &[dtype]));
+        }
+        if step == 0.0 || !step.is_finite() || !((end - start) / step).is_finite() {
+            return Err(Error::argument("arange", format!("no range {range}")));
+        }
+        if dtype.is_int() && (start.fract() != 0.0 || step.fract() != 0.0) {
+            let detail = format!("{dtype} takes a whole start and a whole step, not a range {range}");
+            return Err(Error::argument("arange", detail));
+        }
+        let len = ((end - start) / step).ceil().max(0.0) as usize;
+        if dtype.is_int() && len > 0 {
+            held("arange", start, dtype)?;
+            held("arange", start + (len - 1) as f64 * step, dtype)?;
+        }
+        let context = device.context();
+        Ok(match dtype {
+            DType::F64 => Var::generate_arange(start, step, len, dtype, context),
+            DType::F32 | DType::F16 => {
+                Var::generate_arange(rounded(start), rounded(step), len, DType::F32, context).cast(dtype)
+            }
+            // The kernel counts in the type, which has no negative step.
+            DType::U32 if step < 0.0 && len > 0 => {
+                let last = start + (len - 1) as f64 * step;
+                Var::generate_arange(last, -step, len, dtype, context).flip(&[0])
+            }
+            _ => Var::generate_arange(start, step, len, dtype, context),
+        })
+    })
 }

@@ -3,18 +3,19 @@
 use std::panic::Location;
 
 use crate::dtype::DType;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::number::Number;
 use crate::graph::{Var, with_location};
 use crate::ops::elementwise::ElementwiseOp;
 use crate::ops::elementwise::example::{call, given, operands};
 use crate::tensor::Tensor;
+use crate::tensor::create::expect_type;
 
-/// The other side of an elementwise op: a tensor or a number.
+/// The other side of an elementwise op: a tensor or a number (`f64`, `f32`, `i32`, `u32`, `i64`, `usize`).
 ///
 /// Numbers take the type of the tensor beside them: an f64 tensor (CPU reference) computes with the f64 number, an f32 tensor with that
-/// number rounded once. Literals are f64. On the left side of an operator stand `f64` and `i32`; an `f32` goes to the right, or through
-/// `f64::from`.
+/// number rounded once. Literals are f64, and i32 without a point: integer tensors stay integers beside those. On the left side of an operator
+/// stand `f64` and `i32`; an `f32` goes to the right, or through `f64::from`.
 ///
 /// ```
 /// use wgrad::{Device, Tensor};
@@ -22,6 +23,8 @@ use crate::tensor::Tensor;
 /// let x = Tensor::from_slice(&[1f32, 4.0], [2], &device);
 /// assert_eq!(x.maximum(2f32).to_vec::<f32>()?, [2.0, 4.0]);
 /// assert_eq!(x.maximum(&Tensor::from_slice(&[3f32, 3.0], [2], &device)).to_vec::<f32>()?, [3.0, 4.0]);
+/// let n = Tensor::from_slice(&[5i32, 7], [2], &device);
+/// assert_eq!((1 + &n * 2).to_vec::<i32>()?, [11, 15]);
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 pub trait Operand {
@@ -66,6 +69,31 @@ impl Operand for i32 {
         Var::scalar(f64::from(*self), DType::I32, &like.0.context)
     }
 }
+
+// An integer variable of another type. A literal is an i32, the only integer for which operators stand on both sides.
+macro_rules! integer_operands {
+    ($($t:ty),*) => {$(
+        impl Operand for $t {
+            fn beside(&self, like: &Var) -> Var {
+                let context = &like.0.context;
+                let wide = *self as i128;
+                if like.dtype().is_float() {
+                    return Var::scalar(*self as f64, DType::F32, context);
+                }
+                match (i32::try_from(wide), u32::try_from(wide)) {
+                    (Ok(value), _) => Var::scalar(f64::from(value), DType::I32, context),
+                    (_, Ok(value)) if like.dtype() == DType::U32 => Var::scalar(f64::from(value), DType::U32, context),
+                    _ => {
+                        let at = crate::graph::here();
+                        let detail = format!("{self} does not fit {}, the type of the tensor beside it", like.dtype());
+                        Var::failed(Error::argument("scalar", detail).or_at(at), context, at)
+                    }
+                }
+            }
+        }
+    )*};
+}
+integer_operands!(u32, i64, usize);
 
 macro_rules! methods {
     ($(
@@ -149,13 +177,7 @@ impl Tensor {
     #[track_caller]
     pub fn to_dtype(&self, dtype: DType) -> Tensor {
         self.build(Location::caller(), |v| {
-            if dtype == DType::F64 && !v.0.context.traits.allows_f64 {
-                let detail = "f64 exists on the CPU device only";
-                return Err(crate::error::Error::unsupported("to_dtype", detail));
-            }
-            if dtype == DType::F16 && !v.0.context.traits.allows_f16 {
-                return Err(crate::error::Error::unsupported("to_dtype", DType::NO_F16));
-            }
+            expect_type("to_dtype", dtype, &v.0.context)?;
             Ok(v.cast(dtype))
         })
     }
@@ -201,7 +223,7 @@ impl ElementwiseOp {
         let at = Location::caller();
         let Some(first) = operands.first() else {
             let device = crate::backend::Device::cpu();
-            let error = crate::error::Error::argument(self.name(), "no operands were given").or_at(at);
+            let error = Error::argument(self.name(), "no operands were given").or_at(at);
             return Tensor::from_var(Var::failed(error, device.context(), at), &device);
         };
         let vars: Vec<Var> = operands.iter().map(|t| t.node()).collect();

@@ -2,6 +2,7 @@
 
 use std::panic::Location;
 
+use crate::ops::index::ScatterReduction;
 use crate::tensor::Tensor;
 
 impl Tensor {
@@ -58,6 +59,38 @@ impl Tensor {
     pub fn index_fill(&self, dim: isize, index: &Tensor, value: impl Into<f64>) -> Tensor {
         self.build(Location::caller(), |v| {
             Ok(v.index_fill(v.shape().dim_of_at_least_one("index_fill", dim)?, &index.node(), v.number(value)))
+        })
+    }
+
+    /// This tensor with the elements of `source` (of its type) put together with it at the given indices along `dim`: by their sum, mean, largest,
+    /// smallest or product. Shapes as in [`Tensor::scatter_add`]; floats and integers.
+    ///
+    /// Without `include_self` what this tensor holds at places that indices name does not count; other places keep it. Equal extremes
+    /// share the gradient evenly. Second derivatives of products with several zeros for one place leave those out, as PyTorch's do.
+    ///
+    /// ```
+    /// use wgrad::{Device, ScatterReduction, Tensor};
+    /// let device = Device::default();
+    /// let (x, index) = (Tensor::ones([3], &device), Tensor::from_slice(&[0i64, 2, 0], [3], &device));
+    /// let source = Tensor::from_slice(&[5f32, -6.0, 7.0], [3], &device);
+    /// let y = x.scatter_reduce(0, &index, &source, ScatterReduction::Amax, true);
+    /// assert_eq!(y.to_vec::<f32>()?, [7.0, 1.0, 1.0]);
+    /// let y = x.scatter_reduce(0, &index, &source, ScatterReduction::Prod, false);
+    /// assert_eq!(y.to_vec::<f32>()?, [35.0, 1.0, -6.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn scatter_reduce(
+        &self,
+        dim: isize,
+        index: &Tensor,
+        source: &Tensor,
+        reduction: ScatterReduction,
+        include_self: bool,
+    ) -> Tensor {
+        self.build(Location::caller(), |v| {
+            let dim = v.shape().dim_of_at_least_one("scatter_reduce", dim)?;
+            Ok(v.scatter_reduce(dim, &index.node(), &source.node(), reduction, include_self))
         })
     }
 

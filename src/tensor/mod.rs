@@ -25,8 +25,10 @@ mod norm;
 mod operators;
 mod order;
 mod pool;
+mod random;
 mod rearrange;
 mod reduce;
+mod slicing;
 
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,8 +46,10 @@ use crate::graph::{GradCell, Meta, Value, Var, with_location};
 use crate::host;
 use crate::shape::Shape;
 
+pub use attention::Offset;
 pub use elementwise::Operand;
 use initial::Initial;
+pub use slicing::{Position, Positions};
 
 /// An n-dimensional array on a [`Device`], with gradients. A cheap handle: clones share the value.
 ///

@@ -1,12 +1,12 @@
 //! Views (no copies) and other movement of elements.
 
-use std::ops::Range;
 use std::panic::Location;
 
 use crate::error::{Error, Result};
 use crate::graph::{Var, with_location};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
+use crate::tensor::slicing::slice;
 
 impl Tensor {
     /// The same elements in row-major order under another shape; one size may be -1 and is worked out.
@@ -146,68 +146,6 @@ impl Tensor {
         self.build(Location::caller(), |v| Ok(v.expand(&shape)))
     }
 
-    /// Elements `range` along `dim`.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let x = Tensor::arange(0.0, 10.0, 1.0, &Device::default());
-    /// assert_eq!(x.slice(0, 2..5).to_vec::<f32>()?, [2.0, 3.0, 4.0]);
-    /// assert!(x.slice(0, 2..50).check().is_err());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn slice(&self, dim: isize, range: Range<usize>) -> Tensor {
-        self.build(Location::caller(), |v| slice(v, "slice", dim, range, 1))
-    }
-
-    /// Every `step`-th element of `range` along `dim`.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let x = Tensor::arange(0.0, 10.0, 1.0, &Device::cpu());
-    /// assert_eq!(x.slice_step(0, 1..8, 3).to_vec::<f32>()?, [1.0, 4.0, 7.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn slice_step(&self, dim: isize, range: Range<usize>, step: usize) -> Tensor {
-        self.build(Location::caller(), |v| slice(v, "slice_step", dim, range, step))
-    }
-
-    /// `len` elements from `start` along `dim`.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let x = Tensor::arange(0.0, 10.0, 1.0, &Device::cpu());
-    /// assert_eq!(x.narrow(0, 4, 2).to_vec::<f32>()?, [4.0, 5.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn narrow(&self, dim: isize, start: usize, len: usize) -> Tensor {
-        self.build(Location::caller(), |v| slice(v, "narrow", dim, start..start.saturating_add(len), 1))
-    }
-
-    /// The elements at `index` (negative counts from the end) along `dim`, which goes away.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let x = Tensor::arange(0.0, 6.0, 1.0, &Device::cpu()).reshape([2, 3]);
-    /// assert_eq!(x.select(0, -1).to_vec::<f32>()?, [3.0, 4.0, 5.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn select(&self, dim: isize, index: isize) -> Tensor {
-        self.build(Location::caller(), |v| {
-            let d = v.shape().dim("select", dim)?;
-            let size = v.shape()[d] as isize;
-            let resolved = if index < 0 { index + size } else { index };
-            if !(0..size).contains(&resolved) {
-                let detail = format!("index {index} is out of range for dim {dim} of shape {}", v.shape());
-                return Err(Error::argument("select", detail));
-            }
-            Ok(v.select(d, resolved as usize))
-        })
-    }
-
     /// Windows of `size` elements along `dim`, `step` apart, without a copy: `dim` counts the windows, and a new last dim holds
     /// their elements. Elements in several windows get the sum of their gradients.
     ///
@@ -315,7 +253,7 @@ impl Tensor {
         let starts: Vec<usize> = (0..size.max(1)).step_by(part).collect();
         starts
             .into_iter()
-            .map(|start| self.build(at, |v| slice(v, "chunk", dim, start..(start + part).min(size), 1)))
+            .map(|start| self.build(at, |v| slice(v, "chunk", dim, &(start..(start + part).min(size)), 1)))
             .collect()
     }
 
@@ -464,16 +402,6 @@ macro_rules! sizes {
     )*};
 }
 sizes!(usize, isize, i32);
-
-fn slice(v: &Var, op: &str, dim: isize, range: Range<usize>, step: usize) -> Result<Var> {
-    let d = v.shape().dim(op, dim)?;
-    if range.start > range.end || range.end > v.shape()[d] || step == 0 {
-        let detail =
-            format!("{}..{} by {step} is not within dim {dim} of size {}", range.start, range.end, v.shape()[d]);
-        return Err(Error::shape(op, detail, &[v.shape()]));
-    }
-    Ok(v.slice(d, range.start, step as isize, range.len().div_ceil(step)))
-}
 
 /// Works out the one size that is given as -1.
 pub(super) fn infer_sizes(op: &str, shape: &Shape, sizes: &[isize]) -> Result<Shape> {

@@ -156,7 +156,7 @@ pooling!(3 "D, H, W" max_pool3d max_pool3d_with avg_pool3d avg_pool3d_with adapt
     adaptive_max_pool3d_with_indices lp_pool3d);
 
 impl Tensor {
-    /// `[N, C, *spatial]` (floats) with its one to three spatial dims resized to `size`, without aligned corners.
+    /// `[N, C, *spatial]` (floats) with its one to three spatial dims resized to `size`. [`Interpolate`] says how; bicubic takes two dims.
     ///
     /// ```
     /// use wgrad::{Device, Interpolate, Tensor};
@@ -171,7 +171,8 @@ impl Tensor {
     }
 
     /// `[N, C, *spatial]` (floats) with its one to three spatial dims of size n resized to ⌊n · factor⌋: one factor, or one for each
-    /// dim. New elements lie 1 / factor apart, whatever the sizes are. (PyTorch's `scale_factor` without `recompute_scale_factor`.)
+    /// dim. New elements lie 1 / factor apart, whatever the sizes are; with aligned corners and areas the sizes alone count. (PyTorch's
+    /// `scale_factor` without `recompute_scale_factor`.)
     ///
     /// ```
     /// use wgrad::{Device, Interpolate, Tensor};

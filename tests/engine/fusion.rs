@@ -180,7 +180,8 @@ fn row(kind: u8, a: &Tensor) -> Tensor {
             loss::cross_entropy(&a.reshape([k * m, n]), &targets).reshape([1, 1, 1]) * a
         }
         5 => {
-            let options = loss::CrossEntropy { label_smoothing: 0.25, ignore_index: Some(1), weight: None };
+            let options =
+                loss::CrossEntropy { label_smoothing: 0.25, ignore_index: Some(1), weight: None, ..Default::default() };
             let targets = indices(k * n, m + 1, &[k, n], a.device()).minimum(m as i32 - 1).to_dtype(DType::I32);
             // Where every target is ignored the loss is NaN.
             match m {

@@ -7,7 +7,7 @@ use wgrad::graph::{Meta, Op, Var};
 use wgrad::ops::matmul::plan::{self, Family, Problem};
 use wgrad::optim::clip_grad_norm_with;
 use wgrad::optim::{Adadelta, Adagrad, Adam, AdamW, Adamax, ClipNorm, Lion, NAdam, Optimizer, RmsProp, Sgd};
-use wgrad::{Conv, DType, Device, Error, Tensor};
+use wgrad::{Conv, DType, Device, Error, ScatterReduction, Tensor};
 
 /// The kinds of adapters that kernels are chosen by.
 pub fn adapters() -> Vec<(&'static str, Caps)> {
@@ -74,6 +74,10 @@ fn attention(d: &Device) {
             d.sync().unwrap_or_else(|e| panic!("{e}"));
         }
     }
+    let starts = Tensor::from_slice(&[3i32, 70_000], [2, 1], d);
+    let turned = leaf([2, 3, 5, 8], d).rope(100.0, &starts);
+    turned.square().sum().backward().unwrap();
+    d.sync().unwrap();
 }
 
 /// 16-bit floats, through every form of kernel; an error where the device has none.
@@ -314,6 +318,11 @@ fn random(d: &Device) {
         Tensor::bernoulli([8, 8], 0.5, d) * Tensor::rand([8, 8], d),
         Tensor::arange(0.0, 10.0, 0.5, d).reshape([4, 5]).t() * 2.0,
         Tensor::linspace(0.0, 1.0, 7, d),
+        Tensor::normal([4, 3], Tensor::rand([3], d), Tensor::rand([3], d), d),
+        (Tensor::rand([4, 5], d) * 20.0).poisson() + 1.0,
+        Tensor::randn([4, 50], d).categorical(),
+        Tensor::rand([4, 50], d).multinomial(6, true),
+        Tensor::rand([4, 50], d).multinomial(6, false),
     ] {
         z.realize().unwrap();
     }
@@ -336,6 +345,14 @@ fn orders(d: &Device) {
                 y.slice(1, 0..9).scatter_add(1, &at.slice(1, 0..n.min(900)), &y).realize().unwrap();
                 y.slice(1, 0..2000.min(n)).scatter_add(1, &at.slice(1, 0..n.min(900)), &y).realize().unwrap();
                 y.scatter(1, &at, &y).realize().unwrap();
+                for kind in [ScatterReduction::Prod, ScatterReduction::Amax, ScatterReduction::Amin] {
+                    let wide = n.min(9);
+                    y.slice(1, 0..wide).scatter_reduce(1, &at, &y, kind, false).realize().unwrap();
+                    y.slice(1, 0..wide).scatter_reduce(1, &at.slice(1, 0..9), &y, kind, true).realize().unwrap();
+                }
+                let rows = at.select(0, 0).unsqueeze(1).expand([n, 2]);
+                let own = y.t().slice(0, 0..9);
+                own.scatter_reduce(0, &rows, &y.t(), ScatterReduction::Amax, true).realize().unwrap();
             }
         }
         let w = leaf([2, n], d);
@@ -451,7 +468,12 @@ fn pooling(d: &Device) {
         x.adaptive_avg_pool2d(3),
         x.adaptive_max_pool2d_with_indices(3).0,
         x.interpolate(&[5, 12], Interpolate::Nearest),
+        x.interpolate(&[5, 12], Interpolate::NearestExact),
         x.interpolate(&[5, 12], Interpolate::Bilinear),
+        x.interpolate(&[5, 12], Interpolate::BilinearAligned),
+        x.interpolate(&[5, 12], Interpolate::Bicubic),
+        x.interpolate(&[5, 12], Interpolate::BicubicAligned),
+        x.interpolate(&[5, 12], Interpolate::Area),
         wide.max_pool2d([500, 260], 1, 0),
         wide.max_pool2d_with(&Pool { stride: 1.into(), ..Pool::new([500, 260]) }).0,
         wide.avg_pool2d([500, 260], 1, 0),

@@ -98,7 +98,7 @@ const OTHERS: &[&str] = &[
 ];
 
 /// Endings of variants that their op's entry covers.
-const VARIANTS: &[&str] = &["_dims", "_dim", "_by", "_with", "_with_indices", "_with_scale"];
+const VARIANTS: &[&str] = &["_as", "_dims", "_dim", "_by", "_with", "_with_indices", "_with_scale"];
 
 #[test]
 fn names_are_unique() {

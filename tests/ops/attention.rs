@@ -324,6 +324,66 @@ fn rope_turns_pairs() {
     gradgradcheck(|x| x[0].rope(100.0, 3).square(), &[&x], 1e-6).unwrap();
 }
 
+/// Offsets that a tensor holds, each sequence its own, far and negative ones among them; and their gradient.
+#[test]
+fn rope_takes_its_offset_from_a_tensor() {
+    let shape = [3, 2, 5, 6];
+    let data = Rng(4).vec(shape.iter().product(), -1.0, 1.0);
+    let starts = [3usize, 70_001, 1_000_000_007];
+    for device in [cpu(), gpu(), hardware()] {
+        poison(device);
+        let x = floats(&data, &shape, device).requires_grad();
+        let offsets = Tensor::from_slice(&starts, [3, 1], device);
+        let y = x.rope(10_000.0, &offsets);
+        (&y * &y * &y).sum().backward().unwrap();
+        for (i, &start) in starts.iter().enumerate() {
+            let alone = floats(&data, &shape, device).get(i).requires_grad();
+            let expected = alone.rope(10_000.0, start);
+            assert_close("rope", &values(&y.get(i)), &values(&expected), 1e-6);
+            (&expected * &expected * &expected).sum().backward().unwrap();
+            assert_close("gradient", &values(&x.grad().unwrap().get(i)), &values(&alone.grad().unwrap()), 1e-5);
+        }
+        // One for all, of any shape; before the first position the angle is negative.
+        let x = floats(&data, &shape, device);
+        for one in [Tensor::from_slice(&[3u32], (), device), Tensor::from_slice(&[3i32], [1, 1, 1, 1, 1], device)] {
+            assert_close("one", &values(&x.rope(10_000.0, &one)), &values(&x.rope(10_000.0, 3)), 1e-6);
+        }
+        let back = x.rope(50.0, &Tensor::from_slice(&[-4i32], [1], device)).narrow(2, 4, 1);
+        assert_close("before", &values(&back), &values(&x.narrow(2, 4, 1)), 1e-6);
+    }
+    let x = floats(&Rng(1).vec(12, -1.0, 1.0), &[1, 3, 4], cpu());
+    let turned = |x: &Tensor| x.rope(100.0, &Tensor::from_slice(&[2i32], [1], x.device()));
+    gradcheck(|x| turned(&x[0]), &[&x], 1e-7).unwrap();
+    gradgradcheck(|x| turned(&x[0]).square(), &[&x], 1e-6).unwrap();
+}
+
+/// A decoding step with a cache of keys is captured once and right at every position.
+#[test]
+fn rope_in_a_captured_step_needs_no_other_recording() {
+    for device in [cpu(), gpu()] {
+        let (positions, size) = (6, 4);
+        let tokens = floats(&Rng(8).vec(positions * size, -1.0, 1.0), &[1, positions, size], device);
+        let (place, cache) = (Tensor::zeros_as([1], DType::I32, device), tokens.zeros_like());
+        let range = Tensor::arange_as(0, positions as i32, 1, DType::I32, device);
+        let step = wgrad::capture(device, |token| {
+            let turned = token[0].rope(100.0, &place);
+            cache.assign(&cache.index_copy(1, &place, &turned));
+            let seen = range.le(&place).unsqueeze(0);
+            let y = turned.scaled_dot_product_attention(&cache, &cache, Some(&seen), false);
+            place.assign(&(&place + 1));
+            vec![y]
+        })
+        .unwrap();
+        let whole = tokens.rope(100.0, 0);
+        let expected = whole.scaled_dot_product_attention(&whole, &whole, None, true);
+        for p in 0..positions {
+            let y = step.run(&[tokens.narrow(1, p, 1)]).unwrap().remove(0);
+            assert_close("token", &values(&y), &values(&expected.narrow(1, p, 1)), 1e-5);
+        }
+        assert_eq!(step.variants(), 1);
+    }
+}
+
 #[test]
 fn bad_rope_is_an_error() {
     let fault = |x: Tensor, theta: f32| x.rope(theta, 0).check().unwrap_err().to_string();

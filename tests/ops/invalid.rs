@@ -2,8 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use wgrad::ScatterReduction::{Amax, Amin, Mean, Prod, Sum};
 use wgrad::nn::loss;
-use wgrad::{Conv, ConvTranspose, Device, Interpolate, Shape, Tensor};
+use wgrad::{Conv, ConvTranspose, DType, Device, Interpolate, Shape, Tensor};
 
 use crate::common::{cpu, gpu};
 
@@ -36,6 +37,11 @@ impl Make {
     /// Of another device.
     fn other(&self, shape: impl Into<Shape>) -> Tensor {
         Tensor::ones(shape, if self.0.is_cpu() { gpu() } else { cpu() })
+    }
+
+    /// A number that lints do not see through.
+    fn rank(&self) -> isize {
+        self.f([1; 4]).rank() as isize
     }
 
     fn conv(&self, stride: usize, dilation: usize, groups: usize) -> Conv {
@@ -196,6 +202,57 @@ fn invalid_calls() {
     t.row("select", |d| d.f([4]).select(0, -5));
     t.row("select", |d| d.f([4]).select(1, 0));
     t.row("select", |d| d.f([]).select(0, 0));
+    t.row("select", |d| d.f([4]).select(0, usize::MAX));
+    t.row("get", |d| d.f([4, 2]).get(4));
+    t.row("get", |d| d.f([4, 2]).get(-5));
+    t.row("get", |d| d.f([]).get(0));
+    t.row("slice", |d| d.f([4]).slice(0, 5..));
+    t.row("slice", |d| d.f([4]).slice(0, -5..));
+    t.row("slice", |d| d.f([4]).slice(0, ..=4));
+    t.row("slice", |d| d.f([4]).slice(0, 2..1 - d.rank()));
+    t.row("slice", |d| d.f([4]).slice(1, ..));
+    t.row("slice_step", |d| d.f([4]).slice_step(0, .., 0));
+    t.row("full", |d| Tensor::full_as([2], -1, DType::U32, d.device()));
+    t.row("full", |d| Tensor::full_as([2], f64::NAN, DType::I32, d.device()));
+    t.row("full", |d| Tensor::full_as([2], 3e9, DType::I32, d.device()));
+    t.row("arange", |d| Tensor::arange_as(0, 5, 0, DType::I32, d.device()));
+    t.row("arange", |d| Tensor::arange_as(0.5, 5, 1, DType::I32, d.device()));
+    t.row("arange", |d| Tensor::arange_as(0, 5, 0.5, DType::U32, d.device()));
+    t.row("arange", |d| Tensor::arange_as(0, -5, -1, DType::U32, d.device()));
+    t.row("arange", |d| Tensor::arange_as(0, 2, 1, DType::Bool, d.device()));
+    t.row("from_slice", |d| Tensor::from_slice(&[1i64, -3_000_000_000], [2], d.device()));
+    t.row("from_slice", |d| Tensor::from_slice(&[usize::MAX], [1], d.device()));
+    t.row("from_array", |d| Tensor::from_array(&ndarray::arr1(&[1u64 << 40]), d.device()));
+    t.row("does not fit i32", |d| d.i([2]) + 3_000_000_000i64);
+    t.row("rope", |d| d.f([2, 3, 4]).rope(10.0, &d.f([1])));
+    t.row("rope", |d| d.f([2, 3, 4]).rope(10.0, &d.i([3])));
+    t.row("cross_entropy", |d| loss::cross_entropy(&d.f([2, 3]), &d.f([2, 4])));
+    t.row("cross_entropy", |d| loss::cross_entropy(&d.f([2, 3]), &d.f([2])));
+    t.row("cross_entropy", |d| loss::cross_entropy(&d.f([]), &d.f([])));
+    t.row("cross_entropy", |d| loss::cross_entropy(&d.i([2, 3]), &d.f([2, 3])));
+    t.row("cross_entropy", |d| {
+        let ignoring = loss::CrossEntropy { ignore_index: Some(1), ..Default::default() };
+        loss::cross_entropy_with(&d.f([2, 3]), &d.f([2, 3]), &ignoring)
+    });
+    t.row("cross_entropy", |d| {
+        let weighted = loss::CrossEntropy { weight: Some(d.f([2])), ..Default::default() };
+        loss::cross_entropy_with(&d.f([2, 3]), &d.f([2, 3]), &weighted)
+    });
+    t.row("sub", |d| loss::Reduction::None.mse(&d.f([2, 3]), &d.f([2, 4])));
+    t.row("huber", |d| loss::Reduction::Sum.huber(&d.f([2]), &d.f([2]), 0.0));
+    t.row("normal", |d| Tensor::normal([2], 0.0, -1.0, d.device()));
+    t.row("normal", |d| Tensor::normal([2], f32::NAN, 1.0, d.device()));
+    t.row("normal", |d| Tensor::normal([2], d.f([3]), 1.0, d.device()));
+    t.row("normal", |d| Tensor::normal([2], d.f([4, 2]), 1.0, d.device()));
+    t.row("poisson", |d| d.i([2]).poisson());
+    t.row("categorical", |d| d.f([]).categorical());
+    t.row("categorical", |d| d.f([2, 0]).categorical());
+    t.row("categorical", |d| d.i([2, 3]).categorical());
+    t.row("multinomial", |d| d.f([2, 3]).multinomial(4, false));
+    t.row("multinomial", |d| d.f([2, 3]).multinomial(0, true));
+    t.row("multinomial", |d| d.f([2, 2, 3]).multinomial(1, true));
+    t.row("multinomial", |d| d.f([2, 0]).multinomial(1, true));
+    t.row("multinomial", |d| d.i([3]).multinomial(1, true));
     t.row("flip", |d| d.f([4]).flip(&[1]));
     t.row("flip", |d| d.f([2, 4]).flip(&[0, 0]));
     t.row("roll", |d| d.f([4]).roll(&[1], &[1]));
@@ -244,6 +301,12 @@ fn invalid_calls() {
     t.row("scatter_add", |d| d.f([2, 3]).scatter_add(0, &d.i([2, 3]), &d.i([2, 3])));
     t.row("scatter", |d| d.f([2, 3]).scatter(0, &d.i([2, 3]), &d.f([2, 2])));
     t.row("scatter", |d| d.f([2, 3]).scatter(0, &d.f([2, 3]), &d.f([2, 3])));
+    t.row("scatter_reduce", |d| d.f([2, 3]).scatter_reduce(2, &d.i([2, 3]), &d.f([2, 3]), Prod, true));
+    t.row("scatter_reduce", |d| d.f([2, 3]).scatter_reduce(0, &d.i([2, 4]), &d.f([2, 4]), Amax, true));
+    t.row("scatter_reduce", |d| d.f([2, 3]).scatter_reduce(0, &d.i([2, 3]), &d.i([2, 3]), Mean, false));
+    t.row("scatter_reduce", |d| d.f([2, 3]).scatter_reduce(0, &d.f([2, 3]), &d.f([2, 3]), Sum, false));
+    t.row("scatter_reduce", |d| d.b([3]).scatter_reduce(0, &d.i([3]), &d.b([3]), Amin, true));
+    t.row("scatter_reduce", |d| d.f([0, 3]).scatter_reduce(0, &d.i([1, 3]), &d.f([1, 3]), Prod, true));
     t.row("index_select", |d| d.f([2, 3]).index_select(2, &d.i([2])));
     t.row("index_select", |d| d.f([2, 3]).index_select(0, &d.i([2, 1])));
     t.row("index_select", |d| d.f([2, 3]).index_select(0, &d.f([2])));
@@ -313,6 +376,11 @@ fn invalid_calls() {
     t.row("interpolate", |d| d.f([3, 3]).interpolate(&[4], Interpolate::Nearest));
     t.row("interpolate", |d| d.f([1, 2, 3, 3]).interpolate(&[4], Interpolate::Bilinear));
     t.row("interpolate", |d| d.f([1, 2, 3]).interpolate(&[0], Interpolate::Nearest));
+    t.row("interpolate", |d| d.f([1, 2, 3]).interpolate(&[4], Interpolate::Bicubic));
+    t.row("interpolate", |d| d.f([1, 2, 3, 3, 3]).interpolate(&[4, 4, 4], Interpolate::BicubicAligned));
+    t.row("interpolate", |d| d.f([1, 2, 3, 3]).interpolate(&[4, 0], Interpolate::Area));
+    t.row("interpolate", |d| d.i([1, 2, 3]).interpolate(&[4], Interpolate::NearestExact));
+    t.row("interpolate", |d| d.f([1, 2, 3]).interpolate_by(&[0.1], Interpolate::BilinearAligned));
     t.row("pixel_shuffle", |d| d.f([1, 3, 2, 2]).pixel_shuffle(2));
     t.row("pixel_shuffle", |d| d.f([2, 2]).pixel_shuffle(1));
     t.row("pixel_unshuffle", |d| d.f([1, 1, 3, 4]).pixel_unshuffle(2));

@@ -1,7 +1,7 @@
 //! Losses at their edges: ignored targets of every index type, infinities in ignored rows, shapes past any memory.
 
-use wgrad::nn::loss::{CrossEntropy, cross_entropy_with, nll_with};
-use wgrad::{Device, Tensor};
+use wgrad::nn::loss::{CrossEntropy, Reduction, cross_entropy_with, nll_with};
+use wgrad::{DType, Device, Tensor, f16};
 
 use crate::common::gpu;
 
@@ -57,5 +57,32 @@ fn shapes_past_any_memory_are_errors() {
             assert!(error.contains(file!()), "{error}");
         }
         assert!(row.split(&[usize::MAX, 1], 1).iter().all(|part| part.check().is_err()));
+    }
+}
+
+/// f16 holds no sum of many rows, nor the logarithm of many classes; what is summed is f32 until the end.
+#[test]
+fn soft_targets_and_sums_in_half_precision() {
+    for device in devices() {
+        let (rows, classes) = (300, 40);
+        let logits = Tensor::randn([rows, classes], &device).to_dtype(DType::F16);
+        let labels =
+            Tensor::from_slice(&(0..rows).map(|r| (r * 7 % classes) as i64).collect::<Vec<_>>(), [rows], &device);
+        let soft = labels.one_hot(classes).to_dtype(DType::F16);
+        let options = CrossEntropy { label_smoothing: 0.125, ..CrossEntropy::default() };
+        let read = |loss: Tensor| loss.to_dtype(DType::F32).to_vec::<f32>().unwrap();
+        let hard = read(cross_entropy_with(&logits, &labels, &options))[0];
+        let found = read(cross_entropy_with(&logits, &soft, &options));
+        assert!((found[0] - hard).abs() < 4e-3 * hard, "{found:?} for {hard}");
+        let each = CrossEntropy { reduction: Reduction::None, ..options.clone() };
+        let all = cross_entropy_with(&logits, &soft, &each);
+        assert_eq!((all.shape(), all.dtype()), (&[rows][..], DType::F16));
+        let sum = CrossEntropy { reduction: Reduction::Sum, ..options };
+        let found = read(cross_entropy_with(&logits, &soft, &sum))[0];
+        assert!((found - hard * rows as f32).abs() < 2e-3 * found, "{found} for {}", hard * rows as f32);
+        let ones = Tensor::full_as([70_000], 1, DType::F16, &device);
+        assert_eq!(read(Reduction::Mean.l1(&ones, &ones.zeros_like())), [1.0]);
+        let sum = Reduction::Sum.l1(&(ones * 0.5), &Tensor::zeros_as([70_000], DType::F16, &device));
+        assert_eq!(read(sum), [f16::from_f32(35_000.0).to_f32()]);
     }
 }

@@ -5,6 +5,7 @@ use wgrad::{AvgPool, DType, Device, Interpolate, Pool, Tensor};
 
 use crate::common::*;
 use crate::inputs::*;
+use crate::resize::MODES;
 
 const TOLERANCE: f64 = 1e-5;
 
@@ -150,7 +151,7 @@ fn average_pooling() {
 #[test]
 fn interpolation() {
     let mut failures = Vec::new();
-    for mode in [Interpolate::Nearest, Interpolate::Bilinear] {
+    for mode in MODES {
         for input in IMAGES.iter().filter(|input| input.name != "unbatched") {
             for size in [[14, 12], [3, 5], [20, 1], [8, 6]] {
                 let resize = |x: &Tensor| (x * 0.5).interpolate(&size, mode) + 1.0;
@@ -159,6 +160,9 @@ fn interpolation() {
         }
         const LINE: Input = Input { name: "line", leaf: &[2, 11], view: |x| x.reshape([1, 2, 11]) };
         const CUBE: Input = Input { name: "cube", leaf: &[2, 3, 4, 5], view: |x| x.reshape([1, 2, 3, 4, 5]) };
+        if matches!(mode, Interpolate::Bicubic | Interpolate::BicubicAligned) {
+            continue;
+        }
         compare("line", &LINE, &|x| x.interpolate(&[29], mode), TOLERANCE, &mut failures);
         compare("cube", &CUBE, &|x| x.interpolate(&[7, 2, 9], mode), TOLERANCE, &mut failures);
     }
@@ -295,7 +299,7 @@ fn the_reference_agrees_with_plain_loops() {
 }
 
 /// One input each; second derivatives are those of the square.
-const FUNCTIONS: [(&str, &[usize], Function); 11] = [
+const FUNCTIONS: [(&str, &[usize], Function); 16] = [
     ("max", &[1, 2, 5, 4], |x| x.max_pool2d(3, 2, 1)),
     ("max, dilated", &[2, 7], |x| {
         x.max_pool1d_with(&Pool { stride: 1.into(), padding: 1.into(), dilation: 3.into(), ..Pool::new(2) }).0
@@ -310,6 +314,11 @@ const FUNCTIONS: [(&str, &[usize], Function); 11] = [
     ("adaptive max", &[2, 5, 4], |x| x.adaptive_max_pool2d([3, 6])),
     ("nearest", &[1, 2, 5], |x| x.interpolate(&[8], Interpolate::Nearest)),
     ("bilinear", &[1, 1, 3, 4], |x| x.interpolate(&[5, 3], Interpolate::Bilinear)),
+    ("nearest exact", &[1, 2, 5], |x| x.interpolate(&[8], Interpolate::NearestExact)),
+    ("aligned", &[1, 1, 3, 4], |x| x.interpolate(&[5, 3], Interpolate::BilinearAligned)),
+    ("bicubic", &[1, 1, 3, 4], |x| x.interpolate(&[5, 3], Interpolate::Bicubic)),
+    ("bicubic aligned", &[1, 1, 3, 4], |x| x.interpolate(&[5, 3], Interpolate::BicubicAligned)),
+    ("area", &[1, 1, 3, 4], |x| x.interpolate(&[5, 3], Interpolate::Area)),
     ("lp", &[1, 6], |x| (x.square() + 0.5).lp_pool1d(3.0, 2, 1)),
     ("shuffle", &[4, 2, 1], |x| x.pixel_shuffle(2)),
 ];

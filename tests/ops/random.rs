@@ -7,7 +7,7 @@ use wgrad::{Device, Tensor};
 use crate::common::*;
 
 /// Draws with a fresh seed; one test at a time, since a device has one stream of keys.
-fn drawn<R>(device: &Device, seed: u64, draw: impl FnOnce(&Device) -> R) -> R {
+pub fn drawn<R>(device: &Device, seed: u64, draw: impl FnOnce(&Device) -> R) -> R {
     static ONE: Mutex<()> = Mutex::new(());
     let _guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     device.seed(seed);

@@ -6,13 +6,26 @@ use wgrad::{AvgPool, Device, Interpolate, Tensor};
 use crate::common::*;
 use crate::inputs::hardware;
 
+pub const MODES: [Interpolate; 7] = [
+    Interpolate::Nearest,
+    Interpolate::NearestExact,
+    Interpolate::Bilinear,
+    Interpolate::BilinearAligned,
+    Interpolate::Bicubic,
+    Interpolate::BicubicAligned,
+    Interpolate::Area,
+];
+
 type Windows = Box<dyn Fn(&Tensor) -> Tensor>;
 
 /// Every linear op over windows of spatial dims of these sizes, with sizes it leads to.
 fn windows(rng: &mut Rng, sizes: &[usize]) -> Vec<(String, Windows)> {
     let dims = sizes.len();
     let mut all: Vec<(String, Windows)> = Vec::new();
-    for mode in [Interpolate::Nearest, Interpolate::Bilinear] {
+    for mode in MODES {
+        if matches!(mode, Interpolate::Bicubic | Interpolate::BicubicAligned) && dims != 2 {
+            continue;
+        }
         let to: Vec<usize> = sizes.iter().map(|&n| 1 + rng.below(7 * n)).collect();
         all.push((format!("{mode:?} to {to:?}"), Box::new(move |x| x.interpolate(&to, mode))));
         let by: Vec<f64> = sizes.iter().map(|&n| rng.uniform(1.0 / n as f64 + 1e-3, 5.0)).collect();

@@ -64,7 +64,7 @@ fn options(classes: usize, ignored: i32, device: &Device) -> Vec<(&'static str, 
         ("ignore", CrossEntropy { ignore_index: Some(ignored), ..plain() }),
         ("weight", CrossEntropy { weight: weight(), ..plain() }),
         ("ignore, smooth", CrossEntropy { label_smoothing: 0.25, ignore_index: Some(ignored), ..plain() }),
-        ("all", CrossEntropy { label_smoothing: 0.25, ignore_index: Some(ignored), weight: weight() }),
+        ("all", CrossEntropy { label_smoothing: 0.25, ignore_index: Some(ignored), weight: weight(), ..plain() }),
     ]
 }
 
@@ -171,7 +171,12 @@ fn the_reference_agrees_with_plain_loops() {
     let indices: Vec<i32> = targets.iter().map(|&t| t as i32).collect();
     let indices = Tensor::from_slice(&indices, [n], cpu());
     let weight = Some(floats(&weight, &[c], cpu()));
-    let options = CrossEntropy { label_smoothing: smoothing as f32, ignore_index: Some(ignored as i32), weight };
+    let options = CrossEntropy {
+        label_smoothing: smoothing as f32,
+        ignore_index: Some(ignored as i32),
+        weight,
+        ..CrossEntropy::default()
+    };
     let found = loss::cross_entropy_with(&tensor, &indices, &options);
     assert_close("cross_entropy", &values(&found), &[top / bottom], 1e-12);
     let plain: f64 = (0..n).map(|i| -log_soft[i * c + targets[i]]).sum::<f64>() / n as f64;

@@ -123,7 +123,7 @@ const CASES: &[Case] = cases! {
     };
     cross_entropy_weight [[4, 3]] |x| {
         let weight = Tensor::from_slice(&[0.5f32, 2.0, 1.0], [3], x[0].device()).to_dtype(x[0].dtype());
-        let options = CrossEntropy { label_smoothing: 0.125, ignore_index: Some(2), weight: Some(weight) };
+        let options = CrossEntropy { label_smoothing: 0.125, ignore_index: Some(2), weight: Some(weight), ..CrossEntropy::default() };
         loss::cross_entropy_with(&x[0], &index(&[0, 2, 1, 1], &[4], &x[0]), &options)
     };
     nll [[4, 3]] |x| loss::nll(&x[0].log_softmax(1), &index(&[0, 2, 1, 1], &[4], &x[0]));

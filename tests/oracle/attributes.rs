@@ -24,6 +24,11 @@ impl Attributes {
         }
     }
 
+    /// A finite number in full precision.
+    pub fn f64(&self, name: &str) -> f64 {
+        self.get(name).as_f64().unwrap_or_else(|| panic!("{name} is no number"))
+    }
+
     /// An integer.
     pub fn int(&self, name: &str) -> isize {
         integer(self.get(name))

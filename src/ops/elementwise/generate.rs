@@ -21,6 +21,10 @@ impl File {
     const fn new(text: &'static str) -> File {
         File { text, shared: OnceLock::new() }
     }
+
+    fn source(&self) -> Arc<str> {
+        self.shared.get_or_init(|| self.text.into()).clone()
+    }
 }
 
 static ARANGE: File = File::new(include_str!("../../../shaders/elementwise/arange.wgsl"));
@@ -52,8 +56,7 @@ impl Op for Generate {
         self.output.hash(&mut hash);
     }
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
-        let source = self.file.shared.get_or_init(|| self.file.text.into()).clone();
-        let function = Arc::new(WgslFn { name: self.function.into(), source, trusted: true });
+        let function = Arc::new(WgslFn { name: self.function.into(), source: self.file.source(), trusted: true });
         Kernel::Elementwise(Elementwise { function, field: None, left_out: Vec::new(), index: true })
     }
     fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
@@ -69,7 +72,13 @@ impl Op for Generate {
 /// 128 hashed bits of a counter and a key: pcg4d of M. Jarzynski and M. Olano, "Hash Functions for GPU Rendering", JCGT 9(3),
 /// 2020; bit for bit as in `random.wgsl`.
 pub fn random_bits(i: u32, seed: u32, stream: u32) -> [u32; 4] {
-    let mut v = [i, seed, stream, 0x9e37_79b9].map(|x: u32| x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
+    random_more(i, seed, stream, 0)
+}
+
+/// More bits for the same counter, by the number of the draw.
+pub(super) fn random_more(i: u32, seed: u32, stream: u32, draw: u32) -> [u32; 4] {
+    let mut v = [i, seed, stream, 0x9e37_79b9_u32.wrapping_add(draw)]
+        .map(|x: u32| x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
     for round in 0..2 {
         for (to, a, b) in [(0, 1, 3), (1, 2, 0), (2, 0, 1), (3, 1, 2)] {
             v[to] = v[to].wrapping_add(v[a].wrapping_mul(v[b]));
@@ -82,7 +91,7 @@ pub fn random_bits(i: u32, seed: u32, stream: u32) -> [u32; 4] {
 }
 
 /// `[0, 1)` in steps of 2^-24.
-fn unit(bits: u32) -> f64 {
+pub(super) fn unit(bits: u32) -> f64 {
     f64::from(bits >> 8) / f64::from(1 << 24)
 }
 
@@ -90,7 +99,13 @@ fn bits(i: u32, key: &[f64]) -> [u32; 4] {
     random_bits(i, key[0] as u32, key[1] as u32)
 }
 
-type Key = (u32, u32);
+pub(super) type Key = (u32, u32);
+
+/// The function of `random.wgsl` of this name.
+pub(super) fn random_function(name: &str) -> Elementwise {
+    let function = Arc::new(WgslFn { name: name.into(), source: RANDOM.source(), trusted: true });
+    Elementwise { function, field: None, left_out: Vec::new(), index: true }
+}
 
 impl Var {
     #[track_caller]
@@ -104,6 +119,14 @@ impl Var {
         Var::apply_in(Arc::new(op), &scalars.iter().collect::<Vec<_>>(), context)
     }
 
+    /// The key's words as scalars, which replays of a captured step draw anew.
+    #[track_caller]
+    pub(super) fn key(key: Key, context: &Arc<Context>) -> [Var; 2] {
+        let [first, second] = recording::drawn(key).map_or([None, None], |live| live.map(Some));
+        let word = |word: u32, live| Var::live_scalar(f64::from(word), DType::U32, live, context);
+        [word(key.0, first), word(key.1, second)]
+    }
+
     #[track_caller]
     fn random(
         function: &'static str,
@@ -113,10 +136,8 @@ impl Var {
         context: &Arc<Context>,
         value: fn(u32, &[f64]) -> f64,
     ) -> Var {
-        let [first, second] = recording::drawn(key).map_or([None, None], |live| live.map(Some));
-        let word = |word: u32, live| Var::live_scalar(f64::from(word), DType::U32, live, context);
         let mut all: Vec<Var> = scalars.iter().map(|&(v, t)| Var::scalar(v, t, context)).collect();
-        all.extend([word(key.0, first), word(key.1, second)]);
+        all.extend(Var::key(key, context));
         Var::generate_from(Generate { file: &RANDOM, function, output, value }, &all, context)
     }
 
@@ -157,6 +178,26 @@ impl Var {
             let bits = bits(i, &s[2..]);
             let radius = (-2.0 * (unit(bits[0]) + unit(1 << 8)).ln()).sqrt();
             s[0] + s[1] * radius * (std::f64::consts::TAU * unit(bits[1])).cos()
+        })
+    }
+
+    /// Numbers of the standard Gumbel distribution, as f32, for the key (seed, stream).
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, graph::Var};
+    /// let device = Device::default();
+    /// let context = Tensor::scalar(0.0, &device).node().0.context.clone();
+    /// let x = Tensor::from_var(Var::generate_gumbel([10], (7, 0), &context), &device);
+    /// assert!(x.to_vec::<f32>()?.iter().all(|v| (-4.0..35.0).contains(v)));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn generate_gumbel(shape: impl Into<Shape>, key: Key, context: &Arc<Context>) -> Var {
+        Var::random("random_gumbel", Meta::new(shape, DType::F32), &[], key, context, |i, s| {
+            let bits = bits(i, s);
+            let fine = (f64::from(bits[1] >> 9) + 0.5) / f64::from(1 << 23);
+            let u = ((f64::from(bits[0] >> 8) + fine) / f64::from(1 << 24)) as f32;
+            -(-(-f64::from(u.min(1.0 - f32::EPSILON / 2.0))).ln_1p()).ln()
         })
     }
 

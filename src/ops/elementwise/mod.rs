@@ -6,6 +6,7 @@ pub(crate) mod example;
 pub(crate) mod generate;
 pub(crate) mod methods;
 pub(crate) mod op;
+mod poisson;
 mod rows;
 pub mod table;
 #[cfg(test)]

@@ -1,17 +1,27 @@
-//! A value that has to be finite: what is not is found where it is computed, and reported as an index out of range is.
+//! A value that has to be finite, or what else an op needs: what is not is found where it is computed, and reported as an index out of range is.
+
+use std::hash::Hasher;
 
 use crate::array::Array;
 use crate::caps::Caps;
-use crate::error::{Error, NOT_FINITE, Result};
+use crate::error::{Error, Expected, NOT_FINITE, Result};
 use crate::graph::kernel::{Kernel, Operand, Routine, Stage};
 use crate::graph::{Meta, Op, Var};
 use crate::ops::routine::{self, WORKGROUP, wgsl};
 
-/// The input, where all of it is finite.
+/// The input, where all of it is finite, or for what else is expected where none of it is NaN.
 #[derive(Clone, Copy)]
 struct Finite {
     /// What the user called.
     name: &'static str,
+    /// What is reported where it is not.
+    expected: Expected,
+}
+
+impl Finite {
+    fn no_infinity(&self) -> bool {
+        self.expected == Expected::Norm
+    }
 }
 
 impl Op for Finite {
@@ -28,13 +38,17 @@ impl Op for Finite {
         Ok(inputs[0].clone())
     }
 
+    fn attributes(&self, hash: &mut dyn Hasher) {
+        hash.write_u8(self.expected as u8);
+    }
+
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
         Kernel::Routine(Box::new(*self))
     }
 
     fn reference(&self, inputs: &[&Array], _output: &Meta) -> Result<Array> {
-        match inputs[0].to_f64().into_iter().find(|x| !x.is_finite()) {
-            Some(x) => Err(Error::not_finite(self.name, x.is_nan())),
+        match inputs[0].to_f64().into_iter().find(|x| x.is_nan() || (self.no_infinity() && x.is_infinite())) {
+            Some(x) => Err(Error::unexpected(self.name, self.expected, x.is_nan())),
             None => Ok(inputs[0].clone()),
         }
     }
@@ -52,7 +66,12 @@ impl Routine for Finite {
             source: wgsl!("index/finite"),
             reads: vec![routine::read("x", 0)],
             writes: vec![routine::output()],
-            consts: vec![("WORKGROUP", WORKGROUP), ("NOT_FINITE", NOT_FINITE)],
+            consts: vec![
+                ("WORKGROUP", WORKGROUP),
+                ("NOT_FINITE", NOT_FINITE),
+                ("EXPECTED", self.expected as u32),
+                ("NO_INFINITY", u32::from(self.no_infinity())),
+            ],
             params: vec![("total", routine::size(self.name, total)?)],
             checks_indices: true,
             workgroups: routine::grid(total),
@@ -65,6 +84,14 @@ impl Var {
     /// [`Error::NonFinite`], and nothing that hangs on it is assigned.
     #[track_caller]
     pub(crate) fn expect_finite(&self, name: &'static str) -> Var {
-        Var::apply(Finite { name }, &[self])
+        Var::apply(Finite { name, expected: Expected::Norm }, &[self])
+    }
+
+    /// This value, outside the graph of gradients, where `holds`, which broadcasts to it, does so everywhere; else an error that says what was
+    /// expected, as [`Var::expect_finite`].
+    #[track_caller]
+    pub(crate) fn expect(&self, name: &'static str, expected: Expected, holds: &Var) -> Var {
+        let marked = holds.where_(self, &self.scalar_like(f64::NAN)).expand(self.shape());
+        Var::apply(Finite { name, expected }, &[&marked])
     }
 }

@@ -1,14 +1,17 @@
 //! Indexing by tensors: `gather` and `scatter_add`, which are each other's gradient, and what is built from them. Scattering
-//! kernels are in `scatter.rs`, methods that scatter in `update.rs`.
+//! kernels are in `scatter.rs` and `reduce.rs`, methods that scatter in `update.rs`.
 //!
 //! Indices are checked where they are used: one out of range becomes an error at reads of what was computed with it, and
 //! memory outside the tensor is never touched. Sums run in the order of the indices without atomics, so results are the same from run to run.
 
 mod finite;
+mod reduce;
 mod scatter;
 mod update;
 
 use std::hash::Hasher;
+
+pub use reduce::ScatterReduction;
 
 use crate::array::Array;
 use crate::caps::Caps;

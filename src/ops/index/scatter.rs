@@ -8,6 +8,7 @@
 use std::hash::Hasher;
 use std::ops::Range;
 
+use super::reduce::{NAME, ScatterReduce};
 use super::{checked, expect_index, params, with_dim};
 use crate::array::Array;
 use crate::caps::Caps;
@@ -220,60 +221,92 @@ impl Segments {
     }
 }
 
-/// Texts for the element types, one element at a time and four.
+/// Texts for the element types: of sums one element at a time and four, of other reductions one.
 macro_rules! texts {
     ($($file:literal),+) => {
-        [texts!(@ "part_one", $($file),+), texts!(@ "part_four", $($file),+)]
+        Texts {
+            sums: [texts!(@ "part_one", $($file),+), texts!(@ "part_four", $($file),+)],
+            others: [
+                wgsl!("types/f32", "index/part_one", "index/reduce_f32", $(concat!("index/", $file)),+),
+                wgsl!("types/i32", "index/part_one", "index/reduce_i32", $(concat!("index/", $file)),+),
+                wgsl!("types/u32", "index/part_one", "index/reduce_u32", $(concat!("index/", $file)),+),
+            ],
+        }
     };
     (@ $part:literal, $($file:literal),+) => {
         [
-            wgsl!("types/f32", concat!("index/", $part), $(concat!("index/", $file)),+),
-            wgsl!("types/i32", concat!("index/", $part), $(concat!("index/", $file)),+),
-            wgsl!("types/u32", concat!("index/", $part), $(concat!("index/", $file)),+),
+            wgsl!("types/f32", concat!("index/", $part), "index/sum", $(concat!("index/", $file)),+),
+            wgsl!("types/i32", concat!("index/", $part), "index/sum", $(concat!("index/", $file)),+),
+            wgsl!("types/u32", concat!("index/", $part), "index/sum", $(concat!("index/", $file)),+),
         ]
     };
 }
 
-impl Routine for ScatterSum {
-    fn stages(&self, inputs: &[Operand], output: &Operand, _caps: &Caps) -> Result<Vec<Stage>> {
-        const NAME: &str = "scatter_add";
-        let word = |n| routine::size(NAME, n);
+struct Texts {
+    sums: [[Wgsl; 3]; 2],
+    others: [Wgsl; 3],
+}
+
+/// What the kernels of [`ScatterSum`] and [`ScatterReduce`] differ in.
+struct Walk {
+    name: &'static str,
+    dim: usize,
+    size: usize,
+    /// Inputs: what is scattered, and where to.
+    source: usize,
+    index: usize,
+    /// How values are put together, unless they are added up: [`ScatterReduce::consts`].
+    reduction: Option<[(&'static str, u32); 2]>,
+}
+
+impl Walk {
+    fn stages(&self, inputs: &[Operand], output: &Operand) -> Result<Vec<Stage>> {
+        let name = self.name;
+        let word = |n| routine::size(name, n);
         let Meta { shape, dtype } = &output.meta;
         let to = around(shape, self.dim);
-        let len = inputs[0].meta.shape[self.dim];
+        let len = inputs[self.source].meta.shape[self.dim];
         let total = shape.numel();
-        let rows = to.inner > 1 && repeats(&inputs[1], self.dim + 1..shape.rank());
-        // Only rows are stored by fours.
-        let quads = rows && to.inner.is_multiple_of(4);
-        let text = |texts: [[Wgsl; 3]; 2]| match dtype {
-            DType::F16 | DType::F32 | DType::F64 => texts[usize::from(quads)][0],
-            DType::I32 => texts[usize::from(quads)][1],
-            DType::U32 | DType::Bool => texts[usize::from(quads)][2],
+        let rows = to.inner > 1 && repeats(&inputs[self.index], self.dim + 1..shape.rank());
+        // Only rows are stored by fours, and only sums.
+        let quads = rows && to.inner.is_multiple_of(4) && self.reduction.is_none();
+        let text = |texts: Texts| {
+            let texts = if self.reduction.is_some() { texts.others } else { texts.sums[usize::from(quads)] };
+            match dtype {
+                DType::F16 | DType::F32 | DType::F64 => texts[0],
+                DType::I32 => texts[1],
+                DType::U32 | DType::Bool => texts[2],
+            }
         };
+        let consts = |more: &[(&'static str, u32)]| {
+            let reduction = self.reduction.iter().flatten().copied();
+            [("WORKGROUP", WORKGROUP)].into_iter().chain(more.iter().copied()).chain(reduction).collect::<Vec<_>>()
+        };
+        // What the places hold, where that takes part.
+        let own = self.reduction.map(|_| routine::read("own", 0));
         let few = if rows { len.saturating_mul(total) <= FEW_LOOKS } else { are_few(len, total) };
         if few {
+            let mut reads = vec![routine::read("x", self.source), routine::read("index", self.index)];
+            reads.extend(own);
+            let texts = Texts { sums: [texts!("scatter_add").sums[0]; 2], ..texts!("scatter_add") };
             return Ok(vec![Stage {
-                name: NAME,
-                source: match dtype {
-                    DType::F16 | DType::F32 | DType::F64 => wgsl!("types/f32", "index/scatter_add"),
-                    DType::I32 => wgsl!("types/i32", "index/scatter_add"),
-                    DType::U32 | DType::Bool => wgsl!("types/u32", "index/scatter_add"),
-                },
-                reads: vec![routine::read("x", 0), routine::read("index", 1)],
+                name,
+                source: text(texts),
+                reads,
                 writes: vec![routine::output()],
-                consts: vec![("WORKGROUP", WORKGROUP)],
+                consts: consts(&[]),
                 params: params(total, to.inner, to.size, len)?,
                 checks_indices: true,
                 workgroups: routine::grid(total),
             }]);
         }
-        let mut segments = segments(NAME, &inputs[1], 1, self.dim, self.size)?;
+        let mut segments = segments(name, &inputs[self.index], self.index, self.dim, self.size)?;
         // About as many chunks as a chunk has elements, so that neither loop is long.
         let chunk = if len > LONG_SEGMENT { len.isqrt().next_power_of_two() } else { len.max(1) };
         let loops = 2 * chunk + len / chunk;
         if loops > 60_000 {
             let detail = format!("{len} indices along the dim are more than the kernel's loops take");
-            return Err(Error::unsupported(NAME, detail));
+            return Err(Error::unsupported(name, detail));
         }
         let chunks = if len > LONG_SEGMENT { len / chunk } else { 0 };
         let inner = if quads { to.inner / 4 } else { to.inner };
@@ -282,14 +315,15 @@ impl Routine for ScatterSum {
         let items = to.outer * to.size * runs;
         let with = |total: usize| -> Result<Vec<(&'static str, Word)>> {
             let mut all = params(total, inner, to.size, len)?;
-            all.extend(segments.params(NAME)?);
+            all.extend(segments.params(name)?);
             all.extend([("chunk", word(chunk)?), ("chunks", word(chunks)?), ("runs", word(runs)?)]);
             Ok(all)
         };
         let access = if quads { Access::LogicalVec4 } else { Access::Logical };
-        let mut reads = vec![Read { name: "x", slot: Slot::Input(0), access }, scratch("order", segments.order)];
+        let source = Read { name: "x", slot: Slot::Input(self.source), access };
+        let mut reads = vec![source, scratch("order", segments.order)];
         let last = Stage {
-            name: NAME,
+            name,
             source: text(match (rows, chunks > 0) {
                 (false, false) => texts!("run_one", "segment_short", "segment_sum"),
                 (false, true) => texts!("run_one", "totals_one", "segment_long", "segment_sum"),
@@ -298,7 +332,7 @@ impl Routine for ScatterSum {
             }),
             reads: Vec::new(),
             writes: vec![Write { vec4: quads, ..routine::output() }],
-            consts: vec![("WORKGROUP", WORKGROUP), ("OUTER", u32::from(to.outer > 1)), ("TURNS", turns as u32)],
+            consts: consts(&[("OUTER", u32::from(to.outer > 1)), ("TURNS", turns as u32)]),
             params: with(items)?,
             checks_indices: false,
             workgroups: routine::grid(items),
@@ -310,9 +344,9 @@ impl Routine for ScatterSum {
             let stage = Stage {
                 name: "scatter_totals",
                 source: text(texts!("segment_totals")),
-                reads: reads.iter().cloned().chain([scratch("keys", segments.keys)]).collect(),
+                reads: reads.iter().cloned().chain([scratch("keys", segments.keys)]).chain(own.clone()).collect(),
                 writes: vec![Write { vec4: quads, ..write }],
-                consts: vec![("WORKGROUP", WORKGROUP)],
+                consts: consts(&[]),
                 params: with(totals)?,
                 checks_indices: false,
                 workgroups: routine::grid(totals),
@@ -320,8 +354,28 @@ impl Routine for ScatterSum {
             segments.stages.push(stage);
             reads.push(Read { name: "totals", slot: Slot::Scratch(segments.free), access });
         }
+        reads.extend(own);
         segments.stages.push(Stage { reads, ..last });
         Ok(segments.stages)
+    }
+}
+
+impl Routine for ScatterSum {
+    fn stages(&self, inputs: &[Operand], output: &Operand, _caps: &Caps) -> Result<Vec<Stage>> {
+        let ScatterSum { dim, size } = *self;
+        Walk { name: "scatter_add", dim, size, source: 0, index: 1, reduction: None }.stages(inputs, output)
+    }
+
+    fn fuses_epilogue(&self) -> bool {
+        true
+    }
+}
+
+impl Routine for ScatterReduce {
+    fn stages(&self, inputs: &[Operand], output: &Operand, _caps: &Caps) -> Result<Vec<Stage>> {
+        let size = output.meta.shape[self.dim];
+        Walk { name: NAME, dim: self.dim, size, source: 1, index: 2, reduction: Some(self.consts()) }
+            .stages(inputs, output)
     }
 
     fn fuses_epilogue(&self) -> bool {

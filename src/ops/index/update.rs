@@ -68,17 +68,12 @@ impl Var {
             return self.fail(error);
         }
         if index.meta().numel() == 0 {
-            // The source takes part all the same: its gradient is 0. The sum of no elements is 0.
-            let nothing = || source.corner(index.shape()).sum(&(0..index.shape().rank()).collect::<Vec<_>>(), false);
-            return if source.0.tracked { self.add(&nothing()) } else { self.clone() };
+            return self.untouched(&source.corner(index.shape()));
         }
         let covered = with_dim(index.shape(), dim, self.shape()[dim]);
         if covered != *self.shape() {
             // Only a corner is written to.
-            let part = self.corner(&covered).scatter(dim, index, source);
-            let inside = self.scalar_like(1.0).cast(DType::Bool).expand(&covered);
-            let (inside, part) = (self.widen(dim, &inside), self.widen(dim, &part));
-            return inside.where_(&part, self);
+            return self.with_corner(dim, &covered, &self.corner(&covered).scatter(dim, index, source));
         }
         let source = source.corner(index.shape());
         let last = Var::apply(LastWriter { dim, size: self.shape()[dim] }, &[index]);
@@ -87,8 +82,22 @@ impl Var {
         written.where_(&source.gather(dim, &from), self)
     }
 
+    /// This value, where `source` has no elements.
+    pub(super) fn untouched(&self, source: &Var) -> Var {
+        // The source takes part all the same: its gradient is 0. The sum of no elements is 0.
+        let nothing = || source.sum(&(0..source.shape().rank()).collect::<Vec<_>>(), false);
+        if source.0.tracked { self.add(&nothing()) } else { self.clone() }
+    }
+
+    /// This value with `part` in place of its corner of the shape `covered`, which is smaller in no dim but others than `dim`.
+    pub(super) fn with_corner(&self, dim: usize, covered: &Shape, part: &Var) -> Var {
+        let inside = self.scalar_like(1.0).cast(DType::Bool).expand(covered);
+        let (inside, part) = (self.widen(dim, &inside), self.widen(dim, part));
+        inside.where_(&part, self)
+    }
+
     /// The first elements along each dim, as many as `shape` has.
-    fn corner(&self, shape: &Shape) -> Var {
+    pub(super) fn corner(&self, shape: &Shape) -> Var {
         (0..shape.rank()).fold(self.clone(), |v, d| v.slice(d, 0, 1, shape[d]))
     }
 
@@ -217,7 +226,7 @@ impl Var {
     }
 }
 
-fn check_scatter(op: &str, x: &Var, dim: usize, index: &Var, source: &Var) -> Result<()> {
+pub(super) fn check_scatter(op: &str, x: &Var, dim: usize, index: &Var, source: &Var) -> Result<()> {
     check_dim(op, x.shape(), dim)?;
     expect_index(op, index.meta())?;
     if x.dtype() != source.dtype() {

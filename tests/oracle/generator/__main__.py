@@ -14,7 +14,7 @@ import warnings
 
 import torch
 
-from . import elementwise, functional, half, linear, movement, network, reductions
+from . import elementwise, functional, half, linear, movement, network, options, reductions
 from .core import FIXTURES, VERSION
 
 
@@ -24,7 +24,7 @@ def main():
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(1)
     lines, ops = [], set()
-    for module in (elementwise, reductions, movement, linear, network, functional, half):
+    for module in (elementwise, reductions, movement, linear, network, functional, half, options):
         for area in module.areas():
             lines += area.write()
             ops |= {case["op"] for case in area.cases}

@@ -1,10 +1,10 @@
 //! Ops composed of others: gates, distances, further losses, rearrangements, indexed updates, reductions around NaN.
 
-use wgrad::nn::loss;
 use wgrad::{Conv, Tensor};
 
 use crate::attributes::Attributes;
 use crate::ops::Run;
+use crate::ops::network::reduction;
 
 fn references(tensors: &[Tensor]) -> Vec<&Tensor> {
     tensors.iter().collect()
@@ -34,12 +34,14 @@ pub fn find(op: &str) -> Option<Run> {
         "cosine_similarity" => |x, a, _| vec![x[0].cosine_similarity(&x[1], a.int("dim"))],
         "pairwise_distance" => |x, a, _| vec![x[0].pairwise_distance(&x[1], a.f32("p"))],
         "normalize" => |x, a, _| vec![x[0].normalize(a.f32("p"), a.int("dim"))],
-        "margin_ranking" => |x, a, _| vec![loss::margin_ranking(&x[0], &x[1], &x[2], a.f32("margin"))],
-        "hinge_embedding" => |x, a, _| vec![loss::hinge_embedding(&x[0], &x[1], a.f32("margin"))],
-        "soft_margin" => |x, _, _| vec![loss::soft_margin(&x[0], &x[1])],
-        "poisson_nll" => |x, _, _| vec![loss::poisson_nll(&x[0], &x[1])],
-        "gaussian_nll" => |x, _, _| vec![loss::gaussian_nll(&x[0], &x[1], &x[2])],
-        "triplet_margin" => |x, a, _| vec![loss::triplet_margin(&x[0], &x[1], &x[2], a.f32("margin"), a.f32("p"))],
+        "margin_ranking" => |x, a, _| vec![reduction(a).margin_ranking(&x[0], &x[1], &x[2], a.f32("margin"))],
+        "hinge_embedding" => |x, a, _| vec![reduction(a).hinge_embedding(&x[0], &x[1], a.f32("margin"))],
+        "soft_margin" => |x, a, _| vec![reduction(a).soft_margin(&x[0], &x[1])],
+        "poisson_nll" => |x, a, _| vec![reduction(a).poisson_nll(&x[0], &x[1])],
+        "gaussian_nll" => |x, a, _| vec![reduction(a).gaussian_nll(&x[0], &x[1], &x[2])],
+        "triplet_margin" => {
+            |x, a, _| vec![reduction(a).triplet_margin(&x[0], &x[1], &x[2], a.f32("margin"), a.f32("p"))]
+        }
         "meshgrid" => |x, _, _| Tensor::meshgrid(&references(x)),
         "unbind" => |x, a, _| x[0].unbind(a.int("dim")),
         "hstack" => |x, _, _| vec![Tensor::hstack(&references(x))],

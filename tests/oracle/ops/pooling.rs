@@ -44,8 +44,19 @@ pub fn find(op: &str) -> Option<Run> {
         "adaptive_max_pool2d" => |x, a, _| both(x[0].adaptive_max_pool2d_with_indices(&a.sizes("size")[..])),
         "adaptive_max_pool3d" => |x, a, _| both(x[0].adaptive_max_pool3d_with_indices(&a.sizes("size")[..])),
         "interpolate" => |x, a, _| {
-            let mode = if a.text("mode") == "nearest" { Interpolate::Nearest } else { Interpolate::Bilinear };
-            vec![x[0].interpolate(&a.sizes("size"), mode)]
+            let mode = match a.text("mode") {
+                "nearest" => Interpolate::Nearest,
+                "nearest_exact" => Interpolate::NearestExact,
+                "bilinear_aligned" => Interpolate::BilinearAligned,
+                "bicubic" => Interpolate::Bicubic,
+                "bicubic_aligned" => Interpolate::BicubicAligned,
+                "area" => Interpolate::Area,
+                _ => Interpolate::Bilinear,
+            };
+            vec![match a.has("factor") {
+                true => x[0].interpolate_by(&[a.f64("factor")], mode),
+                false => x[0].interpolate(&a.sizes("size"), mode),
+            }]
         },
         "pixel_shuffle" => |x, a, _| vec![x[0].pixel_shuffle(a.size("factor"))],
         "pixel_unshuffle" => |x, a, _| vec![x[0].pixel_unshuffle(a.size("factor"))],

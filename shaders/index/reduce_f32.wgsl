@@ -1,0 +1,17 @@
+// What is scattered to one place is multiplied (REDUCTION 0), or the largest (1) or smallest (2) of it counts; NaN wins over both.
+fn nothing() -> Part {
+    if (REDUCTION == 0u) { return 1.0; }
+    return select(infinity(), -infinity(), REDUCTION == 1u);
+}
+fn both(a: Part, b: Part) -> Part {
+    if (REDUCTION == 0u) { return a * b; }
+    if (is_nan(a)) { return a; }
+    if (is_nan(b)) { return b; }
+    return select(min(a, b), max(a, b), REDUCTION == 1u);
+}
+// What a place gets: what it held, which takes part where INCLUDE_SELF says so or where nothing was scattered there.
+fn kept(p: u32, total: Part, none: bool) -> Part {
+    let own = load_own(p);
+    if (INCLUDE_SELF == 0u) { return select(total, own, none); }
+    return both(own, total);
+}

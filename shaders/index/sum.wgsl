@@ -1,0 +1,5 @@
+// What is scattered to one place is added up.
+fn nothing() -> Part { return Part(); }
+fn both(a: Part, b: Part) -> Part { return a + b; }
+// What a place gets: the total of what was scattered there.
+fn kept(p: u32, total: Part, none: bool) -> Part { return total; }

@@ -1,0 +1,309 @@
+//! Losses as methods of [`Reduction`]: what the functions of `loss` average, averaged, added up or as it is.
+
+use std::panic::Location;
+
+use crate::error::Error;
+use crate::nn::loss::{CrossEntropy, cross_entropy_with, nll_with};
+use crate::ops::loss::{self, Reduction};
+use crate::tensor::Tensor;
+
+impl Reduction {
+    /// [`loss::cross_entropy`](crate::nn::loss::cross_entropy) with this reduction; [`CrossEntropy`] has it as a field.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, nn::loss::Reduction};
+    /// let device = Device::cpu();
+    /// let (logits, targets) = (Tensor::zeros([2, 4], &device), Tensor::from_slice(&[3i64, 0], [2], &device));
+    /// assert_eq!(Reduction::None.cross_entropy(&logits, &targets).shape(), [2]);
+    /// ```
+    #[track_caller]
+    pub fn cross_entropy(self, logits: &Tensor, targets: &Tensor) -> Tensor {
+        cross_entropy_with(logits, targets, &CrossEntropy { reduction: self, ..CrossEntropy::default() })
+    }
+
+    /// [`loss::nll`](crate::nn::loss::nll) with this reduction; [`CrossEntropy`] has it as a field.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, nn::loss::Reduction};
+    /// let device = Device::cpu();
+    /// let (logits, targets) = (Tensor::zeros([2, 4], &device), Tensor::from_slice(&[3i64, 0], [2], &device));
+    /// let loss = Reduction::Sum.nll(&logits.log_softmax(1), &targets).item::<f32>()?;
+    /// assert!((loss - 2.0 * 4f32.ln()).abs() < 1e-5);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn nll(self, log_probs: &Tensor, targets: &Tensor) -> Tensor {
+        nll_with(log_probs, targets, &CrossEntropy { reduction: self, ..CrossEntropy::default() })
+    }
+
+    /// [`loss::mse`](crate::nn::loss::mse) with this reduction.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, nn::loss::Reduction};
+    /// let device = Device::cpu();
+    /// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
+    /// let losses = Reduction::None.mse(&vector(&[1.0, 2.0]), &vector(&[1.0, 4.0]));
+    /// assert!((losses - vector(&[0.0, 4.0])).abs().max().item::<f32>()? < 1e-5);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn mse(self, x: &Tensor, y: &Tensor) -> Tensor {
+        x.widened().build(Location::caller(), |v| Ok(loss::mse(v, &y.node(), self)))
+    }
+
+    /// [`loss::l1`](crate::nn::loss::l1) with this reduction.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, nn::loss::Reduction};
+    /// let device = Device::cpu();
+    /// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
+    /// let losses = Reduction::None.l1(&vector(&[1.0, 2.0]), &vector(&[1.0, 4.0]));
+    /// assert!((losses - vector(&[0.0, 2.0])).abs().max().item::<f32>()? < 1e-5);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn l1(self, x: &Tensor, y: &Tensor) -> Tensor {
+        x.widened().build(Location::caller(), |v| Ok(loss::l1(v, &y.node(), self)))
+    }
+
+    /// [`loss::huber`](crate::nn::loss::huber) with this reduction.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, nn::loss::Reduction};
+    /// let device = Device::cpu();
+    /// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
+    /// let losses = Reduction::None.huber(&vector(&[1.0, 5.0]), &vector(&[0.0, 0.0]), 2.0);
+    /// assert!((losses - vector(&[0.5, 8.0])).abs().max().item::<f32>()? < 1e-5);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn huber(self, x: &Tensor, y: &Tensor, delta: impl Into<f64>) -> Tensor {
+        let delta = delta.into();
+        x.widened().build(Location::caller(), |v| match delta > 0.0 {
+            true => Ok(loss::huber(v, &y.node(), v.number(delta), self)),
+            false => Err(Error::argument("huber", format!("delta must be above 0, not {delta}"))),
+        })
+    }
+
+    /// [`loss::smooth_l1`](crate::nn::loss::smooth_l1) with this reduction.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, nn::loss::Reduction};
+    /// let device = Device::cpu();
+    /// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
+    /// let losses = Reduction::None.smooth_l1(&vector(&[1.0, 5.0]), &vector(&[0.0, 0.0]), 2.0);
+    /// assert!((losses - vector(&[0.25, 4.0])).abs().max().item::<f32>()? < 1e-5);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn smooth_l1(self, x: &Tensor, y: &Tensor, beta: impl Into<f64>) -> Tensor {
+        let beta = beta.into();
+        x.widened().build(Location::caller(), |v| match beta >= 0.0 {
+            true => Ok(loss::smooth_l1(v, &y.node(), v.number(beta), self)),
+            false => Err(Error::argument("smooth_l1", format!("beta must not be negative, as {beta} is"))),
+        })
+    }
+
+    /// [`loss::bce`](crate::nn::loss::bce) with this reduction.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, nn::loss::Reduction};
+    /// let device = Device::cpu();
+    /// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
+    /// let losses = Reduction::None.bce(&vector(&[0.5, 0.0]), &vector(&[1.0, 0.0]));
+    /// assert!((losses - vector(&[2f32.ln(), 0.0])).abs().max().item::<f32>()? < 1e-5);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn bce(self, probabilities: &Tensor, targets: &Tensor) -> Tensor {
+        probabilities.widened().build(Location::caller(), |v| Ok(loss::bce(v, &targets.node(), self)))
+    }
+
+    /// [`loss::bce_with_logits`](crate::nn::loss::bce_with_logits) with this reduction.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, nn::loss::Reduction};
+    /// let device = Device::cpu();
+    /// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
+    /// let losses = Reduction::None.bce_with_logits(&vector(&[0.0, 1e4]), &vector(&[1.0, 1.0]));
+    /// assert!((losses - vector(&[2f32.ln(), 0.0])).abs().max().item::<f32>()? < 1e-5);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn bce_with_logits(self, logits: &Tensor, targets: &Tensor) -> Tensor {
+        logits.widened().build(Location::caller(), |v| Ok(loss::bce_with_logits(v, &targets.node(), self)))
+    }
+
+    /// [`loss::bce_with_logits_with`](crate::nn::loss::bce_with_logits_with) with this reduction.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, nn::loss::Reduction};
+    /// let device = Device::cpu();
+    /// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
+    /// let losses = Reduction::None.bce_with_logits_with(&vector(&[0.0, 1e4]), &vector(&[1.0, 1.0]), &vector(&[3.0, 1.0]));
+    /// assert!((losses - vector(&[3.0 * 2f32.ln(), 0.0])).abs().max().item::<f32>()? < 1e-5);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn bce_with_logits_with(self, logits: &Tensor, targets: &Tensor, pos_weight: &Tensor) -> Tensor {
+        let positive = targets * pos_weight * logits.log_sigmoid();
+        let negative = (1.0 - targets) * (-logits).log_sigmoid();
+        self.of(-(positive + negative))
+    }
+
+    /// [`loss::multi_margin`](crate::nn::loss::multi_margin) with this reduction.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, nn::loss::Reduction};
+    /// let device = Device::cpu();
+    /// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
+    /// let losses = Reduction::None.multi_margin(&vector(&[0.5, 1.0, -3.0]).unsqueeze(0), &Tensor::from_slice(&[1i32], [1], &device), 1.0);
+    /// assert!((losses - vector(&[0.5 / 3.0])).abs().max().item::<f32>()? < 1e-5);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn multi_margin(self, scores: &Tensor, targets: &Tensor, margin: impl Into<f64>) -> Tensor {
+        scores.widened().build(Location::caller(), |v| loss::multi_margin(v, &targets.node(), v.number(margin), self))
+    }
+
+    /// [`loss::kl_div`](crate::nn::loss::kl_div) with this reduction.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, nn::loss::Reduction};
+    /// let device = Device::cpu();
+    /// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
+    /// let losses = Reduction::None.kl_div(&vector(&[0.5, 0.5]).log(), &vector(&[1.0, 0.0]));
+    /// assert!((losses - vector(&[2f32.ln(), 0.0])).abs().max().item::<f32>()? < 1e-5);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn kl_div(self, log_probs: &Tensor, probabilities: &Tensor) -> Tensor {
+        log_probs.widened().build(Location::caller(), |v| Ok(loss::kl_div(v, &probabilities.node(), self)))
+    }
+
+    /// [`loss::cosine_embedding`](crate::nn::loss::cosine_embedding) with this reduction.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, nn::loss::Reduction};
+    /// let device = Device::cpu();
+    /// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
+    /// let losses = Reduction::None.cosine_embedding(&vector(&[1.0, 0.0]).unsqueeze(0), &vector(&[0.0, 2.0]).unsqueeze(0), &vector(&[1.0]), 0.0);
+    /// assert!((losses - vector(&[1.0])).abs().max().item::<f32>()? < 1e-5);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn cosine_embedding(self, a: &Tensor, b: &Tensor, sign: &Tensor, margin: impl Into<f64>) -> Tensor {
+        a.widened().build(Location::caller(), |v| {
+            Ok(loss::cosine_embedding(v, &b.node(), &sign.node(), v.number(margin), self))
+        })
+    }
+
+    /// [`loss::margin_ranking`](crate::nn::loss::margin_ranking) with this reduction.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, nn::loss::Reduction};
+    /// let device = Device::cpu();
+    /// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
+    /// let losses = Reduction::None.margin_ranking(&vector(&[1.0, 4.0]), &vector(&[3.0, 3.0]), &vector(&[1.0, 1.0]), 0.5);
+    /// assert!((losses - vector(&[2.5, 0.0])).abs().max().item::<f32>()? < 1e-5);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn margin_ranking(self, a: &Tensor, b: &Tensor, y: &Tensor, margin: impl Into<f64>) -> Tensor {
+        a.widened()
+            .build(Location::caller(), |v| Ok(loss::margin_ranking(v, &b.node(), &y.node(), v.number(margin), self)))
+    }
+
+    /// [`loss::hinge_embedding`](crate::nn::loss::hinge_embedding) with this reduction.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, nn::loss::Reduction};
+    /// let device = Device::cpu();
+    /// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
+    /// let losses = Reduction::None.hinge_embedding(&vector(&[2.0, 0.25]), &vector(&[1.0, -1.0]), 1.0);
+    /// assert!((losses - vector(&[2.0, 0.75])).abs().max().item::<f32>()? < 1e-5);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn hinge_embedding(self, x: &Tensor, y: &Tensor, margin: impl Into<f64>) -> Tensor {
+        x.widened().build(Location::caller(), |v| Ok(loss::hinge_embedding(v, &y.node(), v.number(margin), self)))
+    }
+
+    /// [`loss::triplet_margin`](crate::nn::loss::triplet_margin) with this reduction.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, nn::loss::Reduction};
+    /// let device = Device::cpu();
+    /// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
+    /// let losses = Reduction::None.triplet_margin(&vector(&[0.0, 0.0]), &vector(&[3.0, 4.0]), &vector(&[0.0, 2.0]), 1.0, 2.0);
+    /// assert!((losses - 4.0).abs().max().item::<f32>()? < 1e-5);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn triplet_margin(
+        self,
+        anchor: &Tensor,
+        positive: &Tensor,
+        negative: &Tensor,
+        margin: impl Into<f64>,
+        p: impl Into<f64>,
+    ) -> Tensor {
+        anchor.widened().build(Location::caller(), |v| {
+            Ok(loss::triplet_margin(v, &positive.node(), &negative.node(), v.number(margin), v.number(p), self))
+        })
+    }
+
+    /// [`loss::soft_margin`](crate::nn::loss::soft_margin) with this reduction.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, nn::loss::Reduction};
+    /// let device = Device::cpu();
+    /// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
+    /// let losses = Reduction::None.soft_margin(&vector(&[0.0, 100.0]), &vector(&[1.0, 1.0]));
+    /// assert!((losses - vector(&[2f32.ln(), 0.0])).abs().max().item::<f32>()? < 1e-5);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn soft_margin(self, x: &Tensor, y: &Tensor) -> Tensor {
+        x.widened().build(Location::caller(), |v| Ok(loss::soft_margin(v, &y.node(), self)))
+    }
+
+    /// [`loss::poisson_nll`](crate::nn::loss::poisson_nll) with this reduction.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, nn::loss::Reduction};
+    /// let device = Device::cpu();
+    /// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
+    /// let losses = Reduction::None.poisson_nll(&vector(&[0.0, 0.0]), &vector(&[3.0, 0.0]));
+    /// assert!((losses - vector(&[1.0, 1.0])).abs().max().item::<f32>()? < 1e-5);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn poisson_nll(self, log_rates: &Tensor, counts: &Tensor) -> Tensor {
+        log_rates.widened().build(Location::caller(), |v| Ok(loss::poisson_nll(v, &counts.node(), self)))
+    }
+
+    /// [`loss::gaussian_nll`](crate::nn::loss::gaussian_nll) with this reduction.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, nn::loss::Reduction};
+    /// let device = Device::cpu();
+    /// let vector = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
+    /// let losses = Reduction::None.gaussian_nll(&vector(&[0.0, 1.0]), &vector(&[2.0, 1.0]), &vector(&[1.0, 1.0]));
+    /// assert!((losses - vector(&[2.0, 0.0])).abs().max().item::<f32>()? < 1e-5);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn gaussian_nll(self, means: &Tensor, y: &Tensor, variances: &Tensor) -> Tensor {
+        means.widened().build(Location::caller(), |v| Ok(loss::gaussian_nll(v, &y.node(), &variances.node(), self)))
+    }
+
+    #[track_caller]
+    fn of(self, losses: Tensor) -> Tensor {
+        match self {
+            Reduction::None => losses,
+            Reduction::Sum => losses.sum(),
+            Reduction::Mean => losses.mean(),
+        }
+    }
+}
