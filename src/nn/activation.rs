@@ -2,6 +2,7 @@
 
 use crate::backend::Device;
 use crate::nn::module::stateless;
+use crate::nn::summary::seen;
 use crate::nn::{Members, Module, Parameters};
 use crate::tensor::Tensor;
 
@@ -123,6 +124,6 @@ impl Parameters for Prelu {
 impl Module for Prelu {
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
-        x.prelu(&self.weight)
+        seen(Some(&self.weight), x.prelu(&self.weight))
     }
 }

@@ -6,6 +6,7 @@ use crate::backend::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::nn::init;
+use crate::nn::summary::seen;
 use crate::nn::{Linear, Members, Mode, Module, Parameters};
 use crate::tensor::Tensor;
 
@@ -272,7 +273,8 @@ impl MultiheadAttention {
         } else {
             q.scaled_dot_product_attention(&k, &v, mask, causal)
         };
-        self.out_proj.forward(&y.transpose(1, 2).flatten(2, 3))
+        let own = self.in_proj_weight.as_ref().or(self.q_proj_weight.as_ref());
+        seen(own, self.out_proj.forward(&y.transpose(1, 2).flatten(2, 3)))
     }
 
     /// Queries, keys and values through their maps; inputs that are the same tensor share a product.

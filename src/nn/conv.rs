@@ -5,6 +5,7 @@ use std::panic::Location;
 use crate::backend::Device;
 use crate::error::{Error, Result};
 use crate::nn::init;
+use crate::nn::summary::seen;
 use crate::nn::{Members, Module, Parameters};
 use crate::ops::conv::{Conv, ConvTranspose};
 use crate::ops::per_dim::PerDim;
@@ -92,7 +93,7 @@ macro_rules! convolution {
         impl Module for $name {
             #[track_caller]
             fn forward(&self, x: &Tensor) -> Tensor {
-                x.$method(&self.weight, self.bias.as_ref(), self.options)
+                seen(Some(&self.weight), x.$method(&self.weight, self.bias.as_ref(), self.options))
             }
         }
     };

@@ -4,6 +4,7 @@ use std::panic::Location;
 
 use crate::backend::Device;
 use crate::error::{Error, Result};
+use crate::nn::summary::seen;
 use crate::nn::{Members, Module, Parameters, init};
 use crate::tensor::Tensor;
 
@@ -85,10 +86,11 @@ impl Module for Embedding {
     #[track_caller]
     fn forward(&self, index: &Tensor) -> Tensor {
         let found = Tensor::embedding(&self.weight, index);
-        match self.padding_idx.and_then(|p| i32::try_from(p).ok()) {
+        let found = match self.padding_idx.and_then(|p| i32::try_from(p).ok()) {
             // The same value, which counts as a constant.
             Some(padding) if found.check().is_ok() => index.eq(padding).unsqueeze(-1).where_(found.detach(), &found),
             _ => found,
-        }
+        };
+        seen(Some(&self.weight), found)
     }
 }

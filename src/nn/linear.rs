@@ -2,6 +2,7 @@
 
 use crate::backend::Device;
 use crate::nn::init;
+use crate::nn::summary::seen;
 use crate::nn::{Members, Module, Parameters};
 use crate::tensor::Tensor;
 
@@ -66,7 +67,7 @@ impl Parameters for Linear {
 impl Module for Linear {
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
-        x.linear(&self.weight, self.bias.as_ref())
+        seen(Some(&self.weight), x.linear(&self.weight, self.bias.as_ref()))
     }
 }
 
@@ -132,10 +133,11 @@ impl Bilinear {
     #[track_caller]
     pub fn forward_pair(&self, a: &Tensor, b: &Tensor) -> Tensor {
         let y = Tensor::einsum("...i,kij,...j->...k", &[a, &self.weight, b]);
-        match &self.bias {
+        let y = match &self.bias {
             Some(bias) => y + bias,
             None => y,
-        }
+        };
+        seen(Some(&self.weight), y)
     }
 }
 

@@ -54,6 +54,7 @@ mod pool;
 mod recurrent;
 mod sequential;
 mod state;
+mod summary;
 mod transformer;
 
 pub use activation::*;
@@ -69,6 +70,7 @@ pub use pool::*;
 pub use recurrent::{Direction, Gru, Lstm, Recurrent, Rnn};
 pub use sequential::{Lambda, Sequential};
 pub use state::{StateDict, Unmatched};
+pub use summary::{Summary, SummaryRow, summary, summary_with};
 pub use transformer::{
     Activation, Transformer, TransformerDecoder, TransformerDecoderLayer, TransformerEncoder, TransformerEncoderLayer,
 };

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::Result;
 use crate::nn::state::{self, StateDict, Unmatched};
+use crate::nn::summary::{self, Part};
 use crate::tensor::Tensor;
 
 /// A layer or model that maps one tensor to one tensor. What takes other arguments (a recurrent layer with its state,
@@ -73,6 +74,17 @@ pub trait Parameters: Send + Sync {
     /// assert_eq!(names, ["layers.0.bias", "layers.0.weight", "scale"]);
     /// ```
     fn members(&self, members: &mut Members);
+
+    /// What it is called in a [`summary`](crate::nn::summary()): the type's name.
+    ///
+    /// ```
+    /// use wgrad::nn::{Linear, Parameters};
+    /// use wgrad::Device;
+    /// assert_eq!(Linear::new(4, 3, &Device::default()).kind(), "Linear");
+    /// ```
+    fn kind(&self) -> String {
+        summary::short_name(std::any::type_name::<Self>())
+    }
 
     /// What gradients are computed for, with its names, each tensor once (under its first name, where it has several).
     ///
@@ -295,12 +307,16 @@ pub trait Member {
 #[derive(Default)]
 pub struct Members {
     name: String,
-    tensors: Vec<(String, Tensor)>,
-    modes: Vec<Mode>,
+    pub(super) tensors: Vec<(String, Tensor)>,
+    pub(super) modes: Vec<Mode>,
+    /// Layers and what is built of them.
+    pub(super) parts: Vec<Part>,
+    /// What the next layer's output is noted under.
+    key: Option<usize>,
 }
 
 impl Members {
-    fn of(module: &(impl Parameters + ?Sized)) -> Members {
+    pub(super) fn of(module: &(impl Parameters + ?Sized)) -> Members {
         let mut members = Members::default();
         module.members(&mut members);
         members
@@ -329,10 +345,19 @@ impl Members {
         member.join(self);
         self.name.truncate(length);
     }
+
+    /// [`Members::add`] of a layer whose output its owner notes.
+    pub(super) fn add_seen<M: Member + ?Sized>(&mut self, name: &str, member: &M, key: usize) {
+        self.key = Some(key);
+        self.add(name, member);
+        self.key = None;
+    }
 }
 
 impl<M: Parameters> Member for M {
     fn join(&self, members: &mut Members) {
+        let (name, key) = (members.name.clone(), members.key.take());
+        members.parts.push(Part { name, kind: self.kind(), key });
         self.members(members);
     }
 }
@@ -383,6 +408,10 @@ macro_rules! pointers {
             fn members(&self, members: &mut Members) {
                 (**self).members(members);
             }
+
+            fn kind(&self) -> String {
+                (**self).kind()
+            }
         }
 
         impl<M: Module + ?Sized> Module for $pointer<M> {
@@ -393,6 +422,20 @@ macro_rules! pointers {
     )*};
 }
 pointers!(Box, Arc);
+
+/// Layers and shapes of parameters, as a tree.
+impl std::fmt::Debug for dyn Module {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        summary::describe(self, f)
+    }
+}
+
+/// Layers and shapes of parameters, as a tree.
+impl std::fmt::Debug for dyn Parameters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        summary::describe(self, f)
+    }
+}
 
 /// A layer without parameters and without a mode: what it does to its input.
 macro_rules! stateless {

@@ -5,6 +5,7 @@ use std::panic::Location;
 use crate::backend::Device;
 use crate::error::Error;
 use crate::graph::no_grad;
+use crate::nn::summary::seen;
 use crate::nn::{Members, Mode, Module, Parameters};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -115,7 +116,7 @@ macro_rules! batch_norm {
                     var.advance(&new_var);
                     self.num_batches_tracked.advance(&count);
                 }
-                y
+                seen(Some(&self.running_mean), y)
             }
         }
     )*};
@@ -268,7 +269,8 @@ impl Parameters for LayerNorm {
 impl Module for LayerNorm {
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
-        x.layer_norm_dims(self.dims, self.weight.as_ref(), self.bias.as_ref(), self.eps)
+        let y = x.layer_norm_dims(self.dims, self.weight.as_ref(), self.bias.as_ref(), self.eps);
+        seen(self.weight.as_ref(), y)
     }
 }
 
@@ -330,7 +332,7 @@ impl Parameters for RmsNorm {
 impl Module for RmsNorm {
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
-        x.rms_norm_dims(self.weight.rank(), &self.weight, self.eps)
+        seen(Some(&self.weight), x.rms_norm_dims(self.weight.rank(), &self.weight, self.eps))
     }
 }
 
@@ -415,7 +417,8 @@ impl Parameters for GroupNorm {
 impl Module for GroupNorm {
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
-        x.group_norm(self.groups, self.weight.as_ref(), self.bias.as_ref(), self.eps)
+        let y = x.group_norm(self.groups, self.weight.as_ref(), self.bias.as_ref(), self.eps);
+        seen(self.weight.as_ref(), y)
     }
 }
 
@@ -503,6 +506,6 @@ impl Parameters for InstanceNorm {
 impl Module for InstanceNorm {
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
-        x.instance_norm(self.weight.as_ref(), self.bias.as_ref(), self.eps)
+        seen(self.weight.as_ref(), x.instance_norm(self.weight.as_ref(), self.bias.as_ref(), self.eps))
     }
 }

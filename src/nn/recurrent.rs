@@ -7,6 +7,7 @@ use std::panic::Location;
 
 use crate::backend::Device;
 use crate::error::{Error, Result};
+use crate::nn::summary::seen;
 use crate::nn::{Members, Mode, Parameters, init};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -166,6 +167,7 @@ impl Core {
                 both => Tensor::cat(&both.iter().collect::<Vec<_>>(), 2),
             };
         }
+        let sequence = seen(self.parts.first().map(|part| &part.weight_ih), sequence);
         (sequence, last.iter().map(|list| Tensor::stack(&list.iter().collect::<Vec<_>>(), 0)).collect())
     }
 

@@ -1,5 +1,6 @@
 //! Layers one after another, and what stands between them.
 
+use crate::nn::summary::{describe, seen_as};
 use crate::nn::{Members, Module, Parameters};
 use crate::tensor::Tensor;
 
@@ -19,6 +20,7 @@ use crate::tensor::Tensor;
 /// assert_eq!(model.forward(&Tensor::randn([2, 1, 8, 8], &device)).shape(), [2, 10]);
 /// let names: Vec<String> = model.named_parameters().into_iter().map(|(name, _)| name).collect();
 /// assert_eq!(names, ["0.weight", "0.bias", "head.weight", "head.bias"]);
+/// assert!(format!("{model:?}").starts_with("Sequential { 0: Conv2d { weight: f32 [8, 1, 3, 3], "));
 /// ```
 #[derive(Default)]
 pub struct Sequential {
@@ -106,8 +108,8 @@ impl Sequential {
 
 impl Parameters for Sequential {
     fn members(&self, members: &mut Members) {
-        for (name, layer) in &self.layers {
-            members.add(name, layer);
+        for named in &self.layers {
+            members.add_seen(&named.0, &named.1, key(named));
         }
     }
 }
@@ -115,7 +117,19 @@ impl Parameters for Sequential {
 impl Module for Sequential {
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
-        self.iter().fold(x.clone(), |x, layer| layer.forward(&x))
+        self.layers.iter().fold(x.clone(), |x, named| seen_as(key(named), named.1.forward(&x)))
+    }
+}
+
+/// A layer's place in memory, which no other has while the model lives.
+fn key(layer: &(String, Box<dyn Module>)) -> usize {
+    std::ptr::from_ref(layer) as usize
+}
+
+/// Layers and shapes of parameters, as a tree.
+impl std::fmt::Debug for Sequential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        describe(self, f)
     }
 }
 
@@ -128,8 +142,14 @@ impl Module for Sequential {
 /// assert_eq!(halve.forward(&Tensor::ones([2], &Device::default())).to_vec::<f32>()?, [0.5, 0.5]);
 /// # Ok::<(), wgrad::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Lambda<F>(F);
+
+impl<F> std::fmt::Debug for Lambda<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Lambda")
+    }
+}
 
 impl<F: Fn(&Tensor) -> Tensor + Send + Sync> Lambda<F> {
     /// A layer that calls `f`.

@@ -2,8 +2,13 @@
 
 mod checkpoints;
 mod damage;
+#[path = "../../examples/digits_cnn.rs"]
+mod digits_cnn;
 mod exchange;
 mod fuzz;
+mod killed;
+mod metrics;
+mod options;
 mod watch;
 
 use std::path::{Path, PathBuf};
