@@ -64,6 +64,18 @@ macro_rules! with_number {
             pub $field: $kind,
         }
 
+        impl $name {
+            #[doc = concat!("The layer with this `", stringify!($field), "`.")]
+            ///
+            /// ```
+            #[doc = concat!("use wgrad::nn::", stringify!($name), ";")]
+            #[doc = concat!("assert_eq!(", stringify!($name), "::new(", stringify!($default), ").", stringify!($field), ", ", stringify!($default), ");")]
+            /// ```
+            pub fn new($field: impl Into<$kind>) -> $name {
+                $name { $field: $field.into() }
+            }
+        }
+
         impl Default for $name {
             fn default() -> $name {
                 $name { $field: $default }

@@ -203,7 +203,8 @@ pub trait Parameters: Send + Sync {
         Members::of(self).tensors.into_iter().map(|(name, tensor)| (name, tensor.detach())).collect()
     }
 
-    /// Sets all parameters and buffers to the values of the same names. Tensors on other devices are moved.
+    /// Sets all parameters and buffers to the values of the same names. Tensors on other devices are moved, floats of other types converted: a
+    /// file in f16, bf16 or f64 fits a model in f32.
     ///
     /// ```
     /// use wgrad::nn::{Linear, Parameters};

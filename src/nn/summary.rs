@@ -28,7 +28,7 @@ pub struct Summary {
     pub rows: Vec<SummaryRow>,
     /// Elements of all parameters, each tensor once.
     pub parameters: usize,
-    /// Elements of the parameters that are trained: those with a gradient.
+    /// Elements of the parameters that are not frozen.
     pub trained: usize,
     /// Bytes of parameters and buffers.
     pub parameter_bytes: u64,
@@ -200,17 +200,9 @@ fn collect(kind: String, members: &Members, found: HashMap<usize, (Vec<usize>, u
     let mut once = std::collections::HashSet::new();
     let parameter_bytes =
         members.tensors.iter().filter(|(_, t)| once.insert(t.variable())).map(|(_, t)| bytes(t)).sum();
-    let trained = elements("", parameter);
-    // A frozen parameter is a leaf without a gradient, as a buffer is; buffers have well-known names.
-    let buffer = |name: &str| ["running_mean", "running_var", "num_batches_tracked"].iter().any(|b| name.ends_with(b));
-    let frozen: usize = {
-        let mut once = std::collections::HashSet::new();
-        let frozen = members.tensors.iter().filter(|(name, tensor)| {
-            tensor.dtype().is_float() && !tensor.is_leaf_with_grad() && !buffer(name) && once.insert(tensor.variable())
-        });
-        frozen.map(|(_, tensor)| tensor.numel()).sum()
-    };
-    Summary { rows, parameters: trained + frozen, trained, parameter_bytes, output_bytes }
+    let trained = elements("", &|tensor| tensor.is_leaf_with_grad() && !tensor.is_frozen());
+    let parameters = elements("", parameter);
+    Summary { rows, parameters, trained, parameter_bytes, output_bytes }
 }
 
 impl fmt::Display for Summary {

@@ -2,6 +2,8 @@
 
 mod checkpoints;
 mod damage;
+// A whole program, of which its own `main` is not called.
+#[allow(dead_code)]
 #[path = "../../examples/digits_cnn.rs"]
 mod digits_cnn;
 mod exchange;

@@ -4,6 +4,7 @@ mod init;
 mod layers;
 mod lazy;
 mod module;
+mod options;
 
 use std::sync::OnceLock;
 
