@@ -84,6 +84,7 @@ struct Args {
 }
 
 /// A block of the transformer: attention, then a small network at each position, each beside a way that skips it.
+#[derive(Module)]
 struct Block {
     ln_1: LayerNorm,
     attn: MultiheadAttention,
@@ -92,8 +93,6 @@ struct Block {
     proj: Linear,
     dropout: Dropout,
 }
-
-wgrad::module!(Block { ln_1, attn, ln_2, fc, proj, dropout });
 
 impl Module for Block {
     fn forward(&self, x: &Tensor) -> Tensor {
@@ -105,6 +104,7 @@ impl Module for Block {
 }
 
 /// Tokens `[batch, time]` to scores of the next token `[batch, time, vocabulary]`.
+#[derive(Module)]
 struct Gpt {
     tokens: Embedding,
     positions: Embedding,
@@ -112,8 +112,6 @@ struct Gpt {
     ln_f: LayerNorm,
     head: Linear,
 }
-
-wgrad::module!(Gpt { tokens, positions, blocks, ln_f, head });
 
 impl Gpt {
     fn new(vocabulary: usize, context: usize, width: usize, heads: usize, layers: usize, device: &Device) -> Gpt {

@@ -79,13 +79,12 @@ impl Dataset for Names {
     }
 }
 
+#[derive(Module)]
 struct Model {
     letters: Embedding,
     lstm: Lstm,
     head: Linear,
 }
-
-wgrad::module!(Model { letters, lstm, head });
 
 impl Model {
     /// Scores of the next letter `[batch, time, vocabulary]` and the state after the last one.

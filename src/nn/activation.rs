@@ -3,7 +3,7 @@
 use crate::backend::Device;
 use crate::nn::module::stateless;
 use crate::nn::summary::seen;
-use crate::nn::{Members, Module, Parameters};
+use crate::nn::{Members, MembersMut, Module, Parameters};
 use crate::tensor::Tensor;
 
 /// Layers without numbers: name and method of [`Tensor`].
@@ -130,6 +130,10 @@ impl Prelu {
 impl Parameters for Prelu {
     fn members(&self, members: &mut Members) {
         members.add("weight", &self.weight);
+    }
+
+    fn members_mut(&mut self, members: &mut MembersMut) {
+        members.add(&mut self.weight);
     }
 }
 

@@ -7,7 +7,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::nn::init;
 use crate::nn::summary::seen;
-use crate::nn::{Linear, Members, Mode, Module, Parameters};
+use crate::nn::{Linear, Members, MembersMut, Mode, Module, Parameters};
 use crate::tensor::Tensor;
 
 /// Attention with several heads (Vaswani et al. 2017), batch first: queries `[N, L, size]`, keys and values `[N, S, size]`
@@ -427,6 +427,18 @@ impl Parameters for MultiheadAttention {
         members.add("bias_v", &self.bias_v);
         members.add("out_proj", &self.out_proj);
         members.add("mode", &self.mode);
+    }
+
+    fn members_mut(&mut self, members: &mut MembersMut) {
+        members.add(&mut self.in_proj_weight);
+        members.add(&mut self.q_proj_weight);
+        members.add(&mut self.k_proj_weight);
+        members.add(&mut self.v_proj_weight);
+        members.add(&mut self.in_proj_bias);
+        members.add(&mut self.bias_k);
+        members.add(&mut self.bias_v);
+        members.add(&mut self.out_proj);
+        members.add(&mut self.mode);
     }
 }
 

@@ -6,7 +6,7 @@ use crate::backend::Device;
 use crate::error::{Error, Result};
 use crate::nn::init;
 use crate::nn::summary::seen;
-use crate::nn::{Members, Module, Parameters};
+use crate::nn::{Members, MembersMut, Module, Parameters};
 use crate::ops::conv::{Conv, ConvTranspose, Padding};
 use crate::ops::per_dim::PerDim;
 use crate::tensor::Tensor;
@@ -108,6 +108,11 @@ macro_rules! convolution {
             fn members(&self, members: &mut Members) {
                 members.add("weight", &self.weight);
                 members.add("bias", &self.bias);
+            }
+
+            fn members_mut(&mut self, members: &mut MembersMut) {
+                members.add(&mut self.weight);
+                members.add(&mut self.bias);
             }
         }
 

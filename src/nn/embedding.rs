@@ -5,7 +5,7 @@ use std::panic::Location;
 use crate::backend::Device;
 use crate::error::{Error, Result};
 use crate::nn::summary::seen;
-use crate::nn::{Members, Module, Parameters, init};
+use crate::nn::{Members, MembersMut, Module, Parameters, init};
 use crate::tensor::Tensor;
 
 /// A table of vectors that are looked up by index: indices (i32 or u32) of any shape `[…]` to `[…, size]`.
@@ -79,6 +79,10 @@ impl Embedding {
 impl Parameters for Embedding {
     fn members(&self, members: &mut Members) {
         members.add("weight", &self.weight);
+    }
+
+    fn members_mut(&mut self, members: &mut MembersMut) {
+        members.add(&mut self.weight);
     }
 }
 

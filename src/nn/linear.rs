@@ -3,7 +3,7 @@
 use crate::backend::Device;
 use crate::nn::init;
 use crate::nn::summary::seen;
-use crate::nn::{Members, Module, Parameters};
+use crate::nn::{Members, MembersMut, Module, Parameters};
 use crate::tensor::Tensor;
 
 /// `y = x Wᵀ + b` over the last dim: `[…, inputs]` to `[…, outputs]`.
@@ -61,6 +61,11 @@ impl Parameters for Linear {
     fn members(&self, members: &mut Members) {
         members.add("weight", &self.weight);
         members.add("bias", &self.bias);
+    }
+
+    fn members_mut(&mut self, members: &mut MembersMut) {
+        members.add(&mut self.weight);
+        members.add(&mut self.bias);
     }
 }
 
@@ -145,5 +150,10 @@ impl Parameters for Bilinear {
     fn members(&self, members: &mut Members) {
         members.add("weight", &self.weight);
         members.add("bias", &self.bias);
+    }
+
+    fn members_mut(&mut self, members: &mut MembersMut) {
+        members.add(&mut self.weight);
+        members.add(&mut self.bias);
     }
 }

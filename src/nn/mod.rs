@@ -1,6 +1,6 @@
 //! What networks are built from: layers with PyTorch's parameter names, shapes and initial values, and losses.
 //!
-//! A layer is a plain struct with public fields. A model is a struct of layers: [`module!`](crate::module) names its parts,
+//! A layer is a plain struct with public fields. A model is a struct of layers: `#[derive(Module)]` makes its fields parts of it,
 //! [`Module::forward`] says how they are put together, and [`Parameters`] gives everything else.
 //!
 //! ```
@@ -8,12 +8,12 @@
 //! use wgrad::optim::Adam;
 //! use wgrad::{Device, Tensor};
 //!
+//! #[derive(Module)]
 //! struct Mlp {
 //!     fc1: Linear,
 //!     dropout: Dropout,
 //!     fc2: Linear,
 //! }
-//! wgrad::module!(Mlp { fc1, dropout, fc2 });
 //!
 //! impl Module for Mlp {
 //!     fn forward(&self, x: &Tensor) -> Tensor {
@@ -53,6 +53,7 @@ mod norm;
 mod parametrize;
 mod pool;
 mod recurrent;
+mod renew;
 mod sequential;
 mod state;
 mod summary;
@@ -70,9 +71,11 @@ pub use norm::{BatchNorm1d, BatchNorm2d, BatchNorm3d, GroupNorm, InstanceNorm, L
 pub use parametrize::{SpectralNorm, WeightNorm, Weighted};
 pub use pool::*;
 pub use recurrent::{Direction, Gru, Lstm, Recurrent, Rnn};
+pub use renew::MembersMut;
 pub use sequential::{Lambda, Sequential};
 pub use state::{StateDict, Unmatched};
 pub use summary::{Summary, SummaryRow, summary, summary_with};
 pub use transformer::{
     Activation, Transformer, TransformerDecoder, TransformerDecoderLayer, TransformerEncoder, TransformerEncoderLayer,
 };
+pub use wgrad_derive::Module;

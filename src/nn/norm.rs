@@ -6,7 +6,7 @@ use crate::backend::Device;
 use crate::error::Error;
 use crate::graph::no_grad;
 use crate::nn::summary::seen;
-use crate::nn::{Members, Mode, Module, Parameters};
+use crate::nn::{Members, MembersMut, Mode, Module, Parameters};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
@@ -87,6 +87,15 @@ macro_rules! batch_norm {
                 members.add("running_var", &self.running_var);
                 members.add("num_batches_tracked", &self.num_batches_tracked);
                 members.add("mode", &self.mode);
+            }
+
+            fn members_mut(&mut self, members: &mut MembersMut) {
+                members.add(&mut self.weight);
+                members.add(&mut self.bias);
+                members.add(&mut self.running_mean);
+                members.add(&mut self.running_var);
+                members.add(&mut self.num_batches_tracked);
+                members.add(&mut self.mode);
             }
         }
 
@@ -264,6 +273,11 @@ impl Parameters for LayerNorm {
         members.add("weight", &self.weight);
         members.add("bias", &self.bias);
     }
+
+    fn members_mut(&mut self, members: &mut MembersMut) {
+        members.add(&mut self.weight);
+        members.add(&mut self.bias);
+    }
 }
 
 impl Module for LayerNorm {
@@ -326,6 +340,10 @@ impl RmsNorm {
 impl Parameters for RmsNorm {
     fn members(&self, members: &mut Members) {
         members.add("weight", &self.weight);
+    }
+
+    fn members_mut(&mut self, members: &mut MembersMut) {
+        members.add(&mut self.weight);
     }
 }
 
@@ -411,6 +429,11 @@ impl Parameters for GroupNorm {
     fn members(&self, members: &mut Members) {
         members.add("weight", &self.weight);
         members.add("bias", &self.bias);
+    }
+
+    fn members_mut(&mut self, members: &mut MembersMut) {
+        members.add(&mut self.weight);
+        members.add(&mut self.bias);
     }
 }
 
@@ -500,6 +523,11 @@ impl Parameters for InstanceNorm {
     fn members(&self, members: &mut Members) {
         members.add("weight", &self.weight);
         members.add("bias", &self.bias);
+    }
+
+    fn members_mut(&mut self, members: &mut MembersMut) {
+        members.add(&mut self.weight);
+        members.add(&mut self.bias);
     }
 }
 

@@ -4,7 +4,7 @@ use crate::backend::Device;
 use crate::graph::no_grad;
 use crate::nn::{
     Bilinear, Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Embedding, Linear, Members,
-    Mode, Module, Parameters,
+    MembersMut, Mode, Module, Parameters,
 };
 use crate::tensor::Tensor;
 
@@ -150,6 +150,11 @@ impl<L: Weighted> Parameters for WeightNorm<L> {
         members.add("parametrizations.weight.original0", &self.g);
         members.add("parametrizations.weight.original1", self.layer.weight());
     }
+
+    fn members_mut(&mut self, members: &mut MembersMut) {
+        members.add(&mut self.layer);
+        members.add(&mut self.g);
+    }
 }
 
 impl<L: Weighted + Module> Module for WeightNorm<L> {
@@ -275,6 +280,13 @@ impl<L: Weighted> Parameters for SpectralNorm<L> {
         members.add("parametrizations.weight.0._u", &self.u);
         members.add("parametrizations.weight.0._v", &self.v);
         members.add("mode", &self.mode);
+    }
+
+    fn members_mut(&mut self, members: &mut MembersMut) {
+        members.add(&mut self.layer);
+        members.add(&mut self.u);
+        members.add(&mut self.v);
+        members.add(&mut self.mode);
     }
 }
 

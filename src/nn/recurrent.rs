@@ -8,7 +8,7 @@ use std::panic::Location;
 use crate::backend::Device;
 use crate::error::{Error, Result};
 use crate::nn::summary::seen;
-use crate::nn::{Members, Mode, Parameters, init};
+use crate::nn::{Members, MembersMut, Mode, Parameters, init};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
@@ -154,7 +154,7 @@ impl Core {
         if let Some(reached) = &reached {
             // What stands behind a sequence may be anything, NaN too, and must not reach a gradient.
             let inside = Tensor::stack(&reached.iter().collect::<Vec<_>>(), 1);
-            sequence = inside.where_(x, &x.zeros_like());
+            sequence = inside.where_(x, x.zeros_like());
         }
         let forwards = Order { steps: (0..steps).collect(), reached: reached.clone() };
         let backwards = Order { steps: (0..steps).rev().collect(), reached };
@@ -209,10 +209,10 @@ impl Core {
                 states = new;
                 continue;
             };
-            outputs.extend(new.first().map(|output| reached.where_(output, &output.zeros_like())));
+            outputs.extend(new.first().map(|output| reached.where_(output, output.zeros_like())));
             let kept = |(i, new): (usize, Tensor)| match states.get(i) {
                 Some(old) => reached.where_(&new, old),
-                None => reached.where_(&new, &new.zeros_like()),
+                None => reached.where_(&new, new.zeros_like()),
             };
             states = new.into_iter().enumerate().map(kept).collect();
         }
@@ -326,6 +326,16 @@ macro_rules! recurrent {
                     members.add(&name("bias_hh"), &part.bias_hh);
                 }
                 members.add("mode", &self.0.mode);
+            }
+
+            fn members_mut(&mut self, members: &mut MembersMut) {
+                for part in &mut self.0.parts {
+                    members.add(&mut part.weight_ih);
+                    members.add(&mut part.weight_hh);
+                    members.add(&mut part.bias_ih);
+                    members.add(&mut part.bias_hh);
+                }
+                members.add(&mut self.0.mode);
             }
         }
     };

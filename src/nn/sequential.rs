@@ -1,7 +1,7 @@
 //! Layers one after another, and what stands between them.
 
 use crate::nn::summary::{describe, seen_as};
-use crate::nn::{Members, Module, Parameters};
+use crate::nn::{Members, MembersMut, Module, Parameters};
 use crate::tensor::Tensor;
 
 /// Layers that run one after another. Their parameters are named by number (`0.weight`), or by name where they were added
@@ -22,9 +22,28 @@ use crate::tensor::Tensor;
 /// assert_eq!(names, ["0.weight", "0.bias", "head.weight", "head.bias"]);
 /// assert!(format!("{model:?}").starts_with("Sequential { 0: Conv2d { weight: f32 [8, 1, 3, 3], "));
 /// ```
+///
+/// As of all layers, a clone has the same parameters; [`deep_copy`](Parameters::deep_copy) gives it its own.
 #[derive(Default)]
 pub struct Sequential {
-    layers: Vec<(String, Box<dyn Module>)>,
+    layers: Vec<(String, Box<dyn Layer>)>,
+}
+
+/// A module that can be cloned without its type being known.
+trait Layer: Module {
+    fn copy(&self) -> Box<dyn Layer>;
+}
+
+impl<M: Module + Clone + 'static> Layer for M {
+    fn copy(&self) -> Box<dyn Layer> {
+        Box::new(self.clone())
+    }
+}
+
+impl Clone for Sequential {
+    fn clone(&self) -> Sequential {
+        Sequential { layers: self.layers.iter().map(|(name, layer)| (name.clone(), (**layer).copy())).collect() }
+    }
 }
 
 impl Sequential {
@@ -50,7 +69,7 @@ impl Sequential {
     /// assert_eq!(model.named_parameters()[0].0, "1.weight");
     /// ```
     #[allow(clippy::should_implement_trait)]
-    pub fn add(self, layer: impl Module + 'static) -> Sequential {
+    pub fn add(self, layer: impl Module + Clone + 'static) -> Sequential {
         let name = self.layers.len().to_string();
         self.add_named(&name, layer)
     }
@@ -63,7 +82,7 @@ impl Sequential {
     /// let model = Sequential::new().add_named("head", Linear::new(4, 3, &Device::default()));
     /// assert_eq!(model.named_parameters()[0].0, "head.weight");
     /// ```
-    pub fn add_named(mut self, name: &str, layer: impl Module + 'static) -> Sequential {
+    pub fn add_named(mut self, name: &str, layer: impl Module + Clone + 'static) -> Sequential {
         self.layers.push((name.into(), Box::new(layer)));
         self
     }
@@ -102,7 +121,7 @@ impl Sequential {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     pub fn iter(&self) -> impl Iterator<Item = &dyn Module> {
-        self.layers.iter().map(|(_, layer)| &**layer)
+        self.layers.iter().map(|(_, layer)| -> &dyn Module { &**layer })
     }
 }
 
@@ -111,6 +130,10 @@ impl Parameters for Sequential {
         for named in &self.layers {
             members.add_seen(&named.0, &named.1, key(named));
         }
+    }
+
+    fn members_mut(&mut self, members: &mut MembersMut) {
+        self.layers.iter_mut().for_each(|(_, layer)| members.add(layer));
     }
 }
 
@@ -122,7 +145,7 @@ impl Module for Sequential {
 }
 
 /// A layer's place in memory, which no other has while the model lives.
-fn key(layer: &(String, Box<dyn Module>)) -> usize {
+fn key(layer: &(String, Box<dyn Layer>)) -> usize {
     std::ptr::from_ref(layer) as usize
 }
 
@@ -167,6 +190,8 @@ impl<F: Fn(&Tensor) -> Tensor + Send + Sync> Lambda<F> {
 
 impl<F: Fn(&Tensor) -> Tensor + Send + Sync> Parameters for Lambda<F> {
     fn members(&self, _members: &mut Members) {}
+
+    fn members_mut(&mut self, _members: &mut MembersMut) {}
 }
 
 impl<F: Fn(&Tensor) -> Tensor + Send + Sync> Module for Lambda<F> {

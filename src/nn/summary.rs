@@ -67,9 +67,12 @@ pub(super) struct Part {
     pub key: Option<usize>,
 }
 
+/// Output shapes and bytes by layer.
+type Outputs = HashMap<usize, (Vec<usize>, u64)>;
+
 thread_local! {
-    /// Output shapes and bytes by layer, while somebody looks.
-    static SEEN: RefCell<Option<HashMap<usize, (Vec<usize>, u64)>>> = const { RefCell::new(None) };
+    /// What layers gave, while somebody looks.
+    static SEEN: RefCell<Option<Outputs>> = const { RefCell::new(None) };
 }
 
 /// Notes the output of the layer of this key.
@@ -160,7 +163,7 @@ pub fn summary_with(model: &(impl Parameters + ?Sized), run: impl FnOnce() -> Te
 }
 
 /// The table of `members`, whose outputs have been found.
-fn collect(kind: String, members: &Members, found: HashMap<usize, (Vec<usize>, u64)>, y: Option<&Tensor>) -> Summary {
+fn collect(kind: String, members: &Members, found: Outputs, y: Option<&Tensor>) -> Summary {
     let within =
         |name: &str, part: &str| part.is_empty() || name.strip_prefix(part).is_some_and(|rest| rest.starts_with('.'));
     let elements = |part: &str, wanted: &dyn Fn(&Tensor) -> bool| {

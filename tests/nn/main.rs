@@ -1,5 +1,6 @@
 //! Layers and models, on a GPU adapter and on the CPU reference.
 
+mod derived;
 mod init;
 mod layers;
 mod lazy;

@@ -122,8 +122,8 @@ fn sequences_of_different_lengths() {
             // What stands behind a sequence plays no part, be it NaN.
             let x = fixtures.get(&format!("{kind}.x"));
             let steps = Tensor::arange(0.0, 7.0, 1.0, device).unsqueeze(0).unsqueeze(2);
-            let inside = steps.lt(&lengths.to_dtype(DType::F32).reshape([4, 1, 1]));
-            inside.where_(x, &x.full_like(f32::NAN)).requires_grad()
+            let inside = steps.lt(lengths.to_dtype(DType::F32).reshape([4, 1, 1]));
+            inside.where_(x, x.full_like(f32::NAN)).requires_grad()
         };
         let check = |kind: &str, x: &Tensor, y: &Tensor, last: &[&Tensor], layer: &dyn Parameters| {
             close(y, fixtures.get(&format!("{kind}.y")), kind);
@@ -191,7 +191,7 @@ fn attention_weights_on_request() {
 fn weights_by_length_and_direction() {
     for device in devices() {
         let fixtures = Fixtures::read(device);
-        fn check(fixtures: &Fixtures, name: &str, layer: &(impl Module + Parameters)) {
+        fn check(fixtures: &Fixtures, name: &str, layer: &impl Module) {
             fixtures.load(name, layer);
             let y = layer.forward(fixtures.get(&format!("{name}.x")));
             close(&y, fixtures.get(&format!("{name}.y")), name);
@@ -236,7 +236,7 @@ fn weights_over_their_largest_singular_value() {
         twin.load_state_dict(&layer.state_dict()).unwrap();
         let step = wgrad::capture(device, |x: &[Tensor]| vec![layer.forward(&x[0])]).unwrap();
         for _ in 0..3 {
-            close(&step.run(&[x.clone()]).unwrap()[0], &twin.forward(&x), "captured");
+            close(&step.run(std::slice::from_ref(&x)).unwrap()[0], &twin.forward(&x), "captured");
         }
         close(&layer.u, &twin.u, "u after captured steps");
     }

@@ -378,6 +378,6 @@ pub fn accuracy(scores: &Tensor, targets: &Tensor) -> Tensor {
 pub fn top_k(scores: &Tensor, targets: &Tensor, k: usize) -> Tensor {
     no_grad(|| {
         let best = scores.topk(k, -1).1.to_dtype(targets.dtype());
-        best.eq(&targets.unsqueeze(-1)).to_dtype(DType::F32).sum_dims(&[-1], false).mean()
+        best.eq(targets.unsqueeze(-1)).to_dtype(DType::F32).sum_dims(&[-1], false).mean()
     })
 }

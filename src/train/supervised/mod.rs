@@ -351,8 +351,7 @@ impl<M: Parameters + 'static, O: Optimizer + Send + 'static> Supervised<M, O> {
             let loss = smooth.add(f64::from(crate::no_grad(|| loss.to_dtype(DType::F32).item::<f32>())?));
             points.push((rate, loss));
             lowest = lowest.min(loss);
-            // NaN ends it, too.
-            if !(loss <= range.stop_at * lowest) && step > 0 {
+            if step > 0 && (loss.is_nan() || loss > range.stop_at * lowest) {
                 break;
             }
         }
