@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::{Hide, Show};
 use ratatui::crossterm::execute;
-use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen};
+use ratatui::crossterm::terminal::{Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen};
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Style, Stylize};
 use ratatui::symbols::Marker;
@@ -76,14 +76,12 @@ impl Dashboard {
                 before(panic);
             }));
         });
-        let entered = execute!(stdout(), EnterAlternateScreen, Hide);
-        let terminal = entered.and_then(|()| Terminal::new(CrosstermBackend::new(stdout())));
-        let Ok(mut terminal) = terminal else {
+        // Not the terminal's own `clear`, which asks for the cursor and waits for an answer.
+        let entered = execute!(stdout(), EnterAlternateScreen, Clear(ClearType::All), Hide);
+        let Ok(terminal) = entered.and_then(|()| Terminal::new(CrosstermBackend::new(stdout()))) else {
             leave();
             return None;
         };
-        // What another program has left there is drawn over anyway.
-        let _ = terminal.clear();
         let view = View { steps, done, ..View::default() };
         let dashboard = Dashboard(Mutex::new(Screen { terminal, view, drawn: None }));
         dashboard.screen().draw();
