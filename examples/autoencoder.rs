@@ -36,12 +36,11 @@ struct Args {
     code: usize,
 }
 
+#[derive(Module)]
 struct Autoencoder {
     encoder: [Linear; 2],
     decoder: [Linear; 2],
 }
-
-wgrad::module!(Autoencoder { encoder, decoder });
 
 impl Autoencoder {
     fn new(code: usize, device: &Device) -> Autoencoder {

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use common::{Result, ensure};
 use serde_json::json;
-use wgrad::data::{CharCorpus, DataLoader, Dataset, Vocabulary};
+use wgrad::data::{CharCorpus, DataLoader, Dataset, Random, Vocabulary};
 use wgrad::nn::{Dropout, Embedding, LayerNorm, Linear, Module, MultiheadAttention, Parameters, loss};
 use wgrad::optim::AdamW;
 use wgrad::train::{Supervised, Trainer};
@@ -84,6 +84,7 @@ struct Args {
 }
 
 /// A block of the transformer: attention, then a small network at each position, each beside a way that skips it.
+#[derive(Module)]
 struct Block {
     ln_1: LayerNorm,
     attn: MultiheadAttention,
@@ -92,8 +93,6 @@ struct Block {
     proj: Linear,
     dropout: Dropout,
 }
-
-wgrad::module!(Block { ln_1, attn, ln_2, fc, proj, dropout });
 
 impl Module for Block {
     fn forward(&self, x: &Tensor) -> Tensor {
@@ -105,6 +104,7 @@ impl Module for Block {
 }
 
 /// Tokens `[batch, time]` to scores of the next token `[batch, time, vocabulary]`.
+#[derive(Module)]
 struct Gpt {
     tokens: Embedding,
     positions: Embedding,
@@ -112,8 +112,6 @@ struct Gpt {
     ln_f: LayerNorm,
     head: Linear,
 }
-
-wgrad::module!(Gpt { tokens, positions, blocks, ln_f, head });
 
 impl Gpt {
     fn new(vocabulary: usize, context: usize, width: usize, heads: usize, layers: usize, device: &Device) -> Gpt {
@@ -273,7 +271,7 @@ fn sample(
     if tokens.is_empty() {
         tokens.push(0);
     }
-    let mut random = common::Random::new(seed);
+    let mut random = Random::new(seed);
     model.eval();
     for _ in 0..length {
         // Always a whole window, so that every step has the same shapes: what stands behind the last token is not looked at.
@@ -283,7 +281,7 @@ fn sample(
         window.resize(context, 0);
         let x = Tensor::from_slice(&window, [1, context], device);
         let scores = no_grad(|| model.forward(&x)).flatten(0, 1).index_select(0, &last);
-        tokens.push(random.choose(&(scores / 0.8).softmax(-1).to_vec::<f32>()?) as i32);
+        tokens.push(common::choose(&mut random, &(scores / 0.8).softmax(-1).to_vec::<f32>()?) as i32);
     }
     model.train(true);
     Ok(vocabulary.decode(&tokens)?)

@@ -1,14 +1,17 @@
 //! A convolutional network with batch norm and dropout that reads handwritten digits.
 //!
-//! Shows layers put together by `Sequential`, images distorted at random on the device, label smoothing, training and evaluation mode, the
-//! trainer with its log and curves, and saving the weights with PyTorch's names.
+//! Shows layers put together by `Sequential` and summed up, images distorted at random as they are loaded, label smoothing, clipping, averaged
+//! weights, metrics on test data, early stopping, the best state kept, the trainer with its log, dashboard and curves, and saving the weights
+//! with PyTorch's names. A run that was ended, by Ctrl-C or by a power cut, goes on with `--resume`, to the same bits.
 //!
 //! ```text
 //! cargo run --release --example digits_cnn
-//! cargo run --release --example digits_cnn -- --device cpu --epochs 5
+//! cargo run --release --example digits_cnn -- --device cpu --epochs 5 --dashboard
+//! cargo run --release --example digits_cnn -- --resume
 //! ```
 //!
-//! Writes `learning_curve` and `wrongly_read` (PNG and SVG), `log.csv` and `model.safetensors` to `out/digits_cnn`.
+//! Writes `learning_curve` and `wrongly_read` (PNG and SVG), `log.csv`, `best.safetensors`, `model.safetensors` and checkpoints to
+//! `out/digits_cnn`.
 
 mod common;
 
@@ -17,20 +20,28 @@ use std::process::ExitCode;
 use clap::Parser;
 use common::Result;
 use serde_json::json;
-use wgrad::data::{DataLoader, Digits, TensorDataset};
+use wgrad::data::{Augmented, DataLoader, Dataset, Digits, Random, TensorDataset};
 use wgrad::nn::loss::{self, CrossEntropy};
-use wgrad::nn::{BatchNorm2d, Conv2d, Dropout, Flatten, Lambda, Linear, Module, Parameters, Relu, Sequential};
+use wgrad::nn::{self, BatchNorm2d, Conv2d, Dropout, Flatten, Lambda, Linear, Module, Parameters, Relu, Sequential};
 use wgrad::optim::AdamW;
-use wgrad::train::{Supervised, Trainer};
+use wgrad::optim::lr::Improvement;
+use wgrad::train::metric::{self, Average, ConfusionMatrix, Metric};
+use wgrad::train::{Checkpoint, EarlyStopping, Supervised, Trainer};
 use wgrad::{Device, Tensor, io};
 
 /// Train a convolutional network to read handwritten digits
 #[derive(Parser)]
-struct Args {
+pub struct Args {
     #[command(flatten)]
     run: common::RunArgs,
     #[command(flatten)]
     train: common::TrainArgs,
+    /// Go on from the last checkpoint in the folder
+    #[arg(long)]
+    resume: bool,
+    /// Show the run as a live dashboard
+    #[arg(long)]
+    dashboard: bool,
 }
 
 /// Images `[N, 1, 8, 8]` to scores `[N, 10]`.
@@ -65,8 +76,8 @@ impl Distortions {
     const PIXELS: usize = Self::SIDE * Self::SIDE;
 
     fn new(seed: u64, device: &Device) -> Distortions {
-        let mut random = common::Random::new(seed);
-        let mut around_zero = |most: f32| most * (2.0 * random.unit() - 1.0);
+        let mut random = Random::new(seed);
+        let mut around_zero = |most: f32| random.uniform(-most, most);
         let mut matrices = vec![0.0f32; Self::WAYS * Self::PIXELS * Self::PIXELS];
         for matrix in matrices.chunks_mut(Self::PIXELS * Self::PIXELS) {
             let (sin, cos) = around_zero(12f32.to_radians()).sin_cos();
@@ -92,9 +103,10 @@ impl Distortions {
         Distortions { matrices: Tensor::from_slice(&matrices, shape, device) }
     }
 
-    /// Each image `[N, 1, 8, 8]` distorted in one of the ways. Drawn on the device, so a captured step draws anew in every run.
-    fn apply(&self, images: &Tensor) -> Tensor {
-        let ways = Tensor::randint([images.shape()[0]], 0, Self::WAYS as i32, images.device());
+    /// Each image `[N, 1, 8, 8]` distorted in one of the ways.
+    fn apply(&self, images: &Tensor, random: &mut Random) -> Tensor {
+        let ways: Vec<u32> = (0..images.shape()[0]).map(|_| random.below(Self::WAYS) as u32).collect();
+        let ways = Tensor::from_slice(&ways, [ways.len()], images.device());
         let rows = images.reshape([-1, 1, Self::PIXELS as isize]);
         rows.matmul(&self.matrices.index_select(0, &ways)).reshape(images.shape())
     }
@@ -104,52 +116,69 @@ fn main() -> ExitCode {
     common::exit(run(&Args::parse()))
 }
 
-fn run(args: &Args) -> Result {
+/// The whole program.
+pub fn run(args: &Args) -> Result {
     let (device, out) = args.run.begin("digits_cnn")?;
     let epochs = args.train.epochs(if args.run.quick { 3 } else { 20 })?;
     let peak = args.train.lr.unwrap_or(4e-3);
 
-    let images = |digits: &Digits| -> (Tensor, Tensor) {
+    let set = |digits: &Digits| -> wgrad::Result<TensorDataset> {
         let (images, labels) = digits.tensors(&device);
-        (images.reshape([-1, 1, 8, 8]), labels)
+        TensorDataset::new(vec![images.reshape([-1, 1, 8, 8]), labels])
     };
-    let test = Digits::test();
-    let (test_images, test_labels) = images(&test);
-    let (train_images, train_labels) = images(&Digits::train());
-    let batch_size = args.train.batch_size(64, train_labels.numel());
-    let set = TensorDataset::new(vec![train_images, train_labels])?;
-    let loader = DataLoader::new(set, batch_size, &device).shuffle(args.run.seed).drop_last(true);
+    let (train, test) = (set(&Digits::train())?, Digits::test());
+    let batch_size = args.train.batch_size(64, train.len());
+    let distortions = Distortions::new(args.run.seed, &device);
+    let train =
+        Augmented::new(train, move |batch, random| Ok(vec![distortions.apply(&batch[0], random), batch[1].clone()]));
+    let loader = DataLoader::new(train, batch_size, &device).shuffle(args.run.seed).drop_last(true);
     let per_epoch = loader.per_epoch() as u64;
     let steps = per_epoch * epochs as u64;
+    let test_set = set(&test)?;
+    let test_images = test_set.tensors()[0].clone();
 
     let model = network(&device);
+    println!("{}\n", nn::summary(&model, &test_images.narrow(0, 0, 1))?);
     let optimizer = AdamW::new(model.parameters(), peak).weight_decay(1e-2);
-    let shown = test_images.clone();
-    let distortions = Distortions::new(args.run.seed, &device);
     let mut task = Supervised::new(model, optimizer, loader, &device, move |model, batch| {
-        let scores = model.forward(&distortions.apply(&batch[0]));
+        let scores = model.forward(&batch[0]);
         let smoothed = CrossEntropy { label_smoothing: 0.1, ..CrossEntropy::default() };
         vec![
             ("loss".into(), loss::cross_entropy_with(&scores, &batch[1], &smoothed)),
-            ("accuracy".into(), common::hits(&scores, &batch[1])),
+            ("accuracy".into(), metric::accuracy(&scores, &batch[1])),
         ]
     })
     .schedule(move |step| peak * common::one_cycle(step as f32 / steps as f32))
-    .evaluate(move |model, _| {
-        let scores = model.forward(&shown);
-        let loss = loss::cross_entropy(&scores, &test_labels).item::<f32>()?;
-        let accuracy = common::hits(&scores, &test_labels).item::<f32>()?;
-        Ok(vec![("test loss".into(), f64::from(loss)), ("test accuracy".into(), f64::from(accuracy))])
-    });
+    .clip_grad_norm(5.0)
+    .ema(0.95)
+    .validate(DataLoader::new(test_set, 180, &device))
+    .metrics([Metric::TopK(3), Metric::F1(Average::Macro)], |model, batch| (model.forward(&batch[0]), batch[1].clone()))
+    .early_stopping(EarlyStopping::new("validation loss").patience(8))
+    .keep_best("validation accuracy", Improvement::MaxAbsolute(0.0));
     let trainer = Trainer::new(steps, &device).folder(&out).report_every(per_epoch).evaluate_every(per_epoch);
+    let trainer = trainer.checkpoint_every(per_epoch.div_ceil(2)).resume(args.resume);
+    let trainer = if args.dashboard { trainer.dashboard() } else { trainer };
     let outcome = trainer.run(&mut task)?;
+    if !outcome.finished {
+        println!("Go on with --resume.");
+        return Ok(());
+    }
 
     let history = &outcome.history;
     let panels: [(&str, &[&str]); 2] =
-        [("Cross-entropy", &["loss", "test loss"]), ("Accuracy", &["accuracy", "test accuracy"])];
+        [("Cross-entropy", &["loss", "validation loss"]), ("Accuracy", &["accuracy", "validation accuracy"])];
     common::drew(history.draw(out.join("learning_curve"), &panels)?);
+    // The averaged weights of the best evaluation, with the running statistics that went with them.
+    let best = Checkpoint::load(out.join("best.safetensors"), &device)?;
     let model = task.model();
+    best.load_model(model)?;
+    model.load_matching(best.part("ema")?)?;
     let read = common::answers(model, &test_images)?;
+    let mut confusion = ConfusionMatrix::new(Digits::CLASSES);
+    for (&label, &read) in test.labels.iter().zip(&read) {
+        confusion.note(label as usize, read as usize)?;
+    }
+    println!("\nWhat is read as what:\n{confusion}\n");
     let wrong = common::draw_wrong(&out.join("wrongly_read"), &test, &read)?;
     io::save_safetensors(out.join("model.safetensors"), &model.state_dict())?;
     let accuracy = 1.0 - wrong as f64 / test.len() as f64;

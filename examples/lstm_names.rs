@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use common::{Result, ensure};
 use serde_json::json;
-use wgrad::data::{DataLoader, Dataset, Vocabulary};
+use wgrad::data::{DataLoader, Dataset, Random, Vocabulary};
 use wgrad::nn::{Embedding, Linear, Lstm, Module, Parameters, loss};
 use wgrad::optim::Adam;
 use wgrad::train::plot::{self, Bars};
@@ -79,13 +79,12 @@ impl Dataset for Names {
     }
 }
 
+#[derive(Module)]
 struct Model {
     letters: Embedding,
     lstm: Lstm,
     head: Linear,
 }
-
-wgrad::module!(Model { letters, lstm, head });
 
 impl Model {
     /// Scores of the next letter `[batch, time, vocabulary]` and the state after the last one.
@@ -138,7 +137,7 @@ fn run(args: &Args) -> Result {
 
     let model = task.model();
     let known: HashSet<&str> = list.iter().copied().collect();
-    let mut random = common::Random::new(args.run.seed);
+    let mut random = Random::new(args.run.seed);
     let mut made = Vec::new();
     for _ in 0..args.count {
         made.push(make_up(model, &vocabulary, 2 * longest, &mut random, &device)?);
@@ -193,7 +192,7 @@ fn make_up(
     model: &Model,
     vocabulary: &Vocabulary,
     longest: usize,
-    random: &mut common::Random,
+    random: &mut Random,
     device: &Device,
 ) -> Result<String> {
     let mut state = None;
@@ -202,7 +201,7 @@ fn make_up(
         let x = Tensor::from_slice(&[token], [1, 1], device);
         let (scores, next) = no_grad(|| model.step(&x, state.as_ref()));
         state = Some(next);
-        token = random.choose(&(scores / 0.7).softmax(-1).to_vec::<f32>()?) as i32;
+        token = common::choose(random, &(scores / 0.7).softmax(-1).to_vec::<f32>()?) as i32;
         if token == 0 {
             break;
         }

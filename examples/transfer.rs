@@ -44,6 +44,7 @@ struct Args {
 }
 
 /// The network of `data/pretrained/make.py`; fields are named as there.
+#[derive(Module)]
 struct Net {
     conv1: Conv2d,
     bn1: BatchNorm2d,
@@ -51,8 +52,6 @@ struct Net {
     bn2: BatchNorm2d,
     head: Linear,
 }
-
-wgrad::module!(Net { conv1, bn1, conv2, bn2, head });
 
 impl Net {
     fn new(classes: usize, device: &Device) -> Net {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
+use wgrad::data::Random;
 use wgrad::nn::Module;
 use wgrad::train::plot::{self, Picture};
 use wgrad::{Device, Tensor};
@@ -255,34 +256,16 @@ pub fn indices(batch: &[usize], device: &Device) -> Tensor {
     Tensor::from_slice(&indices, [indices.len()], device)
 }
 
-/// Random numbers on the host: SplitMix64 (Steele, Lea and Flood, 2014).
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Random {
-        Random(seed)
-    }
-
-    /// A number in 0..1.
-    pub fn unit(&mut self) -> f32 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 40) as f32 / (1u64 << 24) as f32
-    }
-
-    /// A place, each as likely as its share of `shares`.
-    pub fn choose(&mut self, shares: &[f32]) -> usize {
-        let mut left = self.unit() * shares.iter().sum::<f32>();
-        for (place, share) in shares.iter().enumerate() {
-            left -= share;
-            if left < 0.0 {
-                return place;
-            }
+/// A place, each as likely as its share of `shares`.
+pub fn choose(random: &mut Random, shares: &[f32]) -> usize {
+    let mut left = random.unit() * shares.iter().sum::<f32>();
+    for (place, share) in shares.iter().enumerate() {
+        left -= share;
+        if left < 0.0 {
+            return place;
         }
-        shares.len().saturating_sub(1)
     }
+    shares.len().saturating_sub(1)
 }
 
 /// The digits that a model reads wrongly, drawn with what it reads, at most 40; how many there are.

@@ -273,7 +273,7 @@ impl Device {
         matches!(self.inner.backend, Backend::Cpu(_))
     }
 
-    /// Whether both handles are of one device.
+    /// Whether both handles are of one device, as `==` says too.
     pub fn same(&self, other: &Device) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
     }
@@ -603,6 +603,15 @@ impl Default for Device {
             .clone()
     }
 }
+
+/// Handles of one device are equal; two devices that were opened on the same adapter are not.
+impl PartialEq for Device {
+    fn eq(&self, other: &Device) -> bool {
+        self.same(other)
+    }
+}
+
+impl Eq for Device {}
 
 impl std::fmt::Debug for Device {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 
 use crate::Device;
-use crate::data::{Batches, Dataset};
+use crate::data::{Batches, Dataset, Random};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
@@ -272,7 +272,8 @@ impl DataLoader {
         let indices = found.filter(|_| position.batches == self.batches).ok_or_else(|| {
             Error::argument("DataLoader", format!("there is no batch at {position:?} in {:?}", self.batches))
         })?;
-        let batch = read(&*self.dataset, &indices, &self.device)?;
+        let random = self.batches.random(position.epoch, position.batch);
+        let batch = read(&*self.dataset, &indices, random, &self.device)?;
         Ok((indices, batch))
     }
 
@@ -291,12 +292,12 @@ impl DataLoader {
         }
         let (epoch, batches) = (self.epoch, self.batches);
         let order = self.order.get_or_insert_with(|| batches.epoch(epoch).collect());
-        read(&*self.dataset, &order[self.batch], &self.device)
+        read(&*self.dataset, &order[self.batch], batches.random(epoch, self.batch), &self.device)
     }
 }
 
-fn read(dataset: &dyn Dataset, indices: &[usize], device: &Device) -> Result<Vec<Tensor>> {
-    let batch = dataset.batch(indices, device)?;
+fn read(dataset: &dyn Dataset, indices: &[usize], mut random: Random, device: &Device) -> Result<Vec<Tensor>> {
+    let batch = dataset.batch_with(indices, &mut random, device)?;
     batch.iter().try_for_each(Tensor::check)?;
     Ok(batch)
 }
@@ -352,8 +353,8 @@ impl Worker {
         let work = move || {
             for epoch in first_epoch.. {
                 let skip = if epoch == first_epoch { first_batch } else { 0 };
-                for indices in batches.epoch(epoch).skip(skip) {
-                    let batch = read(&*dataset, &indices, &device);
+                for (number, indices) in batches.epoch(epoch).enumerate().skip(skip) {
+                    let batch = read(&*dataset, &indices, batches.random(epoch, number), &device);
                     let failed = batch.is_err();
                     // The loader may be gone.
                     if send.send(batch).is_err() || failed {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::Device;
-use crate::data::{Batches, Digits};
+use crate::data::{Batches, Digits, Random};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
@@ -56,7 +56,7 @@ pub trait Dataset: Send + Sync {
 
     /// The samples `indices` (each below [`len`](Dataset::len)) as tensors on `device`, such as inputs and targets, with the samples
     /// along dim 0. May run on a thread of its own, ahead of time: what it draws from the device's random numbers would not be
-    /// reproducible, so random changes of the data belong into the training step.
+    /// reproducible, so random changes of the data belong into [`Dataset::batch_with`].
     ///
     /// ```
     /// use wgrad::data::{Dataset, TensorDataset};
@@ -71,6 +71,37 @@ pub trait Dataset: Send + Sync {
     /// # Errors
     /// Whatever keeps the samples from being read.
     fn batch(&self, indices: &[usize], device: &Device) -> Result<Vec<Tensor>>;
+
+    /// [`Dataset::batch`] with random changes of the samples (augmentation); without changes, unless a data set says otherwise. This is what a
+    /// [`DataLoader`](crate::data::DataLoader) calls. `random` follows from the loader's seed, the epoch and the number of the batch, so a run
+    /// that is resumed, or prepares its batches on a thread, sees the same samples. [`Augmented`] does it by a closure.
+    ///
+    /// ```
+    /// use wgrad::data::{DataLoader, Dataset, Random};
+    /// use wgrad::{Device, Result, Tensor};
+    /// struct Noise; // a thousand samples, each another one in every epoch
+    /// impl Dataset for Noise {
+    ///     fn len(&self) -> usize {
+    ///         1000
+    ///     }
+    ///     fn batch(&self, indices: &[usize], device: &Device) -> Result<Vec<Tensor>> {
+    ///         Ok(vec![Tensor::zeros([indices.len()], device)])
+    ///     }
+    ///     fn batch_with(&self, indices: &[usize], random: &mut Random, device: &Device) -> Result<Vec<Tensor>> {
+    ///         let noise: Vec<f32> = indices.iter().map(|_| random.normal()).collect();
+    ///         Ok(vec![Tensor::from_slice(&noise, [noise.len()], device)])
+    ///     }
+    /// }
+    /// let first = || DataLoader::new(Noise, 4, &Device::cpu()).shuffle(7).next_batch()?[0].to_vec::<f32>();
+    /// assert_eq!(first()?, first()?);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Dataset::batch`].
+    fn batch_with(&self, indices: &[usize], _random: &mut Random, device: &Device) -> Result<Vec<Tensor>> {
+        self.batch(indices, device)
+    }
 }
 
 impl<D: Dataset + ?Sized> Dataset for Arc<D> {
@@ -80,6 +111,10 @@ impl<D: Dataset + ?Sized> Dataset for Arc<D> {
 
     fn batch(&self, indices: &[usize], device: &Device) -> Result<Vec<Tensor>> {
         (**self).batch(indices, device)
+    }
+
+    fn batch_with(&self, indices: &[usize], random: &mut Random, device: &Device) -> Result<Vec<Tensor>> {
+        (**self).batch_with(indices, random, device)
     }
 }
 
@@ -235,6 +270,74 @@ impl Dataset for Subset {
     fn batch(&self, indices: &[usize], device: &Device) -> Result<Vec<Tensor>> {
         let indices: Vec<usize> = indices.iter().map(|&i| self.indices[i]).collect();
         self.dataset.batch(&indices, device)
+    }
+
+    fn batch_with(&self, indices: &[usize], random: &mut Random, device: &Device) -> Result<Vec<Tensor>> {
+        let indices: Vec<usize> = indices.iter().map(|&i| self.indices[i]).collect();
+        self.dataset.batch_with(&indices, random, device)
+    }
+}
+
+/// A change of a batch.
+type Change = dyn Fn(Vec<Tensor>, &mut Random) -> Result<Vec<Tensor>> + Send + Sync;
+
+/// A data set whose batches are changed at random as a loader hands them out: moved, mirrored, with noise. Evaluate on the data set without it.
+///
+/// The change may run on the loader's thread, so what it draws comes from the [`Random`] that it is given and not from the device.
+///
+/// ```
+/// use wgrad::data::{Augmented, DataLoader, Digits};
+/// use wgrad::{Device, Tensor};
+/// let device = Device::default();
+/// let noisy = Augmented::new(Digits::train(), |batch, random| {
+///     let noise: Vec<f32> = (0..batch[0].numel()).map(|_| 0.1 * random.normal()).collect();
+///     let noise = Tensor::from_slice(&noise, batch[0].shape(), batch[0].device());
+///     Ok(vec![&batch[0] + noise, batch[1].clone()])
+/// });
+/// let batch = DataLoader::new(noisy, 32, &device).shuffle(42).prefetch(2).next_batch()?;
+/// assert_eq!(batch[0].shape(), [32, 64]);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Augmented {
+    dataset: Arc<dyn Dataset>,
+    change: Arc<Change>,
+}
+
+impl Augmented {
+    /// A data set whose batches go through `change`.
+    ///
+    /// ```
+    /// use wgrad::data::{Augmented, Dataset, Digits};
+    /// let mirrored = Augmented::new(Digits::test(), |mut batch, random| {
+    ///     if random.chance(0.5) {
+    ///         let n = batch[0].shape()[0];
+    ///         batch[0] = batch[0].reshape([n, 8, 8]).flip(&[-1]).reshape([n, 64]);
+    ///     }
+    ///     Ok(batch)
+    /// });
+    /// assert_eq!(mirrored.len(), 360);
+    /// ```
+    pub fn new(
+        dataset: impl Dataset + 'static,
+        change: impl Fn(Vec<Tensor>, &mut Random) -> Result<Vec<Tensor>> + Send + Sync + 'static,
+    ) -> Augmented {
+        Augmented { dataset: Arc::new(dataset), change: Arc::new(change) }
+    }
+}
+
+impl Dataset for Augmented {
+    fn len(&self) -> usize {
+        self.dataset.len()
+    }
+
+    fn batch(&self, indices: &[usize], device: &Device) -> Result<Vec<Tensor>> {
+        self.dataset.batch(indices, device)
+    }
+
+    fn batch_with(&self, indices: &[usize], random: &mut Random, device: &Device) -> Result<Vec<Tensor>> {
+        let batch = self.dataset.batch_with(indices, random, device)?;
+        (self.change)(batch, random)
     }
 }
 

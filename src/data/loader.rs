@@ -1,5 +1,6 @@
 //! Shuffled mini-batches of indices.
 
+use crate::data::Random;
 use crate::error::Result;
 use crate::host;
 use crate::shape::Shape;
@@ -90,6 +91,11 @@ impl Batches {
         host::room_for("DataLoader", Some(&Shape::from([self.len])), bytes)
     }
 
+    /// What random changes of a batch draw from; unrelated to the order of the epoch.
+    pub(crate) fn random(&self, epoch: usize, batch: usize) -> Random {
+        Random::of(&[self.seed.unwrap_or(0), epoch as u64, batch as u64])
+    }
+
     /// The batches of epoch number `epoch`.
     ///
     /// ```
@@ -101,8 +107,7 @@ impl Batches {
     pub fn epoch(&self, epoch: usize) -> impl ExactSizeIterator<Item = Vec<usize>> + use<> {
         let mut order: Vec<usize> = (0..self.len).collect();
         if let Some(seed) = self.seed {
-            // The seed is mixed before the epoch is added, so that seed 1 epoch 0 and seed 0 epoch 1 are unrelated.
-            let mut random = SplitMix64(mix(SplitMix64(seed).next().wrapping_add(epoch as u64)));
+            let mut random = Random::of(&[seed, epoch as u64]);
             for last in (1..order.len()).rev() {
                 order.swap(last, random.below(last + 1));
             }
@@ -115,39 +120,12 @@ impl Batches {
     }
 }
 
-/// The SplitMix64 generator (Steele, Lea and Flood, 2014): a mixed counter.
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mix(self.0)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        ((u128::from(self.next()) * bound as u128) >> 64) as usize
-    }
-}
-
-fn mix(z: u64) -> u64 {
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn order(batches: Batches, epoch: usize) -> Vec<usize> {
         batches.epoch(epoch).flatten().collect()
-    }
-
-    #[test]
-    fn the_generator_gives_the_published_values() {
-        let mut random = SplitMix64(1234567);
-        let values = [random.next(), random.next(), random.next()];
-        assert_eq!(values, [6457827717110365317, 3203168211198807973, 9817491932198370423]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::shape::Shape;
 mod var;
 
 pub(crate) use var::next_id;
-pub use var::{Var, here, no_grad, with_location};
+pub use var::{Var, enable_grad, here, no_grad, with_location};
 
 /// Shape and element type.
 ///

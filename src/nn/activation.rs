@@ -2,7 +2,8 @@
 
 use crate::backend::Device;
 use crate::nn::module::stateless;
-use crate::nn::{Members, Module, Parameters};
+use crate::nn::summary::seen;
+use crate::nn::{Members, MembersMut, Module, Parameters};
 use crate::tensor::Tensor;
 
 /// Layers without numbers: name and method of [`Tensor`].
@@ -45,7 +46,7 @@ plain! {
 
 /// Layers with one number: name, method of [`Tensor`], field, its meaning, its type and PyTorch's default.
 macro_rules! with_number {
-    ($($name:ident: $method:ident($field:ident: $kind:ty = $default:literal, $meaning:literal);)*) => {$(
+    ($($name:ident: $method:ident($field:ident: $kind:ty, from $given:ty = $default:literal, $meaning:literal);)*) => {$(
         #[doc = concat!("[`Tensor::", stringify!($method), "`] as a layer; `", stringify!($field), "` is ", stringify!($default))]
         /// by default.
         ///
@@ -63,6 +64,19 @@ macro_rules! with_number {
             pub $field: $kind,
         }
 
+        impl $name {
+            #[doc = concat!("The layer with this `", stringify!($field), "`.")]
+            ///
+            /// ```
+            #[doc = concat!("use wgrad::nn::", stringify!($name), ";")]
+            #[doc = concat!("assert_eq!(", stringify!($name), "::new(", stringify!($default), ").", stringify!($field), ", ", stringify!($default), ");")]
+            /// ```
+            #[allow(clippy::useless_conversion)]
+            pub fn new($field: $given) -> $name {
+                $name { $field: $field.into() }
+            }
+        }
+
         impl Default for $name {
             fn default() -> $name {
                 $name { $field: $default }
@@ -73,15 +87,15 @@ macro_rules! with_number {
 }
 
 with_number! {
-    LeakyRelu: leaky_relu(slope: f64 = 0.01, "Factor of what is below 0.");
-    Elu: elu(alpha: f64 = 1.0, "The limit for large negative input is `-alpha`.");
-    Celu: celu(alpha: f64 = 1.0, "The limit for large negative input is `-alpha`.");
-    Hardshrink: hardshrink(lambda: f64 = 0.5, "What is not farther than this from 0 becomes 0.");
-    Softshrink: softshrink(lambda: f64 = 0.5, "How far all moves towards 0.");
-    Glu: glu(dim: isize = -1, "The dim that is halved.");
-    Softmin: softmin(dim: isize = -1, "The dim over which the results sum to 1.");
-    Softmax: softmax(dim: isize = -1, "The dim over which the results sum to 1.");
-    LogSoftmax: log_softmax(dim: isize = -1, "The dim over which the exponentials of the results sum to 1.");
+    LeakyRelu: leaky_relu(slope: f64, from impl Into<f64> = 0.01, "Factor of what is below 0.");
+    Elu: elu(alpha: f64, from impl Into<f64> = 1.0, "The limit for large negative input is `-alpha`.");
+    Celu: celu(alpha: f64, from impl Into<f64> = 1.0, "The limit for large negative input is `-alpha`.");
+    Hardshrink: hardshrink(lambda: f64, from impl Into<f64> = 0.5, "What is not farther than this from 0 becomes 0.");
+    Softshrink: softshrink(lambda: f64, from impl Into<f64> = 0.5, "How far all moves towards 0.");
+    Glu: glu(dim: isize, from isize = -1, "The dim that is halved.");
+    Softmin: softmin(dim: isize, from isize = -1, "The dim over which the results sum to 1.");
+    Softmax: softmax(dim: isize, from isize = -1, "The dim over which the results sum to 1.");
+    LogSoftmax: log_softmax(dim: isize, from isize = -1, "The dim over which the exponentials of the results sum to 1.");
 }
 
 /// A leaky ReLU whose slope is learned ([`Tensor::prelu`]); `weight` is `[1]`, or `[channels]`, and begins at 0.25.
@@ -118,11 +132,15 @@ impl Parameters for Prelu {
     fn members(&self, members: &mut Members) {
         members.add("weight", &self.weight);
     }
+
+    fn members_mut(&mut self, members: &mut MembersMut) {
+        members.add(&mut self.weight);
+    }
 }
 
 impl Module for Prelu {
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
-        x.prelu(&self.weight)
+        seen(Some(&self.weight), x.prelu(&self.weight))
     }
 }

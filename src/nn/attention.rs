@@ -6,7 +6,8 @@ use crate::backend::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::nn::init;
-use crate::nn::{Linear, Members, Mode, Module, Parameters};
+use crate::nn::summary::seen;
+use crate::nn::{Linear, Members, MembersMut, Mode, Module, Parameters};
 use crate::tensor::Tensor;
 
 /// Attention with several heads (Vaswani et al. 2017), batch first: queries `[N, L, size]`, keys and values `[N, S, size]`
@@ -232,18 +233,61 @@ impl MultiheadAttention {
     /// ```
     #[track_caller]
     pub fn attend(&self, q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, causal: bool) -> Tensor {
+        self.attention(q, k, v, mask, causal, false).0
+    }
+
+    /// [`MultiheadAttention::attend`], and how much each query looks at each key: `[batch, heads, length, keys]`, in training after dropout. They
+    /// are stored for it, which `attend` avoids. PyTorch's `need_weights` gives their mean over heads, `weights.mean_dims(&[1], false)`.
+    ///
+    /// ```
+    /// use wgrad::nn::MultiheadAttention;
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let attention = MultiheadAttention::new(12, 3, &device);
+    /// let x = Tensor::randn([2, 5, 12], &device);
+    /// let (y, weights) = attention.attend_with_weights(&x, &x, &x, None, true);
+    /// assert_eq!((y.shape(), weights.shape()), (&[2, 5, 12][..], &[2, 3, 5, 5][..]));
+    /// assert!((weights.sum_dims(&[-1], false) - 1.0).abs().max().item::<f32>()? < 1e-5);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn attend_with_weights(
+        &self,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        mask: Option<&Tensor>,
+        causal: bool,
+    ) -> (Tensor, Tensor) {
+        let (y, weights) = self.attention(q, k, v, mask, causal, true);
+        // Without weights something failed, and the output says what.
+        let weights = weights.unwrap_or_else(|| y.clone());
+        (y, weights)
+    }
+
+    #[track_caller]
+    fn attention(
+        &self,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        mask: Option<&Tensor>,
+        causal: bool,
+        wanted: bool,
+    ) -> (Tensor, Option<Tensor>) {
         if [q, k, v].iter().all(|x| x.check().is_ok() && x.rank() == 2) {
             let q3 = q.unsqueeze(0);
             // What is the same tensor stays so: then one product makes all.
             let k3 = if k.is_same(q) { q3.clone() } else { k.unsqueeze(0) };
             let v3 = if v.is_same(k) { k3.clone() } else { v.unsqueeze(0) };
-            return self.attend(&q3, &k3, &v3, mask, causal).squeeze(0);
+            let (y, weights) = self.attention(&q3, &k3, &v3, mask, causal, wanted);
+            return (y.squeeze(0), weights.map(|weights| weights.squeeze(0)));
         }
         for ((name, x), size) in [("queries", q), ("keys", k), ("values", v)].into_iter().zip(self.sizes()) {
             if x.check().is_ok() && (x.rank() != 3 || x.shape()[2] != size) {
                 let detail = format!("{name} must be [batch, length, {size}], or all [length, …] without a batch");
                 let error = Error::shape("MultiheadAttention", detail, &[&x.shape().into()]);
-                return x.build(Location::caller(), |_| Err(error));
+                return (x.build(Location::caller(), |_| Err(error)), None);
             }
         }
         let (q, mut k, mut v) = self.projected(q, k, v);
@@ -267,12 +311,16 @@ impl MultiheadAttention {
             Some(mask) => (Some(mask), false),
             None => (mask, causal),
         };
-        let y = if self.dropout > 0.0 && self.mode.training() {
-            self.with_dropout(&q, &k, &v, mask, causal)
+        let drops = self.dropout > 0.0 && self.mode.training();
+        let (y, weights) = if drops || wanted {
+            let weights = attention_weights(&q, &k, mask, causal);
+            let weights = if drops { weights.dropout(self.dropout, true) } else { weights };
+            (weights.matmul(&v), wanted.then_some(weights))
         } else {
-            q.scaled_dot_product_attention(&k, &v, mask, causal)
+            (q.scaled_dot_product_attention(&k, &v, mask, causal), None)
         };
-        self.out_proj.forward(&y.transpose(1, 2).flatten(2, 3))
+        let own = self.in_proj_weight.as_ref().or(self.q_proj_weight.as_ref());
+        (seen(own, self.out_proj.forward(&y.transpose(1, 2).flatten(2, 3))), weights)
     }
 
     /// Queries, keys and values through their maps; inputs that are the same tensor share a product.
@@ -306,32 +354,31 @@ impl MultiheadAttention {
             (part(q, 0, 1), part(k, 1, 1), part(v, 2, 1))
         }
     }
+}
 
-    /// Attention out of matrix products, with dropout of the weights.
-    #[track_caller]
-    fn with_dropout(&self, q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, causal: bool) -> Tensor {
-        let size = q.shape().last().copied().unwrap_or(1).max(1);
-        let scale = match q.dtype() {
-            DType::F64 => 1.0 / (size as f64).sqrt(),
-            _ => f64::from(1.0 / (size as f32).sqrt()),
-        };
-        let mut scores = q.matmul(&k.transpose(-1, -2)) * scale;
-        let hide = |scores: &Tensor, see: &Tensor| scores.masked_fill(&see.logical_not(), f32::NEG_INFINITY);
-        match mask {
-            Some(mask) if mask.dtype().is_float() => scores = &scores + mask,
-            Some(mask) => scores = hide(&scores, mask),
-            None => {}
-        }
-        if causal && let [.., queries, keys] = *scores.shape() {
-            scores = hide(&scores, &up_to_itself(queries, keys, q));
-        }
-        // A query that sees nothing has the largest score -∞ and the sum 0, and gives 0.
-        let largest = scores.detach().max_dims(&[-1], true).clamp_min(f32::MIN);
-        let e = (scores - largest).exp();
-        let sum = e.sum_dims(&[-1], true);
-        let weights = e / sum.masked_fill(&sum.eq(0.0), 1.0);
-        weights.dropout(self.dropout, true).matmul(v)
+/// How much each query looks at each key: `[batch, heads, length, keys]`.
+#[track_caller]
+fn attention_weights(q: &Tensor, k: &Tensor, mask: Option<&Tensor>, causal: bool) -> Tensor {
+    let size = q.shape().last().copied().unwrap_or(1).max(1);
+    let scale = match q.dtype() {
+        DType::F64 => 1.0 / (size as f64).sqrt(),
+        _ => f64::from(1.0 / (size as f32).sqrt()),
+    };
+    let mut scores = q.matmul(&k.transpose(-1, -2)) * scale;
+    let hide = |scores: &Tensor, see: &Tensor| scores.masked_fill(&see.logical_not(), f32::NEG_INFINITY);
+    match mask {
+        Some(mask) if mask.dtype().is_float() => scores = &scores + mask,
+        Some(mask) => scores = hide(&scores, mask),
+        None => {}
     }
+    if causal && let [.., queries, keys] = *scores.shape() {
+        scores = hide(&scores, &up_to_itself(queries, keys, q));
+    }
+    // A query that sees nothing has the largest score -∞ and the sum 0, and gives 0.
+    let largest = scores.detach().max_dims(&[-1], true).clamp_min(f32::MIN);
+    let e = (scores - largest).exp();
+    let sum = e.sum_dims(&[-1], true);
+    e / sum.masked_fill(&sum.eq(0.0), 1.0)
 }
 
 /// Where each query sees the keys up to its own place.
@@ -380,6 +427,18 @@ impl Parameters for MultiheadAttention {
         members.add("bias_v", &self.bias_v);
         members.add("out_proj", &self.out_proj);
         members.add("mode", &self.mode);
+    }
+
+    fn members_mut(&mut self, members: &mut MembersMut) {
+        members.add(&mut self.in_proj_weight);
+        members.add(&mut self.q_proj_weight);
+        members.add(&mut self.k_proj_weight);
+        members.add(&mut self.v_proj_weight);
+        members.add(&mut self.in_proj_bias);
+        members.add(&mut self.bias_k);
+        members.add(&mut self.bias_v);
+        members.add(&mut self.out_proj);
+        members.add(&mut self.mode);
     }
 }
 

@@ -5,15 +5,16 @@ use std::panic::Location;
 use crate::backend::Device;
 use crate::error::{Error, Result};
 use crate::nn::init;
-use crate::nn::{Members, Module, Parameters};
-use crate::ops::conv::{Conv, ConvTranspose};
+use crate::nn::summary::seen;
+use crate::nn::{Members, MembersMut, Module, Parameters};
+use crate::ops::conv::{Conv, ConvTranspose, Padding};
 use crate::ops::per_dim::PerDim;
 use crate::tensor::Tensor;
 
 /// A layer: name, its options, method of [`Tensor`], spatial dims, and what its parameters are.
 macro_rules! convolution {
-    ($(#[$doc:meta])* $name:ident($options:ident) $method:ident $dims:literal $weight_shape:literal, transposed $transposed:literal,
-        builders $($builder:ident)*) => {
+    ($(#[$doc:meta])* $name:ident($options:ident) $method:ident $dims:literal $weight_shape:literal, transposed $transposed:literal $grouped:literal,
+        builders $($builder:ident: $kind:ident)*) => {
         $(#[$doc])*
         #[derive(Clone, Debug)]
         pub struct $name {
@@ -38,7 +39,7 @@ macro_rules! convolution {
                 $name::new_with(in_channels, out_channels, kernel, $options::default(), device)
             }
 
-            /// The same with options; groups can be given here only, since the weight's shape depends on them.
+            /// The same with options.
             ///
             /// The parameters carry an error where the channels do not fall into the groups or the kernel has a wrong number
             /// of sizes.
@@ -64,6 +65,27 @@ macro_rules! convolution {
                 $name { weight, bias: Some(bias), options }
             }
 
+            /// Lets the channels fall into `groups`. The weight's shape depends on them, so the parameters are drawn anew, in place of the first
+            /// ones. The parameters carry an error where the channels do not fall into the groups.
+            ///
+            /// ```
+            #[doc = concat!("use wgrad::{Device, nn::", stringify!($name), "};")]
+            #[doc = concat!("let layer = ", stringify!($name), "::new(4, 6, 3, &Device::cpu()).groups(2);")]
+            #[doc = concat!("assert_eq!(layer.weight.shape()[..2], ", $grouped, ");")]
+            /// ```
+            #[track_caller]
+            pub fn groups(self, groups: usize) -> $name {
+                let (weight, device) = (&self.weight, self.weight.device());
+                if weight.check().is_err() || weight.rank() != $dims + 2 {
+                    return $name { options: self.options.groups(groups), ..self };
+                }
+                let (first, second, before) = (weight.shape()[0], weight.shape()[1], self.options.groups);
+                let (inputs, outputs) = if $transposed { (first, second * before) } else { (second * before, first) };
+                let kernel = PerDim::from(&weight.shape()[2..]);
+                let drawn = $name::new_with(inputs, outputs, kernel, self.options.groups(groups), device);
+                if self.bias.is_some() { drawn } else { drawn.without_bias() }
+            }
+
             /// The same without a bias.
             ///
             /// ```
@@ -76,7 +98,7 @@ macro_rules! convolution {
 
             $(
                 #[doc = concat!("Sets `", stringify!($builder), "`: one number, or one for each spatial dim.")]
-                pub fn $builder(self, $builder: impl Into<PerDim>) -> $name {
+                pub fn $builder(self, $builder: impl Into<$kind>) -> $name {
                     $name { options: self.options.$builder($builder), ..self }
                 }
             )*
@@ -87,12 +109,17 @@ macro_rules! convolution {
                 members.add("weight", &self.weight);
                 members.add("bias", &self.bias);
             }
+
+            fn members_mut(&mut self, members: &mut MembersMut) {
+                members.add(&mut self.weight);
+                members.add(&mut self.bias);
+            }
         }
 
         impl Module for $name {
             #[track_caller]
             fn forward(&self, x: &Tensor) -> Tensor {
-                x.$method(&self.weight, self.bias.as_ref(), self.options)
+                seen(Some(&self.weight), x.$method(&self.weight, self.bias.as_ref(), self.options))
             }
         }
     };
@@ -109,7 +136,7 @@ convolution! {
     /// let layer = Conv1d::new(4, 6, 5, &device).stride(2).padding(4).dilation(2);
     /// assert_eq!(layer.forward(&Tensor::randn([2, 4, 10], &device)).shape(), [2, 6, 5]);
     /// ```
-    Conv1d(Conv) conv1d 1 "`[out, in / groups, k]`.", transposed false, builders stride padding dilation
+    Conv1d(Conv) conv1d 1 "`[out, in / groups, k]`.", transposed false "[6, 2]", builders stride: PerDim padding: Padding dilation: PerDim
 }
 
 convolution! {
@@ -119,16 +146,16 @@ convolution! {
     ///
     /// ```
     /// use wgrad::nn::{Conv2d, Module};
-    /// use wgrad::{Conv, Device, Tensor};
+    /// use wgrad::{Device, Padding, Tensor};
     /// let device = Device::default();
     /// let x = Tensor::randn([1, 4, 8, 8], &device);
     /// assert_eq!(Conv2d::new(4, 6, 3, &device).padding(1).stride(2).forward(&x).shape(), [1, 6, 4, 4]);
-    /// assert_eq!(Conv2d::new(4, 6, 3, &device).padding([2, 1]).dilation([2, 1]).forward(&x).shape(), [1, 6, 8, 8]);
-    /// let grouped = Conv2d::new_with(4, 6, [3, 1], Conv::default().groups(2), &device).without_bias();
+    /// assert_eq!(Conv2d::new(4, 6, 4, &device).padding(Padding::Same).forward(&x).shape(), [1, 6, 8, 8]);
+    /// let grouped = Conv2d::new(4, 6, [3, 1], &device).groups(2).without_bias();
     /// assert_eq!(grouped.weight.shape(), [6, 2, 3, 1]);
     /// assert_eq!(grouped.forward(&x).shape(), [1, 6, 6, 8]);
     /// ```
-    Conv2d(Conv) conv2d 2 "`[out, in / groups, kh, kw]`.", transposed false, builders stride padding dilation
+    Conv2d(Conv) conv2d 2 "`[out, in / groups, kh, kw]`.", transposed false "[6, 2]", builders stride: PerDim padding: Padding dilation: PerDim
 }
 
 convolution! {
@@ -142,7 +169,7 @@ convolution! {
     /// let layer = Conv3d::new(1, 2, [1, 3, 3], &device).stride([1, 2, 2]).padding([0, 2, 2]).dilation([1, 2, 2]);
     /// assert_eq!(layer.forward(&Tensor::randn([1, 1, 4, 5, 5], &device)).shape(), [1, 2, 4, 3, 3]);
     /// ```
-    Conv3d(Conv) conv3d 3 "`[out, in / groups, kd, kh, kw]`.", transposed false, builders stride padding dilation
+    Conv3d(Conv) conv3d 3 "`[out, in / groups, kd, kh, kw]`.", transposed false "[6, 2]", builders stride: PerDim padding: Padding dilation: PerDim
 }
 
 convolution! {
@@ -156,8 +183,8 @@ convolution! {
     /// let layer = ConvTranspose1d::new(4, 6, 4, &device).stride(2).padding(1).output_padding(1).dilation(2);
     /// assert_eq!(layer.forward(&Tensor::randn([2, 4, 5], &device)).shape(), [2, 6, 14]);
     /// ```
-    ConvTranspose1d(ConvTranspose) conv_transpose1d 1 "`[in, out / groups, k]`.", transposed true,
-    builders stride padding output_padding dilation
+    ConvTranspose1d(ConvTranspose) conv_transpose1d 1 "`[in, out / groups, k]`.", transposed true "[4, 3]",
+    builders stride: PerDim padding: PerDim output_padding: PerDim dilation: PerDim
 }
 
 convolution! {
@@ -176,8 +203,8 @@ convolution! {
     /// assert_eq!(layer.forward(&x).shape(), [2, 3, 14, 14]);
     /// assert_eq!(ConvTranspose2d::new(8, 3, 3, &device).dilation(2).forward(&x).shape(), [2, 3, 11, 11]);
     /// ```
-    ConvTranspose2d(ConvTranspose) conv_transpose2d 2 "`[in, out / groups, kh, kw]`.", transposed true,
-    builders stride padding output_padding dilation
+    ConvTranspose2d(ConvTranspose) conv_transpose2d 2 "`[in, out / groups, kh, kw]`.", transposed true "[4, 3]",
+    builders stride: PerDim padding: PerDim output_padding: PerDim dilation: PerDim
 }
 
 convolution! {
@@ -191,8 +218,8 @@ convolution! {
     /// let layer = ConvTranspose3d::new(2, 1, 2, &device).stride(2).padding(1).output_padding(1).dilation(2);
     /// assert_eq!(layer.forward(&Tensor::randn([1, 2, 3, 3, 3], &device)).shape(), [1, 1, 6, 6, 6]);
     /// ```
-    ConvTranspose3d(ConvTranspose) conv_transpose3d 3 "`[in, out / groups, kd, kh, kw]`.", transposed true,
-    builders stride padding output_padding dilation
+    ConvTranspose3d(ConvTranspose) conv_transpose3d 3 "`[in, out / groups, kd, kh, kw]`.", transposed true "[4, 3]",
+    builders stride: PerDim padding: PerDim output_padding: PerDim dilation: PerDim
 }
 
 /// The weight's shape: `[out, in / groups, kernel…]`, or `[in, out / groups, kernel…]` where transposed.

@@ -1,6 +1,6 @@
 //! Dropout.
 
-use crate::nn::{Members, Mode, Module, Parameters};
+use crate::nn::{Members, MembersMut, Mode, Module, Parameters};
 use crate::tensor::Tensor;
 
 /// In training, elements become 0 with probability `p` and the others are divided by `1 − p`; in evaluation nothing happens.
@@ -42,6 +42,10 @@ impl Dropout {
 impl Parameters for Dropout {
     fn members(&self, members: &mut Members) {
         members.add("mode", &self.mode);
+    }
+
+    fn members_mut(&mut self, members: &mut MembersMut) {
+        members.add(&mut self.mode);
     }
 }
 
@@ -93,6 +97,10 @@ macro_rules! of_channels {
         impl Parameters for $name {
             fn members(&self, members: &mut Members) {
                 members.add("mode", &self.mode);
+            }
+
+            fn members_mut(&mut self, members: &mut MembersMut) {
+                members.add(&mut self.mode);
             }
         }
 
@@ -151,6 +159,10 @@ impl AlphaDropout {
 impl Parameters for AlphaDropout {
     fn members(&self, members: &mut Members) {
         members.add("mode", &self.mode);
+    }
+
+    fn members_mut(&mut self, members: &mut MembersMut) {
+        members.add(&mut self.mode);
     }
 }
 

@@ -4,7 +4,8 @@ use std::panic::Location;
 
 use crate::backend::Device;
 use crate::error::{Error, Result};
-use crate::nn::{Members, Module, Parameters, init};
+use crate::nn::summary::seen;
+use crate::nn::{Members, MembersMut, Module, Parameters, init};
 use crate::tensor::Tensor;
 
 /// A table of vectors that are looked up by index: indices (i32 or u32) of any shape `[…]` to `[…, size]`.
@@ -79,16 +80,21 @@ impl Parameters for Embedding {
     fn members(&self, members: &mut Members) {
         members.add("weight", &self.weight);
     }
+
+    fn members_mut(&mut self, members: &mut MembersMut) {
+        members.add(&mut self.weight);
+    }
 }
 
 impl Module for Embedding {
     #[track_caller]
     fn forward(&self, index: &Tensor) -> Tensor {
         let found = Tensor::embedding(&self.weight, index);
-        match self.padding_idx.and_then(|p| i32::try_from(p).ok()) {
+        let found = match self.padding_idx.and_then(|p| i32::try_from(p).ok()) {
             // The same value, which counts as a constant.
             Some(padding) if found.check().is_ok() => index.eq(padding).unsqueeze(-1).where_(found.detach(), &found),
             _ => found,
-        }
+        };
+        seen(Some(&self.weight), found)
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::backend::Device;
 use crate::nn::init;
-use crate::nn::{Members, Module, Parameters};
+use crate::nn::summary::seen;
+use crate::nn::{Members, MembersMut, Module, Parameters};
 use crate::tensor::Tensor;
 
 /// `y = x Wᵀ + b` over the last dim: `[…, inputs]` to `[…, outputs]`.
@@ -61,12 +62,17 @@ impl Parameters for Linear {
         members.add("weight", &self.weight);
         members.add("bias", &self.bias);
     }
+
+    fn members_mut(&mut self, members: &mut MembersMut) {
+        members.add(&mut self.weight);
+        members.add(&mut self.bias);
+    }
 }
 
 impl Module for Linear {
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
-        x.linear(&self.weight, self.bias.as_ref())
+        seen(Some(&self.weight), x.linear(&self.weight, self.bias.as_ref()))
     }
 }
 
@@ -132,10 +138,11 @@ impl Bilinear {
     #[track_caller]
     pub fn forward_pair(&self, a: &Tensor, b: &Tensor) -> Tensor {
         let y = Tensor::einsum("...i,kij,...j->...k", &[a, &self.weight, b]);
-        match &self.bias {
+        let y = match &self.bias {
             Some(bias) => y + bias,
             None => y,
-        }
+        };
+        seen(Some(&self.weight), y)
     }
 }
 
@@ -143,5 +150,10 @@ impl Parameters for Bilinear {
     fn members(&self, members: &mut Members) {
         members.add("weight", &self.weight);
         members.add("bias", &self.bias);
+    }
+
+    fn members_mut(&mut self, members: &mut MembersMut) {
+        members.add(&mut self.weight);
+        members.add(&mut self.bias);
     }
 }

@@ -1,6 +1,6 @@
 //! What networks are built from: layers with PyTorch's parameter names, shapes and initial values, and losses.
 //!
-//! A layer is a plain struct with public fields. A model is a struct of layers: [`module!`](crate::module) names its parts,
+//! A layer is a plain struct with public fields. A model is a struct of layers: `#[derive(Module)]` makes its fields parts of it,
 //! [`Module::forward`] says how they are put together, and [`Parameters`] gives everything else.
 //!
 //! ```
@@ -8,12 +8,12 @@
 //! use wgrad::optim::Adam;
 //! use wgrad::{Device, Tensor};
 //!
+//! #[derive(Module)]
 //! struct Mlp {
 //!     fc1: Linear,
 //!     dropout: Dropout,
 //!     fc2: Linear,
 //! }
-//! wgrad::module!(Mlp { fc1, dropout, fc2 });
 //!
 //! impl Module for Mlp {
 //!     fn forward(&self, x: &Tensor) -> Tensor {
@@ -50,11 +50,14 @@ mod linear;
 pub mod loss;
 mod module;
 mod norm;
+mod parametrize;
 mod pool;
 mod recurrent;
 mod reduction;
+mod renew;
 mod sequential;
 mod state;
+mod summary;
 mod transformer;
 
 pub use activation::*;
@@ -66,10 +69,14 @@ pub use embedding::Embedding;
 pub use linear::{Bilinear, Linear};
 pub use module::{Member, Members, Mode, Module, Parameters};
 pub use norm::{BatchNorm1d, BatchNorm2d, BatchNorm3d, GroupNorm, InstanceNorm, LayerNorm, RmsNorm};
+pub use parametrize::{SpectralNorm, WeightNorm, Weighted};
 pub use pool::*;
 pub use recurrent::{Direction, Gru, Lstm, Recurrent, Rnn};
+pub use renew::MembersMut;
 pub use sequential::{Lambda, Sequential};
 pub use state::{StateDict, Unmatched};
+pub use summary::{Summary, SummaryRow, summary, summary_with};
 pub use transformer::{
     Activation, Transformer, TransformerDecoder, TransformerDecoderLayer, TransformerEncoder, TransformerEncoderLayer,
 };
+pub use wgrad_derive::Module;

@@ -1,10 +1,14 @@
 //! What all layers and models have in common: named parameters and buffers, and a mode.
 
+use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::backend::Device;
 use crate::error::Result;
+use crate::nn::renew::{self, MembersMut};
 use crate::nn::state::{self, StateDict, Unmatched};
+use crate::nn::summary::{self, Part};
 use crate::tensor::Tensor;
 
 /// A layer or model that maps one tensor to one tensor. What takes other arguments (a recurrent layer with its state,
@@ -38,7 +42,8 @@ pub trait Module: Parameters {
     fn forward(&self, x: &Tensor) -> Tensor;
 }
 
-/// A thing with named parameters and buffers: a layer, a model. [`module!`](crate::module) implements it for a struct.
+/// A thing with named parameters and buffers: a layer, a model. The derive macro [`Module`](derive@crate::nn::Module) implements it for a
+/// struct, as [`module!`](crate::module) does for some of its fields.
 ///
 /// Methods take `&self`: parameters are handles, so a model can be lent to a captured step and be saved or switched to
 /// evaluation beside it.
@@ -73,6 +78,41 @@ pub trait Parameters: Send + Sync {
     /// assert_eq!(names, ["layers.0.bias", "layers.0.weight", "scale"]);
     /// ```
     fn members(&self, members: &mut Members);
+
+    /// The parts again, in any order, as what may be replaced: for [`Parameters::to_device`] and [`Parameters::deep_copy`]. The derive macro
+    /// [`Module`](derive@crate::nn::Module) and [`module!`](crate::module) write both; without it those are an error.
+    ///
+    /// ```
+    /// use wgrad::nn::{Members, MembersMut, Parameters};
+    /// use wgrad::{Device, Tensor};
+    /// struct Scale(Tensor);
+    /// impl Parameters for Scale {
+    ///     fn members(&self, members: &mut Members) {
+    ///         members.add("scale", &self.0);
+    ///     }
+    ///     fn members_mut(&mut self, members: &mut MembersMut) {
+    ///         members.add(&mut self.0);
+    ///     }
+    /// }
+    /// let mut scale = Scale(Tensor::ones([3], &Device::default()).requires_grad());
+    /// scale.to_device(&Device::cpu())?;
+    /// assert!(scale.0.device().is_cpu());
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    fn members_mut(&mut self, members: &mut MembersMut) {
+        members.refuse(&self.kind(), "has no members_mut");
+    }
+
+    /// What it is called in a [`summary`](crate::nn::summary()): the type's name.
+    ///
+    /// ```
+    /// use wgrad::nn::{Linear, Parameters};
+    /// use wgrad::Device;
+    /// assert_eq!(Linear::new(4, 3, &Device::default()).kind(), "Linear");
+    /// ```
+    fn kind(&self) -> String {
+        summary::short_name(std::any::type_name::<Self>())
+    }
 
     /// What gradients are computed for, with its names, each tensor once (under its first name, where it has several).
     ///
@@ -191,7 +231,8 @@ pub trait Parameters: Send + Sync {
         Members::of(self).tensors.into_iter().map(|(name, tensor)| (name, tensor.detach())).collect()
     }
 
-    /// Sets all parameters and buffers to the values of the same names. Tensors on other devices are moved.
+    /// Sets all parameters and buffers to the values of the same names. Tensors on other devices are moved, floats of other types converted: a
+    /// file in f16, bf16 or f64 fits a model in f32.
     ///
     /// ```
     /// use wgrad::nn::{Linear, Parameters};
@@ -235,6 +276,62 @@ pub trait Parameters: Send + Sync {
     fn load_matching(&self, values: &StateDict) -> Result<Unmatched> {
         state::load(Members::of(self).tensors, values, false)
     }
+
+    /// Moves all parameters and buffers to a device, without their gradients. They are new tensors, so an optimizer is made afterwards; what is the
+    /// same tensor stays so. On the same device nothing changes.
+    ///
+    /// ```
+    /// use wgrad::nn::{Linear, Module, Parameters};
+    /// use wgrad::{Device, Tensor};
+    /// let mut layer = Linear::new(4, 3, &Device::default());
+    /// let before = layer.weight.to_vec::<f32>()?;
+    /// let cpu = Device::cpu();
+    /// layer.to_device(&cpu)?;
+    /// assert!(layer.weight.device() == &cpu);
+    /// assert_eq!(layer.weight.to_vec::<f32>()?, before);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The error that a tensor carries, or that keeps it from being moved; [`Error::Unsupported`](crate::Error::Unsupported) where a part has no
+    /// [`members_mut`](Parameters::members_mut) or is shared by an `Arc`. Then nothing has changed.
+    #[track_caller]
+    fn to_device(&mut self, device: &Device) -> Result<()> {
+        let at = Location::caller();
+        let moved = renew::tensors(self, |tensor| match tensor.device() == device {
+            true => tensor.clone(),
+            false => renew::leaf_like(tensor, &tensor.detach().to_device(device)),
+        });
+        moved.and_then(|moved| renew::replace(self, &moved, false)).map_err(|error| error.or_at(at))
+    }
+
+    /// A copy with parameters, buffers and a mode of its own, where a clone shares them. What is the same tensor in one is so in the other; frozen
+    /// parameters are frozen; gradients are not copied. (PyTorch's `copy.deepcopy`.)
+    ///
+    /// ```
+    /// use wgrad::nn::{Linear, Parameters, Relu, Sequential, init};
+    /// use wgrad::Device;
+    /// let device = Device::default();
+    /// let model = Sequential::new().add(Linear::new(4, 4, &device)).add(Relu);
+    /// let copy = model.deep_copy()?;
+    /// init::zeros(&model.parameters()[0])?;
+    /// assert!(copy.parameters()[0].abs().sum().item::<f32>()? > 0.0);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Parameters::to_device`].
+    #[track_caller]
+    fn deep_copy(&self) -> Result<Self>
+    where
+        Self: Sized + Clone,
+    {
+        let at = Location::caller();
+        let mut copy = self.clone();
+        let tensors = renew::tensors(self, |tensor| renew::leaf_like(tensor, &tensor.detach()));
+        let replaced = tensors.and_then(|tensors| renew::replace(&mut copy, &tensors, true));
+        replaced.map(|()| copy).map_err(|error| error.or_at(at))
+    }
 }
 
 /// The tensors for which `wanted` holds, without repetitions of one variable.
@@ -248,14 +345,37 @@ fn distinct(tensors: Vec<(String, Tensor)>, wanted: impl Fn(&Tensor) -> bool) ->
 /// buffer.
 ///
 /// ```
-/// use wgrad::nn::{Linear, Parameters};
+/// use wgrad::nn::{Linear, Module, Parameters};
 /// use wgrad::Device;
-/// struct Model { layers: Vec<Linear>, head: Option<Linear> }
-/// wgrad::module!(Model { layers, head });
-/// let model = Model { layers: vec![Linear::new(2, 3, &Device::cpu())], head: None };
+/// #[derive(Module)]
+/// struct Model {
+///     #[module(name = "blocks")]
+///     layers: Vec<Linear>,
+///     head: Option<Linear>,
+///     #[module(skip)]
+///     slope: f64,
+/// }
+/// let model = Model { layers: vec![Linear::new(2, 3, &Device::cpu())], head: None, slope: 0.1 };
 /// let names: Vec<String> = model.state_dict().into_keys().collect();
-/// assert_eq!(names, ["layers.0.bias", "layers.0.weight"]);
+/// assert_eq!(names, ["blocks.0.bias", "blocks.0.weight"]);
+/// # let _ = model.slope;
 /// ```
+///
+/// A field of another type has to be skipped, so that none is forgotten:
+///
+/// ```compile_fail
+/// use wgrad::nn::{Linear, Module};
+/// #[derive(Module)]
+/// struct Model {
+///     layers: Vec<Linear>,
+///     slope: f64, // `f64` is no part of a module
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no part of a module: it has no parameters, buffers or mode",
+    label = "no tensor, layer, mode, or list of these",
+    note = "a field that is none goes under `#[module(skip)]`; a type of layers of your own implements `nn::Parameters`, by `#[derive(Module)]`"
+)]
 pub trait Member {
     /// Adds itself under the name that has been reached.
     ///
@@ -276,6 +396,26 @@ pub trait Member {
     /// assert_eq!(model.named_parameters()[2].0, "pair.b.weight");
     /// ```
     fn join(&self, members: &mut Members);
+
+    /// Adds itself as what may be replaced; see [`Parameters::members_mut`].
+    ///
+    /// ```
+    /// use wgrad::nn::{Linear, Member, Members, MembersMut};
+    /// struct Pair(Linear, Linear);
+    /// impl Member for Pair {
+    ///     fn join(&self, members: &mut Members) {
+    ///         members.add("a", &self.0);
+    ///         members.add("b", &self.1);
+    ///     }
+    ///     fn join_mut(&mut self, members: &mut MembersMut) {
+    ///         members.add(&mut self.0);
+    ///         members.add(&mut self.1);
+    ///     }
+    /// }
+    /// ```
+    fn join_mut(&mut self, members: &mut MembersMut) {
+        members.refuse(std::any::type_name::<Self>(), "has no join_mut");
+    }
 }
 
 /// The parts that a [`Parameters::members`] names.
@@ -295,12 +435,16 @@ pub trait Member {
 #[derive(Default)]
 pub struct Members {
     name: String,
-    tensors: Vec<(String, Tensor)>,
-    modes: Vec<Mode>,
+    pub(super) tensors: Vec<(String, Tensor)>,
+    pub(super) modes: Vec<Mode>,
+    /// Layers and what is built of them.
+    pub(super) parts: Vec<Part>,
+    /// What the next layer's output is noted under.
+    key: Option<usize>,
 }
 
 impl Members {
-    fn of(module: &(impl Parameters + ?Sized)) -> Members {
+    pub(super) fn of(module: &(impl Parameters + ?Sized)) -> Members {
         let mut members = Members::default();
         module.members(&mut members);
         members
@@ -329,11 +473,24 @@ impl Members {
         member.join(self);
         self.name.truncate(length);
     }
+
+    /// [`Members::add`] of a layer whose output its owner notes.
+    pub(super) fn add_seen<M: Member + ?Sized>(&mut self, name: &str, member: &M, key: usize) {
+        self.key = Some(key);
+        self.add(name, member);
+        self.key = None;
+    }
 }
 
 impl<M: Parameters> Member for M {
     fn join(&self, members: &mut Members) {
+        let (name, key) = (members.name.clone(), members.key.take());
+        members.parts.push(Part { name, kind: self.kind(), key });
         self.members(members);
+    }
+
+    fn join_mut(&mut self, members: &mut MembersMut) {
+        self.members_mut(members);
     }
 }
 
@@ -341,11 +498,19 @@ impl Member for Tensor {
     fn join(&self, members: &mut Members) {
         members.tensors.push((members.name.clone(), self.clone()));
     }
+
+    fn join_mut(&mut self, members: &mut MembersMut) {
+        members.tensor(self);
+    }
 }
 
 impl Member for Mode {
     fn join(&self, members: &mut Members) {
         members.modes.push(self.clone());
+    }
+
+    fn join_mut(&mut self, members: &mut MembersMut) {
+        members.mode(self);
     }
 }
 
@@ -353,6 +518,12 @@ impl<M: Member> Member for Option<M> {
     fn join(&self, members: &mut Members) {
         if let Some(member) = self {
             member.join(members);
+        }
+    }
+
+    fn join_mut(&mut self, members: &mut MembersMut) {
+        if let Some(member) = self {
+            member.join_mut(members);
         }
     }
 }
@@ -363,11 +534,19 @@ impl<M: Member> Member for [M] {
             members.add(&i.to_string(), member);
         }
     }
+
+    fn join_mut(&mut self, members: &mut MembersMut) {
+        self.iter_mut().for_each(|member| member.join_mut(members));
+    }
 }
 
 impl<M: Member> Member for Vec<M> {
     fn join(&self, members: &mut Members) {
         self.as_slice().join(members);
+    }
+
+    fn join_mut(&mut self, members: &mut MembersMut) {
+        self.as_mut_slice().join_mut(members);
     }
 }
 
@@ -375,13 +554,26 @@ impl<M: Member, const N: usize> Member for [M; N] {
     fn join(&self, members: &mut Members) {
         self.as_slice().join(members);
     }
+
+    fn join_mut(&mut self, members: &mut MembersMut) {
+        self.as_mut_slice().join_mut(members);
+    }
 }
 
 macro_rules! pointers {
-    ($($pointer:ident),*) => {$(
+    ($($pointer:ident: |$own:ident, $members:ident| $renew:expr;)*) => {$(
         impl<M: Parameters + ?Sized> Parameters for $pointer<M> {
             fn members(&self, members: &mut Members) {
                 (**self).members(members);
+            }
+
+            fn members_mut(&mut self, $members: &mut MembersMut) {
+                let $own = self;
+                $renew
+            }
+
+            fn kind(&self) -> String {
+                (**self).kind()
             }
         }
 
@@ -392,13 +584,35 @@ macro_rules! pointers {
         }
     )*};
 }
-pointers!(Box, Arc);
+pointers! {
+    Box: |own, members| (**own).members_mut(members);
+    Arc: |own, members| match Arc::get_mut(own) {
+        Some(module) => module.members_mut(members),
+        None => members.refuse(&own.kind(), "is shared by an Arc"),
+    };
+}
+
+/// Layers and shapes of parameters, as a tree.
+impl std::fmt::Debug for dyn Module {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        summary::describe(self, f)
+    }
+}
+
+/// Layers and shapes of parameters, as a tree.
+impl std::fmt::Debug for dyn Parameters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        summary::describe(self, f)
+    }
+}
 
 /// A layer without parameters and without a mode: what it does to its input.
 macro_rules! stateless {
     ($name:ident, |$self:ident, $x:ident| $forward:expr) => {
         impl $crate::nn::Parameters for $name {
             fn members(&self, _members: &mut $crate::nn::Members) {}
+
+            fn members_mut(&mut self, _members: &mut $crate::nn::MembersMut) {}
         }
 
         impl $crate::nn::Module for $name {
@@ -458,6 +672,11 @@ impl Mode {
     pub fn set(&self, training: bool) {
         self.0.store(training, Ordering::Relaxed);
     }
+
+    /// What all clones have in common.
+    pub(super) fn id(&self) -> usize {
+        Arc::as_ptr(&self.0) as usize
+    }
 }
 
 impl Default for Mode {
@@ -487,6 +706,10 @@ macro_rules! module {
         impl $crate::nn::Parameters for $type {
             fn members(&self, members: &mut $crate::nn::Members) {
                 $(members.add($crate::module!(@name $field $($name)?), &self.$field);)*
+            }
+
+            fn members_mut(&mut self, members: &mut $crate::nn::MembersMut) {
+                $(members.add(&mut self.$field);)*
             }
         }
     };

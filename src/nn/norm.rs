@@ -5,7 +5,8 @@ use std::panic::Location;
 use crate::backend::Device;
 use crate::error::Error;
 use crate::graph::no_grad;
-use crate::nn::{Members, Mode, Module, Parameters};
+use crate::nn::summary::seen;
+use crate::nn::{Members, MembersMut, Mode, Module, Parameters};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
@@ -87,6 +88,15 @@ macro_rules! batch_norm {
                 members.add("num_batches_tracked", &self.num_batches_tracked);
                 members.add("mode", &self.mode);
             }
+
+            fn members_mut(&mut self, members: &mut MembersMut) {
+                members.add(&mut self.weight);
+                members.add(&mut self.bias);
+                members.add(&mut self.running_mean);
+                members.add(&mut self.running_var);
+                members.add(&mut self.num_batches_tracked);
+                members.add(&mut self.mode);
+            }
         }
 
         impl Module for $name {
@@ -116,7 +126,7 @@ macro_rules! batch_norm {
                     // A batch that does not count for the statistics does not count here.
                     self.num_batches_tracked.advance(&count.together(&[new_mean.node()]));
                 }
-                y
+                seen(Some(&self.running_mean), y)
             }
         }
     )*};
@@ -264,12 +274,18 @@ impl Parameters for LayerNorm {
         members.add("weight", &self.weight);
         members.add("bias", &self.bias);
     }
+
+    fn members_mut(&mut self, members: &mut MembersMut) {
+        members.add(&mut self.weight);
+        members.add(&mut self.bias);
+    }
 }
 
 impl Module for LayerNorm {
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
-        x.layer_norm_dims(self.dims, self.weight.as_ref(), self.bias.as_ref(), self.eps)
+        let y = x.layer_norm_dims(self.dims, self.weight.as_ref(), self.bias.as_ref(), self.eps);
+        seen(self.weight.as_ref(), y)
     }
 }
 
@@ -326,12 +342,16 @@ impl Parameters for RmsNorm {
     fn members(&self, members: &mut Members) {
         members.add("weight", &self.weight);
     }
+
+    fn members_mut(&mut self, members: &mut MembersMut) {
+        members.add(&mut self.weight);
+    }
 }
 
 impl Module for RmsNorm {
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
-        x.rms_norm_dims(self.weight.rank(), &self.weight, self.eps)
+        seen(Some(&self.weight), x.rms_norm_dims(self.weight.rank(), &self.weight, self.eps))
     }
 }
 
@@ -411,12 +431,18 @@ impl Parameters for GroupNorm {
         members.add("weight", &self.weight);
         members.add("bias", &self.bias);
     }
+
+    fn members_mut(&mut self, members: &mut MembersMut) {
+        members.add(&mut self.weight);
+        members.add(&mut self.bias);
+    }
 }
 
 impl Module for GroupNorm {
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
-        x.group_norm(self.groups, self.weight.as_ref(), self.bias.as_ref(), self.eps)
+        let y = x.group_norm(self.groups, self.weight.as_ref(), self.bias.as_ref(), self.eps);
+        seen(self.weight.as_ref(), y)
     }
 }
 
@@ -499,11 +525,16 @@ impl Parameters for InstanceNorm {
         members.add("weight", &self.weight);
         members.add("bias", &self.bias);
     }
+
+    fn members_mut(&mut self, members: &mut MembersMut) {
+        members.add(&mut self.weight);
+        members.add(&mut self.bias);
+    }
 }
 
 impl Module for InstanceNorm {
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
-        x.instance_norm(self.weight.as_ref(), self.bias.as_ref(), self.eps)
+        seen(self.weight.as_ref(), x.instance_norm(self.weight.as_ref(), self.bias.as_ref(), self.eps))
     }
 }

@@ -7,7 +7,8 @@ use std::panic::Location;
 
 use crate::backend::Device;
 use crate::error::{Error, Result};
-use crate::nn::{Members, Mode, Parameters, init};
+use crate::nn::summary::seen;
+use crate::nn::{Members, MembersMut, Mode, Parameters, init};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
@@ -130,24 +131,34 @@ impl Core {
 
     /// Runs the sequence `[batch, steps, inputs]` through all layers. `run` takes one direction's parameters, the inputs of
     /// the layer, the states `[batch, hidden]` that it begins with (none for 0), and the order of steps; it returns the
-    /// outputs by step, and the last states.
+    /// outputs by step, and the last states. With `lengths`, each sequence ends at its own.
     #[track_caller]
     fn run(
         &self,
         x: &Tensor,
         states: &[&Tensor],
         kinds: usize,
-        run: impl Fn(&Direction, &Tensor, Vec<Tensor>, &[usize]) -> (Vec<Tensor>, Vec<Tensor>),
+        lengths: Option<&Tensor>,
+        run: impl Fn(&Direction, &Tensor, Vec<Tensor>, &Order) -> (Vec<Tensor>, Vec<Tensor>),
     ) -> (Tensor, Vec<Tensor>) {
-        if let Err(error) = self.check(x, states) {
+        if let Err(error) = self.check(x, states).and_then(|()| self.check_lengths(x, lengths)) {
             let failed = x.build(Location::caller(), |_| Err(error));
             return (failed.clone(), vec![failed; kinds]);
         }
         let steps = x.shape()[1];
-        let forwards: Vec<usize> = (0..steps).collect();
-        let backwards: Vec<usize> = (0..steps).rev().collect();
-        let mut last: Vec<Vec<Tensor>> = vec![Vec::new(); kinds];
+        let reached = lengths.map(|lengths| {
+            let lengths = lengths.unsqueeze(1);
+            (0..steps).map(|t| lengths.gt(t as i32)).collect::<Vec<Tensor>>()
+        });
         let mut sequence = x.clone();
+        if let Some(reached) = &reached {
+            // What stands behind a sequence may be anything, NaN too, and must not reach a gradient.
+            let inside = Tensor::stack(&reached.iter().collect::<Vec<_>>(), 1);
+            sequence = inside.where_(x, x.zeros_like());
+        }
+        let forwards = Order { steps: (0..steps).collect(), reached: reached.clone() };
+        let backwards = Order { steps: (0..steps).rev().collect(), reached };
+        let mut last: Vec<Vec<Tensor>> = vec![Vec::new(); kinds];
         for (layer, directions) in self.parts.chunks(self.options.directions()).enumerate() {
             if layer > 0 && self.options.dropout > 0.0 {
                 sequence = sequence.dropout(self.options.dropout, self.mode.training());
@@ -166,25 +177,56 @@ impl Core {
                 both => Tensor::cat(&both.iter().collect::<Vec<_>>(), 2),
             };
         }
+        let sequence = seen(self.parts.first().map(|part| &part.weight_ih), sequence);
         (sequence, last.iter().map(|list| Tensor::stack(&list.iter().collect::<Vec<_>>(), 0)).collect())
     }
 
-    /// Calls `step` for the steps in order, which gives the new states, the first of them the output; outputs come by step.
+    fn check_lengths(&self, x: &Tensor, lengths: Option<&Tensor>) -> Result<()> {
+        let Some(lengths) = lengths else { return Ok(()) };
+        lengths.check()?;
+        if lengths.shape() != &x.shape()[..1] {
+            let detail = "the lengths must be [batch], one a sequence";
+            return Err(Error::shape(self.name, detail, &[&x.shape().into(), &lengths.shape().into()]));
+        }
+        if !lengths.dtype().is_int() {
+            return Err(Error::dtype(self.name, "takes lengths in i32 or u32", &[lengths.dtype()]));
+        }
+        Ok(())
+    }
+
+    /// Calls `step` for the steps in order, which gives the new states, the first of them the output; outputs come by step. A sequence that
+    /// does not reach a step keeps its states there, and its output is 0.
     fn walk(
-        order: &[usize],
+        order: &Order,
         mut states: Vec<Tensor>,
         mut step: impl FnMut(usize, &[Tensor]) -> Vec<Tensor>,
     ) -> (Vec<Tensor>, Vec<Tensor>) {
-        let mut outputs = Vec::with_capacity(order.len());
-        for &t in order {
-            states = step(t, &states);
-            outputs.extend(states.first().cloned());
+        let mut outputs = Vec::with_capacity(order.steps.len());
+        for &t in &order.steps {
+            let new = step(t, &states);
+            let Some(reached) = order.reached.as_ref().map(|reached| &reached[t]) else {
+                outputs.extend(new.first().cloned());
+                states = new;
+                continue;
+            };
+            outputs.extend(new.first().map(|output| reached.where_(output, output.zeros_like())));
+            let kept = |(i, new): (usize, Tensor)| match states.get(i) {
+                Some(old) => reached.where_(&new, old),
+                None => reached.where_(&new, new.zeros_like()),
+            };
+            states = new.into_iter().enumerate().map(kept).collect();
         }
-        if order.first() > order.last() {
+        if order.steps.first() > order.steps.last() {
             outputs.reverse();
         }
         (outputs, states)
     }
+}
+
+/// In which order steps are taken, and which sequences reach each, as booleans `[batch, 1]`.
+struct Order {
+    steps: Vec<usize>,
+    reached: Option<Vec<Tensor>>,
 }
 
 /// What gates see at a step: the map of the input, and of the state, which is 0 where there is none.
@@ -285,6 +327,16 @@ macro_rules! recurrent {
                 }
                 members.add("mode", &self.0.mode);
             }
+
+            fn members_mut(&mut self, members: &mut MembersMut) {
+                for part in &mut self.0.parts {
+                    members.add(&mut part.weight_ih);
+                    members.add(&mut part.weight_hh);
+                    members.add(&mut part.bias_ih);
+                    members.add(&mut part.bias_hh);
+                }
+                members.add(&mut self.0.mode);
+            }
         }
     };
 }
@@ -323,8 +375,33 @@ impl Rnn {
     /// ```
     #[track_caller]
     pub fn forward_seq(&self, x: &Tensor, state: Option<&Tensor>) -> (Tensor, Tensor) {
+        self.sequences(x, None, state)
+    }
+
+    /// `forward_seq` of sequences of different lengths (PyTorch's packed sequences): `lengths` is `[batch]`, i32 or u32. Outputs behind the end of
+    /// a sequence are 0, and its last state is the one at its end; the way back begins there. What `x` holds behind it plays no part.
+    ///
+    /// ```
+    /// use wgrad::nn::Rnn;
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let (layer, x) = (Rnn::new(3, 4, &device), Tensor::randn([2, 6, 3], &device));
+    /// let (sequence, h) = layer.forward_lengths(&x, &Tensor::from_slice(&[6i32, 4], [2], &device), None);
+    /// let (shorter, _) = layer.forward_seq(&x.narrow(0, 1, 1).narrow(1, 0, 4), None);
+    /// let end = shorter.select(1, 3).select(0, 0);
+    /// assert!((h.select(0, 0).select(0, 1) - end).abs().max().item::<f32>()? < 1e-6);
+    /// assert_eq!(sequence.select(0, 1).narrow(0, 4, 2).abs().max().item::<f32>()?, 0.0);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn forward_lengths(&self, x: &Tensor, lengths: &Tensor, state: Option<&Tensor>) -> (Tensor, Tensor) {
+        self.sequences(x, Some(lengths), state)
+    }
+
+    #[track_caller]
+    fn sequences(&self, x: &Tensor, lengths: Option<&Tensor>, state: Option<&Tensor>) -> (Tensor, Tensor) {
         let states: Vec<&Tensor> = state.into_iter().collect();
-        let (sequence, mut last) = self.0.run(x, &states, 1, |part, x, states, order| {
+        let (sequence, mut last) = self.0.run(x, &states, 1, lengths, |part, x, states, order| {
             let (from_x, back) = (part.inputs(x), part.weight_hh.t());
             Core::walk(order, states, |t, states| vec![gates(&from_x, t, states.first(), &back).tanh()])
         });
@@ -369,9 +446,44 @@ impl Lstm {
     /// ```
     #[track_caller]
     pub fn forward_seq(&self, x: &Tensor, state: Option<&(Tensor, Tensor)>) -> (Tensor, (Tensor, Tensor)) {
+        self.sequences(x, None, state)
+    }
+
+    /// `forward_seq` of sequences of different lengths (PyTorch's packed sequences): `lengths` is `[batch]`, i32 or u32. Outputs behind the end of
+    /// a sequence are 0, and its last state is the one at its end; the way back begins there. What `x` holds behind it plays no part.
+    ///
+    /// ```
+    /// use wgrad::nn::Lstm;
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let (layer, x) = (Lstm::new(3, 4, &device), Tensor::randn([2, 6, 3], &device));
+    /// let (sequence, (h, _c)) = layer.forward_lengths(&x, &Tensor::from_slice(&[6i32, 4], [2], &device), None);
+    /// let (shorter, _) = layer.forward_seq(&x.narrow(0, 1, 1).narrow(1, 0, 4), None);
+    /// let end = shorter.select(1, 3).select(0, 0);
+    /// assert!((h.select(0, 0).select(0, 1) - end).abs().max().item::<f32>()? < 1e-6);
+    /// assert_eq!(sequence.select(0, 1).narrow(0, 4, 2).abs().max().item::<f32>()?, 0.0);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn forward_lengths(
+        &self,
+        x: &Tensor,
+        lengths: &Tensor,
+        state: Option<&(Tensor, Tensor)>,
+    ) -> (Tensor, (Tensor, Tensor)) {
+        self.sequences(x, Some(lengths), state)
+    }
+
+    #[track_caller]
+    fn sequences(
+        &self,
+        x: &Tensor,
+        lengths: Option<&Tensor>,
+        state: Option<&(Tensor, Tensor)>,
+    ) -> (Tensor, (Tensor, Tensor)) {
         let states: Vec<&Tensor> = state.into_iter().flat_map(|(h, c)| [h, c]).collect();
         let hidden = self.0.hidden;
-        let (sequence, last) = self.0.run(x, &states, 2, |part, x, states, order| {
+        let (sequence, last) = self.0.run(x, &states, 2, lengths, |part, x, states, order| {
             let (from_x, back) = (part.inputs(x), part.weight_hh.t());
             Core::walk(order, states, |t, states| {
                 let gates = gates(&from_x, t, states.first(), &back).split(&[hidden; 4], 1);
@@ -421,9 +533,34 @@ impl Gru {
     /// ```
     #[track_caller]
     pub fn forward_seq(&self, x: &Tensor, state: Option<&Tensor>) -> (Tensor, Tensor) {
+        self.sequences(x, None, state)
+    }
+
+    /// `forward_seq` of sequences of different lengths (PyTorch's packed sequences): `lengths` is `[batch]`, i32 or u32. Outputs behind the end of
+    /// a sequence are 0, and its last state is the one at its end; the way back begins there. What `x` holds behind it plays no part.
+    ///
+    /// ```
+    /// use wgrad::nn::Gru;
+    /// use wgrad::{Device, Tensor};
+    /// let device = Device::default();
+    /// let (layer, x) = (Gru::new(3, 4, &device), Tensor::randn([2, 6, 3], &device));
+    /// let (sequence, h) = layer.forward_lengths(&x, &Tensor::from_slice(&[6i32, 4], [2], &device), None);
+    /// let (shorter, _) = layer.forward_seq(&x.narrow(0, 1, 1).narrow(1, 0, 4), None);
+    /// let end = shorter.select(1, 3).select(0, 0);
+    /// assert!((h.select(0, 0).select(0, 1) - end).abs().max().item::<f32>()? < 1e-6);
+    /// assert_eq!(sequence.select(0, 1).narrow(0, 4, 2).abs().max().item::<f32>()?, 0.0);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn forward_lengths(&self, x: &Tensor, lengths: &Tensor, state: Option<&Tensor>) -> (Tensor, Tensor) {
+        self.sequences(x, Some(lengths), state)
+    }
+
+    #[track_caller]
+    fn sequences(&self, x: &Tensor, lengths: Option<&Tensor>, state: Option<&Tensor>) -> (Tensor, Tensor) {
         let states: Vec<&Tensor> = state.into_iter().collect();
         let hidden = self.0.hidden;
-        let (sequence, mut last) = self.0.run(x, &states, 1, |part, x, states, order| {
+        let (sequence, mut last) = self.0.run(x, &states, 1, lengths, |part, x, states, order| {
             let from_x = x.linear(&part.weight_ih, part.bias_ih.as_ref());
             Core::walk(order, states, |t, states| {
                 let zeros = || Tensor::zeros([x.shape()[0], hidden], x.device()).to_dtype(x.dtype());

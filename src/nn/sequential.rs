@@ -1,6 +1,7 @@
 //! Layers one after another, and what stands between them.
 
-use crate::nn::{Members, Module, Parameters};
+use crate::nn::summary::{describe, seen_as};
+use crate::nn::{Members, MembersMut, Module, Parameters};
 use crate::tensor::Tensor;
 
 /// Layers that run one after another. Their parameters are named by number (`0.weight`), or by name where they were added
@@ -19,10 +20,30 @@ use crate::tensor::Tensor;
 /// assert_eq!(model.forward(&Tensor::randn([2, 1, 8, 8], &device)).shape(), [2, 10]);
 /// let names: Vec<String> = model.named_parameters().into_iter().map(|(name, _)| name).collect();
 /// assert_eq!(names, ["0.weight", "0.bias", "head.weight", "head.bias"]);
+/// assert!(format!("{model:?}").starts_with("Sequential { 0: Conv2d { weight: f32 [8, 1, 3, 3], "));
 /// ```
+///
+/// As of all layers, a clone has the same parameters; [`deep_copy`](Parameters::deep_copy) gives it its own.
 #[derive(Default)]
 pub struct Sequential {
-    layers: Vec<(String, Box<dyn Module>)>,
+    layers: Vec<(String, Box<dyn Layer>)>,
+}
+
+/// A module that can be cloned without its type being known.
+trait Layer: Module {
+    fn copy(&self) -> Box<dyn Layer>;
+}
+
+impl<M: Module + Clone + 'static> Layer for M {
+    fn copy(&self) -> Box<dyn Layer> {
+        Box::new(self.clone())
+    }
+}
+
+impl Clone for Sequential {
+    fn clone(&self) -> Sequential {
+        Sequential { layers: self.layers.iter().map(|(name, layer)| (name.clone(), (**layer).copy())).collect() }
+    }
 }
 
 impl Sequential {
@@ -48,7 +69,7 @@ impl Sequential {
     /// assert_eq!(model.named_parameters()[0].0, "1.weight");
     /// ```
     #[allow(clippy::should_implement_trait)]
-    pub fn add(self, layer: impl Module + 'static) -> Sequential {
+    pub fn add(self, layer: impl Module + Clone + 'static) -> Sequential {
         let name = self.layers.len().to_string();
         self.add_named(&name, layer)
     }
@@ -61,7 +82,7 @@ impl Sequential {
     /// let model = Sequential::new().add_named("head", Linear::new(4, 3, &Device::default()));
     /// assert_eq!(model.named_parameters()[0].0, "head.weight");
     /// ```
-    pub fn add_named(mut self, name: &str, layer: impl Module + 'static) -> Sequential {
+    pub fn add_named(mut self, name: &str, layer: impl Module + Clone + 'static) -> Sequential {
         self.layers.push((name.into(), Box::new(layer)));
         self
     }
@@ -100,22 +121,38 @@ impl Sequential {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     pub fn iter(&self) -> impl Iterator<Item = &dyn Module> {
-        self.layers.iter().map(|(_, layer)| &**layer)
+        self.layers.iter().map(|(_, layer)| -> &dyn Module { &**layer })
     }
 }
 
 impl Parameters for Sequential {
     fn members(&self, members: &mut Members) {
-        for (name, layer) in &self.layers {
-            members.add(name, layer);
+        for named in &self.layers {
+            members.add_seen(&named.0, &named.1, key(named));
         }
+    }
+
+    fn members_mut(&mut self, members: &mut MembersMut) {
+        self.layers.iter_mut().for_each(|(_, layer)| members.add(layer));
     }
 }
 
 impl Module for Sequential {
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
-        self.iter().fold(x.clone(), |x, layer| layer.forward(&x))
+        self.layers.iter().fold(x.clone(), |x, named| seen_as(key(named), named.1.forward(&x)))
+    }
+}
+
+/// A layer's place in memory, which no other has while the model lives.
+fn key(layer: &(String, Box<dyn Layer>)) -> usize {
+    std::ptr::from_ref(layer) as usize
+}
+
+/// Layers and shapes of parameters, as a tree.
+impl std::fmt::Debug for Sequential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        describe(self, f)
     }
 }
 
@@ -128,8 +165,14 @@ impl Module for Sequential {
 /// assert_eq!(halve.forward(&Tensor::ones([2], &Device::default())).to_vec::<f32>()?, [0.5, 0.5]);
 /// # Ok::<(), wgrad::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Lambda<F>(F);
+
+impl<F> std::fmt::Debug for Lambda<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Lambda")
+    }
+}
 
 impl<F: Fn(&Tensor) -> Tensor + Send + Sync> Lambda<F> {
     /// A layer that calls `f`.
@@ -147,6 +190,8 @@ impl<F: Fn(&Tensor) -> Tensor + Send + Sync> Lambda<F> {
 
 impl<F: Fn(&Tensor) -> Tensor + Send + Sync> Parameters for Lambda<F> {
     fn members(&self, _members: &mut Members) {}
+
+    fn members_mut(&mut self, _members: &mut MembersMut) {}
 }
 
 impl<F: Fn(&Tensor) -> Tensor + Send + Sync> Module for Lambda<F> {

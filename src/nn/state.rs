@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::panic::Location;
 
 use crate::error::{Error, Result};
+use crate::graph::no_grad;
 use crate::tensor::Tensor;
 
 /// Tensors by name, as PyTorch calls them.
@@ -60,11 +61,14 @@ pub(super) fn load(tensors: Vec<(String, Tensor)>, values: &StateDict, strict: b
         complaints.extend(complaint("missing", &missing, entry));
         complaints.extend(complaint("not known", &unexpected, |name| format!("{name} {:?}", values[*name].shape())));
     }
-    let fits = |(_, to, from): &&(&String, &Tensor, &Tensor)| to.shape() == from.shape() && to.dtype() == from.dtype();
+    // Floats of other types are converted, as bf16 is when a file is read; a count or a mask of another type is a mistake.
+    let alike =
+        |to: &Tensor, from: &Tensor| to.dtype() == from.dtype() || (to.dtype().is_float() && from.dtype().is_float());
+    let fits = |(_, to, from): &&(&String, &Tensor, &Tensor)| to.shape() == from.shape() && alike(to, from);
     let unfit: Vec<_> = pairs.iter().filter(|pair| from_ok(pair.2) && !fits(pair)).collect();
     let entry = |(name, to, from): &&(&String, &Tensor, &Tensor)| {
         let mut text = format!("{name} is");
-        let (shapes, dtypes) = (to.shape() != from.shape(), to.dtype() != from.dtype());
+        let (shapes, dtypes) = (to.shape() != from.shape(), !alike(to, from));
         for (side, tensor) in [("", to), (", the value", from)] {
             text += side;
             if dtypes {
@@ -84,8 +88,7 @@ pub(super) fn load(tensors: Vec<(String, Tensor)>, values: &StateDict, strict: b
     for (_, to, from) in &pairs {
         to.check()?;
         from.check()?;
-        let value = from.to_device(to.device());
-        value.check()?;
+        let value = converted(from, to)?;
         moved.push(value);
     }
     for ((_, to, _), value) in pairs.iter().zip(&moved) {
@@ -95,6 +98,17 @@ pub(super) fn load(tensors: Vec<(String, Tensor)>, values: &StateDict, strict: b
         missing: missing.into_iter().map(|(name, _)| name.clone()).collect(),
         unexpected: unexpected.into_iter().map(String::from).collect(),
     })
+}
+
+/// A value on the device and of the type of the tensor that takes it.
+fn converted(from: &Tensor, to: &Tensor) -> Result<Tensor> {
+    // Where it is, since the other device may not have its type; or there, where it does not have the other.
+    let here = no_grad(|| from.to_dtype(to.dtype()));
+    let value = match here.check() {
+        Ok(()) => here.to_device(to.device()),
+        Err(_) => no_grad(|| from.to_device(to.device()).to_dtype(to.dtype())),
+    };
+    value.check().map(|()| value)
 }
 
 /// Counts of batches are kept as they are where a file has none: it is of a time before there were such counts, or of a program that has

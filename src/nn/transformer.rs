@@ -3,7 +3,7 @@
 use crate::backend::Device;
 use crate::error::Result;
 use crate::nn::init::{self, Gain};
-use crate::nn::{Dropout, LayerNorm, Linear, Members, Module, MultiheadAttention, Parameters};
+use crate::nn::{Dropout, LayerNorm, Linear, Members, MembersMut, Module, MultiheadAttention, Parameters};
 use crate::tensor::Tensor;
 
 /// What stands between the two linear maps of a [`TransformerEncoderLayer`] or [`TransformerDecoderLayer`].
@@ -204,6 +204,17 @@ impl Parameters for TransformerEncoderLayer {
         members.add("dropout1", &self.dropout1);
         members.add("dropout2", &self.dropout2);
     }
+
+    fn members_mut(&mut self, members: &mut MembersMut) {
+        members.add(&mut self.self_attn);
+        members.add(&mut self.linear1);
+        members.add(&mut self.dropout);
+        members.add(&mut self.linear2);
+        members.add(&mut self.norm1);
+        members.add(&mut self.norm2);
+        members.add(&mut self.dropout1);
+        members.add(&mut self.dropout2);
+    }
 }
 
 impl Module for TransformerEncoderLayer {
@@ -403,6 +414,20 @@ impl Parameters for TransformerDecoderLayer {
         members.add("dropout1", &self.dropout1);
         members.add("dropout2", &self.dropout2);
         members.add("dropout3", &self.dropout3);
+    }
+
+    fn members_mut(&mut self, members: &mut MembersMut) {
+        members.add(&mut self.self_attn);
+        members.add(&mut self.multihead_attn);
+        members.add(&mut self.linear1);
+        members.add(&mut self.dropout);
+        members.add(&mut self.linear2);
+        members.add(&mut self.norm1);
+        members.add(&mut self.norm2);
+        members.add(&mut self.norm3);
+        members.add(&mut self.dropout1);
+        members.add(&mut self.dropout2);
+        members.add(&mut self.dropout3);
     }
 }
 

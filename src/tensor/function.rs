@@ -105,7 +105,8 @@ pub trait Function: Send + Sync + Sized + 'static {
     /// ```
     fn forward(&self, saved: &mut Saved, inputs: &[Tensor]) -> Tensor;
 
-    /// The gradient of each input from that of the output; `None` where there is none.
+    /// The gradient of each input from that of the output; `None` where there is none. Nothing in here is recorded, unless gradients are to be
+    /// differentiated again; what is itself computed by gradients goes into [`enable_grad`](crate::enable_grad).
     ///
     /// ```
     /// # use wgrad::{Device, Tensor, autograd::{Function, Saved}};

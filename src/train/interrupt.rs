@@ -11,8 +11,12 @@ pub fn listen() {
     ONCE.get_or_init(|| {
         let handler = || {
             if ASKED.fetch_add(1, Ordering::Relaxed) > 0 {
+                super::dashboard::leave();
                 // What the shell expects of a process that Ctrl-C has ended.
                 std::process::exit(130);
+            }
+            if super::dashboard::is_open() {
+                return; // it says so itself
             }
             eprintln!("\nstopping after this step; once more to stop at once");
         };

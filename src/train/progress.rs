@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::train::History;
+
 /// How the run stands.
 pub struct Standing<'a> {
     /// Steps done.
@@ -37,42 +39,54 @@ fn time(seconds: f64) -> String {
     }
 }
 
-/// A progress bar on a terminal; elsewhere, and without the feature `train`, a line a report; or nothing.
+/// A progress bar or a dashboard on a terminal; elsewhere, and without the feature `train`, a line a report; or nothing.
 pub struct Progress {
     steps: u64,
     quiet: bool,
     #[cfg(feature = "train")]
     bar: indicatif::ProgressBar,
+    #[cfg(feature = "train")]
+    dashboard: Option<crate::train::dashboard::Dashboard>,
 }
 
 impl Progress {
     #[cfg(feature = "train")]
-    pub fn new(steps: u64, done: u64, quiet: bool) -> Progress {
+    pub fn new(steps: u64, done: u64, quiet: bool, dashboard: bool) -> Progress {
         use indicatif::{ProgressBar, ProgressStyle};
-        let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(steps) };
+        let dashboard = (dashboard && !quiet).then(|| crate::train::dashboard::Dashboard::open(steps, done)).flatten();
+        let bar = if quiet || dashboard.is_some() { ProgressBar::hidden() } else { ProgressBar::new(steps) };
         if let Ok(style) = ProgressStyle::with_template("{bar:24} {pos}/{len}  {msg}") {
             bar.set_style(style);
         }
         bar.set_position(done);
         bar.reset_elapsed();
-        Progress { steps, quiet, bar }
+        Progress { steps, quiet, bar, dashboard }
     }
 
     #[cfg(not(feature = "train"))]
-    pub fn new(steps: u64, _done: u64, quiet: bool) -> Progress {
+    pub fn new(steps: u64, _done: u64, quiet: bool, _dashboard: bool) -> Progress {
         Progress { steps, quiet }
     }
 
     /// One more step.
     pub fn step(&self) {
         #[cfg(feature = "train")]
-        self.bar.inc(1);
+        match &self.dashboard {
+            Some(dashboard) => dashboard.step(),
+            None => self.bar.inc(1),
+        }
     }
 
     /// Shows figures.
     pub fn report(&self, standing: &Standing) {
         let left = time((self.steps.saturating_sub(standing.step)) as f64 / standing.rate);
-        let text = format!("{}  {:.1} steps/s  {left} left", line(standing.figures), standing.rate);
+        let speed = format!("{:.1} steps/s  {left} left", standing.rate);
+        #[cfg(feature = "train")]
+        if let Some(dashboard) = &self.dashboard {
+            dashboard.report(&speed);
+            return;
+        }
+        let text = format!("{}  {speed}", line(standing.figures));
         #[cfg(feature = "train")]
         if !self.bar.is_hidden() {
             self.bar.set_message(text);
@@ -83,9 +97,22 @@ impl Progress {
         }
     }
 
+    /// Shows all figures so far, where there is a dashboard.
+    pub fn chart(&self, _history: &History) {
+        #[cfg(feature = "train")]
+        if let Some(dashboard) = &self.dashboard {
+            dashboard.chart(_history);
+        }
+    }
+
     /// Says something beside the figures.
     pub fn say(&self, text: &str) {
         if self.quiet {
+            return;
+        }
+        #[cfg(feature = "train")]
+        if let Some(dashboard) = &self.dashboard {
+            dashboard.say(text);
             return;
         }
         #[cfg(feature = "train")]
@@ -99,7 +126,10 @@ impl Progress {
     /// The run is over.
     pub fn finish(&self) {
         #[cfg(feature = "train")]
-        self.bar.abandon();
+        match &self.dashboard {
+            Some(dashboard) => dashboard.close(),
+            None => self.bar.abandon(),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::data::Position;
 use crate::error::{Error, Result};
-use crate::train::{Checkpoint, Metrics};
+use crate::train::{Checkpoint, Metrics, Trainer};
 use crate::{Device, autograd};
 
 /// What a [`Trainer`](crate::train::Trainer) drives: a model in training. Closures `FnMut(u64) -> Result<Metrics>` are tasks that cannot be saved;
@@ -77,6 +77,56 @@ pub trait Task {
     /// What went wrong; it ends the run.
     fn evaluate(&mut self, _steps: u64) -> Result<Vec<(String, f64)>> {
         Ok(Vec::new())
+    }
+
+    /// Looks at the settings of a run that is about to begin, and refuses what does not go together.
+    ///
+    /// # Errors
+    /// What does not.
+    fn begin(&mut self, _trainer: &Trainer) -> Result<()> {
+        Ok(())
+    }
+
+    /// Takes in the figures of a report or an evaluation, with `steps` done; whether this is the best state so far, which the trainer then
+    /// writes to `best.safetensors` in its folder.
+    ///
+    /// ```
+    /// use wgrad::train::{Metrics, Task, Trainer};
+    /// use wgrad::{Device, Result, Tensor};
+    /// struct Short(bool);
+    /// impl Task for Short {
+    ///     fn step(&mut self, step: u64) -> Result<Metrics> {
+    ///         Ok(vec![("loss".into(), Tensor::full((), 9.0 - step as f64, &Device::cpu()))])
+    ///     }
+    ///     fn judge(&mut self, _steps: u64, figures: &[(String, f64)]) -> Result<bool> {
+    ///         self.0 = figures[0].1 < 6.5;
+    ///         Ok(false)
+    ///     }
+    ///     fn stopped(&self) -> Option<String> {
+    ///         self.0.then(|| "good enough".into())
+    ///     }
+    /// }
+    /// let outcome = Trainer::new(10, &Device::cpu()).quiet().report_every(1).run(&mut Short(false))?;
+    /// assert_eq!((outcome.steps, outcome.stopped.as_deref()), (4, Some("good enough")));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// What went wrong; it ends the run.
+    fn judge(&mut self, _steps: u64, _figures: &[(String, f64)]) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Why no further step is to be done, if so; see [`Task::judge`].
+    ///
+    /// ```
+    /// # use wgrad::train::{Metrics, Task};
+    /// # use wgrad::Result;
+    /// let task = |_: u64| -> Result<Metrics> { Ok(vec![]) };
+    /// assert_eq!(task.stopped(), None);
+    /// ```
+    fn stopped(&self) -> Option<String> {
+        None
     }
 
     /// Where the data of the next step come from, for what is said of a bad step; `None` where that is not known.

@@ -48,6 +48,7 @@ pub struct Trainer {
     folder: Option<PathBuf>,
     resume: bool,
     quiet: bool,
+    dashboard: bool,
     stop_on_non_finite: bool,
     skip_bad_batches: bool,
 }
@@ -65,8 +66,10 @@ pub struct Trainer {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// Whether all steps are done; `false` after Ctrl-C.
+    /// Whether the run is over; `false` after Ctrl-C.
     pub finished: bool,
+    /// Why the task ended the run before all steps were done, if it did ([`Task::stopped`]).
+    pub stopped: Option<String>,
     /// Steps done, those before a resumption included.
     pub steps: u64,
     /// The step from which the run was resumed, if it was.
@@ -100,6 +103,7 @@ impl Trainer {
             folder: None,
             resume: true,
             quiet: false,
+            dashboard: false,
             stop_on_non_finite: true,
             skip_bad_batches: false,
         }
@@ -142,7 +146,8 @@ impl Trainer {
         Trainer { evaluate_every: steps, ..self }
     }
 
-    /// A folder for `log.csv` (a line a report, as they come), `history.json` (at the end) and checkpoints.
+    /// A folder for `log.csv` (a line a report, as they come), `history.json` (at the end), checkpoints, and the best state of a task that
+    /// knows one (`best.safetensors`).
     ///
     /// ```
     /// use wgrad::{Device, Tensor, train::Trainer};
@@ -287,6 +292,30 @@ impl Trainer {
         Trainer { skip_bad_batches: skip, ..self }
     }
 
+    /// Shows the run as a live dashboard in the terminal: progress, figures, and curves of all figures so far. Where the output is piped, and
+    /// without the feature `train`, lines are printed as without it. The terminal is as before when the run ends.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, train::Trainer};
+    /// let device = Device::default();
+    /// let mut task = |_step: u64| Ok(vec![("one".into(), Tensor::ones([1], &device))]);
+    /// Trainer::new(20, &device).dashboard().run(&mut task)?;
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    pub fn dashboard(self) -> Trainer {
+        Trainer { dashboard: true, ..self }
+    }
+
+    /// Whether it evaluates now and then.
+    pub(super) fn evaluates(&self) -> bool {
+        self.evaluate_every > 0
+    }
+
+    /// Whether it has a folder.
+    pub(super) fn has_folder(&self) -> bool {
+        self.folder.is_some()
+    }
+
     /// Shows nothing.
     pub fn quiet(self) -> Trainer {
         Trainer { quiet: true, ..self }
@@ -312,6 +341,7 @@ impl Trainer {
         if self.checkpoint_every > 0 && self.folder.is_none() {
             return Err(Error::argument("Trainer", "checkpoints need a folder: call Trainer::folder"));
         }
+        task.begin(self)?;
         #[cfg(feature = "train")]
         if self.checkpoint_every > 0 {
             crate::train::interrupt::listen();
@@ -331,7 +361,7 @@ impl Trainer {
         };
         let log =
             self.folder.as_ref().map(|folder| Log::create(&folder.join("log.csv"), &state.history)).transpose()?;
-        let progress = Progress::new(self.steps, state.step, self.quiet);
+        let progress = Progress::new(self.steps, state.step, self.quiet, self.dashboard);
         if let Some(step) = resumed {
             progress.say(&format!("resumed from the checkpoint of step {step}"));
         }
@@ -342,7 +372,8 @@ impl Trainer {
             state.history.save_json(folder.join("history.json"))?;
         }
         let State { step, seconds, history, skipped, .. } = state;
-        Ok(Outcome { finished, steps: step, resumed, seconds, history, skipped })
+        let stopped = task.stopped().filter(|_| finished && step < self.steps);
+        Ok(Outcome { finished, stopped, steps: step, resumed, seconds, history, skipped })
     }
 
     fn steps(
@@ -358,7 +389,7 @@ impl Trainer {
         let (mut reported, mut reported_at) = (state.step, start);
         let mut watch = Watch::new(&self.device, self.stop_on_non_finite);
         watch.keep(state.step, task);
-        while state.step < self.steps {
+        while state.step < self.steps && task.stopped().is_none() {
             self.step(task, &mut state, &mut watch, progress)?;
             state.step += 1;
             progress.step();
@@ -384,19 +415,29 @@ impl Trainer {
                 progress.say(&format!("step {:>6}  {}", state.step, super::progress::line(&evaluated)));
                 figures.extend(evaluated);
             }
+            let mut best = false;
             if !figures.is_empty() {
+                best = task.judge(state.step, &figures)?;
                 let figures: Vec<(&str, f64)> = figures.iter().map(|(name, value)| (name.as_str(), *value)).collect();
                 state.history.push(state.step, state.seconds, &figures);
                 log.as_mut().map_or(Ok(()), |log| log.append(&state.history))?;
+                progress.chart(&state.history);
+            }
+            if best {
+                self.save_best(&state, task)?;
+            }
+            let ended = task.stopped();
+            if let Some(reason) = &ended {
+                progress.say(&format!("stopped after step {}: {reason}", state.step));
             }
             if let Some(checkpoints) = checkpoints
-                && (due(self.checkpoint_every) || last || stop)
+                && (due(self.checkpoint_every) || last || stop || ended.is_some())
             {
                 state.seconds = before + start.elapsed().as_secs_f64();
                 self.look(&mut watch, state.mean.loss().map(Some), state.step, task, Some(checkpoints))?;
                 self.save(&state, &watch, task, checkpoints)?;
             }
-            if stop && !last {
+            if stop && !last && ended.is_none() {
                 progress.say(&format!("stopped after step {}", state.step));
                 return Ok((state, false));
             }
@@ -404,7 +445,6 @@ impl Trainer {
         Ok((state, true))
     }
 
-    /// Takes over the newest checkpoint that can be read; its step.
     /// Does the next step, or leaves its batch out.
     fn step(&self, task: &mut impl Task, state: &mut State, watch: &mut Watch, progress: &Progress) -> Result<()> {
         let (step, position) = (state.step, task.position());
@@ -463,6 +503,15 @@ impl Trainer {
         }
     }
 
+    /// Saves the best state so far.
+    fn save_best(&self, state: &State, task: &impl Task) -> Result<()> {
+        let Some(folder) = &self.folder else {
+            return Err(Error::argument("Trainer", "the best state needs a folder: call Trainer::folder"));
+        };
+        state.save(task)?.save(folder.join("best.safetensors"))
+    }
+
+    /// Takes over the newest checkpoint that can be read; its step.
     fn load(&self, checkpoints: &Checkpoints, task: &mut impl Task, state: &mut State) -> Result<Option<u64>> {
         let Some(latest) = checkpoints.latest(&self.device)? else { return Ok(None) };
         for damaged in &latest.damaged {

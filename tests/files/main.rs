@@ -2,8 +2,15 @@
 
 mod checkpoints;
 mod damage;
+// A whole program, of which its own `main` is not called.
+#[allow(dead_code)]
+#[path = "../../examples/digits_cnn.rs"]
+mod digits_cnn;
 mod exchange;
 mod fuzz;
+mod killed;
+mod metrics;
+mod options;
 mod watch;
 
 use std::path::{Path, PathBuf};

@@ -1,9 +1,11 @@
 //! Layers and models, on a GPU adapter and on the CPU reference.
 
+mod derived;
 mod init;
 mod layers;
 mod lazy;
 mod module;
+mod options;
 
 use std::sync::OnceLock;
 

@@ -79,7 +79,7 @@ fn conv(case: &Case, x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Tensor {
             _ => x.conv_transpose3d(w, bias, options),
         };
     }
-    let options = Conv { stride, padding, dilation, groups: case.groups };
+    let options = Conv { stride, padding: padding.into(), dilation, groups: case.groups };
     match dims {
         1 => x.conv1d(w, bias, options),
         2 => x.conv2d(w, bias, options),

@@ -57,6 +57,21 @@ pub fn no_grad<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
+/// Runs `f` with what gradients need recorded, also inside [`no_grad`]: for gradients inside the backward pass of a function of one's own
+/// ([`autograd::Function`](crate::autograd::Function)), which is not recorded itself.
+///
+/// ```
+/// use wgrad::{Device, Tensor, autograd, enable_grad, no_grad};
+/// let x = Tensor::from_slice(&[3f32], [1], &Device::default()).requires_grad();
+/// let gradient = no_grad(|| enable_grad(|| autograd::grad(&[&x.square().sum()], &[&x], false)))?;
+/// assert_eq!(gradient[0].item::<f32>()?, 6.0);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+pub fn enable_grad<R>(f: impl FnOnce() -> R) -> R {
+    let _enabled = GradEnabled::new();
+    f()
+}
+
 // What these functions do around `f` is in types of its own, and so compiled once, not for each `f`.
 
 /// Nothing is recorded while it lives.
@@ -72,6 +87,21 @@ impl GradDisabled {
 impl Drop for GradDisabled {
     fn drop(&mut self) {
         GRAD_DISABLED.with(|c| c.set(c.get() - 1));
+    }
+}
+
+/// All is recorded while it lives; then as before.
+struct GradEnabled(u32);
+
+impl GradEnabled {
+    fn new() -> GradEnabled {
+        GradEnabled(GRAD_DISABLED.replace(0))
+    }
+}
+
+impl Drop for GradEnabled {
+    fn drop(&mut self) {
+        GRAD_DISABLED.set(self.0);
     }
 }
 

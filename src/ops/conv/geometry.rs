@@ -8,6 +8,9 @@ use crate::shape::Shape;
 /// Largest padded size, reach of a kernel, or stride: sums and products of positions stay within 32 bits.
 const LARGEST: usize = 1 << 30;
 
+/// Elements added before and after each spatial dim.
+pub type Sides = [(usize, usize); DIMS];
+
 /// A convolution of x `[batch, input_channels, input]` by w `[output_channels, input_channels / groups, kernel]` to y `[batch,
 /// output_channels, output]`. Spatial sizes are depth, height and width; missing ones are 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,11 +40,11 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// The convolution of `x`, with or without a batch, by `w`.
+    /// The convolution of `x`, with or without a batch, by `w`, and what is added before and after x beyond the padding of both sides.
     ///
     /// # Errors
     /// Where they do not fit each other or the options.
-    pub fn forward(op: &str, dims: usize, given: &Shape, w: &Shape, options: &Conv) -> Result<Geometry> {
+    pub fn forward(op: &str, dims: usize, given: &Shape, w: &Shape, options: &Conv) -> Result<(Geometry, Sides)> {
         check_operands(op, dims, given, w, options.groups)?;
         let (x, groups) = (&batched(given, dims), options.groups);
         let fault = |detail: String| Error::shape(op, detail, &[given, w]);
@@ -59,10 +62,17 @@ impl Geometry {
             kernel: spatial(w),
             output: [1; DIMS],
             stride: options.stride.resolve(op, "stride", dims, 1)?,
-            padding: options.padding.resolve(op, "padding", dims, 0)?,
+            padding: [0; DIMS],
             dilation: options.dilation.resolve(op, "dilation", dims, 1)?,
         };
+        let windows = [&geometry.stride, &geometry.dilation];
+        let [before, after] = options.padding.resolve(op, dims, &geometry.kernel, windows)?;
+        geometry.padding = std::array::from_fn(|d| before[d].min(after[d]));
+        let mut more = [(0, 0); DIMS];
         for d in 0..DIMS {
+            more[d] = (before[d] - geometry.padding[d], after[d] - geometry.padding[d]);
+            let sides = more[d].0.checked_add(more[d].1);
+            geometry.input[d] = small(op, sides.and_then(|sides| geometry.input[d].checked_add(sides)))?;
             let reach = geometry.reach(op, d)?;
             let padded = small(op, geometry.padding[d].checked_mul(2).and_then(|p| p.checked_add(geometry.input[d])))?;
             if padded < reach {
@@ -71,7 +81,7 @@ impl Geometry {
             }
             geometry.output[d] = (padded - reach) / geometry.stride[d] + 1;
         }
-        Ok(geometry)
+        Ok((geometry, more))
     }
 
     /// The convolution whose input gradient is the transposed convolution of `x` (which plays y), with or without a

@@ -19,13 +19,14 @@ mod tiled;
 
 use std::hash::{Hash, Hasher};
 
-pub use options::{Conv, ConvTranspose};
+pub use options::{Conv, ConvTranspose, Padding};
 
 use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::graph::kernel::Kernel;
 use crate::graph::{Meta, Op, Var, Vjp};
-use crate::ops::conv::geometry::{Geometry, batched};
+use crate::ops::conv::geometry::{Geometry, Sides, batched};
+use crate::ops::per_dim::DIMS;
 use crate::ops::routine::poisoned;
 use crate::shape::Shape;
 
@@ -145,8 +146,8 @@ impl Var {
             return self.fail(Error::argument("conv", format!("{dims} spatial dims are not 1 to 3")));
         };
         self.convolve(op, dims, weight, bias, || {
-            let geometry = Geometry::forward(op, dims, self.shape(), weight.shape(), options)?;
-            Ok((Convolution { role: Role::Y, geometry, is_plain: false }, geometry.output_channels))
+            let (geometry, more) = Geometry::forward(op, dims, self.shape(), weight.shape(), options)?;
+            Ok((Convolution { role: Role::Y, geometry, is_plain: false }, geometry.output_channels, more))
         })
     }
 
@@ -169,11 +170,11 @@ impl Var {
         };
         self.convolve(op, dims, weight, bias, || {
             let geometry = Geometry::transposed(op, dims, self.shape(), weight.shape(), options)?;
-            Ok((Convolution { role: Role::X, geometry, is_plain: false }, geometry.input_channels))
+            Ok((Convolution { role: Role::X, geometry, is_plain: false }, geometry.input_channels, [(0, 0); DIMS]))
         })
     }
 
-    /// What both share: batches, types, bias. `plan` makes the op, and says how many channels come out.
+    /// What both share: batches, types, bias. `plan` makes the op, and says how many channels come out and what is added around the input first.
     #[track_caller]
     fn convolve(
         &self,
@@ -181,7 +182,7 @@ impl Var {
         dims: usize,
         weight: &Var,
         bias: Option<&Var>,
-        plan: impl FnOnce() -> Result<(Convolution, usize)>,
+        plan: impl FnOnce() -> Result<(Convolution, usize, Sides)>,
     ) -> Var {
         let operands: Vec<&Var> = [self, weight].into_iter().chain(bias).collect();
         if let Some(failed) = poisoned(&operands) {
@@ -191,7 +192,7 @@ impl Var {
         if !self.dtype().is_float() || dtypes.iter().any(|&d| d != self.dtype()) {
             return self.fail(Error::dtype(op, "takes floats of one type", &dtypes));
         }
-        let (convolution, channels) = match plan() {
+        let (convolution, channels, more) = match plan() {
             Ok(planned) => planned,
             Err(error) => return self.fail(error),
         };
@@ -201,7 +202,10 @@ impl Var {
             let detail = format!("the bias must have shape [{channels}], one number an output channel");
             return self.fail(Error::shape(op, detail, &[self.shape(), weight.shape(), bias.shape()]));
         }
-        let x = self.reshape(&batched(self.shape(), dims));
+        let mut x = self.reshape(&batched(self.shape(), dims));
+        if more != [(0, 0); DIMS] {
+            x = x.pad(&[&[(0, 0); 2][..], &more[DIMS - dims..]].concat(), 0.0);
+        }
         let mut y = match convolution.role {
             Role::X => Var::apply(convolution, &[weight, &x]),
             Role::Y | Role::W => Var::apply(convolution, &[&x, weight]),

@@ -1,6 +1,81 @@
 //! Options of convolutions.
 
-use crate::ops::per_dim::PerDim;
+use crate::error::{Error, Result};
+use crate::ops::per_dim::{DIMS, PerDim};
+
+/// Zeros around the input of a convolution.
+///
+/// ```
+/// use wgrad::{Conv, Device, Padding, Tensor};
+/// let device = Device::default();
+/// let (x, w) = (Tensor::ones([1, 1, 6], &device), Tensor::ones([1, 1, 3], &device));
+/// let sizes = |options: Conv| x.conv1d(&w, None, options).shape()[2];
+/// assert_eq!(sizes(Conv::default().padding(1)), 6); // one on each side
+/// assert_eq!(sizes(Conv::default().padding(Padding::Same).dilation(2)), 6);
+/// assert_eq!(sizes(Conv::default().padding(Padding::sides(2, 0))), 6); // two before, as a causal convolution has
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Padding {
+    /// As many on both sides.
+    Both(PerDim),
+    /// So many before and after.
+    Sides {
+        /// In front of the first element.
+        before: PerDim,
+        /// Behind the last one.
+        after: PerDim,
+    },
+    /// As many as give the output the input's size, where the stride is 1: `dilation·(kernel − 1)` in all, the odd one after.
+    Same,
+}
+
+impl Padding {
+    /// So many zeros before the first element and after the last one of each spatial dim.
+    ///
+    /// ```
+    /// use wgrad::Padding;
+    /// assert_eq!(Padding::sides(1, 0), Padding::Sides { before: 1.into(), after: 0.into() });
+    /// ```
+    pub fn sides(before: impl Into<PerDim>, after: impl Into<PerDim>) -> Padding {
+        Padding::Sides { before: before.into(), after: after.into() }
+    }
+
+    /// What stands before and after each dim of a kernel of these sizes.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] where another count of numbers was given, or [`Padding::Same`] meets a stride.
+    pub(super) fn resolve(
+        self,
+        op: &str,
+        dims: usize,
+        kernel: &[usize; DIMS],
+        [stride, dilation]: [&[usize; DIMS]; 2],
+    ) -> Result<[[usize; DIMS]; 2]> {
+        match self {
+            Padding::Both(both) => both.resolve(op, "padding", dims, 0).map(|both| [both, both]),
+            Padding::Sides { before, after } => {
+                Ok([before.resolve(op, "padding", dims, 0)?, after.resolve(op, "padding", dims, 0)?])
+            }
+            Padding::Same => {
+                if stride.iter().any(|&stride| stride != 1) {
+                    let given = &stride[DIMS - dims..];
+                    let detail = format!("padding of the same size needs a stride of 1, not {given:?}");
+                    return Err(Error::argument(op, detail));
+                }
+                // A reach beyond all bounds is refused later.
+                let total: [usize; DIMS] =
+                    std::array::from_fn(|d| kernel[d].saturating_sub(1).saturating_mul(dilation[d]));
+                Ok([total.map(|total| total / 2), total.map(|total| total - total / 2)])
+            }
+        }
+    }
+}
+
+impl<P: Into<PerDim>> From<P> for Padding {
+    fn from(both: P) -> Padding {
+        Padding::Both(both.into())
+    }
+}
 
 /// Options of a convolution; the default is stride 1, no padding, dilation 1, one group.
 ///
@@ -13,8 +88,8 @@ use crate::ops::per_dim::PerDim;
 pub struct Conv {
     /// Distance between neighbouring positions of the kernel.
     pub stride: PerDim,
-    /// Zeros added on both sides of the input.
-    pub padding: PerDim,
+    /// Zeros added around the input.
+    pub padding: Padding,
     /// Distance between neighbouring elements of the kernel.
     pub dilation: PerDim,
     /// Groups that the channels fall into; an output channel sees the input channels of its own group only.
@@ -56,12 +131,12 @@ impl Default for ConvTranspose {
 }
 
 macro_rules! builders {
-    ($($options:ident: $($field:ident),*;)*) => {$(
+    ($($options:ident: $($field:ident $kind:ident),*;)*) => {$(
         impl $options {
             $(
                 #[doc = concat!("Sets `", stringify!($field), "`: one number, or one for each spatial dim.")]
                 #[must_use]
-                pub fn $field(self, $field: impl Into<PerDim>) -> $options {
+                pub fn $field(self, $field: impl Into<$kind>) -> $options {
                     $options { $field: $field.into(), ..self }
                 }
             )*
@@ -75,6 +150,6 @@ macro_rules! builders {
     )*};
 }
 builders! {
-    Conv: stride, padding, dilation;
-    ConvTranspose: stride, padding, output_padding, dilation;
+    Conv: stride PerDim, padding Padding, dilation PerDim;
+    ConvTranspose: stride PerDim, padding PerDim, output_padding PerDim, dilation PerDim;
 }

@@ -2,13 +2,13 @@
 
 use crate::error::{Error, Result};
 use crate::graph::Var;
-use crate::ops::conv::geometry::Geometry;
+use crate::ops::conv::geometry::{Geometry, Sides};
 use crate::ops::conv::options::Conv;
 use crate::ops::per_dim::PerDim;
 use crate::shape::Shape;
 
 /// The convolution with one output channel that sees the windows of an image.
-fn windows(op: &str, image: &Shape, kernel: PerDim, options: &Conv) -> Result<Geometry> {
+fn windows(op: &str, image: &Shape, kernel: PerDim, options: &Conv) -> Result<(Geometry, Sides)> {
     if options.groups != 1 {
         return Err(Error::argument(op, format!("windows have no groups, but {} were given", options.groups)));
     }
@@ -42,14 +42,15 @@ impl Var {
     pub fn unfold2d(&self, kernel: PerDim, options: &Conv) -> Var {
         let plan = || {
             let (x, batch) = batched("unfold2d", self, 4)?;
-            let g = windows("unfold2d", x.shape(), kernel, options)?;
-            Ok((x, batch, g))
+            let (g, more) = windows("unfold2d", x.shape(), kernel, options)?;
+            Ok((x, batch, g, more))
         };
-        let (x, batch, g) = match plan() {
+        let (x, batch, g, more) = match plan() {
             Ok(planned) => planned,
             Err(error) => return self.fail(error),
         };
-        let mut x = x.pad(&[(0, 0), (0, 0), (g.padding[1], g.padding[1]), (g.padding[2], g.padding[2])], 0.0);
+        let sides = [1, 2].map(|d| (g.padding[d] + more[d].0, g.padding[d] + more[d].1));
+        let mut x = x.pad(&[(0, 0), (0, 0), sides[0], sides[1]], 0.0);
         for d in [1, 2] {
             let reach = (g.kernel[d] - 1) * g.dilation[d] + 1;
             x = x.unfold(d + 1, reach, g.stride[d]);
@@ -86,15 +87,15 @@ impl Var {
                     &[x.shape()],
                 )
             })?;
-            let g = windows("fold2d", &Shape::from([x.shape()[0], channels, height, width]), kernel, options)?;
+            let (g, more) = windows("fold2d", &Shape::from([x.shape()[0], channels, height, width]), kernel, options)?;
             if g.output[1].checked_mul(g.output[2]) != Some(x.shape()[2]) {
                 let detail =
                     format!("{height}×{width} has {}×{} windows, not {}", g.output[1], g.output[2], x.shape()[2]);
                 return Err(Error::shape("fold2d", detail, &[x.shape()]));
             }
-            Ok((x, batch, g))
+            Ok((x, batch, g, more))
         };
-        let (x, batch, g) = match plan() {
+        let (x, batch, g, more) = match plan() {
             Ok(planned) => planned,
             Err(error) => return self.fail(error),
         };
@@ -106,7 +107,9 @@ impl Var {
             x = x.place(d + 3, 0, g.dilation[d] as isize, reach, 0.0);
             x = x.fold(d + 1, g.input[d] + 2 * g.padding[d], g.stride[d]);
         }
-        let image = x.slice(2, g.padding[1], 1, g.input[1]).slice(3, g.padding[2], 1, g.input[2]);
+        let own = |d: usize| (g.padding[d] + more[d].0, g.input[d] - more[d].0 - more[d].1);
+        let ((top, height), (left, width)) = (own(1), own(2));
+        let image = x.slice(2, top, 1, height).slice(3, left, 1, width);
         if batch || image.0.error.is_some() { image } else { image.squeeze(0) }
     }
 }

@@ -33,14 +33,15 @@ pub enum Improvement {
 
 impl Improvement {
     /// The worst value.
-    fn worst(self) -> f64 {
+    pub(crate) fn worst(self) -> f64 {
         match self {
             Improvement::MinRelative(_) | Improvement::MinAbsolute(_) => f64::INFINITY,
             Improvement::MaxRelative(_) | Improvement::MaxAbsolute(_) => f64::NEG_INFINITY,
         }
     }
 
-    fn is_met(self, value: f64, best: f64) -> bool {
+    /// Whether `value` improves on `best`; NaN does not.
+    pub(crate) fn is_met(self, value: f64, best: f64) -> bool {
         match self {
             Improvement::MinRelative(t) => value < best * (1.0 - f64::from(t)),
             Improvement::MinAbsolute(t) => value < best - f64::from(t),
