@@ -10,7 +10,6 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::panic::Location;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +21,7 @@ use crate::graph::doubt::{Checks, Doubt, NEIGHBOURS};
 use crate::schedule::Snapshot;
 use crate::schedule::snapshot::Source;
 use crate::shape::Shape;
+use crate::site::Site;
 
 const SLOTS: u64 = FAULT_SLOTS as u64;
 /// Numbers that one flush takes at most; its further ops share them, and a fault condemns what shares its number.
@@ -37,7 +37,7 @@ struct Record {
     flush: u64,
     op: String,
     shape: Option<Shape>,
-    at: Option<&'static Location<'static>>,
+    at: Option<Site>,
 }
 
 /// An op that checks indices, as errors name it.
@@ -46,7 +46,7 @@ pub struct Check {
     pub op: String,
     /// The shape indexed, where it is known.
     pub shape: Option<Shape>,
-    pub at: Option<&'static Location<'static>>,
+    pub at: Option<Site>,
 }
 
 impl Check {
@@ -97,7 +97,7 @@ pub struct Opened {
 /// Where no number was given to it.
 pub fn report_of(node: usize, tagged: &[usize], reports: &[Report]) -> Result<Report> {
     let found = tagged.binary_search(&node).ok().and_then(|at| reports.get(at));
-    found.copied().ok_or_else(|| Error::argument("flush", "a check without a number"))
+    found.copied().ok_or_else(|| Error::internal("flush", "a check without a number"))
 }
 
 /// The faults of a device.
@@ -126,7 +126,7 @@ struct Untold {
     error: Arc<Error>,
 }
 
-type Origin = (u64, Option<&'static Location<'static>>);
+type Origin = (u64, Option<Site>);
 
 impl Faults {
     /// Whether a flush with so many checking ops gets numbers of its own.

@@ -1,5 +1,6 @@
 //! Batches of a data set, prepared ahead on a thread, with a position that can be saved.
 
+use std::panic::Location;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
@@ -198,7 +199,7 @@ impl DataLoader {
     pub fn restore(&mut self, position: Position) -> Result<()> {
         if position.batches != self.batches || position.batch > self.per_epoch() {
             let detail = format!("the position {position:?} is of other batches than {:?}", self.batches);
-            return Err(Error::argument("DataLoader", detail).or_at(std::panic::Location::caller()));
+            return Err(Error::argument("DataLoader", detail).or_at(Location::caller()));
         }
         (self.epoch, self.batch) = (position.epoch, position.batch);
         self.order = None;
@@ -236,10 +237,10 @@ impl DataLoader {
     ///
     /// # Errors
     /// [`Error::Argument`] where an epoch has no batch; the data set's own error, after which the loader stays where it is.
+    #[track_caller]
     pub fn next_batch(&mut self) -> Result<Vec<Tensor>> {
-        if self.per_epoch() == 0 {
-            return Err(Error::argument("DataLoader", format!("there is no batch in {:?}", self.batches)));
-        }
+        let at = Location::caller();
+        self.batches.check().map_err(|error| error.or_at(at))?;
         self.batches.room()?;
         let batch = self.fetch()?;
         self.batch += 1;

@@ -6,6 +6,7 @@ use crate::backend::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::nn::init;
+use crate::nn::module::{apply, enter};
 use crate::nn::{Linear, Members, Mode, Module, Parameters};
 use crate::tensor::Tensor;
 
@@ -232,12 +233,18 @@ impl MultiheadAttention {
     /// ```
     #[track_caller]
     pub fn attend(&self, q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, causal: bool) -> Tensor {
+        let _layer = enter::<Self>(format_args!("{}, {} heads", self.size(), self.heads));
+        self.attended(q, k, v, mask, causal)
+    }
+
+    #[track_caller]
+    fn attended(&self, q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, causal: bool) -> Tensor {
         if [q, k, v].iter().all(|x| x.check().is_ok() && x.rank() == 2) {
             let q3 = q.unsqueeze(0);
             // What is the same tensor stays so: then one product makes all.
             let k3 = if k.is_same(q) { q3.clone() } else { k.unsqueeze(0) };
             let v3 = if v.is_same(k) { k3.clone() } else { v.unsqueeze(0) };
-            return self.attend(&q3, &k3, &v3, mask, causal).squeeze(0);
+            return self.attended(&q3, &k3, &v3, mask, causal).squeeze(0);
         }
         for ((name, x), size) in [("queries", q), ("keys", k), ("values", v)].into_iter().zip(self.sizes()) {
             if x.check().is_ok() && (x.rank() != 3 || x.shape()[2] != size) {
@@ -272,7 +279,7 @@ impl MultiheadAttention {
         } else {
             q.scaled_dot_product_attention(&k, &v, mask, causal)
         };
-        self.out_proj.forward(&y.transpose(1, 2).flatten(2, 3))
+        apply("out_proj", &self.out_proj, &y.transpose(1, 2).flatten(2, 3))
     }
 
     /// Queries, keys and values through their maps; inputs that are the same tensor share a product.

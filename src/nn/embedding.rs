@@ -4,6 +4,7 @@ use std::panic::Location;
 
 use crate::backend::Device;
 use crate::error::{Error, Result};
+use crate::nn::module::{enter, size};
 use crate::nn::{Members, Module, Parameters, init};
 use crate::tensor::Tensor;
 
@@ -84,6 +85,7 @@ impl Parameters for Embedding {
 impl Module for Embedding {
     #[track_caller]
     fn forward(&self, index: &Tensor) -> Tensor {
+        let _layer = enter::<Self>(format_args!("{}×{}", size(&self.weight, 0), size(&self.weight, 1)));
         let found = Tensor::embedding(&self.weight, index);
         match self.padding_idx.and_then(|p| i32::try_from(p).ok()) {
             // The same value, which counts as a constant.

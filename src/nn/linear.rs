@@ -2,6 +2,7 @@
 
 use crate::backend::Device;
 use crate::nn::init;
+use crate::nn::module::{enter, size};
 use crate::nn::{Members, Module, Parameters};
 use crate::tensor::Tensor;
 
@@ -66,6 +67,7 @@ impl Parameters for Linear {
 impl Module for Linear {
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
+        let _layer = enter::<Self>(format_args!("{}→{}", size(&self.weight, 1), size(&self.weight, 0)));
         x.linear(&self.weight, self.bias.as_ref())
     }
 }
@@ -131,6 +133,8 @@ impl Bilinear {
     /// ```
     #[track_caller]
     pub fn forward_pair(&self, a: &Tensor, b: &Tensor) -> Tensor {
+        let w = &self.weight;
+        let _layer = enter::<Self>(format_args!("{} and {}→{}", size(w, 1), size(w, 2), size(w, 0)));
         let y = Tensor::einsum("...i,kij,...j->...k", &[a, &self.weight, b]);
         match &self.bias {
             Some(bias) => y + bias,

@@ -1,9 +1,14 @@
 //! Losses. All return a scalar, the mean over elements or rows.
 
+use std::collections::BTreeSet;
 use std::panic::Location;
+use std::sync::{Mutex, PoisonError};
 
-use crate::error::Error;
+use crate::error::{Error, Result};
+use crate::graph::Var;
 use crate::ops::loss;
+use crate::shape::Shape;
+use crate::site::{self, Site};
 use crate::tensor::Tensor;
 
 /// Options of [`cross_entropy_with`] and [`nll_with`].
@@ -34,6 +39,41 @@ impl CrossEntropy {
             ignore_index: self.ignore_index.map(i64::from),
             weight: self.weight.as_ref().map(Tensor::node),
         }
+    }
+}
+
+/// A loss made from `x`: its ops, and errors of theirs, name it.
+#[track_caller]
+fn named(name: &'static str, x: &Tensor, f: impl FnOnce(&Var) -> Result<Var>) -> Tensor {
+    let at = Location::caller();
+    let _loss = site::function(at, name);
+    x.widened().build(at, f)
+}
+
+/// [`named`] for a loss of pairs of elements: says where they are made pairs by broadcasting, which is hardly ever meant.
+#[track_caller]
+fn pairwise(name: &'static str, x: &Tensor, y: &Tensor, f: impl FnOnce(&Var) -> Result<Var>) -> Tensor {
+    warn_of_broadcast(name, x, y);
+    named(name, x, f)
+}
+
+#[track_caller]
+fn warn_of_broadcast(name: &'static str, x: &Tensor, y: &Tensor) {
+    /// Lines that were warned of: a training loop comes by again and again.
+    static WARNED: Mutex<BTreeSet<(&str, u32, u32)>> = Mutex::new(BTreeSet::new());
+    let at = Site::from(Location::caller());
+    let (a, b) = (Shape::from(x.shape()), Shape::from(y.shape()));
+    if a == b || x.check().is_err() || y.check().is_err() {
+        return;
+    }
+    // Shapes that do not broadcast are an error, which says so.
+    let Ok(both) = a.broadcast(name, &b) else { return };
+    let line = (at.file(), at.line(), at.column());
+    if WARNED.lock().unwrap_or_else(PoisonError::into_inner).insert(line) {
+        log::warn!(
+            "{name}: shapes {a} and {b} differ and broadcast to {both}, so that elements are paired with several others: give both \
+             the same shape, by reshape or unsqueeze (at {at})"
+        );
     }
 }
 
@@ -70,7 +110,7 @@ pub fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Tensor {
 /// ```
 #[track_caller]
 pub fn cross_entropy_with(logits: &Tensor, targets: &Tensor, options: &CrossEntropy) -> Tensor {
-    logits.widened().build(Location::caller(), |x| loss::cross_entropy(x, &targets.node(), &options.options()))
+    named("cross_entropy", logits, |x| loss::cross_entropy(x, &targets.node(), &options.options()))
 }
 
 /// Negative log-likelihood of log-probabilities with class indices; shapes as in [`cross_entropy`].
@@ -104,7 +144,7 @@ pub fn nll(log_probs: &Tensor, targets: &Tensor) -> Tensor {
 /// ```
 #[track_caller]
 pub fn nll_with(log_probs: &Tensor, targets: &Tensor, options: &CrossEntropy) -> Tensor {
-    log_probs.widened().build(Location::caller(), |x| loss::nll(x, &targets.node(), &options.options()))
+    named("nll", log_probs, |x| loss::nll(x, &targets.node(), &options.options()))
 }
 
 /// Mean squared error.
@@ -118,7 +158,7 @@ pub fn nll_with(log_probs: &Tensor, targets: &Tensor, options: &CrossEntropy) ->
 /// ```
 #[track_caller]
 pub fn mse(x: &Tensor, y: &Tensor) -> Tensor {
-    x.widened().build(Location::caller(), |v| Ok(loss::mse(v, &y.node())))
+    pairwise("mse", x, y, |v| Ok(loss::mse(v, &y.node())))
 }
 
 /// Mean absolute error.
@@ -132,7 +172,7 @@ pub fn mse(x: &Tensor, y: &Tensor) -> Tensor {
 /// ```
 #[track_caller]
 pub fn l1(x: &Tensor, y: &Tensor) -> Tensor {
-    x.widened().build(Location::caller(), |v| Ok(loss::l1(v, &y.node())))
+    pairwise("l1", x, y, |v| Ok(loss::l1(v, &y.node())))
 }
 
 /// Half the squared error below `delta`, linear above (Huber 1964). Carries [`crate::Error::Argument`] unless `delta` is
@@ -148,7 +188,7 @@ pub fn l1(x: &Tensor, y: &Tensor) -> Tensor {
 #[track_caller]
 pub fn huber(x: &Tensor, y: &Tensor, delta: impl Into<f64>) -> Tensor {
     let delta = delta.into();
-    x.widened().build(Location::caller(), |v| match delta > 0.0 {
+    pairwise("huber", x, y, |v| match delta > 0.0 {
         true => Ok(loss::huber(v, &y.node(), v.number(delta))),
         false => Err(Error::argument("huber", format!("delta must be above 0, not {delta}"))),
     })
@@ -167,7 +207,7 @@ pub fn huber(x: &Tensor, y: &Tensor, delta: impl Into<f64>) -> Tensor {
 #[track_caller]
 pub fn smooth_l1(x: &Tensor, y: &Tensor, beta: impl Into<f64>) -> Tensor {
     let beta = beta.into();
-    x.widened().build(Location::caller(), |v| match beta >= 0.0 {
+    pairwise("smooth_l1", x, y, |v| match beta >= 0.0 {
         true => Ok(loss::smooth_l1(v, &y.node(), v.number(beta))),
         false => Err(Error::argument("smooth_l1", format!("beta must not be negative, as {beta} is"))),
     })
@@ -184,7 +224,7 @@ pub fn smooth_l1(x: &Tensor, y: &Tensor, beta: impl Into<f64>) -> Tensor {
 /// ```
 #[track_caller]
 pub fn bce(probabilities: &Tensor, targets: &Tensor) -> Tensor {
-    probabilities.widened().build(Location::caller(), |v| Ok(loss::bce(v, &targets.node())))
+    pairwise("bce", probabilities, targets, |v| Ok(loss::bce(v, &targets.node())))
 }
 
 /// Binary cross-entropy of logits, without overflow.
@@ -198,7 +238,7 @@ pub fn bce(probabilities: &Tensor, targets: &Tensor) -> Tensor {
 /// ```
 #[track_caller]
 pub fn bce_with_logits(logits: &Tensor, targets: &Tensor) -> Tensor {
-    logits.widened().build(Location::caller(), |v| Ok(loss::bce_with_logits(v, &targets.node())))
+    pairwise("bce_with_logits", logits, targets, |v| Ok(loss::bce_with_logits(v, &targets.node())))
 }
 
 /// [`bce_with_logits`] with the weight of positive targets: `−mean(w·y·ln σ(x) + (1 − y)·ln(1 − σ(x)))`, with `pos_weight` that broadcasts, one
@@ -214,6 +254,8 @@ pub fn bce_with_logits(logits: &Tensor, targets: &Tensor) -> Tensor {
 /// ```
 #[track_caller]
 pub fn bce_with_logits_with(logits: &Tensor, targets: &Tensor, pos_weight: &Tensor) -> Tensor {
+    let _loss = site::function(Location::caller(), "bce_with_logits");
+    warn_of_broadcast("bce_with_logits", logits, targets);
     let positive = targets * pos_weight * logits.log_sigmoid();
     let negative = (1.0 - targets) * (-logits).log_sigmoid();
     -(positive + negative).mean()
@@ -232,7 +274,7 @@ pub fn bce_with_logits_with(logits: &Tensor, targets: &Tensor, pos_weight: &Tens
 /// ```
 #[track_caller]
 pub fn multi_margin(scores: &Tensor, targets: &Tensor, margin: impl Into<f64>) -> Tensor {
-    scores.widened().build(Location::caller(), |v| loss::multi_margin(v, &targets.node(), v.number(margin)))
+    named("multi_margin", scores, |v| loss::multi_margin(v, &targets.node(), v.number(margin)))
 }
 
 /// Kullback–Leibler divergence of `probabilities` from the distribution with the given log-probabilities, averaged over all
@@ -248,7 +290,7 @@ pub fn multi_margin(scores: &Tensor, targets: &Tensor, margin: impl Into<f64>) -
 /// ```
 #[track_caller]
 pub fn kl_div(log_probs: &Tensor, probabilities: &Tensor) -> Tensor {
-    log_probs.widened().build(Location::caller(), |v| Ok(loss::kl_div(v, &probabilities.node())))
+    pairwise("kl_div", log_probs, probabilities, |v| Ok(loss::kl_div(v, &probabilities.node())))
 }
 
 /// `1 − cos(a, b)` where `sign` is positive, else `max(0, cos(a, b) − margin)`; vectors lie along the last dim.
@@ -264,7 +306,7 @@ pub fn kl_div(log_probs: &Tensor, probabilities: &Tensor) -> Tensor {
 /// ```
 #[track_caller]
 pub fn cosine_embedding(a: &Tensor, b: &Tensor, sign: &Tensor, margin: impl Into<f64>) -> Tensor {
-    a.widened().build(Location::caller(), |v| Ok(loss::cosine_embedding(v, &b.node(), &sign.node(), v.number(margin))))
+    named("cosine_embedding", a, |v| Ok(loss::cosine_embedding(v, &b.node(), &sign.node(), v.number(margin))))
 }
 
 /// `max(0, margin − y (a − b))`, with `y` 1 where `a` should be the larger and -1 where `b` should.
@@ -278,7 +320,7 @@ pub fn cosine_embedding(a: &Tensor, b: &Tensor, sign: &Tensor, margin: impl Into
 /// ```
 #[track_caller]
 pub fn margin_ranking(a: &Tensor, b: &Tensor, y: &Tensor, margin: impl Into<f64>) -> Tensor {
-    a.widened().build(Location::caller(), |v| Ok(loss::margin_ranking(v, &b.node(), &y.node(), v.number(margin))))
+    named("margin_ranking", a, |v| Ok(loss::margin_ranking(v, &b.node(), &y.node(), v.number(margin))))
 }
 
 /// The distance `x` itself where `y` is 1 (similar), `max(0, margin − x)` where it is -1.
@@ -292,7 +334,7 @@ pub fn margin_ranking(a: &Tensor, b: &Tensor, y: &Tensor, margin: impl Into<f64>
 /// ```
 #[track_caller]
 pub fn hinge_embedding(x: &Tensor, y: &Tensor, margin: impl Into<f64>) -> Tensor {
-    x.widened().build(Location::caller(), |v| Ok(loss::hinge_embedding(v, &y.node(), v.number(margin))))
+    named("hinge_embedding", x, |v| Ok(loss::hinge_embedding(v, &y.node(), v.number(margin))))
 }
 
 /// `max(0, d(anchor, positive) − d(anchor, negative) + margin)` with the p-norm `d` of differences along the last dim
@@ -315,7 +357,7 @@ pub fn triplet_margin(
     margin: impl Into<f64>,
     p: impl Into<f64>,
 ) -> Tensor {
-    anchor.widened().build(Location::caller(), |v| {
+    named("triplet_margin", anchor, |v| {
         Ok(loss::triplet_margin(v, &positive.node(), &negative.node(), v.number(margin), v.number(p)))
     })
 }
@@ -331,7 +373,7 @@ pub fn triplet_margin(
 /// ```
 #[track_caller]
 pub fn soft_margin(x: &Tensor, y: &Tensor) -> Tensor {
-    x.widened().build(Location::caller(), |v| Ok(loss::soft_margin(v, &y.node())))
+    pairwise("soft_margin", x, y, |v| Ok(loss::soft_margin(v, &y.node())))
 }
 
 /// Negative log-likelihood of counts under a Poisson distribution with log-rates `log_rates`, without the constant.
@@ -345,7 +387,7 @@ pub fn soft_margin(x: &Tensor, y: &Tensor) -> Tensor {
 /// ```
 #[track_caller]
 pub fn poisson_nll(log_rates: &Tensor, counts: &Tensor) -> Tensor {
-    log_rates.widened().build(Location::caller(), |v| Ok(loss::poisson_nll(v, &counts.node())))
+    pairwise("poisson_nll", log_rates, counts, |v| Ok(loss::poisson_nll(v, &counts.node())))
 }
 
 /// Negative log-likelihood of `y` under normal distributions with the given means and variances (at least 1e-6), without the
@@ -360,5 +402,5 @@ pub fn poisson_nll(log_rates: &Tensor, counts: &Tensor) -> Tensor {
 /// ```
 #[track_caller]
 pub fn gaussian_nll(means: &Tensor, y: &Tensor, variances: &Tensor) -> Tensor {
-    means.widened().build(Location::caller(), |v| Ok(loss::gaussian_nll(v, &y.node(), &variances.node())))
+    pairwise("gaussian_nll", means, y, |v| Ok(loss::gaussian_nll(v, &y.node(), &variances.node())))
 }

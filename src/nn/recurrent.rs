@@ -7,8 +7,10 @@ use std::panic::Location;
 
 use crate::backend::Device;
 use crate::error::{Error, Result};
+use crate::nn::module::enter;
 use crate::nn::{Members, Mode, Parameters, init};
 use crate::shape::Shape;
+use crate::site;
 use crate::tensor::Tensor;
 
 /// Options of recurrent layers; the default is one layer in one direction, with biases, without dropout.
@@ -86,6 +88,7 @@ impl Core {
         options: Recurrent,
         device: &Device,
     ) -> Core {
+        let _from = site::from(Location::caller());
         let rows = gates * hidden;
         let mut parts = Vec::new();
         for layer in 0..options.layers {
@@ -323,6 +326,7 @@ impl Rnn {
     /// ```
     #[track_caller]
     pub fn forward_seq(&self, x: &Tensor, state: Option<&Tensor>) -> (Tensor, Tensor) {
+        let _layer = enter::<Self>(format_args!("{}→{}", self.0.inputs, self.0.hidden));
         let states: Vec<&Tensor> = state.into_iter().collect();
         let (sequence, mut last) = self.0.run(x, &states, 1, |part, x, states, order| {
             let (from_x, back) = (part.inputs(x), part.weight_hh.t());
@@ -369,6 +373,7 @@ impl Lstm {
     /// ```
     #[track_caller]
     pub fn forward_seq(&self, x: &Tensor, state: Option<&(Tensor, Tensor)>) -> (Tensor, (Tensor, Tensor)) {
+        let _layer = enter::<Self>(format_args!("{}→{}", self.0.inputs, self.0.hidden));
         let states: Vec<&Tensor> = state.into_iter().flat_map(|(h, c)| [h, c]).collect();
         let hidden = self.0.hidden;
         let (sequence, last) = self.0.run(x, &states, 2, |part, x, states, order| {
@@ -421,6 +426,7 @@ impl Gru {
     /// ```
     #[track_caller]
     pub fn forward_seq(&self, x: &Tensor, state: Option<&Tensor>) -> (Tensor, Tensor) {
+        let _layer = enter::<Self>(format_args!("{}→{}", self.0.inputs, self.0.hidden));
         let states: Vec<&Tensor> = state.into_iter().collect();
         let hidden = self.0.hidden;
         let (sequence, mut last) = self.0.run(x, &states, 1, |part, x, states, order| {

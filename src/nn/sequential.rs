@@ -1,6 +1,10 @@
 //! Layers one after another, and what stands between them.
 
+use std::panic::Location;
+
+use crate::nn::module::enter;
 use crate::nn::{Members, Module, Parameters};
+use crate::site;
 use crate::tensor::Tensor;
 
 /// Layers that run one after another. Their parameters are named by number (`0.weight`), or by name where they were added
@@ -22,7 +26,7 @@ use crate::tensor::Tensor;
 /// ```
 #[derive(Default)]
 pub struct Sequential {
-    layers: Vec<(String, Box<dyn Module>)>,
+    layers: Vec<Entry>,
 }
 
 impl Sequential {
@@ -62,7 +66,7 @@ impl Sequential {
     /// assert_eq!(model.named_parameters()[0].0, "head.weight");
     /// ```
     pub fn add_named(mut self, name: &str, layer: impl Module + 'static) -> Sequential {
-        self.layers.push((name.into(), Box::new(layer)));
+        self.layers.push(Entry { name: name.into(), kind: kind_of(&layer), layer: Box::new(layer) });
         self
     }
 
@@ -100,14 +104,25 @@ impl Sequential {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     pub fn iter(&self) -> impl Iterator<Item = &dyn Module> {
-        self.layers.iter().map(|(_, layer)| &**layer)
+        self.layers.iter().map(|entry| &*entry.layer)
     }
+}
+
+struct Entry {
+    name: String,
+    /// The type of the layer, for messages.
+    kind: &'static str,
+    layer: Box<dyn Module>,
+}
+
+fn kind_of<M>(_layer: &M) -> &'static str {
+    std::any::type_name::<M>()
 }
 
 impl Parameters for Sequential {
     fn members(&self, members: &mut Members) {
-        for (name, layer) in &self.layers {
-            members.add(name, layer);
+        for entry in &self.layers {
+            members.add(&entry.name, &entry.layer);
         }
     }
 }
@@ -115,7 +130,12 @@ impl Parameters for Sequential {
 impl Module for Sequential {
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
-        self.iter().fold(x.clone(), |x, layer| layer.forward(&x))
+        let at = Location::caller();
+        let _layer = enter::<Self>(format_args!(""));
+        self.layers.iter().fold(x.clone(), |x, entry| {
+            let _part = site::part(at, &entry.name, entry.kind);
+            entry.layer.forward(&x)
+        })
     }
 }
 
@@ -150,7 +170,9 @@ impl<F: Fn(&Tensor) -> Tensor + Send + Sync> Parameters for Lambda<F> {
 }
 
 impl<F: Fn(&Tensor) -> Tensor + Send + Sync> Module for Lambda<F> {
+    #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
+        let _layer = enter::<Self>(format_args!(""));
         (self.0)(x)
     }
 }

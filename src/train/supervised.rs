@@ -1,12 +1,14 @@
 //! The usual task: a model, an optimizer, a loader, a loss.
 
 use std::collections::BTreeSet;
+use std::panic::Location;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::data::{DataLoader, Position};
 use crate::error::Result;
 use crate::nn::Parameters;
 use crate::optim::Optimizer;
+use crate::site;
 use crate::tensor::capture::{Captured, capture};
 use crate::train::{Checkpoint, Metrics, Task};
 use crate::{DType, Device, Tensor, autograd};
@@ -297,7 +299,9 @@ impl<M: Parameters + 'static, O: Optimizer + Send + 'static> Supervised<M, O> {
 }
 
 impl<M: Parameters + 'static, O: Optimizer + Send + 'static> Task for Supervised<M, O> {
+    #[track_caller]
     fn step(&mut self, step: u64) -> Result<Metrics> {
+        let _from = site::from(Location::caller());
         self.advance(step, self.captured)
     }
 
@@ -305,7 +309,9 @@ impl<M: Parameters + 'static, O: Optimizer + Send + 'static> Task for Supervised
         Some(self.loader.position())
     }
 
+    #[track_caller]
     fn search(&mut self, step: u64, device: &Device) -> Result<()> {
+        let _from = site::from(Location::caller());
         // Replays are not looked into.
         autograd::detect_anomaly(device, || self.advance(step, false)).map(|_| ())
     }
