@@ -5,11 +5,12 @@
 //! place. Lines of the user's own layers stay as they are. The scope also knows the path of the layer.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::fmt::{self, Write as _};
 use std::ops::Deref;
 use std::panic::Location;
 use std::sync::{Mutex, PoisonError};
+
+use foldhash::HashMap;
 
 /// A line of the user's code, and the layer that was running there. It dereferences to the line.
 ///
@@ -37,6 +38,11 @@ impl Site {
     /// ```
     pub fn layer(&self) -> Option<String> {
         self.layer.map(ToString::to_string)
+    }
+
+    /// Whether the line is the user's: behind a reference to a `dyn` trait that no scope stands around, only the library's own is known.
+    fn is_known(&self) -> bool {
+        cfg!(test) || !is_ours(self.line)
     }
 
     /// The path without functions: those stand in front of an error's op.
@@ -67,9 +73,11 @@ impl From<&'static Location<'static>> for Site {
 
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.path() {
-            Some(path) => write!(f, "{}, in {path}", self.line),
-            None => write!(f, "{}", self.line),
+        match (self.is_known(), self.path()) {
+            (true, Some(path)) => write!(f, "{}, in {path}", self.line),
+            (true, None) => write!(f, "{}", self.line),
+            (false, Some(path)) => write!(f, "a line that is not known, in {path}"),
+            (false, None) => f.write_str("a line that is not known"),
         }
     }
 }
@@ -209,6 +217,11 @@ fn short(kind: &'static str) -> &'static str {
 /// The user entered the library at this line: what happens inside belongs to it.
 pub(crate) fn from(line: &'static Location<'static>) -> Scope {
     Scope::new(line, |state| state)
+}
+
+/// The line by which the user entered the library, for threads that go on for it.
+pub(crate) fn entered() -> Option<&'static Location<'static>> {
+    SCOPE.get().line
 }
 
 /// A layer of type `L` runs; `detail` gives its sizes.

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use crate::Device;
 use crate::data::{Batches, Dataset};
 use crate::error::{Error, Result};
+use crate::site;
 use crate::tensor::Tensor;
 
 /// Mini-batches of a [`Dataset`], epoch after epoch.
@@ -220,8 +221,10 @@ impl DataLoader {
     /// assert_eq!((images, loader.position().epoch), (360, 1));
     /// # Ok::<(), wgrad::Error>(())
     /// ```
+    #[track_caller]
     pub fn epoch(&mut self) -> Epoch<'_> {
-        Epoch { epoch: self.epoch, loader: self }
+        let refused = self.batches.check().err().filter(|_| self.batches.is_unsized());
+        Epoch { epoch: self.epoch, loader: self, at: Location::caller(), refused }
     }
 
     /// The next batch; after the last one of an epoch comes the first of the next.
@@ -240,6 +243,7 @@ impl DataLoader {
     #[track_caller]
     pub fn next_batch(&mut self) -> Result<Vec<Tensor>> {
         let at = Location::caller();
+        let _from = site::from(at);
         self.batches.check().map_err(|error| error.or_at(at))?;
         self.batches.room()?;
         let batch = self.fetch()?;
@@ -282,7 +286,8 @@ impl DataLoader {
         if self.prefetch > 0 {
             let start = (self.epoch, self.batch);
             let (dataset, device, batches, ahead) = (&self.dataset, &self.device, self.batches, self.prefetch);
-            let worker = self.worker.get_or_insert_with(|| Worker::start(dataset, batches, device, start, ahead));
+            let user = site::entered();
+            let worker = self.worker.get_or_insert_with(|| Worker::start(dataset, batches, device, start, ahead, user));
             let batch = worker.next();
             if batch.is_err() {
                 // The next call tries this batch again.
@@ -322,12 +327,19 @@ impl std::fmt::Debug for DataLoader {
 pub struct Epoch<'a> {
     epoch: usize,
     loader: &'a mut DataLoader,
+    at: &'static Location<'static>,
+    /// What is wrong with all batches, until it is said.
+    refused: Option<Error>,
 }
 
 impl Iterator for Epoch<'_> {
     type Item = Result<Vec<Tensor>>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        let _from = site::from(self.at);
+        if let Some(error) = self.refused.take() {
+            return Some(Err(error.or_at(self.at)));
+        }
         let done = self.loader.epoch != self.epoch || self.loader.per_epoch() == 0;
         (!done).then(|| self.loader.next_batch())
     }
@@ -346,11 +358,14 @@ impl Worker {
         device: &Device,
         (first_epoch, first_batch): (usize, usize),
         ahead: usize,
+        user: Option<&'static Location<'static>>,
     ) -> Worker {
         // One batch waits in the thread's hands.
         let (send, receive) = sync_channel(ahead - 1);
         let (dataset, device) = (dataset.clone(), device.clone());
         let work = move || {
+            // Errors name the line that asked for the first batch.
+            let _from = user.map(site::from);
             for epoch in first_epoch.. {
                 let skip = if epoch == first_epoch { first_batch } else { 0 };
                 for indices in batches.epoch(epoch).skip(skip) {

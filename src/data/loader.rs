@@ -37,6 +37,9 @@ impl Batches {
     /// assert_eq!(Batches::new(10, 0, 42).per_epoch(), 0);
     /// ```
     pub fn new(len: usize, batch_size: usize, seed: u64) -> Batches {
+        if batch_size == 0 {
+            log::warn!("Batches: a batch size of 0 gives no batches");
+        }
         Batches { len, batch_size, seed: Some(seed), drop_last: false }
     }
 
@@ -89,6 +92,11 @@ impl Batches {
     }
 
     /// Looks for room for the order of an epoch.
+    /// Whether batches have no size.
+    pub(crate) fn is_unsized(&self) -> bool {
+        self.batch_size == 0
+    }
+
     /// That there are batches.
     pub(crate) fn check(&self) -> Result<()> {
         let detail = match (self.len, self.batch_size) {

@@ -49,7 +49,7 @@ impl Parameters for Dropout {
 impl Module for Dropout {
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
-        let _layer = enter::<Self>(format_args!("{}", self.p));
+        let _layer = enter::<Self>(format_args!(""));
         x.dropout(self.p, self.mode.training())
     }
 }
@@ -101,7 +101,7 @@ macro_rules! of_channels {
         impl Module for $name {
             #[track_caller]
             fn forward(&self, x: &Tensor) -> Tensor {
-                let _layer = enter::<Self>(format_args!("{}", self.p));
+                let _layer = enter::<Self>(format_args!(""));
                 x.feature_dropout(self.p, self.mode.training())
             }
         }
@@ -160,7 +160,7 @@ impl Parameters for AlphaDropout {
 impl Module for AlphaDropout {
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
-        let _layer = enter::<Self>(format_args!("{}", self.p));
+        let _layer = enter::<Self>(format_args!(""));
         if !self.mode.training() || self.p == 0.0 {
             // Says so where `p` makes no sense.
             return x.dropout(self.p, false);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wgrad::data::{DataLoader, Digits};
+use wgrad::data::{DataLoader, Dataset, Digits, Subset};
 use wgrad::nn::{
     Activation, Embedding, Flatten, Gru, Lambda, LayerNorm, Linear, Lstm, Module, MultiheadAttention, Parameters, Relu,
     Rnn, Sequential, Transformer, TransformerDecoder, TransformerDecoderLayer, TransformerEncoder,
@@ -86,6 +86,40 @@ fn pointers_pass_the_line_on() {
         let model = Sequential::new().add(Arc::new(Linear::new(4, 2, &d)));
         let (y, line) = (model.forward(&wide(&d)), line!());
         expect(read(&y), line, "0 (Linear 4→2) in Sequential");
+    }
+}
+
+#[test]
+fn without_a_line_the_layer_is_named() {
+    for d in both() {
+        let layer: &dyn Module = &Linear::new(4, 2, &d);
+        let error = layer.forward(&wide(&d)).check().unwrap_err().to_string();
+        assert!(error.ends_with("(at a line that is not known, in Linear 4→2)"), "{error}");
+    }
+}
+
+#[test]
+fn loaders_name_the_line_that_asks() {
+    struct Broken;
+    impl Dataset for Broken {
+        fn len(&self) -> usize {
+            4
+        }
+        fn batch(&self, indices: &[usize], device: &Device) -> Result<Vec<Tensor>> {
+            Digits::test().batch(&[indices[0] + 5000], device)
+        }
+    }
+    let in_batch = line!() - 3;
+    let d = Device::cpu();
+    for prefetch in [0, 2] {
+        let mut loader = DataLoader::new(Broken, 2, &d).prefetch(prefetch);
+        expect(loader.next_batch().map(drop), in_batch, "");
+        let mut loader = DataLoader::new(Subset::new(Digits::test(), vec![0; 8]).unwrap(), 0, &d).prefetch(prefetch);
+        let (batch, line) = (loader.next_batch().map(drop), line!());
+        expect(batch, line, "");
+        let (batches, line) = (loader.epoch().collect::<Vec<_>>(), line!());
+        let [Err(error)] = &batches[..] else { panic!("{} batches", batches.len()) };
+        expect(Err(error.clone()), line, "");
     }
 }
 
