@@ -35,7 +35,7 @@ pub(crate) const NOT_FINITE: u32 = u32::MAX;
 /// assert!(at.to_string().contains(".rs:") && At(None).to_string().is_empty());
 /// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct At(pub Option<Site>);
+pub struct At(pub Option<&'static Site>);
 
 impl fmt::Display for At {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -57,13 +57,13 @@ impl fmt::Debug for At {
 
 impl From<&'static Location<'static>> for At {
     fn from(location: &'static Location<'static>) -> At {
-        At(Some(location.into()))
+        At(Some(Site::from(location).kept()))
     }
 }
 
 impl From<Site> for At {
     fn from(site: Site) -> At {
-        At(Some(site))
+        At(Some(site.kept()))
     }
 }
 
@@ -298,7 +298,7 @@ impl Error {
             && at.0.is_none()
         {
             let site = site.into();
-            *at = At(Some(site));
+            *at = site.into();
             if let (Some(op), Some(function)) = (op, site.function())
                 && op.split(':').next() != Some(function)
             {
@@ -342,7 +342,7 @@ impl Error {
 
     fn at(self, at: At) -> Error {
         match at.0 {
-            Some(site) => self.or_at(site),
+            Some(site) => self.or_at(*site),
             None => self,
         }
     }
@@ -423,4 +423,24 @@ fn for_shape(shape: &Option<Shape>) -> String {
 
 fn of_shape(shape: &Option<Shape>) -> String {
     shape.as_ref().map_or_else(String::new, |shape| format!(" of shape {shape}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn broken_rules_ask_for_a_report() {
+        let error = Error::internal("plan", "a buffer has no place").or_at(Location::caller());
+        let text = error.to_string();
+        assert!(
+            text.starts_with("plan: internal error: a buffer has no place (at ") && text.contains("please report it")
+        );
+        assert_eq!(format!("{error:?}"), text);
+    }
+
+    #[test]
+    fn errors_are_small() {
+        assert!(size_of::<Error>() < 128, "{}", size_of::<Error>());
+    }
 }

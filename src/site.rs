@@ -40,6 +40,18 @@ impl Site {
         self.layer.map(ToString::to_string)
     }
 
+    /// The same for good, small enough for an error. There are as many as a program has lines with mistakes, in layers.
+    pub(crate) fn kept(self) -> &'static Site {
+        static KEPT: Mutex<Vec<&'static Site>> = Mutex::new(Vec::new());
+        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = kept.iter().find(|known| ***known == self) {
+            return known;
+        }
+        let site: &'static Site = Box::leak(Box::new(self));
+        kept.push(site);
+        site
+    }
+
     /// Whether the line is the user's: behind a reference to a `dyn` trait that no scope stands around, only the library's own is known.
     fn is_known(&self) -> bool {
         cfg!(test) || !is_ours(self.line)

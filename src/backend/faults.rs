@@ -260,7 +260,7 @@ impl Faults {
             // A tag that is not on record belongs to a check that another read has settled.
             let Some(record) = self.records.iter().find(|record| record.tag == fault.tag) else { continue };
             let (number, origin) = (record.number, (record.flush, record.at));
-            let (shape, at) = (record.shape.clone(), At(record.at));
+            let (shape, at) = (record.shape.clone(), record.at.map_or(At(None), At::from));
             let error = Arc::new(Error::reported(&record.op, fault.index, fault.bound, shape, at));
             if !self.checks_of(number).condemn(number, Arc::clone(&error)) {
                 continue;
