@@ -120,7 +120,8 @@ pub fn with_location<R>(site: impl Into<Site>, f: impl FnOnce() -> R) -> R {
 /// ```
 #[track_caller]
 pub fn here() -> Site {
-    LOCATION.with(Cell::get).unwrap_or_else(|| Location::caller().into())
+    let line = Location::caller();
+    LOCATION.with(Cell::get).unwrap_or_else(|| line.into())
 }
 
 impl Var {
