@@ -18,6 +18,7 @@ use crate::graph::node::lock;
 use crate::graph::{Meta, Value, Var};
 use crate::host;
 use crate::layout::{Layout, View};
+use crate::schedule::gate::Unchecked;
 use crate::schedule::memory::{self, Lifetime};
 use crate::schedule::snapshot::Source;
 use crate::schedule::{Cluster, PlanSummary, Snapshot, StoreReason};
@@ -57,15 +58,27 @@ impl CpuBackend {
         lock(&self.faults).tell()
     }
 
+    /// Checks answer when they run.
+    fn unchecked(&self) -> Unchecked {
+        Unchecked::After(lock(&self.faults).settled())
+    }
+
     /// What the values of `snap` hang on, to be asked node by node, where its leaves hang on `leaves`.
     pub fn doubts<'a>(&'a self, snap: &'a Snapshot, leaves: Vec<Doubt>) -> Doubts<'a> {
-        Doubts { backend: self, snap, leaves, nodes: Vec::with_capacity(snap.nodes.len()), flush: None }
+        Doubts {
+            backend: self,
+            snap,
+            leaves,
+            nodes: Vec::with_capacity(snap.nodes.len()),
+            own: HashMap::new(),
+            flush: None,
+        }
     }
 
     /// What has to be computed for `targets`; changes nothing.
     pub fn snapshot(&self, targets: &[Var]) -> Snapshot {
         let _one_at_a_time = lock(&self.running);
-        Snapshot::new(targets, &[], 0)
+        Snapshot::new(targets, &[], self.unchecked(), 0)
     }
 
     /// Computes what `targets` and the held nodes among `also` need.
@@ -83,7 +96,7 @@ impl CpuBackend {
     fn flush_with(&self, targets: &[Var], also: &[Var], explanation: Option<&mut Explanation>) -> Result<()> {
         let _one_at_a_time = lock(&self.running);
         let start = trace::now();
-        let snap = Snapshot::new(targets, also, 0);
+        let snap = Snapshot::new(targets, also, self.unchecked(), 0);
         if snap.nodes.is_empty() {
             return Ok(());
         }
@@ -97,11 +110,13 @@ impl CpuBackend {
         let leaves = snap.leaves.iter().map(host_array).collect::<Result<Vec<_>>>()?;
         let planned = trace::now();
         let mut before = planned;
-        let mut doubts = self.doubts(&snap, snap.leaves.iter().map(|leaf| leaf.0.doubt()).collect());
+        let doubts: Vec<Doubt> = snap.leaves.iter().map(|leaf| leaf.0.doubt()).collect();
+        let failures = failures(&doubts);
+        let mut doubts = self.doubts(&snap, doubts);
         let kept = kept(&snap);
         interpret(
             &snap,
-            &leaves,
+            Given { leaves: &leaves, failures: &failures },
             |i| kept[i],
             |i, found| {
                 let doubt = doubts.next(found.fault);
@@ -111,14 +126,12 @@ impl CpuBackend {
                     before = now;
                 }
                 if let Some(array) = found.array.filter(|_| kept[i]) {
-                    if !doubt.is_empty() {
-                        snap.nodes[i].0.set_doubt(doubt);
-                    }
+                    snap.nodes[i].0.set_doubt(doubt);
                     snap.nodes[i].0.set_value(array.clone() as Value);
                 }
             },
         )?;
-        snap.nodes.iter().for_each(Var::settle);
+        snap.settle();
         let Some(summary) = summary else { return Ok(()) };
         let mut kernels = Vec::new();
         for (i, start, time) in times.into_iter().filter(|(i, ..)| !snap.nodes[*i].0.op.is_source()) {
@@ -146,6 +159,8 @@ pub struct Doubts<'a> {
     snap: &'a Snapshot,
     leaves: Vec<Doubt>,
     nodes: Vec<Doubt>,
+    /// What the checks that failed have found themselves, by their positions.
+    own: HashMap<usize, Doubt>,
     /// The number of the first fault.
     flush: Option<u64>,
 }
@@ -154,14 +169,27 @@ impl Doubts<'_> {
     /// What the next node hangs on: what its inputs do, and the index that it met itself.
     pub fn next(&mut self, fault: Option<&Error>) -> Doubt {
         let i = self.nodes.len();
-        let mut doubt = self.snap.inputs[i].iter().fold(Doubt::default(), |doubt, source| {
+        if let Some(j) = self.snap.named(i) {
+            self.nodes.push(self.nodes[j].clone());
+            return self.nodes[j].clone();
+        }
+        let mut doubt = self.snap.hangs_on(i).iter().fold(Doubt::default(), |doubt, source| {
             doubt.or(match source {
                 Source::Leaf(l) => &self.leaves[*l],
                 Source::Pending(j) => &self.nodes[*j],
             })
         });
         if let Some(Error::IndexOutOfRange { index, bound, .. }) = fault {
-            doubt = doubt.or(&lock(&self.backend.faults).met(Check::of(self.snap, i), *index, *bound, &mut self.flush));
+            let own = lock(&self.backend.faults).met(Check::of(self.snap, i), *index, *bound, &mut self.flush);
+            doubt = doubt.or(&own);
+            self.own.insert(i, own);
+        }
+        if let Some(gate) = self.snap.gate_of(i) {
+            let checks = gate.checks.iter().filter_map(|check| self.own.get(check).cloned());
+            let leaves = gate.leaves.iter().map(|&leaf| self.leaves[leaf].clone());
+            let behind = gate.behind.iter().map(|&leaf| self.leaves[leaf].gate());
+            let waited = checks.chain(leaves).chain(behind).fold(Doubt::default(), |all, one| all.or(&one));
+            doubt = doubt.behind(waited);
         }
         self.nodes.push(doubt.clone());
         doubt
@@ -293,13 +321,36 @@ pub struct Found<'a> {
     pub fault: Option<&'a Error>,
 }
 
+/// What a run starts from.
+#[derive(Clone, Copy)]
+pub struct Given<'a> {
+    pub leaves: &'a [Arc<Array>],
+    pub failures: &'a [Failure],
+}
+
+/// What index checks have found of a value from before a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Failure {
+    /// Whether one has failed that the value hangs on.
+    pub of_value: bool,
+    /// Whether one has failed that its assignment waited for.
+    pub of_gate: bool,
+}
+
+/// What is known of values that hang on these checks.
+pub fn failures<'a>(doubts: impl IntoIterator<Item = &'a Doubt>) -> Vec<Failure> {
+    let failure =
+        |doubt: &Doubt| Failure { of_value: doubt.fault().is_some(), of_gate: doubt.gate().fault().is_some() };
+    doubts.into_iter().map(failure).collect()
+}
+
 /// Runs the reference of every node in order and hands each result to `done`. Results live until their last reader ran. Views that are
 /// not `asked` for are copied only for readers that want an array; `done` is told of them without one.
 ///
 /// An index out of range makes a value of zeros, which comes with the error: only what is computed from it is spoilt.
 pub fn interpret(
     snap: &Snapshot,
-    leaves: &[Arc<Array>],
+    given: Given<'_>,
     asked: impl Fn(usize) -> bool,
     mut done: impl FnMut(usize, Found),
 ) -> Result<()> {
@@ -310,26 +361,38 @@ pub fn interpret(
         }
     }
     let mut values: Vec<Option<Seen>> = vec![None; snap.nodes.len()];
+    let mut failed = vec![false; snap.nodes.len()];
     for (i, var) in snap.nodes.iter().enumerate() {
         let node = &var.0;
         let mut inputs = snap.inputs[i]
             .iter()
             .map(|source| match source {
-                Source::Leaf(l) => Ok(Seen::whole(leaves[*l].clone())),
+                Source::Leaf(l) => Ok(Seen::whole(given.leaves[*l].clone())),
                 Source::Pending(j) => values[*j].clone().ok_or_else(|| missing(var)),
             })
             .collect::<Result<SmallVec<[Seen; 3]>>>()?;
         let view = view_of(snap, i).and_then(|view| inputs[0].view(&view));
-        let value = match view {
-            Some(mut view) => {
+        let passed = snap.gate(i).map(|gate| {
+            !gate.checks.iter().any(|&check| failed[check])
+                && !gate.leaves.iter().any(|&leaf| given.failures[leaf].of_value)
+                && !gate.behind.iter().any(|&leaf| given.failures[leaf].of_gate)
+        });
+        let value = match (passed, view) {
+            (Some(passed), _) => {
+                let array = Arc::new(Array::full(&node.meta.shape, node.meta.dtype, f64::from(u8::from(passed))));
+                done(i, Found { array: Some(&array), ran: true, fault: None });
+                Seen::whole(array)
+            }
+            (None, Some(mut view)) => {
                 let copies = asked(i) && view.differs();
                 let array = if asked(i) { Some(view.array().map_err(|error| error.or_at(node.at))?) } else { None };
                 done(i, Found { array: array.as_ref(), ran: copies, fault: None });
                 view
             }
-            None => {
+            (None, None) => {
                 let (array, fault) = computed(snap, i, &mut inputs, &mut values)?;
                 let array = Arc::new(array);
+                failed[i] = fault.is_some();
                 done(i, Found { array: Some(&array), ran: true, fault: fault.as_ref() });
                 match var.scalar_value() {
                     // Numbers beside f16 tensors keep their f32 value.

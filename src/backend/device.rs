@@ -20,8 +20,6 @@ use crate::graph::{Context, Traits, Value, Var, recording};
 use crate::host;
 use crate::schedule::{Cluster, PlanSummary, Snapshot};
 
-pub(crate) use flush::readable;
-
 /// What a device is.
 ///
 /// ```

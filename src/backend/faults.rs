@@ -12,9 +12,11 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::indexed;
+use crate::codegen::GATE_WORDS;
 use crate::error::{At, Error, Result};
 use crate::gpu::{FAULT_SLOTS, IndexFault};
 use crate::graph::doubt::{Checks, Doubt, NEIGHBOURS};
@@ -25,7 +27,7 @@ use crate::site::Site;
 
 const SLOTS: u64 = FAULT_SLOTS as u64;
 /// Numbers that one flush takes at most; its further ops share them, and a fault condemns what shares its number.
-const FLUSH: u64 = 64;
+const FLUSH: u64 = SLOTS;
 /// Faults kept for `sync`, and ops remembered under one shared number.
 const REMEMBERED: usize = 4096;
 
@@ -63,6 +65,9 @@ impl Check {
 pub struct Hang {
     pub leaves: Vec<usize>,
     pub checks: Vec<usize>,
+    /// The gate that its assignment waits for, where it is such a value: position in [`Recipe::gates`](super::recipe::Recipe::gates).
+    #[serde(default)]
+    pub gate: Option<usize>,
 }
 
 /// How a kernel reports.
@@ -98,6 +103,18 @@ pub struct Opened {
 pub fn report_of(node: usize, tagged: &[usize], reports: &[Report]) -> Result<Report> {
     let found = tagged.binary_search(&node).ok().and_then(|at| reports.get(at));
     found.copied().ok_or_else(|| Error::internal("flush", "a check without a number"))
+}
+
+/// What a gate looks at: see [`ParamSource::Gate`](crate::schedule::ParamSource::Gate).
+pub type GateWords = [u32; GATE_WORDS];
+
+/// A word of the gate at position `node`.
+///
+/// # Errors
+/// Where there is no such gate.
+pub fn gate_word(gates: &HashMap<usize, GateWords>, node: usize, word: usize) -> Result<u32> {
+    let found = gates.get(&node).and_then(|words| words.get(word));
+    found.copied().ok_or_else(|| Error::internal("flush", "a gate without checks"))
 }
 
 /// The faults of a device.
@@ -142,16 +159,23 @@ impl Faults {
     /// Starts a flush; `tagged` are the positions of its nodes that check indices.
     pub fn open(&mut self, snap: &Snapshot, tagged: &[usize]) -> Opened {
         let leaves: Vec<Doubt> = snap.leaves.iter().map(|leaf| leaf.0.doubt().after(self.settled)).collect();
-        if tagged.is_empty() && leaves.iter().all(Doubt::is_empty) {
+        let gated = || (0..snap.nodes.len()).any(|i| snap.gate(i).is_some());
+        if tagged.is_empty() && leaves.iter().all(Doubt::is_empty) && !gated() {
             return Opened { doubts: Vec::new(), reports: Vec::new() };
         }
         let checks: Vec<Check> = tagged.iter().map(|&i| Check::of(snap, i)).collect();
         let begun = self.begin(&checks);
+        let own =
+            |check: &usize| tagged.binary_search(check).map_or_else(|_| Doubt::default(), |at| begun[at].1.clone());
         let mut next = begun.iter();
         let mut doubts: Vec<Doubt> = Vec::with_capacity(snap.nodes.len());
-        for (i, inputs) in snap.inputs.iter().enumerate() {
+        for i in 0..snap.nodes.len() {
+            if let Some(j) = snap.named(i) {
+                doubts.push(doubts[j].clone());
+                continue;
+            }
             let mut doubt = Doubt::default();
-            for input in inputs {
+            for input in snap.hangs_on(i) {
                 doubt = doubt.or(match input {
                     Source::Leaf(l) => &leaves[*l],
                     Source::Pending(j) => &doubts[*j],
@@ -162,20 +186,64 @@ impl Faults {
             {
                 doubt = doubt.or(own);
             }
+            if let Some(gate) = snap.gate_of(i) {
+                let behind = gate.behind.iter().map(|&leaf| snap.leaves[leaf].0.doubt().gate().after(self.settled));
+                let waited = gate.leaves.iter().map(|&leaf| leaves[leaf].clone()).chain(behind);
+                let waited = waited.chain(gate.checks.iter().map(own));
+                doubt = doubt.behind(waited.fold(Doubt::default(), |all, one| all.or(&one)));
+            }
             doubts.push(doubt);
         }
         Opened { doubts, reports: begun.into_iter().map(|(report, _)| report).collect() }
     }
 
+    /// All checks up to this number have answered.
+    pub fn settled(&self) -> u64 {
+        self.settled
+    }
+
+    /// What the gates of a flush look at, by their positions; `reports` follow the order of `tagged`.
+    pub fn gates(&self, snap: &Snapshot, tagged: &[usize], reports: &[Report]) -> HashMap<usize, GateWords> {
+        let words = |i: usize| {
+            let gate = snap.gate(i)?;
+            // A check whose value nobody needs does not run.
+            let own = gate.checks.iter().filter_map(|check| report_of(*check, tagged, reports).ok());
+            let leaves = gate.leaves.iter().map(|&leaf| snap.leaves[leaf].0.doubt());
+            let behind = gate.behind.iter().map(|&leaf| snap.leaves[leaf].0.doubt().gate());
+            Some((i, self.gate_words(own, leaves.chain(behind))))
+        };
+        (0..snap.nodes.len()).filter_map(words).collect()
+    }
+
+    /// What a gate looks at: the slots of checks of its own run, and those of the checks behind values from before it.
+    pub fn gate_words(&self, own: impl Iterator<Item = Report>, before: impl Iterator<Item = Doubt>) -> GateWords {
+        let mut words = [0; GATE_WORDS];
+        let mut look_at = |slot: u32| words[slot as usize / 32] |= 1 << (slot % 32);
+        own.for_each(|report| look_at(report.slot));
+        let mut failed = false;
+        for doubt in before {
+            let open = doubt.after(self.settled);
+            failed |= open.fault().is_some();
+            open.numbers().for_each(|number| look_at(slot(number)));
+        }
+        words[GATE_WORDS - 1] = u32::from(failed);
+        words
+    }
+
     /// Starts a run of a captured step: what its outputs hang on, from the doubts of what it starts from.
-    pub fn open_run(&mut self, checks: &[Check], leaves: &[&Doubt], hangs: &[Hang]) -> Opened {
+    pub fn open_run(&mut self, checks: &[Check], leaves: &[&Doubt], hangs: &[Hang], gates: &[Hang]) -> Opened {
         let leaves: Vec<Doubt> = leaves.iter().map(|leaf| leaf.after(self.settled)).collect();
         let begun = self.begin(checks);
         let doubt = |hang: &Hang| {
             let inherited = hang.leaves.iter().map(|&l| &leaves[l]);
             inherited.chain(hang.checks.iter().map(|&c| &begun[c].1)).fold(Doubt::default(), Doubt::or)
         };
-        let doubts = hangs.iter().map(doubt).collect();
+        let gates: Vec<Doubt> = gates.iter().map(doubt).collect();
+        let gated = |hang: &Hang| match hang.gate.and_then(|gate| gates.get(gate)) {
+            Some(gate) => doubt(hang).behind(gate.clone()),
+            None => doubt(hang),
+        };
+        let doubts = hangs.iter().map(gated).collect();
         Opened { doubts, reports: begun.into_iter().map(|(report, _)| report).collect() }
     }
 

@@ -14,7 +14,7 @@ use foldhash::{HashMap, HashSet};
 
 use crate::array::Array;
 use crate::backend::explain::{self, Explanation};
-use crate::backend::faults::{Faults, Opened, Report, report_of};
+use crate::backend::faults::{Faults, Opened, Report, gate_word, report_of};
 use crate::backend::validate;
 use crate::caps::Caps;
 use crate::codegen::KernelText;
@@ -23,9 +23,11 @@ use crate::dtype::DType;
 use crate::env;
 use crate::error::{Error, Result};
 use crate::gpu::{Binding, Buffer, BufferId, BufferSlice, Dispatch, Gpu, KernelSource, Pipeline, Timing};
+use crate::graph::doubt::Doubt;
 use crate::graph::node::lock;
 use crate::graph::{Value, Var};
 use crate::ops::scalar::bits;
+use crate::schedule::gate::Unchecked;
 use crate::schedule::{BufferRef, ParamSource, Plan, Snapshot};
 use crate::trace;
 use crate::tuning::Choices;
@@ -162,7 +164,7 @@ impl GpuBackend {
         let mut state = lock(&self.state);
         let start = trace::now();
         let budget = self.budget();
-        let mut snap = Snapshot::new(targets, also, self.settings(budget));
+        let mut snap = Snapshot::new(targets, also, Unchecked::After(state.faults.settled()), self.settings(budget));
         if snap.nodes.is_empty() {
             return Ok(());
         }
@@ -232,9 +234,10 @@ impl GpuBackend {
 
     /// Plans what `targets` need, without running or remembering anything.
     pub fn plan(&self, targets: &[Var], budget: Option<u64>) -> Result<(Snapshot, Plan)> {
-        let _no_flush_meanwhile = lock(&self.state);
+        let state = lock(&self.state);
         let budget = budget.or(self.budget());
-        let mut snap = Snapshot::new(targets, &[], self.settings(budget));
+        let unchecked = Unchecked::After(state.faults.settled());
+        let mut snap = Snapshot::new(targets, &[], unchecked, self.settings(budget));
         let plan = Plan::new(&mut snap, &self.caps, self.fuse, budget)?;
         Ok((snap, plan))
     }
@@ -343,6 +346,7 @@ impl GpuBackend {
         self.gpu.reserve_panels(&prepared.plan.panels)?;
         let Opened { mut doubts, reports } = self.open(snap, &prepared.tagged, faults)?;
         let report = |node: &usize| report_of(*node, &prepared.tagged, &reports);
+        let gates = faults.gates(snap, &prepared.tagged, &reports);
         let mut params = prepared.params.clone();
         let mut dispatches = Vec::with_capacity(prepared.plan.steps.len());
         for (s, step) in prepared.plan.steps.iter().enumerate() {
@@ -353,6 +357,7 @@ impl GpuBackend {
                     ParamSource::Scalar { node, dtype } => scalar_bits(&snap.nodes[*node], *dtype),
                     ParamSource::Tag { node } => report(node)?.tag,
                     ParamSource::Slot { node } => report(node)?.slot,
+                    ParamSource::Gate { node, word } => gate_word(&gates, *node, *word)?,
                 };
                 params[start + 4 * p..start + 4 * p + 4].copy_from_slice(&bits.to_ne_bytes());
             }
@@ -404,7 +409,7 @@ impl GpuBackend {
             }
             snap.nodes[*i].0.set_value(values[*o].clone());
         }
-        snap.nodes.iter().for_each(Var::settle);
+        snap.settle();
         Ok(timings)
     }
 
@@ -520,6 +525,30 @@ impl GpuBackend {
         faults.settle(&asked, &found);
         faults.check(&var.0.doubt())?;
         Ok(bytes)
+    }
+
+    /// Whether index checks among these have not answered yet, or have failed.
+    pub fn is_open(&self, doubt: &Doubt) -> bool {
+        let settled = lock(&self.state).faults.settled();
+        !doubt.after(settled).is_empty()
+    }
+
+    /// Waits until index checks have answered.
+    ///
+    /// # Errors
+    /// What one has found.
+    pub fn answer(&self, doubt: &Doubt) -> Result<()> {
+        if doubt.is_empty() {
+            return Ok(());
+        }
+        let mut state = lock(&self.state);
+        #[cfg(not(target_arch = "wasm32"))]
+        {
+            let asked = state.faults.ask();
+            let found = pollster::block_on(self.gpu.wait(asked.slots.clone()))?;
+            state.faults.settle(&asked, &found);
+        }
+        state.faults.check(doubt)
     }
 
     /// Waits for all work, and returns the first fault that nobody was told of.

@@ -14,7 +14,6 @@ pub mod recipe;
 mod validate;
 
 pub use crate::gpu::{Memory, Stats};
-pub(crate) use device::readable;
 pub use device::{Device, DeviceInfo, RngState};
 pub use explain::{Explanation, KernelReport, KernelTotals, StoredValue};
 pub(crate) use validate::from_bytes;

@@ -6,6 +6,7 @@ use crate::caps::Caps;
 use crate::error::Result;
 use crate::graph::node::lock;
 use crate::graph::{Value, Var};
+use crate::schedule::gate::Unchecked;
 use crate::schedule::{Plan, PlanSummary, Snapshot};
 
 /// The backend of the null device.
@@ -32,13 +33,13 @@ impl NullBackend {
 
     /// Plans what `targets` need, without setting any value.
     pub fn plan(&self, targets: &[Var], budget: Option<u64>) -> Result<(Snapshot, Plan)> {
-        let mut snap = Snapshot::new(targets, &[], 0);
+        let mut snap = Snapshot::new(targets, &[], Unchecked::Nothing, 0);
         let plan = Plan::new(&mut snap, &self.caps, self.fuse, budget.or(self.budget()))?;
         Ok((snap, plan))
     }
 
     pub fn flush(&self, targets: &[Var], also: &[Var]) -> Result<()> {
-        let mut snap = Snapshot::new(targets, also, 0);
+        let mut snap = Snapshot::new(targets, also, Unchecked::Nothing, 0);
         if snap.nodes.is_empty() {
             return Ok(());
         }
@@ -48,7 +49,7 @@ impl NullBackend {
         for (i, o) in &plan.values {
             snap.nodes[*i].0.set_value(values[*o].clone());
         }
-        snap.nodes.iter().for_each(Var::settle);
+        snap.settle();
         lock(&self.plans).push(summary);
         Ok(())
     }

@@ -18,9 +18,10 @@ use crate::graph::kernel::Kernel;
 use crate::graph::node::lock;
 use crate::graph::number::Live;
 use crate::graph::recording::Tick;
-use crate::graph::{Meta, Op, Value, Var, with_location};
+use crate::graph::{Meta, Op, Value, Var, order, with_location};
 use crate::layout::View;
 use crate::ops::movement::ViewOp;
+use crate::schedule::gate::Unchecked;
 use crate::schedule::{Plan, Snapshot};
 use crate::site::Site;
 use crate::trace;
@@ -94,10 +95,17 @@ pub struct Program {
     outputs: Vec<usize>,
     /// Scalars that differ from run to run.
     live: Vec<(usize, Live)>,
+    /// Whether it withholds assignments where what it starts from hangs on index checks that fail.
+    guarded: bool,
     kind: Kind,
 }
 
 impl Program {
+    /// Whether it withholds assignments where what it starts from hangs on index checks that fail.
+    pub fn is_guarded(&self) -> bool {
+        self.guarded
+    }
+
     /// What runs on a GPU; `None` for other devices.
     pub fn recipe(&self) -> Option<&Recipe> {
         match &self.kind {
@@ -115,14 +123,20 @@ enum Kind {
 
 impl Device {
     /// Plans the computation of `stored`, each into a buffer of its own, and of `held`, which may stay views. The program,
-    /// the values that it starts from, and how `results` are put together of what it computes.
+    /// the values that it starts from, and how `results` are put together of what it computes. Where it is `guarded`, what it starts from may
+    /// hang on index checks that fail.
     pub(crate) fn compile(
         &self,
         stored: &[Var],
         held: &[Var],
         results: &[Var],
+        guarded: bool,
     ) -> Result<(Program, Vec<Var>, Vec<Made>)> {
-        let mut snap = Snapshot::new(stored, held, 0);
+        let roots: Vec<Var> = stored.iter().chain(held).cloned().collect();
+        let checks = || order::reachable(&roots, |var| var.0.has_value()).iter().any(|var| var.0.op.checks_indices());
+        let guarded = guarded || checks();
+        let unchecked = if guarded { Unchecked::All } else { Unchecked::Nothing };
+        let mut snap = Snapshot::new(stored, held, unchecked, 0);
         let ids: HashSet<u64> = held.iter().map(|v| v.0.id).collect();
         for (keep, node) in snap.keep.iter_mut().zip(&snap.nodes) {
             keep.held = ids.contains(&node.0.id);
@@ -154,7 +168,7 @@ impl Device {
         snap.leaves = leaves.iter().map(Var::skeleton).collect();
         snap.nodes = snap.nodes.iter().map(Var::skeleton).collect();
         let live = snap.nodes.iter().enumerate().filter_map(|(i, v)| Some((i, v.live()?))).collect();
-        Ok((Program { snap: Some(snap), outputs, live, kind }, leaves, made))
+        Ok((Program { snap: Some(snap), outputs, live, guarded, kind }, leaves, made))
     }
 
     /// The program of a recipe from a file, whose kernels run with all run-time checks.
@@ -163,8 +177,10 @@ impl Device {
             return Err(Error::unsupported("load_captured", "saved steps run on GPU adapters only"));
         };
         let outputs = (0..recipe.outputs.len()).collect();
+        // Steps without gates assign nothing that could wait for one, or were saved before there were any.
+        let guarded = !recipe.gates.is_empty();
         let kind = Kind::Gpu(Box::new(gpu.assemble(recipe, false)?));
-        Ok(Program { snap: None, outputs, live: Vec::new(), kind })
+        Ok(Program { snap: None, outputs, live: Vec::new(), guarded, kind })
     }
 
     /// Does on the host what every run of a captured step does.
@@ -211,9 +227,10 @@ impl Device {
                 let arrays = leaves.iter().map(|leaf| array(leaf)).collect::<Result<Vec<_>>>()?;
                 let mut results: HashMap<usize, Computed> = HashMap::new();
                 let (mut since, mut reports) = (trace::now(), Vec::new());
+                let failures = cpu::failures(leaves.iter().map(|leaf| &leaf.doubt));
                 let mut doubts = cpu.doubts(snap, leaves.iter().map(|leaf| leaf.doubt.clone()).collect());
                 let asked = |i: usize| program.outputs.binary_search(&i).is_ok();
-                cpu::interpret(snap, &arrays, asked, |i, found| {
+                cpu::interpret(snap, cpu::Given { leaves: &arrays, failures: &failures }, asked, |i, found| {
                     let doubt = doubts.next(found.fault);
                     if explanation.is_some() && found.ran {
                         reports.push(explain::op_report(snap, i, trace::now().saturating_sub(since)));

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::backend::explain::{KernelReport, StoredValue};
 use crate::backend::faults::{Check, Hang};
 use crate::caps::{PANELS, panel_bytes};
-use crate::codegen::KernelText;
+use crate::codegen::{GATE_WORDS, KernelText};
 use crate::graph::number::Live;
 use crate::ops::scalar::bits;
 use crate::schedule::snapshot::Source;
@@ -36,6 +36,9 @@ pub struct Recipe {
     pub in_place: Vec<Option<usize>>,
     /// What each of these hangs on.
     pub hangs: Vec<Hang>,
+    /// What the gates of assignments wait for.
+    #[serde(default)]
+    pub gates: Vec<Hang>,
     /// Bytes of each buffer of the workspace.
     pub places: Vec<u64>,
     /// Texels of the device's panels that the kernels use.
@@ -70,6 +73,8 @@ pub enum Param {
     /// How a check of [`Recipe::checks`] reports.
     Tag(usize),
     Slot(usize),
+    /// A word of what a gate of [`Recipe::gates`] looks at.
+    Gate(usize, usize),
 }
 
 /// How a number lies in a kernel's parameters.
@@ -137,7 +142,13 @@ impl Recipe {
         }
         let check_of: HashMap<usize, usize> = tagged.iter().enumerate().map(|(c, node)| (*node, c)).collect();
         recipe.checks = tagged.iter().map(|&node| Check::of(snap, node)).collect();
-        recipe.hangs = hangs(snap, plan, &check_of);
+        let mut gate_of: HashMap<usize, usize> = HashMap::new();
+        for (i, gate) in (0..snap.nodes.len()).filter_map(|i| Some((i, snap.gate(i)?))) {
+            gate_of.insert(i, recipe.gates.len());
+            let checks = gate.checks.iter().filter_map(|check| check_of.get(check).copied()).collect();
+            recipe.gates.push(Hang { leaves: gate.leaves.clone(), checks, gate: None });
+        }
+        recipe.hangs = hangs(snap, plan, &check_of, &gate_of);
         let mut kernel_of: HashMap<u128, usize> = HashMap::new();
         let mut live_of: HashMap<usize, usize> = HashMap::new();
         for (step, report) in plan.steps.iter().zip(crate::backend::explain::reports(snap, plan, &[])) {
@@ -158,6 +169,7 @@ impl Recipe {
                 ParamSource::Const(bits) => Param::Const(*bits),
                 ParamSource::Tag { node } => Param::Tag(check_of[node]),
                 ParamSource::Slot { node } => Param::Slot(check_of[node]),
+                ParamSource::Gate { node, word } => Param::Gate(gate_of[node], *word),
                 ParamSource::Scalar { node, dtype } => {
                     let (scalar, form) = (&snap.nodes[*node], Form::of(*dtype));
                     match scalar.live() {
@@ -215,6 +227,7 @@ impl Recipe {
                 Param::Const(_) => true,
                 Param::Live(index, _) => *index < self.live.len(),
                 Param::Tag(check) | Param::Slot(check) => *check < self.checks.len(),
+                Param::Gate(gate, word) => *gate < self.gates.len() && *word < GATE_WORDS,
             };
             call.kernel < self.kernels.len()
                 && self.kernels[call.kernel]
@@ -227,9 +240,14 @@ impl Recipe {
                 && 4 * call.params.len() <= self.kernels[call.kernel].params_bytes.next_multiple_of(16) as usize
         };
         let hang = |hang: &Hang| {
-            hang.leaves.iter().all(|l| *l < self.leaves.len()) && hang.checks.iter().all(|c| *c < self.checks.len())
+            hang.leaves.iter().all(|l| *l < self.leaves.len())
+                && hang.checks.iter().all(|c| *c < self.checks.len())
+                && hang.gate.is_none_or(|gate| gate < self.gates.len())
         };
-        in_place && self.calls.iter().all(call) && self.hangs.len() == self.outputs.len() && self.hangs.iter().all(hang)
+        in_place
+            && self.calls.iter().all(call)
+            && self.hangs.len() == self.outputs.len()
+            && self.hangs.iter().chain(&self.gates).all(hang)
     }
 
     /// The report on each kernel run, without times.
@@ -280,14 +298,14 @@ impl Recipe {
 }
 
 /// What the outputs of a plan hang on.
-fn hangs(snap: &Snapshot, plan: &Plan, check_of: &HashMap<usize, usize>) -> Vec<Hang> {
+fn hangs(snap: &Snapshot, plan: &Plan, check_of: &HashMap<usize, usize>, gate_of: &HashMap<usize, usize>) -> Vec<Hang> {
     // Sets are shared along chains: most nodes hang on what one of their inputs hangs on.
     let mut sets: Vec<Arc<(BTreeSet<usize>, BTreeSet<usize>)>> = Vec::with_capacity(snap.nodes.len());
     let nothing = Arc::new((BTreeSet::new(), BTreeSet::new()));
     let leaves: Vec<_> = (0..snap.leaves.len()).map(|l| Arc::new((BTreeSet::from([l]), BTreeSet::new()))).collect();
-    for (i, inputs) in snap.inputs.iter().enumerate() {
+    for i in 0..snap.nodes.len() {
         let mut set = nothing.clone();
-        for input in inputs {
+        for input in snap.hangs_on(i) {
             let other = match input {
                 Source::Leaf(l) => &leaves[*l],
                 Source::Pending(j) => &sets[*j],
@@ -305,9 +323,17 @@ fn hangs(snap: &Snapshot, plan: &Plan, check_of: &HashMap<usize, usize>) -> Vec<
         }
         sets.push(set);
     }
+    let gate = |i: usize| {
+        let base = std::iter::successors(Some(i), |&i| snap.named(i)).last().unwrap_or(i);
+        match snap.inputs[base].first() {
+            Some(Source::Pending(gate)) if snap.gate_of(base).is_some() => gate_of.get(gate).copied(),
+            _ => None,
+        }
+    };
     let hang = |(i, _): &(usize, u64)| Hang {
         leaves: sets[*i].0.iter().copied().collect(),
         checks: sets[*i].1.iter().copied().collect(),
+        gate: gate(*i),
     };
     plan.outputs.iter().map(hang).collect()
 }

@@ -31,20 +31,22 @@ pub fn compare<'a>(
     };
     let leaves = snap.leaves.iter().zip(leaves).map(|(v, b)| fetch(b, v.meta())).collect::<Result<Vec<_>>>()?;
     let outputs = outputs.map(|(i, b)| Ok((i, fetch(b, snap.nodes[i].meta())?))).collect::<Result<Vec<_>>>()?;
+    let doubts: Vec<_> = snap.leaves.iter().map(|leaf| leaf.0.doubt()).collect();
+    let failures = cpu::failures(&doubts);
     let mut fault = None;
     // What an index out of range has spoilt holds arbitrary numbers, on both sides.
     let mut spoilt: Vec<bool> = Vec::with_capacity(snap.nodes.len());
     let output = |i: usize| outputs.iter().find(|(o, _)| *o == i);
     cpu::interpret(
         snap,
-        &leaves,
+        cpu::Given { leaves: &leaves, failures: &failures },
         |i| output(i).is_some(),
         |i, found| {
             let inherited = |source: &Source| match source {
-                Source::Leaf(leaf) => snap.leaves[*leaf].0.doubt().fault().is_some(),
+                Source::Leaf(leaf) => failures[*leaf].of_value,
                 Source::Pending(input) => spoilt[*input],
             };
-            spoilt.push(found.fault.is_some() || snap.inputs[i].iter().any(inherited));
+            spoilt.push(found.fault.is_some() || snap.hangs_on(i).iter().any(inherited));
             if let (None, false, Some((_, got)), Some(expected)) = (&fault, spoilt[i], output(i), found.array) {
                 let error = relative_error(&got.to_f64(), &expected.to_f64());
                 if error.is_nan() || error > TOLERANCE {

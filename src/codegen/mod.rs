@@ -57,7 +57,17 @@ pub enum ParamSource {
         /// Position of the node in the snapshot.
         node: usize,
     },
+    /// What the gate at this position looks at: a word of the mask of slots, and after those whether a failed check is known.
+    Gate {
+        /// Position of the node in the snapshot.
+        node: usize,
+        /// Which of them, below [`GATE_WORDS`].
+        word: usize,
+    },
 }
+
+/// Words by which a gate learns which slots of the block of index errors to look at: a bit for each of 256 slots, and one word more.
+pub const GATE_WORDS: usize = 9;
 
 /// One dispatch.
 pub struct Call {

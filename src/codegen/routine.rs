@@ -3,7 +3,7 @@
 use crate::caps::{Caps, PANELS};
 use crate::codegen::expr::{self, Space, Value};
 use crate::codegen::writer::{Held, Writer};
-use crate::codegen::{Bound, Calls, ParamSource, calls, word};
+use crate::codegen::{Bound, Calls, GATE_WORDS, ParamSource, calls, word};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::Meta;
@@ -11,6 +11,10 @@ use crate::graph::kernel::{Access, Operand, Read, Routine, Slot, Stage};
 use crate::layout::Layout;
 use crate::schedule::group::{Group, Leaf, Producer};
 use crate::schedule::snapshot::{Snapshot, Source};
+
+/// The words of a gate, as its shader names them.
+const GATE_PARAMS: [&str; GATE_WORDS] =
+    ["slots0", "slots1", "slots2", "slots3", "slots4", "slots5", "slots6", "slots7", "failed"];
 
 /// The routine of a group.
 #[derive(Clone, Copy)]
@@ -81,12 +85,18 @@ impl Printer<'_> {
 
     fn stage(&self, stage: &Stage, runs_epilogue: bool) -> Result<crate::codegen::Call> {
         let mut writer = Writer::new(self.caps);
-        writer.checks_indices = stage.checks_indices;
+        let awaits = self.parts.routine.awaits_checks();
+        writer.checks_indices = stage.checks_indices || awaits;
         for (name, value) in &stage.consts {
             writer.const_u32(name, *value);
         }
         for (name, value) in &stage.params {
             writer.named_param(name, value.wgsl(), ParamSource::Const(value.bits()));
+        }
+        if awaits {
+            for (word, name) in GATE_PARAMS.iter().enumerate() {
+                writer.named_param(name, "u32", ParamSource::Gate { node: self.parts.node, word });
+            }
         }
         let mut touched = 0;
         for read in &stage.reads {

@@ -61,14 +61,31 @@ impl Checks {
 /// Some of the checks of a [`Checks`], as bits from the lowest.
 type Among = (Arc<Checks>, u64);
 
-/// The checks that a value hangs on, ascending. A clone shares the set.
+/// A set of checks, ascending. A clone shares it.
+type Checked = Option<Arc<Vec<Among>>>;
+
+/// The checks that a value hangs on. A clone shares the set.
+///
+/// An assigned value that waited for checks hangs on none of these. It remembers them apart ([`Doubt::gate`]): what is assigned because it
+/// was, as an average of it is, waits for the same ones.
 #[derive(Clone, Debug, Default)]
-pub struct Doubt(Option<Arc<Vec<Among>>>);
+pub struct Doubt(Checked, Checked);
 
 impl Doubt {
     /// The doubt of a value that hangs on one check.
     pub fn of(checks: &Arc<Checks>, number: u64) -> Doubt {
-        Doubt(Some(Arc::new(vec![(Arc::clone(checks), 1 << (number - checks.first))])))
+        Doubt(Some(Arc::new(vec![(Arc::clone(checks), 1 << (number - checks.first))])), None)
+    }
+
+    /// This, of a value whose assignment waited for the checks of `gate`.
+    #[must_use]
+    pub fn behind(self, gate: Doubt) -> Doubt {
+        Doubt(self.0, gate.0)
+    }
+
+    /// The checks that the assignment of the value waited for.
+    pub fn gate(&self) -> Doubt {
+        Doubt(self.1.clone(), None)
     }
 
     /// Whether the value hangs on nothing.
@@ -93,10 +110,10 @@ impl Doubt {
         let same = match (&self.0, &other.0) {
             (Some(a), Some(b)) => Arc::ptr_eq(a, b),
             (_, None) => true,
-            (None, Some(_)) => return other.clone(),
+            (None, Some(_)) => return Doubt(other.0.clone(), None),
         };
         if same || self.covers(other) {
-            return self;
+            return Doubt(self.0, None);
         }
         let mut all = self.entries().to_vec();
         for (checks, bits) in other.entries() {
@@ -105,7 +122,16 @@ impl Doubt {
                 Err(at) => all.insert(at, (Arc::clone(checks), *bits)),
             }
         }
-        Doubt(Some(Arc::new(all)))
+        Doubt(Some(Arc::new(all)), None)
+    }
+
+    /// The numbers of the checks.
+    pub fn numbers(&self) -> impl Iterator<Item = u64> + '_ {
+        let of = |(checks, bits): &Among| {
+            let (first, bits) = (checks.first, *bits);
+            (0..NEIGHBOURS).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| first + bit)
+        };
+        self.entries().iter().flat_map(of)
     }
 
     /// The fault that spoilt the value, if one did: the earliest that is known.
@@ -122,10 +148,10 @@ impl Doubt {
             }
         }
         if self.entries().iter().all(|(checks, bits)| bits & !checks.above(settled) == 0) {
-            return self.clone();
+            return Doubt(self.0.clone(), None);
         }
         let open = self.entries().iter().map(|(checks, bits)| (Arc::clone(checks), bits & checks.above(settled)));
         let open: Vec<_> = open.filter(|(_, bits)| *bits != 0).collect();
-        Doubt((!open.is_empty()).then(|| Arc::new(open)))
+        Doubt((!open.is_empty()).then(|| Arc::new(open)), None)
     }
 }

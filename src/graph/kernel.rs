@@ -202,6 +202,12 @@ pub trait Routine: Send + Sync {
         false
     }
 
+    /// Whether its stages ask what index checks have found. For the planner's own use.
+    #[doc(hidden)]
+    fn awaits_checks(&self) -> bool {
+        false
+    }
+
     /// How often each element of input `input` is loaded, where every stage that reads it does so by functions (not
     /// [`Access::Raw`]): the scheduler may then have the ops that make the input computed where it is loaded. `None` where they
     /// have to be stored.
@@ -364,7 +370,7 @@ pub struct Stage {
     pub consts: Vec<(&'static str, u32)>,
     /// Parameters, which travel at run time.
     pub params: Vec<(&'static str, Word)>,
-    /// Whether `report_index` is there to be called.
+    /// Whether `report_index` is there to be called. The op then says so too, by [`Op::checks_indices`](crate::graph::Op::checks_indices).
     pub checks_indices: bool,
     /// Workgroups to run; the dispatcher folds counts over 65,535 into two dimensions.
     pub workgroups: u64,

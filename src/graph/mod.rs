@@ -10,6 +10,7 @@ pub(crate) mod op;
 pub(crate) mod order;
 pub(crate) mod recording;
 pub(crate) mod svg;
+pub(crate) mod transaction;
 
 pub(crate) use node::next_id;
 pub use node::{Context, GradCell, Meta, Node, Traits, Value, Var, here, no_grad, with_location};

@@ -255,6 +255,10 @@ pub struct Node {
     pub context: Arc<Context>,
     /// Whether gradients flow through this node.
     pub tracked: bool,
+    /// The training step that the node belongs to; see [`transaction`](crate::graph::transaction).
+    pub transaction: u32,
+    /// Whether the value was computed by way of ops that check indices, assignments left aside.
+    pub checked: bool,
     /// Set on leaves that want a gradient.
     pub grad_cell: Option<Arc<GradCell>>,
     /// The error that this node carries instead of a value.
@@ -289,6 +293,16 @@ impl Node {
     /// Runs `f` on the inputs without cloning them.
     pub fn with_inputs<R>(&self, f: impl FnOnce(&[Var]) -> R) -> R {
         f(&self.inputs.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// [`Node::with_inputs`] of those inputs that are computed in any case.
+    pub fn with_needed_inputs<R>(&self, f: impl FnOnce(&[Var]) -> R) -> R {
+        self.with_inputs(|inputs| f(&inputs[..inputs.len().min(self.op.needs())]))
+    }
+
+    /// Whether the value hangs on index checks that have not answered yet.
+    pub fn is_unchecked(&self) -> bool {
+        if self.has_value() { !lock(&self.doubt).is_empty() } else { self.checked }
     }
 
     /// The computed value.

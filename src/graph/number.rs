@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::{Add, Div, Mul, Sub};
 use std::panic::Location;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use crate::error::Error;
 use crate::graph::recording::{self, Tick};
@@ -122,23 +122,39 @@ impl Rate {
 
 /// How many steps were taken. Clones count together.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Count(Arc<AtomicI32>);
+pub(crate) struct Count(Arc<Counted>);
+
+#[derive(Debug, Default)]
+struct Counted {
+    steps: AtomicI32,
+    retired: AtomicBool,
+}
 
 impl From<i32> for Count {
     fn from(count: i32) -> Count {
-        Count(Arc::new(AtomicI32::new(count)))
+        Count(Arc::new(Counted { steps: AtomicI32::new(count), retired: AtomicBool::new(false) }))
     }
 }
 
 impl Count {
     /// The present count.
     pub fn get(&self) -> i32 {
-        self.0.load(Ordering::Relaxed)
+        self.0.steps.load(Ordering::Relaxed)
     }
 
     /// Goes on from another count.
     pub fn set(&self, count: i32) {
-        self.0.store(count, Ordering::Relaxed);
+        self.0.steps.store(count, Ordering::Relaxed);
+    }
+
+    /// Notes that those who counted together no longer do: captured steps that count by this have to be captured anew.
+    pub fn retire(&self) {
+        self.0.retired.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`Count::retire`] was called.
+    pub fn is_retired(&self) -> bool {
+        self.0.retired.load(Ordering::Relaxed)
     }
 
     /// Counts one more step, in every run of a captured step.
@@ -148,7 +164,7 @@ impl Count {
     }
 
     pub(crate) fn increment(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.steps.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The count as a part of numbers.

@@ -166,6 +166,21 @@ pub trait Op: Any + Send + Sync {
         false
     }
 
+    /// Whether the op can meet an index that is out of range (or another value that it has to reject) while it runs, and reports it.
+    fn checks_indices(&self) -> bool {
+        false
+    }
+
+    /// Whether the value is that of the first input under another name. Further inputs only say what belongs together.
+    fn is_name(&self) -> bool {
+        false
+    }
+
+    /// How many of the inputs, from the first, are computed in any case. An assignment needs the old value only where it may be withheld.
+    fn needs(&self) -> usize {
+        usize::MAX
+    }
+
     /// Whether the op stands for the same value again and again: same inputs, same output. (All do, random ones too: their
     /// counter is an input.) Sources that hold data do not.
     fn is_source(&self) -> bool {

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use crate::graph::Var;
 use crate::graph::kernel::Kernel;
+use crate::layout::View;
 
 /// The nodes that `roots` reach through inputs, in topological order (inputs first), without those for which `stop` holds
 /// and what lies only behind them.
@@ -23,12 +24,31 @@ pub fn reachable(roots: &[Var], mut stop: impl FnMut(&Var) -> bool) -> Vec<Var> 
         visit(root, &mut stack);
     }
     while let Some(var) = stack.pop() {
-        var.0.with_inputs(|inputs| inputs.iter().for_each(|input| visit(input, &mut stack)));
+        var.0.with_needed_inputs(|inputs| inputs.iter().for_each(|input| visit(input, &mut stack)));
         found.push(var);
     }
     // Ids ascend from inputs to consumers.
     found.sort_unstable_by_key(|var| var.0.id);
     found
+}
+
+/// The node whose buffer holds the elements of `var` in order: views that change no element's place are looked through, up to a node for
+/// which `stop` holds.
+pub fn readable(var: &Var, stop: impl Fn(&Var) -> bool) -> Var {
+    let mut var = var.clone();
+    while !var.0.has_value() && !stop(&var) {
+        // The inputs are looked at once: another thread may compute the node meanwhile, which takes them away.
+        let inputs = var.0.inputs();
+        let metas: Vec<_> = inputs.iter().map(Var::meta).collect();
+        let in_place =
+            |_: &Var| matches!(var.0.op.kernel(&metas, var.meta()), Kernel::View(View::Identity | View::Reshape(_)));
+        let next = inputs.first().filter(|first| in_place(first)).cloned();
+        match next {
+            Some(next) => var = next,
+            None => break,
+        }
+    }
+    var
 }
 
 /// Those of `held` that share work with `targets`, directly or through others of them: some op without a value that both need. Views and
@@ -64,7 +84,8 @@ pub fn sharing(targets: &[Var], held: &[Var]) -> Vec<Var> {
                     place.insert(own);
                 }
             }
-            var.0.with_inputs(|inputs| stack.extend(inputs.iter().filter(|input| !input.0.has_value()).cloned()));
+            var.0
+                .with_needed_inputs(|inputs| stack.extend(inputs.iter().filter(|input| !input.0.has_value()).cloned()));
         }
     }
     (0..held.len()).filter(|&i| set_of(&mut sets, i + 1) == 0).map(|i| held[i].clone()).collect()

@@ -71,7 +71,8 @@ impl Embedding {
             let index = Tensor::from_slice(&[index], [1], device);
             Ok(Tensor::randn([count, size], device).index_fill(0, &index, 0.0).requires_grad())
         };
-        let weight = drawn().unwrap_or_else(|error| init::failed(error, device, Location::caller()));
+        let at = Location::caller();
+        let weight = drawn().unwrap_or_else(|error| init::failed(error, device, at));
         Embedding { weight, padding_idx: Some(padding_idx) }
     }
 }

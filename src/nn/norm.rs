@@ -115,7 +115,8 @@ macro_rules! batch_norm {
                     }
                     mean.advance(&new_mean);
                     var.advance(&new_var);
-                    self.num_batches_tracked.advance(&count);
+                    // A batch that does not count for the statistics does not count here.
+                    self.num_batches_tracked.advance(&count.together(&[new_mean.node()]));
                 }
                 y
             }

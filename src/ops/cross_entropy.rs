@@ -89,6 +89,10 @@ impl Op for CrossEntropy {
         "cross_entropy"
     }
 
+    fn checks_indices(&self) -> bool {
+        true
+    }
+
     fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
         let (x, t) = (inputs[0], inputs[1]);
         if !x.dtype.is_float() || !t.dtype.is_int() {
@@ -142,6 +146,10 @@ impl Op for CrossEntropy {
 impl Op for CrossEntropyBackward {
     fn name(&self) -> &str {
         "cross_entropy_backward"
+    }
+
+    fn checks_indices(&self) -> bool {
+        true
     }
 
     fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {

@@ -1,5 +1,6 @@
 //! The ops, one file a family. Each defines shape rule, kernel, gradient and CPU reference in one place.
 
+pub(crate) mod assign;
 pub(crate) mod attention;
 pub(crate) mod cat;
 pub(crate) mod conv;

@@ -1,17 +1,22 @@
 //! What all optimizers with one update a parameter share: groups, states, the step itself, saving and loading.
 
+use std::cell::{Cell, RefCell};
 use std::panic::Location;
+use std::sync::Arc;
 
-use foldhash::{HashSet, HashSetExt};
+use foldhash::{HashMap, HashSet, HashSetExt};
 
 use crate::backend::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::Var;
 use crate::graph::no_grad;
-use crate::graph::number::{Count, Formula, Number};
+use crate::graph::number::{Formula, Number};
 use crate::graph::recording::{self, suspended};
+use crate::graph::transaction;
+use crate::ops::assign::Scope;
 use crate::optim::Rate;
+use crate::optim::clock::Clock;
 use crate::optim::group::{Group, ParamGroup};
 use crate::optim::state::{self, Entries, Loader};
 use crate::tensor::{Operand, Tensor};
@@ -98,9 +103,16 @@ pub(super) struct Update<'a> {
     rate: &'a Rate,
     /// What the momentum follows, where it is driven.
     momentum: Option<&'a Rate>,
-    /// Whether steps are counted on the device, since some of them may not count.
-    conditional: bool,
+    /// Number of the group.
+    group: usize,
+    /// The factors of this step so far.
+    factors: &'a Factors,
+    /// How many of them this update has asked for.
+    asked: Cell<usize>,
 }
+
+/// Factors that parameters have in common: of one clock, one group, one position in the update, and one type.
+type Factors = RefCell<HashMap<(usize, usize, usize, DType), Tensor>>;
 
 /// A number that depends on the number of the step: known on the host, or computed on the device.
 pub(super) enum Factor {
@@ -210,14 +222,15 @@ impl Update<'_> {
     /// What follows from the number of this step, from 1: by `host` from what the host counts, or, where only the device knows which
     /// steps counted, by `device` from a scalar.
     pub fn factor(&self, host: impl FnOnce(Formula) -> Formula, device: impl FnOnce(&Tensor) -> Tensor) -> Factor {
-        let count = self.state.steps.formula() + 1.0;
-        match &self.state.skipped {
-            Some(skipped) if self.conditional => {
-                let count = skipped.zeros_like().add(recording::follow(count));
-                Factor::Device(device(&(count - skipped)).to_dtype(self.p.dtype()))
-            }
-            _ => Factor::Host(recording::follow(host(count))),
-        }
+        let clock = &self.state.clock;
+        let count = clock.steps.formula() + 1.0;
+        let Some(skipped) = clock.skipped() else { return Factor::Host(recording::follow(host(count))) };
+        let key = (clock.steps.id(), self.group, self.asked.replace(self.asked.get() + 1), self.p.dtype());
+        let make = || {
+            let count = skipped.zeros_like().add(recording::follow(count));
+            device(&(count - skipped)).to_dtype(self.p.dtype())
+        };
+        Factor::Device(self.factors.borrow_mut().entry(key).or_insert_with(make).clone())
     }
 
     /// What follows from `1 − βᵗ`. In f64 on the host, and by `expm1` on the device: computed in f32 as it stands it loses half
@@ -255,25 +268,15 @@ impl Update<'_> {
 /// The state of one parameter.
 struct State {
     tensors: Vec<Tensor>,
-    steps: Count,
-    /// How many of the steps changed nothing, in f32, where steps may be conditional.
-    skipped: Option<Tensor>,
+    clock: Arc<Clock>,
 }
 
 impl State {
     /// Values in memory of their own, so that the first step has the structure of all others. They stay the same variables
     /// ([`Tensor::advance`]), so that captured steps know them again.
-    fn new(parameter: &Tensor, slots: &[Slot], rate: &Rate) -> Result<State> {
+    fn new(parameter: &Tensor, slots: &[Slot], rate: &Rate, clock: &Arc<Clock>) -> Result<State> {
         let tensors = slots.iter().map(|slot| settled(|| slot.begin(parameter, rate))).collect::<Result<_>>()?;
-        Ok(State { tensors, steps: Count::default(), skipped: None })
-    }
-
-    /// Goes on from another number of steps.
-    fn restart(&self, steps: i32) {
-        self.steps.set(steps);
-        if let Some(skipped) = &self.skipped {
-            skipped.advance(&no_grad(|| skipped.zeros_like()));
-        }
+        Ok(State { tensors, clock: clock.clone() })
     }
 }
 
@@ -416,19 +419,14 @@ impl Driver<dyn Rule> {
             check_condition(self.name, condition).map_err(|e| e.or_at(at))?;
         }
         let gradients = self.gradients(at)?;
-        let slots = self.rule.slots();
-        for (i, _) in &gradients {
-            let parameter = &self.parameters[*i];
-            if self.states[*i].is_none() {
-                self.states[*i] = Some(State::new(parameter, &slots, &self.groups[self.group[*i]].rate)?);
-            }
-            if let (Some(state), true) = (&mut self.states[*i], condition.is_some() && self.rule.counts())
-                && state.skipped.is_none()
-            {
-                state.skipped = Some(settled(|| Tensor::zeros((), parameter.device()))?);
-            }
-        }
+        // Where an index check fails that a gradient depends on, nothing changes: the device decides.
+        let may_fail = gradients.iter().any(|(_, g)| g.node().0.checked);
+        self.prepare(&gradients, condition.is_some() || may_fail)?;
+        let unchecked: Vec<Var> = gradients.iter().map(|(_, g)| g.node()).filter(|g| g.0.is_unchecked()).collect();
+        let checks: Option<Var> = unchecked.split_first().map(|(first, others)| first.together(others));
+        let checks: Vec<Var> = checks.into_iter().collect();
         // All updates are made before the first parameter changes, so that an error leaves all as they were.
+        let factors = Factors::default();
         let updates = no_grad(|| {
             let mut updates = Vec::with_capacity(gradients.len());
             for (i, g) in gradients {
@@ -436,36 +434,74 @@ impl Driver<dyn Rule> {
                 let group = &self.groups[self.group[i]];
                 let p = &self.parameters[i];
                 let g = if self.maximize { -g } else { g };
-                let (weight_decay, rate, conditional) = (self.decay(group), &group.rate, state.skipped.is_some());
-                let momentum = self.momentum.as_ref();
+                let (weight_decay, rate, factors) = (self.decay(group), &group.rate, &factors);
+                let (momentum, group, asked) = (self.momentum.as_ref(), self.group[i], Cell::new(0));
                 let (mut value, mut states) =
-                    self.rule.update(&Update { p, g, weight_decay, state, rate, momentum, conditional });
-                let mut skipped = state.skipped.clone();
+                    self.rule.update(&Update { p, g, weight_decay, state, rate, momentum, group, factors, asked });
                 if let Some(condition) = condition {
                     value = condition.where_(&value, p);
                     for (new, old) in states.iter_mut().zip(&state.tensors) {
                         *new = condition.where_(&*new, old);
                     }
-                    skipped = skipped.map(|n| condition.where_(&n, &n + 1.0));
                 }
                 value.check()?;
                 states.iter().try_for_each(Tensor::check)?;
-                updates.push((i, value, states, skipped));
+                updates.push((i, value, states));
             }
             Ok::<_, Error>(updates)
         })?;
-        for (i, value, states, skipped) in updates {
-            self.parameters[i].try_assign(&value)?;
+        let waiting = |value: &Tensor| if checks.is_empty() { value.clone() } else { value.together(&checks) };
+        let mut clocks: Vec<Arc<Clock>> = Vec::new();
+        for (i, value, states) in updates {
+            self.parameters[i].assign_by(&waiting(&value), Scope::Value)?;
             let Some(state) = &self.states[i] else { continue };
-            state.tensors.iter().zip(&states).for_each(|(variable, new)| variable.advance(new));
-            if self.rule.counts() {
-                state.steps.advance();
-            }
-            if let (Some(variable), Some(new), true) = (&state.skipped, skipped, condition.is_some()) {
-                variable.advance(&new);
+            let states = state.tensors.iter().zip(&states);
+            states.for_each(|(variable, new)| variable.advance_by(&waiting(new), Scope::Value));
+            if self.rule.counts() && !clocks.iter().any(|clock| Arc::ptr_eq(clock, &state.clock)) {
+                clocks.push(state.clock.clone());
             }
         }
+        clocks.iter().for_each(|clock| clock.advance(condition, &checks));
+        transaction::finish();
         run(&self.parameters)
+    }
+
+    /// Makes the states that are missing, and sees to it that those who share a clock take the same steps.
+    fn prepare(&mut self, gradients: &[(usize, Tensor)], conditional: bool) -> Result<()> {
+        let slots = self.rule.slots();
+        let takes_part = |i: usize| gradients.binary_search_by_key(&i, |(own, _)| *own).is_ok();
+        let clock_of = |states: &[Option<State>], i: usize| states[i].as_ref().map(|state| state.clock.clone());
+        // Those that take part in a step without others of their clock go on by one of their own.
+        for i in 0..self.states.len() {
+            let Some(clock) = clock_of(&self.states, i).filter(|_| !takes_part(i)) else { continue };
+            let shares = |j: &usize| self.states[*j].as_ref().is_some_and(|other| Arc::ptr_eq(&other.clock, &clock));
+            let all: Vec<usize> = (0..self.states.len()).filter(shares).collect();
+            if !all.iter().any(|&j| takes_part(j)) {
+                continue;
+            }
+            let (moving, resting) = (clock.divide()?, clock.divide()?);
+            for j in all {
+                if let Some(state) = &mut self.states[j] {
+                    state.clock = if takes_part(j) { moving.clone() } else { resting.clone() };
+                }
+            }
+        }
+        let mut begun: Vec<(Device, Arc<Clock>)> = Vec::new();
+        for (i, _) in gradients {
+            let parameter = &self.parameters[*i];
+            let device = parameter.device();
+            if self.states[*i].is_none() {
+                let known = begun.iter().find(|(on, _)| on.same(device)).map(|(_, clock)| clock.clone());
+                let clock = known.unwrap_or_default();
+                begun.push((device.clone(), clock.clone()));
+                let rate = &self.groups[self.group[*i]].rate;
+                self.states[*i] = Some(State::new(parameter, &slots, rate, &clock)?);
+            }
+            if let (Some(state), true) = (&self.states[*i], conditional && self.rule.counts()) {
+                state.clock.may_skip(device)?;
+            }
+        }
+        Ok(())
     }
 
     /// Gradients of the parameters that have one, with their positions.
@@ -509,9 +545,9 @@ impl Driver<dyn Rule> {
                 entries.insert(format!("state.{i}.{}", slot.name), state::value(tensor));
             }
             if self.rule.counts() {
-                let count = state::number(state.steps.get(), device);
+                let count = state::number(state.clock.steps.get(), device);
                 // How many steps did not count is known on the device only.
-                let step = match &state.skipped {
+                let step = match state.clock.skipped() {
                     Some(skipped) => no_grad(|| count - skipped.to_dtype(DType::I32)),
                     None => count,
                 };
@@ -548,28 +584,60 @@ impl Driver<dyn Rule> {
         // Nothing fails from here on, but for the memory of fresh states, which are made first.
         for (i, new) in found.iter().enumerate() {
             if new.is_some() || self.states[i].is_some() {
-                let fresh = State::new(&self.parameters[i], &slots, &self.groups[self.group[i]].rate)?;
+                let rate = &self.groups[self.group[i]].rate;
+                let fresh = State::new(&self.parameters[i], &slots, rate, &Arc::default())?;
                 match &self.states[i] {
                     None => self.states[i] = Some(fresh),
                     // Variables stay what they are; a state that is not in the dictionary begins anew.
                     Some(old) if new.is_none() => {
                         old.tensors.iter().zip(&fresh.tensors).for_each(|(old, fresh)| old.advance(fresh));
-                        old.restart(0);
                     }
                     Some(_) => {}
                 }
             }
         }
+        let mut steps = Vec::with_capacity(found.len());
         for (state, new) in self.states.iter().zip(found) {
-            let (Some(state), Some((tensors, steps))) = (state, new) else { continue };
+            let (tensors, count) = new.unwrap_or_default();
+            steps.push(count.unwrap_or(0));
+            let Some(state) = state else { continue };
             state.tensors.iter().zip(tensors.iter().flatten()).for_each(|(variable, new)| variable.advance(new));
-            state.restart(steps.unwrap_or(0));
         }
+        self.restart(&steps)?;
         for (group, rate) in self.groups.iter().zip(rates.into_iter().flatten()) {
             group.rate.set(rate);
         }
         if let (Some(handle), Some(momentum)) = (&self.momentum, momentum) {
             handle.set(momentum);
+        }
+        Ok(())
+    }
+}
+
+impl Driver<dyn Rule> {
+    /// Sets how many steps each parameter has taken. Those who share a clock keep it where they agree.
+    fn restart(&mut self, steps: &[i32]) -> Result<()> {
+        let mut known: Vec<(Arc<Clock>, i32, Arc<Clock>)> = Vec::new();
+        for i in 0..self.states.len() {
+            let Some(old) = self.states[i].as_ref().map(|state| state.clock.clone()) else { continue };
+            let same = |(of, count, _): &&(Arc<Clock>, i32, Arc<Clock>)| Arc::ptr_eq(of, &old) && *count == steps[i];
+            let new = match known.iter().find(same) {
+                Some((.., new)) => new.clone(),
+                None => {
+                    let mut all = self.states.iter().zip(steps);
+                    let mut own =
+                        all.by_ref().filter(|(state, _)| state.as_ref().is_some_and(|s| Arc::ptr_eq(&s.clock, &old)));
+                    let agree =
+                        own.all(|(_, count)| *count == steps[i]) && known.iter().all(|(of, ..)| !Arc::ptr_eq(of, &old));
+                    let new = if agree { old.clone() } else { old.divide()? };
+                    new.restart(steps[i]);
+                    known.push((old, steps[i], new.clone()));
+                    new
+                }
+            };
+            if let Some(state) = &mut self.states[i] {
+                state.clock = new;
+            }
         }
         Ok(())
     }

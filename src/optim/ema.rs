@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::graph::no_grad;
 use crate::graph::recording::suspended;
 use crate::nn::StateDict;
+use crate::ops::assign::Scope;
 use crate::optim::driver::in_domain;
 use crate::optim::state::{self, Loader};
 use crate::site;
@@ -77,7 +78,8 @@ impl Ema {
             };
             self.parameters.iter().zip(&self.averages).map(update).collect::<Result<Vec<_>>>()
         })?;
-        self.averages.iter().zip(&updates).for_each(|(average, new)| average.advance(new));
+        let moved = self.averages.iter().zip(&updates);
+        moved.for_each(|(average, new)| average.advance_by(new, Scope::Value));
         Ok(())
     }
 

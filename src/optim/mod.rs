@@ -7,6 +7,7 @@ mod adam;
 mod adamax;
 mod asgd;
 mod clip;
+mod clock;
 mod define;
 pub(crate) mod driver;
 mod ema;

@@ -124,7 +124,7 @@ impl<'a> Fuser<'a> {
 
     fn classify(&mut self, i: usize) {
         let keep = self.snap.keep[i];
-        let kernel = self.snap.nodes[i].0.kernel();
+        let kernel = self.snap.kernel_of(i);
         if let Some(twin) = self.snap.twin(i) {
             // A value of its own is needed only where it was asked for; whoever else keeps it shares the first one's.
             let (base, path) = self.resolve(Source::Pending(twin));

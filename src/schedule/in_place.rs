@@ -28,7 +28,7 @@ pub fn replacements(snap: &Snapshot, leaf_of: &HashMap<u64, usize>) -> Vec<Repla
     let mut leaves = HashSet::new();
     let mut found = Vec::new();
     // Of several successive values the last one counts.
-    for (node, var) in snap.nodes.iter().enumerate().rev().filter(|(_, var)| !var.is_alias()) {
+    for (node, var) in snap.nodes.iter().enumerate().rev().filter(|(i, _)| !snap.is_name(*i)) {
         let Some(&leaf) = var.0.replaces().and_then(|id| leaf_of.get(&id)) else { continue };
         if var.meta() == snap.leaves[leaf].meta() && leaves.insert(leaf) {
             found.push(Replacement { node, leaf });

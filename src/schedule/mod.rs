@@ -4,6 +4,7 @@
 //! stored value a place; [`plan`] puts it together with the kernels that `codegen` prints. [`picture`] draws plans.
 
 pub mod fuse;
+pub mod gate;
 pub mod group;
 pub mod in_place;
 pub mod memory;

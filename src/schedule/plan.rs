@@ -364,9 +364,10 @@ impl Plan {
         for param in self.steps.iter_mut().flat_map(|step| &mut step.params) {
             match param {
                 ParamSource::Const(_) => {}
-                ParamSource::Scalar { node, .. } | ParamSource::Tag { node } | ParamSource::Slot { node } => {
-                    *node = origin[*node];
-                }
+                ParamSource::Scalar { node, .. }
+                | ParamSource::Tag { node }
+                | ParamSource::Slot { node }
+                | ParamSource::Gate { node, .. } => *node = origin[*node],
             }
         }
         let mut stored = HashSet::new();

@@ -191,7 +191,7 @@ impl State {
     fn work(&self, i: usize) -> u64 {
         let elements = |source: Source| self.snap.var(source).meta().numel() as u64;
         let touched: u64 = self.sources(i).into_iter().map(elements).sum::<u64>() + elements(Source::Pending(i));
-        match self.snap.nodes[i].0.kernel() {
+        match self.snap.kernel_of(i) {
             Kernel::Scalar(_) | Kernel::Data | Kernel::View(_) => 0,
             Kernel::Elementwise(_) => touched / 4,
             Kernel::Reduce(_) => touched,

@@ -36,7 +36,9 @@ impl Snapshot {
         let n = self.nodes.len();
         let mut first_of: HashMap<Identity, usize> = HashMap::with_capacity(n);
         self.same = vec![None; n];
-        self.wiring = self.inputs.clone();
+        if self.wiring.is_empty() {
+            self.wiring = self.inputs.clone();
+        }
         // The first twin of each node, views included.
         let mut first: Vec<usize> = (0..n).collect();
         for i in 0..n {
@@ -49,7 +51,7 @@ impl Snapshot {
             if node.op.is_source() {
                 continue;
             }
-            let kernel = node.kernel();
+            let kernel = self.kernel_of(i);
             let mut inputs = self.inputs[i].clone();
             match &kernel {
                 Kernel::Scalar(_) | Kernel::Data => continue,

@@ -3,12 +3,16 @@
 //! Two graphs with the same hash have the same ops, attributes, shapes, wiring and keeping rules; they differ at most in the
 //! values of scalars and in the data. So one plan serves both.
 
+use std::any::Any;
 use std::hash::{Hash, Hasher};
 
 use foldhash::{HashMap, HashMapExt, HashSet};
 use smallvec::SmallVec;
 
-use crate::graph::{Var, order};
+use crate::graph::kernel::Kernel;
+use crate::graph::{Meta, Var, order, recording};
+use crate::ops::assign::{GATED, Gate};
+use crate::schedule::gate::{self, Item, Ordered, Unchecked};
 use crate::schedule::in_place::{self, Replacement};
 
 /// An input of a pending node.
@@ -68,32 +72,69 @@ pub struct Keep {
 }
 
 impl Snapshot {
-    /// Collects what `targets` and `also` need; targets are stored even if they are views. `settings` is whatever else the
-    /// plan depends on.
-    pub fn new(targets: &[Var], also: &[Var], settings: u64) -> Snapshot {
+    /// Collects what `targets` and `also` need; targets are stored even if they are views. `unchecked` says which values assignments may
+    /// have to be withheld for, and `settings` is whatever else the plan depends on.
+    pub fn new(targets: &[Var], also: &[Var], unchecked: Unchecked, settings: u64) -> Snapshot {
+        let roots: Vec<Var> = targets.iter().chain(also).cloned().collect();
+        let Ordered { items, gate_of, gates } = gate::ordered(&roots, unchecked);
+        let (mut position, mut gate_at) = (HashMap::with_capacity(items.len()), vec![0; gates.len()]);
+        for (i, item) in items.iter().enumerate() {
+            match item {
+                Item::Node(var) => drop(position.insert(var.0.id, i)),
+                Item::Gate(gate) => gate_at[*gate] = i,
+            }
+        }
         let mut leaves: Vec<Var> = Vec::new();
         let mut leaf_index: HashMap<u64, usize> = HashMap::new();
-        let roots: Vec<Var> = targets.iter().chain(also).cloned().collect();
-        let nodes = order::reachable(&roots, |var| var.0.has_value());
-        let position: HashMap<u64, usize> = nodes.iter().enumerate().map(|(i, v)| (v.0.id, i)).collect();
-        let root_ids: HashSet<u64> = targets.iter().map(|v| v.0.id).collect();
+        let mut inputs: Vec<SmallVec<[Source; 3]>> = Vec::with_capacity(items.len());
+        for item in &items {
+            let Item::Node(var) = item else {
+                inputs.push(SmallVec::new());
+                continue;
+            };
+            let mut source = |input: &Var| match position.get(&input.0.id) {
+                Some(&i) => Source::Pending(i),
+                None => Source::Leaf(*leaf_index.entry(input.0.id).or_insert_with(|| {
+                    leaves.push(input.clone());
+                    leaves.len() - 1
+                })),
+            };
+            inputs.push(var.0.with_inputs(|list| match gate_of.get(&var.0.id) {
+                Some(&gate) => {
+                    std::iter::once(Source::Pending(gate_at[gate])).chain(list.iter().map(&mut source)).collect()
+                }
+                // Of a name's inputs the first alone is read.
+                None if var.is_alias() => list.iter().take(1).map(&mut source).collect(),
+                None => list.iter().map(&mut source).collect(),
+            }));
+        }
+        let gate = |gate: usize| {
+            let gate = &gates[gate];
+            let among = |ids: &[u64]| {
+                let mut found: Vec<usize> = ids.iter().filter_map(|id| leaf_index.get(id).copied()).collect();
+                found.sort_unstable();
+                found
+            };
+            let mut checks: Vec<usize> = gate.checks.iter().map(|id| position[id]).collect();
+            checks.sort_unstable();
+            let hanging = if gate.all_leaves { (0..leaves.len()).collect() } else { among(&gate.leaves) };
+            Gate { checks, leaves: hanging, behind: among(&gate.behind) }.planned(&roots[0])
+        };
+        let names = items.iter().any(|item| matches!(item, Item::Node(var) if var.is_assignment()));
+        let nodes = items.iter().map(|item| match item {
+            Item::Node(var) => var.clone(),
+            Item::Gate(number) => gate(*number),
+        });
+        let nodes: Vec<Var> = nodes.collect();
+        // An assignment that waits for nothing is stored where its new value is.
+        let waits = |var: &Var| gate_of.contains_key(&var.0.id);
+        let root = |var: &Var| if var.is_assignment() { order::readable(var, waits).0.id } else { var.0.id };
+        let root_ids: HashSet<u64> = targets.iter().map(root).collect();
         let mut hash = StructuralHasher::default();
         settings.hash(&mut hash);
-        let mut inputs = Vec::with_capacity(nodes.len());
         let mut keep = Vec::with_capacity(nodes.len());
-        for var in &nodes {
+        for (var, own) in nodes.iter().zip(&inputs) {
             let node = &var.0;
-            let own: SmallVec<[Source; 3]> = node.with_inputs(|list| {
-                list.iter()
-                    .map(|input| match position.get(&input.0.id) {
-                        Some(&i) => Source::Pending(i),
-                        None => Source::Leaf(*leaf_index.entry(input.0.id).or_insert_with(|| {
-                            leaves.push(input.clone());
-                            leaves.len() - 1
-                        })),
-                    })
-                    .collect()
-            });
             let kept = Keep {
                 root: root_ids.contains(&node.id),
                 held: node.is_held(),
@@ -105,17 +146,76 @@ impl Snapshot {
             node.meta.hash(&mut hash);
             own.hash(&mut hash);
             kept.hash(&mut hash);
-            inputs.push(own);
             keep.push(kept);
         }
         for leaf in &leaves {
             leaf.0.meta.hash(&mut hash);
         }
         let mut snap = Snapshot { nodes, inputs, keep, leaves, ..Snapshot::default() };
+        if names {
+            snap.wiring = snap.wired(&position, &leaf_index);
+        }
         snap.replaces = in_place::replacements(&snap, &leaf_index);
         snap.replaces.hash(&mut hash);
         snap.hash = hash.finish128();
         snap
+    }
+
+    /// The inputs as the graph has them, old values of assignments included, so far as they are part of the snapshot.
+    fn wired(&self, position: &HashMap<u64, usize>, leaf_index: &HashMap<u64, usize>) -> Vec<SmallVec<[Source; 3]>> {
+        let source = |input: &Var| {
+            let pending = position.get(&input.0.id).map(|&i| Source::Pending(i));
+            pending.or_else(|| leaf_index.get(&input.0.id).map(|&l| Source::Leaf(l)))
+        };
+        self.nodes.iter().map(|var| var.0.with_inputs(|list| list.iter().filter_map(source).collect())).collect()
+    }
+
+    /// How node `i` runs, by the inputs that it has here: those of captured steps have none of their own.
+    pub fn kernel_of(&self, i: usize) -> Kernel {
+        let metas: SmallVec<[&Meta; 4]> = self.inputs[i].iter().map(|&source| self.var(source).meta()).collect();
+        self.nodes[i].0.op.kernel(&metas, self.nodes[i].meta())
+    }
+
+    /// The gate that node `i` is, where it is one.
+    pub fn gate(&self, i: usize) -> Option<&Gate> {
+        let op: &dyn Any = &*self.nodes[i].0.op;
+        op.downcast_ref()
+    }
+
+    /// The gate that the assignment at position `i` waits for, where it does.
+    pub fn gate_of(&self, i: usize) -> Option<&Gate> {
+        match (self.nodes[i].is_alias(), &self.inputs[i][..]) {
+            (true, [Source::Pending(gate), _, _]) => self.gate(*gate),
+            _ => None,
+        }
+    }
+
+    /// Whether node `i` is its input under another name.
+    pub fn is_name(&self, i: usize) -> bool {
+        self.nodes[i].is_alias() && self.inputs[i].len() == 1
+    }
+
+    /// The node that node `i` is another name of.
+    pub fn named(&self, i: usize) -> Option<usize> {
+        match (self.is_name(i), &self.inputs[i][..]) {
+            (true, &[Source::Pending(named)]) => Some(named),
+            _ => None,
+        }
+    }
+
+    /// The inputs that decide which index checks the value of node `i` hangs on. An assignment that waits for them is as right as the old
+    /// value is.
+    pub fn hangs_on(&self, i: usize) -> &[Source] {
+        let gated = self.nodes[i].is_alias() && self.inputs[i].len() == GATED;
+        if gated { &self.inputs[i][GATED - 1..] } else { &self.inputs[i] }
+    }
+
+    /// Has names take over the values that have been computed.
+    pub fn settle(&self) {
+        if !recording::active() {
+            let names = self.nodes.iter().enumerate().filter(|(i, _)| self.is_name(*i));
+            names.for_each(|(_, var)| var.take_over());
+        }
     }
 
     /// For each leaf whether it can be given up when the nodes that have a value then, by their positions, have let go of their inputs.
@@ -125,7 +225,7 @@ impl Snapshot {
         valued.for_each(|i| with_value[i] = true);
         for (i, inputs) in wiring.iter().enumerate() {
             // An alias takes over the value of its input; that of a leaf shares the leaf's.
-            with_value[i] |= self.nodes[i].is_alias()
+            with_value[i] |= self.is_name(i)
                 && inputs.first().is_some_and(|input| matches!(input, Source::Pending(j) if with_value[*j]));
         }
         in_place::given_up(self, wiring, &with_value)

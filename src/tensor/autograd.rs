@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use crate::differentiate::{self, Graph};
 use crate::error::{Error, Result};
 use crate::graph::{GradCell, Var, anomaly, no_grad, recording, with_location};
+use crate::ops::assign::Scope;
 use crate::tensor::Tensor;
 
 impl Tensor {
@@ -298,6 +299,12 @@ impl Tensor {
     /// [`Error::Shape`], [`Error::DType`] or [`Error::DeviceMismatch`] where the value does not fit; the error it carries.
     #[track_caller]
     pub fn try_assign(&self, value: &Tensor) -> Result<()> {
+        self.assign_by(value, Scope::Step)
+    }
+
+    /// [`Tensor::try_assign`] that waits for the index checks of `scope`.
+    #[track_caller]
+    pub(crate) fn assign_by(&self, value: &Tensor, scope: Scope) -> Result<()> {
         let at = Location::caller();
         value.check()?;
         if value.shape() != self.shape() {
@@ -312,7 +319,8 @@ impl Tensor {
             let devices = vec![self.device().info().name.clone(), value.device().info().name.clone()];
             return Err(Error::DeviceMismatch { op: "assign".into(), devices, at: at.into() });
         }
-        let new = self.inner.bound(with_location(at, || settled(&value.node())));
+        let value = value.node();
+        let new = self.inner.bound(with_location(at, || value.assigned(&self.before(&value), scope)));
         new.settle();
         self.rebind(new);
         self.device().flush_if_long();
@@ -324,10 +332,35 @@ impl Tensor {
         self.inner.rebind(var);
     }
 
-    /// Binds this tensor, which no gradient flows through, to the node of `value` itself: for the state of optimizers, which
-    /// must stay one variable for captured steps.
+    /// What this variable holds before it takes on `new`. A captured step reads that where it may have to keep it.
+    fn before(&self, new: &Var) -> Var {
+        let waits = !new.0.has_value() || new.0.is_unchecked();
+        if waits && recording::active() { self.node() } else { self.inner.held() }
+    }
+
+    /// Binds this tensor, which no gradient flows through, to the node of `value`: for the state of optimizers, which must stay one variable
+    /// for captured steps.
     pub(crate) fn advance(&self, value: &Tensor) {
-        self.rebind(value.node());
+        self.advance_by(value, Scope::Step);
+    }
+
+    /// [`Tensor::advance`] that waits for the index checks of `scope`.
+    pub(crate) fn advance_by(&self, value: &Tensor, scope: Scope) {
+        let new = value.node();
+        let settled = new.0.has_value() && !new.0.is_unchecked();
+        let next = if settled { new } else { with_location(new.0.at, || new.assigned(&self.before(&new), scope)) };
+        self.rebind(next);
+    }
+
+    /// Binds this tensor to the node of `new`, or where index checks fail that it waits for, to that of `other`.
+    pub(crate) fn advance_or(&self, new: &Tensor, other: &Tensor) {
+        let (new, other) = (new.node(), other.node());
+        self.rebind(with_location(new.0.at, || new.assigned(&other, Scope::Value)));
+    }
+
+    /// This value, which waits for the index checks of `others` too where it is assigned.
+    pub(crate) fn together(&self, others: &[Var]) -> Tensor {
+        Tensor::from_var(self.node().together(others), self.device())
     }
 
     /// Calls `f` with the gradient of this tensor when it is complete, during [`Tensor::backward`]; where `f` returns a tensor,

@@ -432,3 +432,25 @@ fn leaked_tensors_keep_the_first_runs_values() {
         assert_eq!(leaked.unwrap().to_vec::<f32>().unwrap(), expected);
     }
 }
+
+#[test]
+fn a_variable_that_began_as_a_number_is_what_the_runs_made_of_it() {
+    for device in [new_gpu(), Device::cpu()] {
+        let total = Tensor::zeros((), &device);
+        assert_eq!(total.item::<f32>().unwrap(), 0.0);
+        let own = total.clone();
+        let step = capture(&device, move |x: &[Tensor]| {
+            own.assign(&(&own + x[0].sum()));
+            Vec::new()
+        })
+        .unwrap();
+        for run in 1..=3 {
+            step.run(&[Tensor::ones([2], &device)]).unwrap();
+            let expected = 2.0 * run as f32;
+            assert_eq!(
+                ((&total + 0.5).item::<f32>().unwrap(), total.item::<f32>().unwrap()),
+                (expected + 0.5, expected)
+            );
+        }
+    }
+}

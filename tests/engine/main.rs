@@ -26,6 +26,7 @@ mod steady;
 mod threads;
 mod tuned;
 mod validated;
+mod withheld;
 
 use std::sync::OnceLock;
 

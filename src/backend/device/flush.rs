@@ -9,11 +9,12 @@ use crate::backend::cpu;
 use crate::backend::explain::Explanation;
 use crate::backend::validate::from_bytes;
 use crate::error::{Error, Result};
+use crate::graph::doubt::Doubt;
 use crate::graph::kernel::Kernel;
 use crate::graph::node::{Node, lock};
 use crate::graph::{Var, anomaly, order, recording};
 use crate::host;
-use crate::layout::{Layout, View};
+use crate::layout::Layout;
 use crate::schedule::{Plan, Snapshot};
 
 /// Nodes recorded since the last flush of everything at which a flush starts by itself, so that loops that never read do not
@@ -133,11 +134,34 @@ impl Device {
         }
     }
 
+    /// Whether index checks among these have not answered yet, or have failed.
+    pub(crate) fn is_open(&self, doubt: &Doubt) -> bool {
+        !doubt.is_empty()
+            && match &self.inner.backend {
+                Backend::Gpu(gpu) => gpu.is_open(doubt),
+                Backend::Cpu(_) => doubt.fault().is_some(),
+                Backend::Null(_) => false,
+            }
+    }
+
+    /// Waits until index checks have answered. Browsers cannot wait, and go on.
+    ///
+    /// # Errors
+    /// What a check has found.
+    pub(crate) fn answer(&self, doubt: &Doubt) -> Result<()> {
+        match &self.inner.backend {
+            Backend::Gpu(gpu) => gpu.answer(doubt),
+            Backend::Cpu(cpu) => cpu.check(doubt),
+            Backend::Null(_) => Ok(()),
+        }
+    }
+
     /// Computes and reads a value.
     pub(crate) async fn read(&self, var: &Var) -> Result<Array> {
         var.check()?;
         recording::forbid_reading("read", None)?;
-        let base = readable(var);
+        let base = order::readable(var, Var::is_assignment);
+        base.settle();
         if let Some((source, layout)) = shown(&base) {
             // Far more than what it shows, where it repeats elements.
             host::room_for("read", Some(var.shape()), 2 * var.meta().bytes())?;
@@ -172,28 +196,13 @@ impl Device {
     }
 }
 
-/// The node whose buffer holds the elements of `var` in order: views that change no element's place are looked through.
-pub(crate) fn readable(var: &Var) -> Var {
-    let mut var = var.clone();
-    while !var.0.has_value() {
-        // The inputs are looked at once: another thread may compute the node meanwhile, which takes them away.
-        let inputs = var.0.inputs();
-        let metas: Vec<_> = inputs.iter().map(Var::meta).collect();
-        let in_place =
-            |_: &Var| matches!(var.0.op.kernel(&metas, var.meta()), Kernel::View(View::Identity | View::Reshape(_)));
-        let next = inputs.first().filter(|first| in_place(first)).cloned();
-        match next {
-            Some(next) => var = next,
-            None => break,
-        }
-    }
-    var
-}
-
 /// Of a view of most of a value that is there: the node of that value, and how the view walks over it. Reading it takes no kernel.
 fn shown(var: &Var) -> Option<(Var, Layout)> {
     let (mut source, mut views) = (var.clone(), Vec::new());
     while !source.0.has_value() {
+        if source.is_assignment() {
+            return None;
+        }
         // The inputs are looked at once: another thread may compute the node meanwhile, which takes them away.
         let inputs = source.0.inputs();
         let viewed = inputs.first()?.clone();

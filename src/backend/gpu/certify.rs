@@ -8,6 +8,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::node::{Context, Traits, lock};
 use crate::graph::{Meta, Var};
+use crate::schedule::gate::Unchecked;
 use crate::schedule::{Plan, Snapshot};
 
 /// Products that cooperative matrices are tried on: edges that fill no tile, a sum that is cut, and operands read across their rows.
@@ -86,7 +87,7 @@ impl GpuBackend {
     /// The relative error between what an op's kernels and its plainest ones make of the same numbers.
     fn distance(&self, node: &Var, state: &mut State) -> Result<f64> {
         let both = self.stand_ins(node, &[Kernels::Own, Kernels::Plainest])?;
-        let mut snap = Snapshot::new(&both, &[], self.settings(None));
+        let mut snap = Snapshot::new(&both, &[], Unchecked::Nothing, self.settings(None));
         let plan = Plan::new(&mut snap, &self.caps, self.fuse, None)?;
         let mut prepared = self.prepare(&snap, plan)?;
         let State { workspace, faults, partners, .. } = state;

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::{GpuBackend, State};
 use crate::backend::explain::{self, Explanation};
-use crate::backend::faults::Opened;
+use crate::backend::faults::{GateWords, Hang, Opened};
 use crate::backend::program::{Computed, Spare};
 use crate::backend::recipe::{Bound, Form, Param, Recipe};
 use crate::backend::validate;
@@ -36,6 +36,8 @@ pub struct GpuProgram {
     /// Parameters that say how a check reports: where tag and slot of a check are.
     tags: Vec<(usize, usize)>,
     slots: Vec<(usize, usize)>,
+    /// Parameters that say what a gate looks at: where they are, the gate, and the word.
+    gates: Vec<(usize, usize, usize)>,
     /// Bytes of the places in the workspace.
     places: Vec<u64>,
     outputs: Vec<Ring>,
@@ -86,6 +88,7 @@ impl GpuBackend {
         let pipelines = self.pipelines(recipe.kernels.iter().map(|kernel| &**kernel), trusted)?;
         let align = self.gpu.params_align() as usize;
         let (mut params, mut live, mut tags, mut slots) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut gates = Vec::new();
         let mut calls = Vec::with_capacity(recipe.calls.len());
         for call in &recipe.calls {
             params.resize(params.len().next_multiple_of(align), 0u8);
@@ -104,6 +107,10 @@ impl GpuBackend {
                     }
                     Param::Slot(check) => {
                         slots.push((at, check));
+                        0
+                    }
+                    Param::Gate(gate, word) => {
+                        gates.push((at, gate, word));
                         0
                     }
                 };
@@ -129,7 +136,7 @@ impl GpuBackend {
         let program = self.gpu.program(calls, needs, params.len())?;
         let ring = |&bytes: &u64| Ring { bytes, buffers: SmallVec::new(), current: 0 };
         let outputs = recipe.outputs.iter().map(ring).collect();
-        Ok(GpuProgram { recipe, program, params, live, tags, slots, places, outputs, table: Vec::new() })
+        Ok(GpuProgram { recipe, program, params, live, tags, slots, gates, places, outputs, table: Vec::new() })
     }
 
     /// Runs a step on the values that it starts from.
@@ -247,18 +254,26 @@ impl GpuBackend {
     /// Numbers the index checks of this run; what each output hangs on, empty where nothing hangs on anything.
     fn open_checks(&self, state: &mut State, step: &mut GpuProgram, leaves: &[&Computed]) -> Result<Vec<Doubt>> {
         let recipe = &step.recipe;
-        if recipe.checks.is_empty() && leaves.iter().all(|leaf| leaf.doubt.is_empty()) {
+        if recipe.checks.is_empty() && step.gates.is_empty() && leaves.iter().all(|leaf| leaf.doubt.is_empty()) {
             return Ok(Vec::new());
         }
         self.make_room(recipe.checks.len(), &mut state.faults)?;
         let doubts: Vec<&Doubt> = leaves.iter().map(|leaf| &leaf.doubt).collect();
-        let Opened { doubts, reports } = state.faults.open_run(&recipe.checks, &doubts, &recipe.hangs);
+        let Opened { doubts, reports } = state.faults.open_run(&recipe.checks, &doubts, &recipe.hangs, &recipe.gates);
         self.clear_stale(&reports, &mut state.faults)?;
         for (at, check) in &step.tags {
             step.params[*at..at + 4].copy_from_slice(&reports[*check].tag.to_ne_bytes());
         }
         for (at, check) in &step.slots {
             step.params[*at..at + 4].copy_from_slice(&reports[*check].slot.to_ne_bytes());
+        }
+        let words = |gate: &Hang| {
+            let own = gate.checks.iter().map(|&check| reports[check]);
+            state.faults.gate_words(own, gate.leaves.iter().map(|&leaf| leaves[leaf].doubt.clone()))
+        };
+        let words: Vec<GateWords> = step.recipe.gates.iter().map(words).collect();
+        for (at, gate, word) in &step.gates {
+            step.params[*at..at + 4].copy_from_slice(&words[*gate][*word].to_ne_bytes());
         }
         Ok(doubts)
     }

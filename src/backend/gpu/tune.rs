@@ -7,6 +7,7 @@ use super::{GpuBackend, Purpose, State};
 use crate::error::Result;
 use crate::graph::Var;
 use crate::graph::kernel::Kernel;
+use crate::schedule::gate::Unchecked;
 use crate::schedule::{Plan, Snapshot};
 use crate::trace;
 use crate::tuning::CANDIDATES;
@@ -53,7 +54,7 @@ impl GpuBackend {
     /// How long one candidate takes at best.
     fn time(&self, node: &Var, candidate: usize, state: &mut State) -> Result<Duration> {
         let own = self.stand_ins(node, &[Kernels::Candidate(candidate)])?;
-        let mut snap = Snapshot::new(&own, &[], self.settings(None));
+        let mut snap = Snapshot::new(&own, &[], Unchecked::Nothing, self.settings(None));
         let plan = Plan::new(&mut snap, &self.caps, self.fuse, None)?;
         let mut prepared = self.prepare(&snap, plan)?;
         let State { workspace, faults, partners, .. } = state;

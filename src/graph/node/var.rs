@@ -15,7 +15,7 @@ use crate::error::{At, Error, Result};
 use crate::graph::doubt::Doubt;
 use crate::graph::kernel::Kernel;
 use crate::graph::op::Op;
-use crate::graph::{anomaly, recording};
+use crate::graph::{anomaly, recording, transaction};
 use crate::shape::Shape;
 use crate::site::Site;
 
@@ -253,9 +253,7 @@ impl Var {
     /// ```
     pub fn computed(meta: Meta, value: Value, doubt: Doubt, at: Site, context: &Arc<Context>) -> Var {
         let var = with_location(at, || Var::data(meta, value, context));
-        if !doubt.is_empty() {
-            var.0.set_doubt(doubt);
-        }
+        var.0.set_doubt(doubt);
         var
     }
 
@@ -270,17 +268,13 @@ impl Var {
     /// ```
     pub fn skeleton(&self) -> Var {
         let node = &self.0;
-        let parts = Parts {
-            op: node.op.clone(),
-            meta: node.meta.clone(),
-            at: node.at,
-            tracked: false,
-            grad_cell: None,
-            inputs: SmallVec::new(),
-            value: None,
-            error: None,
-        };
-        Var::make(parts, &node.context)
+        Var::bare(node.op.clone(), node.meta.clone(), node.at, &node.context)
+    }
+
+    /// A node of a plan alone, without inputs.
+    pub(crate) fn bare(op: Arc<dyn Op>, meta: Meta, at: Site, context: &Arc<Context>) -> Var {
+        let (inputs, value, error) = (SmallVec::new(), None, None);
+        Var::make(Parts { op, meta, at, tracked: false, grad_cell: None, inputs, value, error }, context)
     }
 
     /// Puts a computed value of this shape in the place of the present one, where nobody else holds the node: what captured
@@ -295,9 +289,10 @@ impl Var {
         doubt: Doubt,
         at: Site,
     ) -> std::result::Result<(), (Value, Doubt)> {
-        let Some(node) = Arc::get_mut(&mut self.0).filter(|node| node.error.is_none() && node.meta == *meta) else {
-            return Err((value, doubt));
-        };
+        // A number says by its op what it is, and not by its value.
+        let is_data = self.is_data();
+        let plain = |node: &&mut Node| is_data && node.error.is_none() && node.meta == *meta;
+        let Some(node) = Arc::get_mut(&mut self.0).filter(plain) else { return Err((value, doubt)) };
         let inputs = node.inputs.get_mut().unwrap_or_else(PoisonError::into_inner);
         let held = node.value.get_mut().unwrap_or_else(PoisonError::into_inner);
         if !inputs.is_empty() || held.is_none() || *node.freed.get_mut() {
@@ -396,17 +391,20 @@ impl Var {
     /// assert!(y.0.has_value() && y.0.inputs().is_empty());
     /// ```
     pub fn settle(&self) {
-        // A captured step must see where its values come from.
-        if !recording::active() {
+        // A captured step must see where its values come from. An assignment waits for the index checks of its new value.
+        let waits = || {
+            self.is_assignment() && self.0.with_inputs(|inputs| inputs.first().is_some_and(|new| new.0.is_unchecked()))
+        };
+        if !recording::active() && !self.0.has_value() && self.is_alias() && !waits() {
             self.take_over();
         }
     }
 
-    /// [`Var::settle`] for values that are no part of a step that is being captured.
+    /// [`Var::settle`] for values that are no part of a step that is being captured, whatever index checks they hang on.
     pub(crate) fn take_over(&self) {
         if self.is_alias() {
             let found = self.0.with_inputs(|inputs| inputs.first().and_then(|v| Some((v.0.value()?, v.0.doubt()))));
-            if let Some((value, doubt)) = found {
+            if let Some((value, doubt)) = found.filter(|_| !self.0.has_value()) {
                 self.0.set_doubt(doubt);
                 self.0.set_value(value);
             }
@@ -421,8 +419,12 @@ impl Var {
     /// assert!(x.detach().is_alias() && !x.is_alias());
     /// ```
     pub fn is_alias(&self) -> bool {
-        let op: &dyn Any = &*self.0.op;
-        op.is::<Alias>()
+        self.0.op.is_name()
+    }
+
+    /// Whether the node is a new value of a variable that may have to be withheld.
+    pub(crate) fn is_assignment(&self) -> bool {
+        self.0.op.needs() == 1
     }
 
     /// A node that carries an error, of which nothing else is known: it says that it is an f32 scalar.
@@ -467,6 +469,9 @@ impl Var {
     }
 
     fn make(parts: Parts, context: &Arc<Context>) -> Var {
+        // An assignment that is not sure of its checks keeps the old value.
+        let hangs = |input: &Var| input.0.checked || input.0.is_unchecked();
+        let checked = parts.op.checks_indices() || parts.op.needs() > 1 && parts.inputs.iter().any(hangs);
         Var(Arc::new(Node {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             op: parts.op,
@@ -474,6 +479,8 @@ impl Var {
             at: parts.at,
             context: context.clone(),
             tracked: parts.tracked,
+            transaction: transaction::current(),
+            checked,
             grad_cell: parts.grad_cell,
             error: parts.error,
             inputs: RwLock::new(parts.inputs),
@@ -603,6 +610,9 @@ impl Op for Alias {
         if self.leaf { "leaf" } else { "detach" }
     }
     crate::graph::op::passes_on!();
+    fn is_name(&self) -> bool {
+        true
+    }
     fn differentiable(&self) -> bool {
         self.leaf
     }

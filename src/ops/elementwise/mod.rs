@@ -15,7 +15,7 @@ pub(crate) mod user;
 pub(crate) mod wgsl;
 
 pub use op::{Backward, Definition, Forward};
-pub use rows::{row, rows};
+pub use rows::{row, rows, select};
 pub use table::{Kind, Reference, Row};
 pub use user::ElementwiseOp;
 pub use wgsl::{PRELUDE, length};

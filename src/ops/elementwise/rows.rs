@@ -92,6 +92,12 @@ pub fn rows() -> &'static [&'static Row] {
     })
 }
 
+/// The choice between two operands by a boolean one.
+pub fn select() -> super::Forward {
+    // The table has the row; a test names it.
+    super::Forward(row("where_").expect("the table has a choice").definition())
+}
+
 /// The row of this name.
 pub fn row(name: &str) -> Option<&'static Row> {
     static BY_NAME: OnceLock<HashMap<&'static str, &'static Row>> = OnceLock::new();

@@ -19,6 +19,10 @@ impl Op for Finite {
         self.name
     }
 
+    fn checks_indices(&self) -> bool {
+        true
+    }
+
     fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
         routine::expect_float(self.name, inputs[0].dtype)?;
         Ok(inputs[0].clone())

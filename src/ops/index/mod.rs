@@ -67,6 +67,10 @@ impl Op for Gather {
         self.name
     }
 
+    fn checks_indices(&self) -> bool {
+        true
+    }
+
     fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
         let (x, index) = (inputs[0], inputs[1]);
         expect_index(self.name, index)?;
@@ -115,6 +119,10 @@ impl Op for Gather {
 impl Op for OneHot {
     fn name(&self) -> &str {
         "one_hot"
+    }
+
+    fn checks_indices(&self) -> bool {
+        true
     }
 
     fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {

@@ -48,6 +48,10 @@ impl Op for ScatterSum {
         "scatter_add"
     }
 
+    fn checks_indices(&self) -> bool {
+        true
+    }
+
     fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
         let (x, index) = (inputs[0], inputs[1]);
         expect_index("scatter_add", index)?;
@@ -98,6 +102,10 @@ impl Op for ScatterSum {
 impl Op for LastWriter {
     fn name(&self) -> &str {
         "scatter"
+    }
+
+    fn checks_indices(&self) -> bool {
+        true
     }
 
     fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {

@@ -14,11 +14,11 @@ use foldhash::{HashMap, HashMapExt, HashSet};
 use smallvec::SmallVec;
 
 use crate::backend::program::{Base, Computed, Made, Program, Spare};
-use crate::backend::{Device, Explanation, readable};
+use crate::backend::{Device, Explanation};
 use crate::error::{Error, Result};
 use crate::graph::node::{address, lock};
 use crate::graph::recording::{self, Recording, Slot, Tick};
-use crate::graph::{Meta, Var, with_location};
+use crate::graph::{Meta, Var, order, with_location};
 use crate::site::Site;
 use crate::tensor::Tensor;
 
@@ -301,19 +301,34 @@ impl Captured<'_> {
         let mut state = lock(&self.state);
         state.clock += 1;
         let clock = state.clock;
-        let fits = |variant: &&mut Variant| variant.fits(&vars);
-        if let Some(variant) = state.variants.iter_mut().find(fits) {
-            variant.used = clock;
-            return variant.replay(&self.device, &vars, explanation);
-        }
         let state = &mut *state;
+        // Parameters that took their steps together no longer do.
+        state.variants.retain(|variant| !variant.is_outdated());
+        if let Some(variant) = state.variants.iter_mut().find(|variant| variant.fits(&vars)) {
+            let fixed = self.strict || state.f.is_none();
+            if variant.program.is_guarded() || !variant.is_in_doubt(&self.device, &vars) {
+                variant.used = clock;
+                return variant.replay(&self.device, &vars, explanation);
+            }
+            if fixed {
+                // Nothing withholds what a failed check spoils, so that has to be known first.
+                variant.answer(&self.device, &vars)?;
+                variant.used = clock;
+                return variant.replay(&self.device, &vars, explanation);
+            }
+        }
+        let guarded = state.variants.iter().any(|variant| variant.fits(&vars));
+        if guarded {
+            // The one that withholds serves in all cases.
+            state.variants.retain(|variant| !variant.fits(&vars));
+        }
         let f = match (&mut state.f, state.variants.first()) {
             (Some(_), Some(first)) if self.strict => return Err(strict_error(first, &vars, "is strict").or_at(at)),
             (None, Some(first)) => return Err(strict_error(first, &vars, "comes from a file").or_at(at)),
             (None, None) => return Err(Error::argument("run", "the step has no variants").or_at(at)),
             (Some(f), _) => f,
         };
-        let (mut variant, outputs) = with_location(at, || self.record(f, &vars, explanation))?;
+        let (mut variant, outputs) = with_location(at, || self.record(f, &vars, guarded, explanation))?;
         variant.used = clock;
         if state.variants.len() >= VARIANTS
             && let Some(oldest) = (0..state.variants.len()).min_by_key(|&i| state.variants[i].used)
@@ -352,6 +367,7 @@ impl Captured<'_> {
         &self,
         f: &mut Step<'_>,
         vars: &[Var],
+        guarded: bool,
         explanation: Option<&mut Explanation>,
     ) -> Result<(Variant, Vec<Tensor>)> {
         let device = &self.device;
@@ -371,7 +387,7 @@ impl Captured<'_> {
         let (result, mut recording) = recording::record(device.context(), Arc::new(before), || f(&handles));
         let variant = match recording.refused.take() {
             Some(error) => Err(error),
-            None => result.and_then(|outputs| self.compile(&inputs, &handles, &outputs, &mut recording)),
+            None => result.and_then(|outputs| self.compile(&inputs, &handles, &outputs, guarded, &mut recording)),
         };
         let outcome = variant.and_then(|(mut variant, start)| {
             let outputs = variant.execute(device, vars, &start, explanation)?;
@@ -387,6 +403,7 @@ impl Captured<'_> {
         inputs: &[Var],
         handles: &[Tensor],
         outputs: &[Tensor],
+        guarded: bool,
         recording: &mut Recording,
     ) -> Result<(Variant, Vec<Option<Computed>>)> {
         let device = &self.device;
@@ -426,7 +443,7 @@ impl Captured<'_> {
             let value = slot.value();
             if let Some(var) = &value {
                 if reads.iter().any(|(read, _)| is_same(read, &slot)) {
-                    stored.push(readable(var));
+                    stored.push(order::readable(var, Var::is_assignment));
                 } else {
                     held.push(var.clone());
                 }
@@ -439,7 +456,9 @@ impl Captured<'_> {
             let devices = vec![device.info().name.clone(), foreign.0.context.device.clone()];
             return Err(Error::DeviceMismatch { op: "capture".into(), devices, at: foreign.0.at.into() });
         }
-        let (program, leaves, made) = device.compile(&stored, &held, &results)?;
+        let starts = inputs.iter().chain(reads.iter().filter_map(|(_, found)| found.as_ref()));
+        let guarded = guarded || starts.into_iter().any(|var| device.is_open(&var.0.doubt()));
+        let (program, leaves, made) = device.compile(&stored, &held, &results, guarded)?;
         // Where a node with a value comes from, by its id.
         let mut origin: HashMap<u64, Origin> = HashMap::new();
         for (i, (_, found)) in reads.iter().enumerate() {
@@ -575,6 +594,30 @@ impl Variant {
         self.inputs.len() == inputs.len()
             && self.inputs.iter().zip(inputs).all(|(meta, var)| meta == var.meta())
             && self.reads.iter().all(|read| read.slot.is_there() == read.there)
+    }
+
+    /// Whether the parameters that it updates no longer take their steps together.
+    fn is_outdated(&self) -> bool {
+        self.ticks.iter().any(|tick| matches!(tick, Tick::Count(count) if count.is_retired()))
+    }
+
+    /// What a run on these inputs starts from and may hang on index checks.
+    fn starts<'a>(&'a self, inputs: &'a [Var]) -> impl Iterator<Item = Var> + 'a {
+        let reads = self.reads.iter().filter(|read| read.needed).filter_map(|read| read.slot.value());
+        inputs.iter().cloned().chain(reads)
+    }
+
+    /// Whether what a run starts from hangs on index checks that have not answered, or have failed.
+    fn is_in_doubt(&self, device: &Device, inputs: &[Var]) -> bool {
+        self.starts(inputs).any(|var| device.is_open(&var.0.doubt()))
+    }
+
+    /// Waits for the answers of those checks.
+    ///
+    /// # Errors
+    /// Where one has failed.
+    fn answer(&self, device: &Device, inputs: &[Var]) -> Result<()> {
+        self.starts(inputs).try_for_each(|var| device.answer(&var.0.doubt()))
     }
 
     /// Repeats what the step did.
