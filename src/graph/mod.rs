@@ -14,4 +14,4 @@ pub(crate) mod transaction;
 
 pub(crate) use node::next_id;
 pub use node::{Context, GradCell, Meta, Node, Traits, Value, Var, here, no_grad, with_location};
-pub use op::{Op, Vjp};
+pub use op::{IndexCheck, Op, Vjp};

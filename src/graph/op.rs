@@ -171,6 +171,11 @@ pub trait Op: Any + Send + Sync {
         false
     }
 
+    /// What [`Op::checks_indices`] checks, where that is one input against one bound: ops that check the same agree.
+    fn index_check(&self, _inputs: &[&Meta]) -> Option<IndexCheck> {
+        None
+    }
+
     /// Whether the value is that of the first input under another name. Further inputs only say what belongs together.
     fn is_name(&self) -> bool {
         false
@@ -186,6 +191,23 @@ pub trait Op: Any + Send + Sync {
     fn is_source(&self) -> bool {
         false
     }
+}
+
+/// What an op checks of its indices.
+///
+/// ```
+/// use wgrad::graph::IndexCheck;
+/// let check = IndexCheck { input: 1, bound: 10, ignored: Some(-100) }; // classes 0 to 9, and -100 for none
+/// assert_eq!(check.bound, 10);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct IndexCheck {
+    /// The input that holds the indices.
+    pub input: usize,
+    /// They lie below it, and are not negative.
+    pub bound: u64,
+    /// A number that is allowed beside these.
+    pub ignored: Option<i64>,
 }
 
 /// What a gradient rule sees; [`Op`] shows one.

@@ -7,7 +7,7 @@ use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::kernel::{Kernel, Operand, Routine, Stage, Wgsl, Word, Write};
-use crate::graph::{Meta, Op, Var, Vjp};
+use crate::graph::{IndexCheck, Meta, Op, Var, Vjp};
 use crate::ops::routine::{self, largest};
 use crate::ops::rows::{RowPlan, rows_texts};
 use crate::shape::Shape;
@@ -93,6 +93,10 @@ impl Op for CrossEntropy {
         true
     }
 
+    fn index_check(&self, inputs: &[&Meta]) -> Option<IndexCheck> {
+        Some(IndexCheck { input: 1, bound: inputs[0].shape[1] as u64, ignored: self.ignore_index })
+    }
+
     fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
         let (x, t) = (inputs[0], inputs[1]);
         if !x.dtype.is_float() || !t.dtype.is_int() {
@@ -150,6 +154,10 @@ impl Op for CrossEntropyBackward {
 
     fn checks_indices(&self) -> bool {
         true
+    }
+
+    fn index_check(&self, inputs: &[&Meta]) -> Option<IndexCheck> {
+        self.0.index_check(inputs)
     }
 
     fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {

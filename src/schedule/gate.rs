@@ -11,8 +11,11 @@
 use std::any::Any;
 
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
+use smallvec::SmallVec;
 
-use crate::graph::{Var, order};
+use crate::graph::kernel::Kernel;
+use crate::graph::{IndexCheck, Meta, Var, order};
+use crate::layout::View;
 use crate::ops::assign::{Assign, Scope};
 
 /// Which leaves may hang on index checks that fail.
@@ -53,6 +56,31 @@ pub enum Item {
     Gate(usize),
 }
 
+/// What a node checks, and the value that holds the indices: views that show all of it are looked through.
+fn checks_of(var: &Var) -> Option<(u64, IndexCheck)> {
+    var.0.with_inputs(|inputs| {
+        let metas: SmallVec<[&Meta; 4]> = inputs.iter().map(Var::meta).collect();
+        let check = var.0.op.index_check(&metas)?;
+        let mut index = inputs.get(check.input)?.clone();
+        loop {
+            let whole = |index: &Var| match index.0.kernel() {
+                Kernel::View(view) => {
+                    let shows_all =
+                        matches!(view, View::Identity | View::Reshape(_) | View::Expand(_) | View::Permute(_));
+                    shows_all && index.meta().numel() > 0
+                }
+                _ => false,
+            };
+            let shown = if whole(&index) { index.0.with_inputs(|inputs| inputs.first().cloned()) } else { None };
+            match shown {
+                Some(shown) => index = shown,
+                // All inputs stand for themselves from here on.
+                None => return Some((index.0.id, IndexCheck { input: 0, ..check })),
+            }
+        }
+    })
+}
+
 fn as_assign(var: &Var) -> Option<Scope> {
     let op: &dyn Any = &*var.0.op;
     op.downcast_ref::<Assign>().map(|assign| assign.0)
@@ -81,7 +109,7 @@ pub fn ordered(roots: &[Var], unchecked: Unchecked) -> Ordered {
 }
 
 /// A set of checks and leaves, by number.
-type Set = Vec<u64>;
+type Set = SmallVec<[u64; 2]>;
 
 fn add(set: &mut Set, other: &Set) {
     set.iter_mut().zip(other).for_each(|(own, other)| *own |= other);
@@ -98,8 +126,10 @@ fn has(set: &Set, number: usize) -> bool {
 struct Search<'a> {
     nodes: &'a [Var],
     position: HashMap<u64, usize>,
-    /// Positions of the nodes that check indices.
+    /// Positions of the nodes that check indices, without those that check what an earlier one has.
     checks: Vec<usize>,
+    /// For each node that checks indices which of them does so first.
+    number: HashMap<usize, usize>,
     /// Leaves that may hang on checks that fail, by their ids, with their numbers behind those of the checks.
     leaves: HashMap<u64, usize>,
     /// Leaves whose assignment waited for checks that may fail, with numbers behind those.
@@ -114,7 +144,17 @@ impl<'a> Search<'a> {
     /// `None` where nothing waits for anything.
     fn new(nodes: &'a [Var], unchecked: Unchecked) -> Option<Search<'a>> {
         nodes.iter().find(|var| as_assign(var).is_some())?;
-        let checks: Vec<usize> = (0..nodes.len()).filter(|&i| nodes[i].0.op.checks_indices()).collect();
+        let mut checked = HashMap::new();
+        let mut checks: Vec<usize> = Vec::new();
+        // The number of each check, or that of the first one that checks the same: an op and its gradient do.
+        let mut number: HashMap<usize, usize> = HashMap::new();
+        for i in (0..nodes.len()).filter(|&i| nodes[i].0.op.checks_indices()) {
+            let known = checks_of(&nodes[i]).map(|check| *checked.entry(check).or_insert(checks.len()));
+            number.insert(i, known.unwrap_or(checks.len()));
+            if number[&i] == checks.len() {
+                checks.push(i);
+            }
+        }
         let all = matches!(unchecked, Unchecked::All);
         let (mut leaves, mut behind) = (HashMap::new(), HashMap::new());
         for node in nodes {
@@ -147,11 +187,11 @@ impl<'a> Search<'a> {
         behind.values_mut().for_each(|number| *number += checks.len() + of_leaves);
         let position = nodes.iter().enumerate().map(|(i, var)| (var.0.id, i)).collect();
         let words = (checks.len() + of_leaves + behind.len()).div_ceil(64);
-        Some(Search { nodes, position, checks, leaves, behind, all, words })
+        Some(Search { nodes, position, checks, number, leaves, behind, all, words })
     }
 
     fn empty(&self) -> Set {
-        vec![0; self.words]
+        SmallVec::from_elem(0, self.words)
     }
 
     fn with(&self, mut set: Set, number: usize) -> Set {
@@ -161,7 +201,7 @@ impl<'a> Search<'a> {
 
     /// Positions of the inputs that are computed in any case.
     fn inputs(&self, i: usize) -> impl Iterator<Item = usize> {
-        let found: smallvec::SmallVec<[usize; 3]> = self.nodes[i].0.with_needed_inputs(|inputs| {
+        let found: SmallVec<[usize; 3]> = self.nodes[i].0.with_needed_inputs(|inputs| {
             inputs.iter().filter_map(|input| self.position.get(&input.0.id).copied()).collect()
         });
         found.into_iter()
@@ -210,7 +250,6 @@ impl<'a> Search<'a> {
         let mut waits: Vec<Option<Set>> = vec![None; n];
         // What each value depends on.
         let mut depends: Vec<Set> = Vec::with_capacity(n);
-        let mut check = 0;
         for i in 0..n {
             let mut own = self.empty();
             self.inputs(i).for_each(|j| add(&mut own, &depends[j]));
@@ -219,9 +258,8 @@ impl<'a> Search<'a> {
                     own = self.with(std::mem::take(&mut own), leaf);
                 }
             });
-            if self.checks.get(check) == Some(&i) {
+            if let Some(&check) = self.number.get(&i) {
                 own = self.with(own, check);
-                check += 1;
             }
             if let Some(scope) = as_assign(&self.nodes[i]) {
                 let mut set = own.clone();
@@ -290,18 +328,23 @@ impl<'a> Search<'a> {
         }
         let mut gates: Vec<&Set> = Vec::new();
         let mut number: HashMap<&Set, usize> = HashMap::new();
-        let (mut gate_of, mut items) = (HashMap::new(), Vec::with_capacity(n + 1));
-        let in_order = (0..n).filter(|&i| !late[i]).chain((0..n).filter(|&i| late[i]));
-        for i in in_order {
-            if let Some(set) = &waits[i] {
-                let gate = *number.entry(set).or_insert_with(|| {
-                    items.push(Item::Gate(gates.len()));
-                    gates.push(set);
-                    gates.len() - 1
-                });
-                gate_of.insert(self.nodes[i].0.id, gate);
-            }
+        // The gates behind each node, those that wait for no node first.
+        let (mut first, mut after): (Vec<usize>, Vec<Vec<usize>>) = (Vec::new(), vec![Vec::new(); n]);
+        let mut gate_of = HashMap::new();
+        for (i, set) in waits.iter().enumerate() {
+            let Some(set) = set else { continue };
+            let gate = *number.entry(set).or_insert_with(|| {
+                let last = (0..self.checks.len()).rev().find(|&check| has(set, check));
+                last.map_or(&mut first, |check| &mut after[self.checks[check]]).push(gates.len());
+                gates.push(set);
+                gates.len() - 1
+            });
+            gate_of.insert(self.nodes[i].0.id, gate);
+        }
+        let mut items: Vec<Item> = first.into_iter().map(Item::Gate).collect();
+        for i in (0..n).filter(|&i| !late[i]).chain((0..n).filter(|&i| late[i])) {
             items.push(Item::Node(self.nodes[i].clone()));
+            items.extend(after[i].drain(..).map(Item::Gate));
         }
         let contents = |set: &&Set| {
             let among = |of: &HashMap<u64, usize>| {

@@ -15,7 +15,7 @@ use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::kernel::{Kernel, Operand, Routine, Stage, Word};
-use crate::graph::{Meta, Op, Var, Vjp};
+use crate::graph::{IndexCheck, Meta, Op, Var, Vjp};
 use crate::ops::routine::{self, WORKGROUP, around, check_dim, poisoned, wgsl};
 use crate::shape::Shape;
 
@@ -71,6 +71,10 @@ impl Op for Gather {
         true
     }
 
+    fn index_check(&self, inputs: &[&Meta]) -> Option<IndexCheck> {
+        Some(IndexCheck { input: 1, bound: inputs[0].shape[self.dim] as u64, ignored: None })
+    }
+
     fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
         let (x, index) = (inputs[0], inputs[1]);
         expect_index(self.name, index)?;
@@ -123,6 +127,10 @@ impl Op for OneHot {
 
     fn checks_indices(&self) -> bool {
         true
+    }
+
+    fn index_check(&self, _inputs: &[&Meta]) -> Option<IndexCheck> {
+        Some(IndexCheck { input: 0, bound: self.classes as u64, ignored: None })
     }
 
     fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {

@@ -14,7 +14,7 @@ use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::kernel::{Access, Kernel, Operand, Read, Routine, Slot, Stage, Wgsl, Word, Write};
-use crate::graph::{Meta, Op, Var, Vjp};
+use crate::graph::{IndexCheck, Meta, Op, Var, Vjp};
 use crate::ops::routine::{self, WORKGROUP, around, check_dim, wgsl};
 use crate::ops::sort::{self, Rows, scratch, scratch_write, sorting};
 
@@ -50,6 +50,10 @@ impl Op for ScatterSum {
 
     fn checks_indices(&self) -> bool {
         true
+    }
+
+    fn index_check(&self, _inputs: &[&Meta]) -> Option<IndexCheck> {
+        Some(IndexCheck { input: 1, bound: self.size as u64, ignored: None })
     }
 
     fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
@@ -106,6 +110,10 @@ impl Op for LastWriter {
 
     fn checks_indices(&self) -> bool {
         true
+    }
+
+    fn index_check(&self, _inputs: &[&Meta]) -> Option<IndexCheck> {
+        Some(IndexCheck { input: 0, bound: self.size as u64, ignored: None })
     }
 
     fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
