@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The folder holds `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and `t10k-labels-idx1-ubyte`, each
-//! plain or with `.gz`; the README says where people get them. Images of any size will do. With `--quick` and without a folder the
+//! plain or with `.gz`; `docs/examples.md` says where people get them. Images of any size will do. With `--quick` and without a folder the
 //! digits of this crate are written as such a folder first.
 //!
 //! Writes `learning_curve` and `wrongly_read` (PNG and SVG), `log.csv` and `model.safetensors` to `out/mnist`.
@@ -80,7 +80,7 @@ fn run(args: &Args) -> Result {
         }
         None => {
             return Err(
-                "--data names the folder with MNIST's four IDX files; README.md, \"Data\", says where people get them \
+                "--data names the folder with MNIST's four IDX files; docs/examples.md, \"Data\", says where people get them \
                         (--quick does without)"
                     .into(),
             );

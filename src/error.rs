@@ -10,6 +10,8 @@ use std::panic::Location;
 use crate::dtype::DType;
 use crate::shape::Shape;
 
+pub use crate::site::Site;
+
 /// `Result` with this crate's [`Error`].
 ///
 /// ```
@@ -49,20 +51,20 @@ impl Expected {
     }
 }
 
-/// The line of user code that an error belongs to; empty where no single line is to blame.
+/// The line of user code, and the layer, that an error belongs to; empty where no single line is to blame.
 ///
 /// ```
 /// use wgrad::error::At;
-/// let at = At(Some(std::panic::Location::caller()));
+/// let at = At::from(std::panic::Location::caller());
 /// assert!(at.to_string().contains(".rs:") && At(None).to_string().is_empty());
 /// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct At(pub Option<&'static Location<'static>>);
+pub struct At(pub Option<&'static Site>);
 
 impl fmt::Display for At {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(location) => write!(f, " (at {location})"),
+            Some(site) => write!(f, " (at {site})"),
             None => Ok(()),
         }
     }
@@ -71,7 +73,7 @@ impl fmt::Display for At {
 impl fmt::Debug for At {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(location) => write!(f, "{location}"),
+            Some(site) => write!(f, "{site}"),
             None => f.write_str("unknown"),
         }
     }
@@ -79,11 +81,18 @@ impl fmt::Debug for At {
 
 impl From<&'static Location<'static>> for At {
     fn from(location: &'static Location<'static>) -> At {
-        At(Some(location))
+        At(Some(Site::from(location).kept()))
     }
 }
 
-/// What went wrong, with the op, the operands and the user's source line.
+impl From<Site> for At {
+    fn from(site: Site) -> At {
+        At(Some(site.kept()))
+    }
+}
+
+/// What went wrong, with the op, the operands and the user's source line. `Debug` prints what `Display` does, so that a `main` that returns
+/// an error prints its message. An op inside a loss is named behind it: `mse: sub: …`.
 ///
 /// ```
 /// use wgrad::{Device, Error, Tensor};
@@ -91,7 +100,7 @@ impl From<&'static Location<'static>> for At {
 /// let sum = &Tensor::ones([2], &device) + &Tensor::ones([3], &device); // carries the error
 /// assert!(matches!(sum.to_vec::<f32>(), Err(Error::Shape { .. })));
 /// ```
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// Operands whose shapes do not fit the op or each other.
@@ -155,7 +164,7 @@ pub enum Error {
         at: At,
     },
     /// Operands that live on different devices.
-    #[error("{op}: operands live on different devices ({}){at}; move them with to_device", .devices.join(", "))]
+    #[error("{op}: operands live on different devices ({}); move them with to_device{at}", .devices.join(", "))]
     DeviceMismatch {
         /// The op, as users name it.
         op: String,
@@ -197,6 +206,18 @@ pub enum Error {
         /// The user's line.
         at: At,
     },
+    /// A tensor, or the reach of an op's indices, has more elements than indices of the device count.
+    #[error("{op}: {elements} elements are more than the {limit} that indices count{at}")]
+    TooManyElements {
+        /// The op, as users name it.
+        op: String,
+        /// Elements that would have to be counted.
+        elements: u64,
+        /// Elements that can be.
+        limit: u64,
+        /// The user's line.
+        at: At,
+    },
     /// A memory budget that no plan keeps to.
     #[error("the memory budget of {budget} bytes is too small: the least that was reached is {least} bytes{at}")]
     OverBudget {
@@ -213,6 +234,18 @@ pub enum Error {
         /// The op, as users name it.
         op: String,
         /// What cannot be done.
+        detail: String,
+        /// The user's line.
+        at: At,
+    },
+    /// The engine has broken one of its own rules. That is a bug of this library, not of the program.
+    #[error(
+        "{op}: internal error: {detail}{at}. This is a bug in wgrad: please report it, with the program that led to it"
+    )]
+    Internal {
+        /// The op, as users name it.
+        op: String,
+        /// The rule.
         detail: String,
         /// The user's line.
         at: At,
@@ -284,38 +317,63 @@ impl Error {
     /// let error = Error::argument("rotate", "the angle is NaN").or_at(Location::caller());
     /// assert!(error.to_string().starts_with("rotate: the angle is NaN (at "));
     /// ```
-    pub fn or_at(mut self, location: &'static Location<'static>) -> Error {
-        match &mut self {
-            Error::Shape { at, .. }
-            | Error::DType { at, .. }
-            | Error::Argument { at, .. }
-            | Error::Length { at, .. }
-            | Error::IndexOutOfRange { at, .. }
-            | Error::DeviceMismatch { at, .. }
-            | Error::Autograd { at, .. }
-            | Error::NonFinite { at, .. }
-            | Error::TooLarge { at, .. }
-            | Error::OverBudget { at, .. }
-            | Error::OutOfMemory { at, .. }
-            | Error::Unsupported { at, .. }
-            | Error::NoAdapter { at, .. }
-            | Error::UnknownDevice { at, .. } => {
-                if at.0.is_none() {
-                    *at = At(Some(location));
-                }
+    pub fn or_at(mut self, site: impl Into<Site>) -> Error {
+        if let Some((op, at)) = self.origin()
+            && at.0.is_none()
+        {
+            let site = site.into();
+            *at = site.into();
+            if let (Some(op), Some(function)) = (op, site.function())
+                && op.split(':').next() != Some(function)
+            {
+                *op = format!("{function}: {op}");
             }
-            Error::DeviceLost(_) | Error::Shader { .. } | Error::Io { .. } => {}
         }
         self
+    }
+
+    /// The op and the line, of errors that have one.
+    fn origin(&mut self) -> Option<(Option<&mut String>, &mut At)> {
+        match self {
+            Error::Shape { op, at, .. }
+            | Error::DType { op, at, .. }
+            | Error::Argument { op, at, .. }
+            | Error::Length { op, at, .. }
+            | Error::IndexOutOfRange { op, at, .. }
+            | Error::DeviceMismatch { op, at, .. }
+            | Error::Autograd { op, at, .. }
+            | Error::NonFinite { op, at, .. }
+            | Error::TooLarge { op, at, .. }
+            | Error::TooManyElements { op, at, .. }
+            | Error::OutOfMemory { op, at, .. }
+            | Error::Unsupported { op, at, .. }
+            | Error::Internal { op, at, .. } => Some((Some(op), at)),
+            Error::OverBudget { at, .. } | Error::NoAdapter { at, .. } | Error::UnknownDevice { at, .. } => {
+                Some((None, at))
+            }
+            Error::DeviceLost(_) | Error::Shader { .. } | Error::Io { .. } => None,
+        }
     }
 
     /// What a kernel has reported: an index out of range, or with the bound [`NOT_FINITE`] a number that is not finite.
     pub(crate) fn reported(op: &str, index: i32, bound: u32, shape: Option<Shape>, at: At) -> Error {
         if bound == NOT_FINITE {
-            let error = Error::unexpected(op, Expected::of(index), index & 1 != 0);
-            return if let Some(location) = at.0 { error.or_at(location) } else { error };
+            return Error::unexpected(op, Expected::of(index), index & 1 != 0).at(at);
         }
-        Error::IndexOutOfRange { op: op.into(), index: i64::from(index), bound: u64::from(bound), shape, at }
+        let (index, bound, op) = (i64::from(index), u64::from(bound), op.into());
+        Error::IndexOutOfRange { op, index, bound, shape, at: At(None) }.at(at)
+    }
+
+    fn at(self, at: At) -> Error {
+        match at.0 {
+            Some(site) => self.or_at(*site),
+            None => self,
+        }
+    }
+
+    /// An [`Error::Internal`] without a source line yet.
+    pub(crate) fn internal(op: &str, detail: impl Into<String>) -> Error {
+        Error::Internal { op: op.into(), detail: detail.into(), at: At(None) }
     }
 
     /// A value is not what was expected; `nan` says how, where it is a norm. Without a source line yet.
@@ -384,6 +442,12 @@ impl Error {
     }
 }
 
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 fn list<T: fmt::Display>(items: &[T]) -> String {
     items.iter().map(T::to_string).collect::<Vec<_>>().join(" and ")
 }
@@ -394,4 +458,24 @@ fn for_shape(shape: &Option<Shape>) -> String {
 
 fn of_shape(shape: &Option<Shape>) -> String {
     shape.as_ref().map_or_else(String::new, |shape| format!(" of shape {shape}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn broken_rules_ask_for_a_report() {
+        let error = Error::internal("plan", "a buffer has no place").or_at(Location::caller());
+        let text = error.to_string();
+        assert!(
+            text.starts_with("plan: internal error: a buffer has no place (at ") && text.contains("please report it")
+        );
+        assert_eq!(format!("{error:?}"), text);
+    }
+
+    #[test]
+    fn errors_are_small() {
+        assert!(size_of::<Error>() < 128, "{}", size_of::<Error>());
+    }
 }

@@ -49,7 +49,7 @@
 //! | the elementwise table | [`ops::elementwise::table`] |
 //! | environment variables | [`env`](mod@env) |
 //!
-//! `README.md` has the table of what is supported and the limits; `ARCHITECTURE.md` says how the crate is built.
+//! `docs/supported.md` has the table of what is supported, `docs/platforms.md` the limits; `ARCHITECTURE.md` says how the crate is built.
 
 #![warn(missing_docs)]
 
@@ -59,6 +59,7 @@ pub mod autograd;
 mod backend;
 pub mod caps;
 mod codegen;
+mod compiling;
 pub mod data;
 mod differentiate;
 pub mod dtype;
@@ -77,6 +78,7 @@ pub mod optim;
 #[doc(hidden)]
 pub mod schedule;
 pub mod shape;
+mod site;
 pub mod tensor;
 mod trace;
 pub mod train;

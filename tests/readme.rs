@@ -3,21 +3,65 @@
 use wgrad::ops::elementwise::rows;
 
 const README: &str = include_str!("../README.md");
+const SUPPORTED: &str = include_str!("../docs/supported.md");
+const ENVIRONMENT: &str = include_str!("../docs/environment.md");
 
 #[test]
-fn the_readme_names_every_elementwise_op() {
+fn every_elementwise_op_is_named() {
     let missing: Vec<&str> =
-        rows().iter().map(|row| row.name).filter(|name| !README.contains(&format!("`{name}`"))).collect();
-    assert!(missing.is_empty(), "README.md, \"What is supported\": {missing:?} are missing");
+        rows().iter().map(|row| row.name).filter(|name| !SUPPORTED.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "docs/supported.md: {missing:?} are missing");
 }
 
 #[test]
-fn the_readme_names_every_environment_variable() {
+fn every_environment_variable_is_described() {
     let source = include_str!("../src/env.rs");
     let (code, _) = source.split_once("#[cfg(test)]").expect("tests stand at the end of env.rs");
     for name in code.split('"').filter(|text| text.starts_with("WGRAD_")) {
-        assert!(README.contains(&format!("| `{name}`")), "README.md, \"Environment variables\": {name} is missing");
+        assert!(ENVIRONMENT.contains(&format!("| `{name}`")), "docs/environment.md: {name} is missing");
     }
+}
+
+#[test]
+fn the_readme_is_short_and_in_order() {
+    assert!(README.lines().count() <= 150, "{} lines", README.lines().count());
+    let places: Vec<_> = ["## Try it", "## Use it in your crate", "## Ten lines", "## Pictures", "## More"]
+        .map(|title| README.lines().position(|line| line == title))
+        .to_vec();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?}");
+}
+
+#[test]
+fn links_between_the_documents_lead_somewhere() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let pages = pages.chain(["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md"].map(|name| root.join(name)));
+    let mut links = 0;
+    for page in pages.filter(|page| page.extension().is_some_and(|extension| extension == "md")) {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for (at, _) in text.match_indices("](") {
+            let target = text[at + 2..].split(')').next().unwrap();
+            let file = target.split('#').next().unwrap();
+            // Code has such brackets too; a link has no blank.
+            if file.is_empty() || file.contains("://") || file.contains(char::is_whitespace) || !file.contains('.') {
+                continue;
+            }
+            links += 1;
+            assert!(page.with_file_name(file).exists(), "{}: {target} is not there", page.display());
+        }
+    }
+    assert!(links > 50, "{links}");
+}
+
+/// The profile that the README gives to users is the one that this crate is developed with.
+#[test]
+fn the_block_for_cargo_is_that_of_this_crate() {
+    let block = README.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let own = include_str!("../Cargo.toml");
+    let profile = &block[block.find("[profile.dev.package").unwrap()..];
+    assert!(own.contains(profile.trim()), "{profile}");
+    let features = block.split("features = [\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    assert!(own.contains(&format!("\n{features} = [")), "there is no feature {features}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::nn::StateDict;
 use crate::optim::Optimizer;
 use crate::optim::driver::settled;
 use crate::optim::state::{self, Loader};
+use crate::site;
 use crate::tensor::Tensor;
 
 /// Multiplies losses, so that small gradients do not vanish in f16, and divides gradients again before the optimizer's step. Where a
@@ -195,6 +196,7 @@ impl GradScaler {
     #[track_caller]
     pub fn unscale(&mut self, optimizer: &dyn Optimizer) -> Result<()> {
         let at = Location::caller();
+        let _from = site::from(at);
         if let Some(fault) = &self.fault {
             return Err(fault.clone());
         }
@@ -241,6 +243,7 @@ impl GradScaler {
     /// As [`Optimizer::step`].
     #[track_caller]
     pub fn step(&mut self, optimizer: &mut dyn Optimizer) -> Result<()> {
+        let _from = site::from(Location::caller());
         let Some(key) = optimizer.parameters().first().map(Tensor::variable) else { return Ok(()) };
         if !self.unscaled.iter().any(|(known, _)| *known == key) {
             self.unscale(optimizer)?;
@@ -270,6 +273,7 @@ impl GradScaler {
     /// Where no gradients were divided since.
     #[track_caller]
     pub fn update(&mut self) -> Result<()> {
+        let _from = site::from(Location::caller());
         let found = std::mem::take(&mut self.unscaled);
         let Some(finite) = found.into_iter().map(|(_, finite)| finite).reduce(|a, b| a.logical_and(&b)) else {
             let detail = "update comes after step, and there was none";

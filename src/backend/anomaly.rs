@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use crate::array::Array;
 use crate::backend::Device;
-use crate::error::{Error, Result};
+use crate::error::{At, Error, Result};
 use crate::graph::kernel::Kernel;
 use crate::graph::{Meta, Var, anomaly};
 
@@ -109,7 +109,7 @@ fn look_at_leaf(var: &Var, special: Special) {
     let kind = if var.0.grad_cell.is_some() { "a tensor that gets gradients" } else { "given" };
     let detail =
         format!("{count} of {} elements of shape {shape} are {what} from the start ({kind}, made here)", shape.numel());
-    anomaly::found(Error::NonFinite { op: "leaf".into(), detail, at: var.0.at.into() });
+    anomaly::found(Error::NonFinite { op: "leaf".into(), detail, at: At(None) }.or_at(var.0.at));
 }
 
 fn fault(var: &Var, what: &str, count: usize) -> Error {
@@ -122,5 +122,5 @@ fn fault(var: &Var, what: &str, count: usize) -> Error {
         }
         None => (name.to_owned(), format!("{made}, in the forward pass")),
     };
-    Error::NonFinite { op, detail, at: var.0.at.into() }
+    Error::NonFinite { op, detail, at: At(None) }.or_at(var.0.at)
 }

@@ -495,5 +495,5 @@ pub fn host_array(var: &Var) -> Result<Arc<Array>> {
 }
 
 fn missing(var: &Var) -> Error {
-    Error::argument(var.0.op.name(), "the value is not in host memory").or_at(var.0.at)
+    Error::internal(var.0.op.name(), "the value is not in host memory").or_at(var.0.at)
 }

@@ -72,7 +72,7 @@ pub struct KernelReport {
     /// Names of the ops that were computed together. Of several kernels that belong together (the stages of a long
     /// reduction), each lists them all.
     pub ops: Vec<String>,
-    /// The lines of the program that these ops come from, as `file:line`, each once.
+    /// The lines of the program that these ops come from, as `file:line`, with ` in ` and the layer where there is one, each once.
     pub lines: Vec<String>,
     /// What is left in memory for others.
     pub stored: Vec<StoredValue>,
@@ -174,7 +174,7 @@ impl KernelReport {
             figure(self.gigaflops_per_second(), "GFLOP/s"),
             size(self.bytes()),
         ];
-        format!("{}: {time}, {}, {}", self.name, rates.join(", "), self.lines.join(" "))
+        format!("{}: {time}, {}, {}", self.name, rates.join(", "), self.lines.join(", "))
     }
 }
 
@@ -229,11 +229,13 @@ impl Explanation {
     }
 }
 
-/// The user's lines of these nodes, each once.
+/// The user's lines of these nodes, with their layers, each once.
 fn lines(nodes: impl Iterator<Item = Var>) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for var in nodes {
-        let line = format!("{}:{}", var.0.at.file(), var.0.at.line());
+        let at = var.0.at;
+        let layer = at.layer().map_or_else(String::new, |layer| format!(" in {layer}"));
+        let line = format!("{}:{}{layer}", at.file(), at.line());
         if !lines.contains(&line) {
             lines.push(line);
         }

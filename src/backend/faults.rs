@@ -10,7 +10,6 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::panic::Location;
 use std::sync::Arc;
 
 use foldhash::HashMap;
@@ -24,6 +23,7 @@ use crate::graph::doubt::{Checks, Doubt, NEIGHBOURS};
 use crate::schedule::Snapshot;
 use crate::schedule::snapshot::Source;
 use crate::shape::Shape;
+use crate::site::Site;
 
 const SLOTS: u64 = FAULT_SLOTS as u64;
 /// Numbers that one flush takes at most; its further ops share them, and a fault condemns what shares its number.
@@ -39,7 +39,7 @@ struct Record {
     flush: u64,
     op: String,
     shape: Option<Shape>,
-    at: Option<&'static Location<'static>>,
+    at: Option<Site>,
 }
 
 /// An op that checks indices, as errors name it.
@@ -48,7 +48,7 @@ pub struct Check {
     pub op: String,
     /// The shape indexed, where it is known.
     pub shape: Option<Shape>,
-    pub at: Option<&'static Location<'static>>,
+    pub at: Option<Site>,
 }
 
 impl Check {
@@ -102,7 +102,7 @@ pub struct Opened {
 /// Where no number was given to it.
 pub fn report_of(node: usize, tagged: &[usize], reports: &[Report]) -> Result<Report> {
     let found = tagged.binary_search(&node).ok().and_then(|at| reports.get(at));
-    found.copied().ok_or_else(|| Error::argument("flush", "a check without a number"))
+    found.copied().ok_or_else(|| Error::internal("flush", "a check without a number"))
 }
 
 /// What a gate looks at: see [`ParamSource::Gate`](crate::schedule::ParamSource::Gate).
@@ -114,7 +114,7 @@ pub type GateWords = [u32; GATE_WORDS];
 /// Where there is no such gate.
 pub fn gate_word(gates: &HashMap<usize, GateWords>, node: usize, word: usize) -> Result<u32> {
     let found = gates.get(&node).and_then(|words| words.get(word));
-    found.copied().ok_or_else(|| Error::argument("flush", "a gate without checks"))
+    found.copied().ok_or_else(|| Error::internal("flush", "a gate without checks"))
 }
 
 /// The faults of a device.
@@ -143,7 +143,7 @@ struct Untold {
     error: Arc<Error>,
 }
 
-type Origin = (u64, Option<&'static Location<'static>>);
+type Origin = (u64, Option<Site>);
 
 impl Faults {
     /// Whether a flush with so many checking ops gets numbers of its own.
@@ -328,7 +328,7 @@ impl Faults {
             // A tag that is not on record belongs to a check that another read has settled.
             let Some(record) = self.records.iter().find(|record| record.tag == fault.tag) else { continue };
             let (number, origin) = (record.number, (record.flush, record.at));
-            let (shape, at) = (record.shape.clone(), At(record.at));
+            let (shape, at) = (record.shape.clone(), record.at.map_or(At(None), At::from));
             let error = Arc::new(Error::reported(&record.op, fault.index, fault.bound, shape, at));
             if !self.checks_of(number).condemn(number, Arc::clone(&error)) {
                 continue;

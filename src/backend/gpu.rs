@@ -18,6 +18,7 @@ use crate::backend::faults::{Faults, Opened, Report, gate_word, report_of};
 use crate::backend::validate;
 use crate::caps::Caps;
 use crate::codegen::KernelText;
+use crate::compiling::Compilation;
 use crate::dtype::DType;
 use crate::env;
 use crate::error::{Error, Result};
@@ -197,7 +198,7 @@ impl GpuBackend {
         }
         self.gpu.count_plan(reused);
         let Some(prepared) = state.plans.get_mut(&snap.hash) else {
-            return Err(Error::argument("flush", "a plan vanished"));
+            return Err(Error::internal("flush", "a plan vanished"));
         };
         prepared.used = state.clock;
         let profile = explanation.is_some() || env::get().debug >= 2 || lane != 0;
@@ -262,7 +263,7 @@ impl GpuBackend {
     /// Compiles a plan's kernels.
     fn prepare(&self, snap: &Snapshot, plan: Plan) -> Result<Prepared> {
         self.log_plan(snap, &plan);
-        let pipelines = plan.steps.iter().map(|step| self.pipeline(&step.kernel, true)).collect::<Result<Vec<_>>>()?;
+        let pipelines = self.pipelines(plan.steps.iter().map(|step| &*step.kernel), true)?;
         let align = self.gpu.params_align() as usize;
         let mut params = Vec::new();
         let mut starts = Vec::with_capacity(plan.steps.len());
@@ -281,6 +282,26 @@ impl GpuBackend {
         tagged.sort_unstable();
         tagged.dedup();
         Ok(Prepared { plan, pipelines, params, starts, tagged, used: 0, last: Last::default() })
+    }
+
+    /// The pipelines of kernels; says how far it has come where they have to be compiled.
+    fn pipelines<'a>(
+        &self,
+        kernels: impl Iterator<Item = &'a KernelText> + Clone,
+        trusted: bool,
+    ) -> Result<Vec<Arc<Pipeline>>> {
+        let new = kernels.clone().map(|kernel| kernel.key).filter(|key| !self.gpu.has_pipeline(*key, trusted));
+        let mut new: HashSet<u128> = new.collect();
+        let mut compilation = Compilation::new(&self.gpu.info().name, new.len());
+        let mut pipelines = Vec::with_capacity(kernels.size_hint().0);
+        for kernel in kernels {
+            pipelines.push(self.pipeline(kernel, trusted)?);
+            if new.remove(&kernel.key) {
+                compilation.step();
+            }
+        }
+        compilation.finish();
+        Ok(pipelines)
     }
 
     fn pipeline(&self, kernel: &KernelText, trusted: bool) -> Result<Arc<Pipeline>> {
@@ -566,5 +587,5 @@ fn buffer_of(var: &Var) -> Result<Buffer> {
     let value = var.0.value().and_then(|v| v.downcast::<Buffer>().ok());
     value
         .map(|b| (*b).clone())
-        .ok_or_else(|| Error::argument(var.0.op.name(), "the value is not on this GPU").or_at(var.0.at))
+        .ok_or_else(|| Error::internal(var.0.op.name(), "the value is not on this GPU").or_at(var.0.at))
 }

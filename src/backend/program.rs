@@ -1,6 +1,5 @@
 //! Programs: the whole of a captured step as a device runs it, again and again, without its graph.
 
-use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -24,6 +23,7 @@ use crate::layout::View;
 use crate::ops::movement::ViewOp;
 use crate::schedule::gate::Unchecked;
 use crate::schedule::{Plan, Snapshot};
+use crate::site::Site;
 use crate::trace;
 
 /// A value between runs, with the index checks that it depends on.
@@ -42,7 +42,7 @@ impl Computed {
         var.check()?;
         match var.0.value() {
             Some(value) => Ok(Computed { value, doubt: var.0.doubt() }),
-            None => Err(Error::argument(var.0.op.name(), "the value is not computed").or_at(var.0.at)),
+            None => Err(Error::internal(var.0.op.name(), "the value is not computed").or_at(var.0.at)),
         }
     }
 }
@@ -64,7 +64,7 @@ pub struct Made {
     pub base: Base,
     /// Shape and type of the base.
     pub meta: Meta,
-    pub at: &'static Location<'static>,
+    pub at: Site,
     pub views: Vec<View>,
 }
 
@@ -219,7 +219,7 @@ impl Device {
             }
             (Backend::Cpu(cpu), Kind::Cpu) => {
                 let Some(snap) = &mut program.snap else {
-                    return Err(Error::argument("capture", "the step has no graph"));
+                    return Err(Error::internal("capture", "the step has no graph"));
                 };
                 refresh(snap, &program.live);
                 cpu.flushes.fetch_add(1, Ordering::Relaxed);
@@ -244,7 +244,7 @@ impl Device {
                     explanation.running = reports.iter().filter_map(|report| report.time).sum();
                     (explanation.kernels, explanation.has_times, explanation.plan_reused) = (reports, true, true);
                 }
-                let missing = || Error::argument("capture", "a result is missing");
+                let missing = || Error::internal("capture", "a result is missing");
                 let result = |i: &usize| results.get(i).cloned().ok_or_else(missing);
                 program.outputs.iter().map(result).collect()
             }
@@ -253,7 +253,7 @@ impl Device {
                 let nothing = || Computed { value: Arc::new(()) as Value, doubt: Doubt::default() };
                 Ok(program.outputs.iter().map(|_| nothing()).collect())
             }
-            _ => Err(Error::argument("capture", "the step was captured on another device")),
+            _ => Err(Error::internal("capture", "the step was captured on another device")),
         }
     }
 
@@ -272,7 +272,7 @@ impl Device {
                 let value = live.as_ref().map_or(*value, Live::get);
                 with_location(made.at, || Var::scalar(value, *dtype, self.context()))
             }
-            (_, None) => return Err(Error::argument("capture", "a result is missing")),
+            (_, None) => return Err(Error::internal("capture", "a result is missing")),
         };
         for view in &made.views {
             var = with_location(made.at, || Var::apply(ViewOp(view.clone()), &[&var]));
@@ -300,13 +300,13 @@ fn trace(var: &Var, position: &HashMap<u64, usize>, output: &HashMap<usize, usiz
             }
         }
         let Kernel::View(view) = var.0.kernel() else {
-            return Err(Error::argument(var.0.op.name(), "the planner kept no value of a result").or_at(var.0.at));
+            return Err(Error::internal(var.0.op.name(), "the planner kept no value of a result").or_at(var.0.at));
         };
         if !matches!(view, View::Identity) {
             views.push((view, var.meta().clone()));
         }
         let input = var.0.with_inputs(|inputs| inputs.first().cloned());
-        var = input.ok_or_else(|| Error::argument("capture", "a view of nothing"))?;
+        var = input.ok_or_else(|| Error::internal("capture", "a view of nothing"))?;
     };
     let mut meta = var.meta().clone();
     // What the program computes lies in memory in order, so a reshape is only another name for it. (The CPU reference
@@ -328,5 +328,5 @@ fn refresh(snap: &mut Snapshot, live: &[(usize, Live)]) {
 }
 
 fn array(computed: &Computed) -> Result<Arc<Array>> {
-    computed.value.clone().downcast().map_err(|_| Error::argument("capture", "a value is not in host memory"))
+    computed.value.clone().downcast().map_err(|_| Error::internal("capture", "a value is not in host memory"))
 }

@@ -114,7 +114,16 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps) -> Result<Calls> {
         Core::Reduce { node, .. } | Core::Routine { node, .. } => Some(node),
     };
     result.map_err(|error| match blamed {
-        Some(&node) => error.or_at(snap.nodes[node].0.at),
+        Some(&node) => {
+            let node = &snap.nodes[node].0;
+            let named = match error {
+                Error::TooManyElements { elements, limit, at, .. } => {
+                    Error::TooManyElements { op: node.op.name().into(), elements, limit, at }
+                }
+                other => other,
+            };
+            named.or_at(node.at)
+        }
         None => error,
     })
 }
@@ -126,9 +135,9 @@ fn calls(body: &Body) -> u64 {
 
 /// A size or stride as a shader word.
 fn word(value: usize) -> Result<u32> {
-    u32::try_from(value).map_err(|_| Error::TooLarge {
+    u32::try_from(value).map_err(|_| Error::TooManyElements {
         op: "index arithmetic".into(),
-        bytes: value as u64,
+        elements: value as u64,
         limit: u64::from(u32::MAX),
         at: Default::default(),
     })

@@ -24,7 +24,7 @@ pub fn generate(parts: &[Group], snap: &Snapshot, caps: &Caps) -> Result<Calls> 
         let segment = match (&group.core, reduce::Parts::of(&group.core)) {
             (Core::Elementwise, _) => elementwise::segment(&mut writer, group, caps, None)?,
             (_, Some(reduction)) => reduce::segment(&mut writer, group, snap, caps, &reduction)?,
-            _ => return Err(Error::argument("plan", "a routine stands in a wide kernel")),
+            _ => return Err(Error::internal("plan", "a routine stands in a wide kernel")),
         };
         segments.push((segment, writer.take_body()));
     }

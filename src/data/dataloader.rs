@@ -1,5 +1,6 @@
 //! Batches of a data set, prepared ahead on a thread, with a position that can be saved.
 
+use std::panic::Location;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
@@ -7,6 +8,7 @@ use std::thread::JoinHandle;
 use crate::Device;
 use crate::data::{Batches, Dataset, Random};
 use crate::error::{Error, Result};
+use crate::site;
 use crate::tensor::Tensor;
 
 /// Mini-batches of a [`Dataset`], epoch after epoch.
@@ -198,7 +200,7 @@ impl DataLoader {
     pub fn restore(&mut self, position: Position) -> Result<()> {
         if position.batches != self.batches || position.batch > self.per_epoch() {
             let detail = format!("the position {position:?} is of other batches than {:?}", self.batches);
-            return Err(Error::argument("DataLoader", detail).or_at(std::panic::Location::caller()));
+            return Err(Error::argument("DataLoader", detail).or_at(Location::caller()));
         }
         (self.epoch, self.batch) = (position.epoch, position.batch);
         self.order = None;
@@ -219,8 +221,10 @@ impl DataLoader {
     /// assert_eq!((images, loader.position().epoch), (360, 1));
     /// # Ok::<(), wgrad::Error>(())
     /// ```
+    #[track_caller]
     pub fn epoch(&mut self) -> Epoch<'_> {
-        Epoch { epoch: self.epoch, loader: self }
+        let refused = self.batches.check().err().filter(|_| self.batches.is_unsized());
+        Epoch { epoch: self.epoch, loader: self, at: Location::caller(), refused }
     }
 
     /// The next batch; after the last one of an epoch comes the first of the next.
@@ -236,10 +240,11 @@ impl DataLoader {
     ///
     /// # Errors
     /// [`Error::Argument`] where an epoch has no batch; the data set's own error, after which the loader stays where it is.
+    #[track_caller]
     pub fn next_batch(&mut self) -> Result<Vec<Tensor>> {
-        if self.per_epoch() == 0 {
-            return Err(Error::argument("DataLoader", format!("there is no batch in {:?}", self.batches)));
-        }
+        let at = Location::caller();
+        let _from = site::from(at);
+        self.batches.check().map_err(|error| error.or_at(at))?;
         self.batches.room()?;
         let batch = self.fetch()?;
         self.batch += 1;
@@ -282,7 +287,8 @@ impl DataLoader {
         if self.prefetch > 0 {
             let start = (self.epoch, self.batch);
             let (dataset, device, batches, ahead) = (&self.dataset, &self.device, self.batches, self.prefetch);
-            let worker = self.worker.get_or_insert_with(|| Worker::start(dataset, batches, device, start, ahead));
+            let user = site::entered();
+            let worker = self.worker.get_or_insert_with(|| Worker::start(dataset, batches, device, start, ahead, user));
             let batch = worker.next();
             if batch.is_err() {
                 // The next call tries this batch again.
@@ -322,12 +328,19 @@ impl std::fmt::Debug for DataLoader {
 pub struct Epoch<'a> {
     epoch: usize,
     loader: &'a mut DataLoader,
+    at: &'static Location<'static>,
+    /// What is wrong with all batches, until it is said.
+    refused: Option<Error>,
 }
 
 impl Iterator for Epoch<'_> {
     type Item = Result<Vec<Tensor>>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        let _from = site::from(self.at);
+        if let Some(error) = self.refused.take() {
+            return Some(Err(error.or_at(self.at)));
+        }
         let done = self.loader.epoch != self.epoch || self.loader.per_epoch() == 0;
         (!done).then(|| self.loader.next_batch())
     }
@@ -346,11 +359,14 @@ impl Worker {
         device: &Device,
         (first_epoch, first_batch): (usize, usize),
         ahead: usize,
+        user: Option<&'static Location<'static>>,
     ) -> Worker {
         // One batch waits in the thread's hands.
         let (send, receive) = sync_channel(ahead - 1);
         let (dataset, device) = (dataset.clone(), device.clone());
         let work = move || {
+            // Errors name the line that asked for the first batch.
+            let _from = user.map(site::from);
             for epoch in first_epoch.. {
                 let skip = if epoch == first_epoch { first_batch } else { 0 };
                 for (number, indices) in batches.epoch(epoch).enumerate().skip(skip) {

@@ -1,10 +1,12 @@
 //! What mini-batches are taken from.
 
+use std::panic::Location;
 use std::sync::Arc;
 
 use crate::Device;
 use crate::data::{Batches, Digits, Random};
 use crate::error::{Error, Result};
+use crate::site;
 use crate::tensor::Tensor;
 
 /// A set of samples that can be read by their numbers: what a [`DataLoader`](crate::data::DataLoader) takes its batches from.
@@ -109,7 +111,9 @@ impl<D: Dataset + ?Sized> Dataset for Arc<D> {
         (**self).len()
     }
 
+    #[track_caller]
     fn batch(&self, indices: &[usize], device: &Device) -> Result<Vec<Tensor>> {
+        let _from = site::from(Location::caller());
         (**self).batch(indices, device)
     }
 
@@ -151,7 +155,7 @@ impl TensorDataset {
     /// a tensor carries.
     #[track_caller]
     pub fn new(tensors: Vec<Tensor>) -> Result<TensorDataset> {
-        let at = std::panic::Location::caller();
+        let at = Location::caller();
         tensors.iter().try_for_each(Tensor::check)?;
         let rows: Vec<Option<&usize>> = tensors.iter().map(|t| t.shape().first()).collect();
         match rows.first() {
@@ -183,7 +187,9 @@ impl Dataset for TensorDataset {
         self.tensors[0].shape()[0]
     }
 
+    #[track_caller]
     fn batch(&self, indices: &[usize], device: &Device) -> Result<Vec<Tensor>> {
+        check_samples("TensorDataset", indices, self.len())?;
         let rows: Vec<u32> = indices.iter().map(|&i| i as u32).collect();
         let rows = Tensor::from_slice(&rows, [rows.len()], self.tensors[0].device());
         Ok(self.tensors.iter().map(|t| t.index_select(0, &rows).to_device(device)).collect())
@@ -220,10 +226,7 @@ impl Subset {
     /// [`Error::Argument`] where the data set has no sample of one of them.
     #[track_caller]
     pub fn new(dataset: impl Dataset + 'static, indices: Vec<usize>) -> Result<Subset> {
-        if let Some(index) = indices.iter().find(|&&i| i >= dataset.len()) {
-            let detail = format!("there is no sample {index} among {}", dataset.len());
-            return Err(Error::argument("Subset", detail).or_at(std::panic::Location::caller()));
-        }
+        check_samples("Subset", &indices, dataset.len())?;
         Ok(Subset { dataset: Arc::new(dataset), indices })
     }
 
@@ -243,7 +246,7 @@ impl Subset {
         let total = sizes.iter().try_fold(0usize, |sum, &size| sum.checked_add(size));
         if total != Some(dataset.len()) {
             let detail = format!("sizes {sizes:?} do not add up to {} samples", dataset.len());
-            return Err(Error::argument("Subset", detail).or_at(std::panic::Location::caller()));
+            return Err(Error::argument("Subset", detail).or_at(Location::caller()));
         }
         let mut order = Batches::new(dataset.len(), dataset.len().max(1), seed).epoch(0).flatten();
         let dataset: Arc<dyn Dataset> = Arc::new(dataset);
@@ -267,7 +270,9 @@ impl Dataset for Subset {
         self.indices.len()
     }
 
+    #[track_caller]
     fn batch(&self, indices: &[usize], device: &Device) -> Result<Vec<Tensor>> {
+        check_samples("Subset", indices, self.len())?;
         let indices: Vec<usize> = indices.iter().map(|&i| self.indices[i]).collect();
         self.dataset.batch(&indices, device)
     }
@@ -342,12 +347,27 @@ impl Dataset for Augmented {
 }
 
 /// Images `[N, 64]` (f32) and labels `[N]` (i32).
+/// That the samples asked for are there.
+#[track_caller]
+fn check_samples(op: &str, indices: &[usize], len: usize) -> Result<()> {
+    let at = Location::caller();
+    match indices.iter().find(|&&index| index >= len) {
+        None => Ok(()),
+        Some(index) => {
+            let detail = format!("there is no sample {index} among {len}, which are counted from 0");
+            Err(Error::argument(op, detail).or_at(at))
+        }
+    }
+}
+
 impl Dataset for Digits {
     fn len(&self) -> usize {
         self.labels.len()
     }
 
+    #[track_caller]
     fn batch(&self, indices: &[usize], device: &Device) -> Result<Vec<Tensor>> {
+        check_samples("Digits", indices, self.len())?;
         let images: Vec<f32> = indices.iter().flat_map(|&i| self.image(i)).copied().collect();
         let labels: Vec<i32> = indices.iter().map(|&i| self.labels[i]).collect();
         Ok(vec![

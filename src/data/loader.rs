@@ -1,7 +1,7 @@
 //! Shuffled mini-batches of indices.
 
 use crate::data::Random;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::host;
 use crate::shape::Shape;
 
@@ -35,10 +35,13 @@ impl Batches {
     /// ```
     /// use wgrad::data::Batches;
     /// assert_eq!(Batches::new(10, 4, 42).per_epoch(), 3);
-    /// assert_eq!(Batches::new(10, 0, 42).per_epoch(), 10);
+    /// assert_eq!(Batches::new(10, 0, 42).per_epoch(), 0);
     /// ```
     pub fn new(len: usize, batch_size: usize, seed: u64) -> Batches {
-        Batches { len, batch_size: batch_size.max(1), seed: Some(seed), drop_last: false }
+        if batch_size == 0 {
+            log::warn!("Batches: a batch size of 0 gives no batches");
+        }
+        Batches { len, batch_size, seed: Some(seed), drop_last: false }
     }
 
     /// Whether to leave out the last batch of an epoch where it is smaller than the others (default: keep it).
@@ -82,10 +85,32 @@ impl Batches {
     /// assert_eq!((batches.per_epoch(), batches.drop_last(true).per_epoch()), (3, 2));
     /// ```
     pub fn per_epoch(&self) -> usize {
-        if self.drop_last { self.len / self.batch_size } else { self.len.div_ceil(self.batch_size) }
+        match (self.batch_size, self.drop_last) {
+            (0, _) => 0,
+            (size, true) => self.len / size,
+            (size, false) => self.len.div_ceil(size),
+        }
     }
 
     /// Looks for room for the order of an epoch.
+    /// Whether batches have no size.
+    pub(crate) fn is_unsized(&self) -> bool {
+        self.batch_size == 0
+    }
+
+    /// That there are batches.
+    pub(crate) fn check(&self) -> Result<()> {
+        let detail = match (self.len, self.batch_size) {
+            _ if self.per_epoch() > 0 => return Ok(()),
+            (_, 0) => "the batch size is 0; it must be 1 or more".into(),
+            (0, _) => "the data set has no samples".into(),
+            (len, size) => {
+                format!("{len} samples are fewer than one batch of {size}, and drop_last leaves them out")
+            }
+        };
+        Err(Error::argument("DataLoader", detail))
+    }
+
     pub(crate) fn room(&self) -> Result<()> {
         let bytes = (self.len as u64).saturating_mul(4 * size_of::<usize>() as u64);
         host::room_for("DataLoader", Some(&Shape::from([self.len])), bytes)
@@ -154,7 +179,7 @@ mod tests {
         assert_eq!(sizes(Batches::new(3, 4, 0)), [3]);
         assert_eq!(sizes(Batches::new(3, 4, 0).drop_last(true)), [0; 0]);
         assert_eq!(sizes(Batches::new(0, 4, 0)), [0; 0]);
-        assert_eq!(sizes(Batches::new(2, 0, 0)), [1, 1]);
+        assert_eq!(sizes(Batches::new(2, 0, 0)), [0; 0]);
     }
 
     #[test]

@@ -4,7 +4,6 @@
 //! come out the same (their keys are inputs), and what the code did besides happens once. Chen et al. 2016, arXiv 1604.06174.
 
 use std::collections::HashMap;
-use std::panic::Location;
 use std::sync::{Arc, Mutex};
 
 use smallvec::SmallVec;
@@ -13,6 +12,7 @@ use crate::differentiate::{Graph, freed, gradients};
 use crate::error::Result;
 use crate::graph::node::{Hook, lock};
 use crate::graph::{Meta, Op, Var, Vjp};
+use crate::site::Site;
 
 /// Where an input of a step comes from.
 enum Source {
@@ -26,7 +26,7 @@ enum Source {
 struct Step {
     op: Arc<dyn Op>,
     meta: Meta,
-    at: &'static Location<'static>,
+    at: Site,
     tracked: bool,
     hooks: Vec<Hook>,
     inputs: SmallVec<[Source; 2]>,

@@ -14,7 +14,7 @@ pub use checkpoint::checkpoint;
 
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 
-use crate::error::{Error, Result};
+use crate::error::{At, Error, Result};
 use crate::graph::{Var, Vjp, anomaly, next_id, no_grad, order, recording, with_location};
 use crate::ops::place::Placed;
 
@@ -179,7 +179,7 @@ impl Walk<'_> {
             "a captured step cannot go backward through a graph made outside, which leads to {}: detach it, or compute it inside",
             var.0.op.name()
         );
-        let error = Error::Autograd { op: "backward".into(), detail, at: var.0.at.into() };
+        let error = Error::Autograd { op: "backward".into(), detail, at: At(None) }.or_at(var.0.at);
         recording::refuse(error.clone());
         Err(error)
     }
@@ -253,7 +253,7 @@ impl Walk<'_> {
         let shares = if self.create_graph() { rule() } else { no_grad(rule) }.map_err(|e| e.or_at(node.at))?;
         if shares.len() != inputs.len() {
             let detail = format!("the gradient rule gave {} gradients for {} inputs", shares.len(), inputs.len());
-            return Err(Error::Autograd { op: node.op.name().into(), detail, at: node.at.into() });
+            return Err(Error::Autograd { op: node.op.name().into(), detail, at: At(None) }.or_at(node.at));
         }
         if !self.create_graph() {
             node.mark_differentiated();
@@ -267,7 +267,7 @@ impl Walk<'_> {
                 };
                 if share.meta() != input.meta() {
                     let detail = format!("the gradient rule gave {:?} for input {:?}", share.meta(), input.meta());
-                    return Err(Error::Autograd { op: node.op.name().into(), detail, at: node.at.into() });
+                    return Err(Error::Autograd { op: node.op.name().into(), detail, at: At(None) }.or_at(node.at));
                 }
                 with_location(node.at, || self.add(grads, input, share));
             }
@@ -309,7 +309,7 @@ impl Shares {
             Some(joined) => self.add(joined?),
             None => std::mem::take(&mut self.slices).into_iter().for_each(|(share, _)| self.add(share)),
         }
-        let missing = || Error::argument("backward", "a gradient has no shares");
+        let missing = || Error::internal("backward", "a gradient has no shares");
         self.sum.ok_or_else(missing)
     }
 

@@ -288,7 +288,7 @@ impl Inner {
         (offset, params_len): (u32, usize),
         workgroups: u64,
     ) -> Result<(u32, u32)> {
-        let wrong = |detail: String| Err(Error::argument(pipeline.name(), detail));
+        let wrong = |detail: String| Err(Error::internal(pipeline.name(), detail));
         if parts.len() != pipeline.bindings().len() {
             return wrong(format!("{} buffers for {} bindings", parts.len(), pipeline.bindings().len()));
         }

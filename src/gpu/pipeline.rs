@@ -125,6 +125,11 @@ impl Gpu {
         Ok(Arc::clone(entry))
     }
 
+    /// Whether [`Gpu::pipeline`] has the kernel already.
+    pub fn has_pipeline(&self, key: u128, trusted: bool) -> bool {
+        lock(&self.0.pipelines).contains_key(&(key, trusted))
+    }
+
     fn compile(&self, source: KernelSource) -> Result<Pipeline> {
         let inner = &*self.0;
         let key = LayoutKey {

@@ -275,7 +275,7 @@ impl Gpu {
         if !fits || !offset.is_multiple_of(4) {
             let detail =
                 format!("{} bytes at offset {offset} do not fit a buffer of {} bytes", bytes.len(), buffer.capacity());
-            return Err(Error::argument("write", detail));
+            return Err(Error::internal("write", detail));
         }
         let mut at = offset;
         for chunk in bytes.chunks(UPLOAD_CHUNK) {

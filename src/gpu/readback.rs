@@ -72,7 +72,7 @@ impl Gpu {
         self.0.sticky.check()?;
         if offset.checked_add(len).is_none_or(|end| end > buffer.capacity()) {
             let detail = format!("{len} bytes at offset {offset} of a buffer of {} bytes", buffer.capacity());
-            return Err(Error::argument("read", detail));
+            return Err(Error::internal("read", detail));
         }
         host::room_for("read", None, len)?;
         let mut data = Vec::with_capacity(len as usize);

@@ -225,7 +225,7 @@ impl Program {
             && table.iter().zip(&self.needs).all(|(buffer, bytes)| buffer.bytes() >= *bytes);
         match fits {
             true => Ok(()),
-            false => Err(Error::argument("replay", "the buffers are not those that the program was made for")),
+            false => Err(Error::internal("replay", "the buffers are not those that the program was made for")),
         }
     }
 }
@@ -235,7 +235,7 @@ impl Inner {
     fn check_call(&self, call: &Call, needs: &[u64], params_len: usize) -> Result<(u32, u32)> {
         if let Some(wrong) = call.operands.iter().find(|operand| operand.buffer >= needs.len()) {
             let detail = format!("buffer {} of {}", wrong.buffer, needs.len());
-            return Err(Error::argument(call.pipeline.name(), detail));
+            return Err(Error::internal(call.pipeline.name(), detail));
         }
         let sizes = call.operands.iter().map(|operand| {
             let bytes = needs.get(operand.buffer).copied().unwrap_or(0);

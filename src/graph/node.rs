@@ -1,7 +1,6 @@
 //! Nodes of the graph and the context that they belong to.
 
 use std::any::Any;
-use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
@@ -14,6 +13,7 @@ use crate::graph::kernel::Kernel;
 use crate::graph::op::Op;
 use crate::graph::recording::{self, Slot};
 use crate::shape::Shape;
+use crate::site::Site;
 
 mod var;
 
@@ -219,13 +219,7 @@ impl Slot for GradCell {
     fn bind(&self, value: Option<Var>) {
         self.exchange(|_| value);
     }
-    fn renew(
-        &self,
-        meta: &Meta,
-        value: Value,
-        doubt: Doubt,
-        at: &'static Location<'static>,
-    ) -> std::result::Result<(), (Value, Doubt)> {
+    fn renew(&self, meta: &Meta, value: Value, doubt: Doubt, at: Site) -> std::result::Result<(), (Value, Doubt)> {
         match &mut *lock(&self.grad) {
             Some(grad) => grad.renew(meta, value, doubt, at),
             None => Err((value, doubt)),
@@ -255,8 +249,8 @@ pub struct Node {
     pub op: Arc<dyn Op>,
     /// Shape and type.
     pub meta: Meta,
-    /// The user's line.
-    pub at: &'static Location<'static>,
+    /// The user's line, and the layer that it runs in.
+    pub at: Site,
     /// The device's context.
     pub context: Arc<Context>,
     /// Whether gradients flow through this node.

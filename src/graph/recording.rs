@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::graph::doubt::Doubt;
 use crate::graph::node::{Context, Meta, Node, Value, Var, address, next_id};
 use crate::graph::number::{Count, Formula, Live, Number};
+use crate::site::Site;
 
 /// A variable: something that stays while its value changes from step to step.
 pub trait Slot: Send + Sync {
@@ -28,13 +29,7 @@ pub trait Slot: Send + Sync {
     ///
     /// # Errors
     /// The value, for [`Slot::bind`].
-    fn renew(
-        &self,
-        meta: &Meta,
-        value: Value,
-        doubt: Doubt,
-        at: &'static Location<'static>,
-    ) -> Result<(), (Value, Doubt)>;
+    fn renew(&self, meta: &Meta, value: Value, doubt: Doubt, at: Site) -> Result<(), (Value, Doubt)>;
     /// The gradient that this is, or that belongs to this: the same for a variable and its gradient.
     fn gradient(&self) -> Option<usize>;
     /// Whether this is a gradient.

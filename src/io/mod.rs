@@ -22,7 +22,7 @@ use std::path::Path;
 
 use crate::Device;
 use crate::array::Array;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::file;
 use crate::tensor::Tensor;
 
@@ -49,6 +49,21 @@ pub fn write_atomically(
 }
 
 /// The values of tensors in host memory.
+/// Says where a file that could not be read is a pickle, which is what PyTorch writes.
+pub(crate) fn or_pickle(path: &Path, error: Error) -> Error {
+    use std::io::Read;
+    let mut start = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(256).read_to_end(&mut start));
+    let zipped = start.starts_with(b"PK\x03\x04") && start.windows(8).any(|name| name == b"data.pkl");
+    let plain = matches!(start[..], [0x80, 2..=5, ..]);
+    if read.is_err() || !(zipped || plain) {
+        return error;
+    }
+    let detail = "a PyTorch pickle; save it as safetensors: in Python, `from safetensors.torch import save_file`, then \
+                  `save_file(torch.load(\"model.pth\", weights_only=True), \"model.safetensors\")` for a file that holds a state dict";
+    failed(path, detail)
+}
+
 fn to_host(tensors: &BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Array>> {
     tensors.iter().map(|(name, tensor)| Ok((name.clone(), tensor.to_host()?))).collect()
 }

@@ -7,7 +7,7 @@ use crate::Device;
 use crate::error::Result;
 use crate::io::element::for_device;
 use crate::io::source::Source;
-use crate::io::{failed, npy, to_device, to_host, write_atomically, zip};
+use crate::io::{failed, npy, or_pickle, to_device, to_host, write_atomically, zip};
 use crate::tensor::Tensor;
 
 /// Writes tensors by name into an npz file, as `numpy.savez` does. The file is written atomically
@@ -53,9 +53,10 @@ pub fn save_npz(path: impl AsRef<Path>, tensors: &BTreeMap<String, Tensor>) -> R
 pub fn load_npz(path: impl AsRef<Path>, device: &Device) -> Result<BTreeMap<String, Tensor>> {
     let path = path.as_ref();
     let mut arrays = BTreeMap::new();
-    for (entry, bytes) in zip::read(path)? {
+    for (entry, bytes) in zip::read(path).map_err(|error| or_pickle(path, error))? {
         let name = entry.strip_suffix(".npy").unwrap_or(&entry);
-        let array = npy::read(&bytes).map_err(|e| failed(path, format!("array {name:?}: {e}")))?;
+        let unreadable = |error| or_pickle(path, failed(path, format!("array {name:?}: {error}")));
+        let array = npy::read(&bytes).map_err(unreadable)?;
         if arrays.insert(name.to_owned(), array).is_some() {
             return Err(failed(path, format!("array {name:?} is there twice")));
         }

@@ -198,6 +198,10 @@ pub(crate) type Contents = (BTreeMap<String, Array>, BTreeMap<String, String>);
 /// # Errors
 /// As [`load_safetensors`].
 pub(crate) fn read(path: &Path) -> Result<Contents> {
+    contents(path).map_err(|error| crate::io::or_pickle(path, error))
+}
+
+fn contents(path: &Path) -> Result<Contents> {
     let mut source = Source::open(path)?;
     let len = source.bytes(0, 8, "the length of a safetensors header")?;
     let len = u64::from_le_bytes(len.try_into().unwrap_or_default());

@@ -1,7 +1,7 @@
 //! Activations as layers.
 
 use crate::backend::Device;
-use crate::nn::module::stateless;
+use crate::nn::module::{enter, stateless};
 use crate::nn::summary::seen;
 use crate::nn::{Members, MembersMut, Module, Parameters};
 use crate::tensor::Tensor;
@@ -141,6 +141,7 @@ impl Parameters for Prelu {
 impl Module for Prelu {
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
+        let _layer = enter::<Self>(format_args!(""));
         seen(Some(&self.weight), x.prelu(&self.weight))
     }
 }

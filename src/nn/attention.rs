@@ -6,6 +6,7 @@ use crate::backend::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::nn::init;
+use crate::nn::module::{apply, enter};
 use crate::nn::summary::seen;
 use crate::nn::{Linear, Members, MembersMut, Mode, Module, Parameters};
 use crate::tensor::Tensor;
@@ -233,6 +234,7 @@ impl MultiheadAttention {
     /// ```
     #[track_caller]
     pub fn attend(&self, q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, causal: bool) -> Tensor {
+        let _layer = enter::<Self>(format_args!("{}, {} heads", self.size(), self.heads));
         self.attention(q, k, v, mask, causal, false).0
     }
 
@@ -259,6 +261,7 @@ impl MultiheadAttention {
         mask: Option<&Tensor>,
         causal: bool,
     ) -> (Tensor, Tensor) {
+        let _layer = enter::<Self>(format_args!("{}, {} heads", self.size(), self.heads));
         let (y, weights) = self.attention(q, k, v, mask, causal, true);
         // Without weights something failed, and the output says what.
         let weights = weights.unwrap_or_else(|| y.clone());
@@ -320,7 +323,7 @@ impl MultiheadAttention {
             (q.scaled_dot_product_attention(&k, &v, mask, causal), None)
         };
         let own = self.in_proj_weight.as_ref().or(self.q_proj_weight.as_ref());
-        (seen(own, self.out_proj.forward(&y.transpose(1, 2).flatten(2, 3))), weights)
+        (seen(own, apply("out_proj", &self.out_proj, &y.transpose(1, 2).flatten(2, 3))), weights)
     }
 
     /// Queries, keys and values through their maps; inputs that are the same tensor share a product.

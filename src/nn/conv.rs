@@ -5,6 +5,7 @@ use std::panic::Location;
 use crate::backend::Device;
 use crate::error::{Error, Result};
 use crate::nn::init;
+use crate::nn::module::{Sizes, enter};
 use crate::nn::summary::seen;
 use crate::nn::{Members, MembersMut, Module, Parameters};
 use crate::ops::conv::{Conv, ConvTranspose, Padding};
@@ -119,6 +120,14 @@ macro_rules! convolution {
         impl Module for $name {
             #[track_caller]
             fn forward(&self, x: &Tensor) -> Tensor {
+                let (w, groups) = (self.weight.shape(), self.options.groups);
+                let (inputs, outputs) = match ($transposed, w) {
+                    (true, [inputs, outputs, ..]) => (*inputs, outputs * groups),
+                    (false, [outputs, inputs, ..]) => (inputs * groups, *outputs),
+                    _ => (0, 0),
+                };
+                let kernel = Sizes(w.get(2..).unwrap_or_default());
+                let _layer = enter::<Self>(format_args!("{inputs}→{outputs}, kernel {kernel}"));
                 seen(Some(&self.weight), x.$method(&self.weight, self.bias.as_ref(), self.options))
             }
         }

@@ -1,5 +1,6 @@
 //! Dropout.
 
+use crate::nn::module::enter;
 use crate::nn::{Members, MembersMut, Mode, Module, Parameters};
 use crate::tensor::Tensor;
 
@@ -52,6 +53,7 @@ impl Parameters for Dropout {
 impl Module for Dropout {
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
+        let _layer = enter::<Self>(format_args!(""));
         x.dropout(self.p, self.mode.training())
     }
 }
@@ -107,6 +109,7 @@ macro_rules! of_channels {
         impl Module for $name {
             #[track_caller]
             fn forward(&self, x: &Tensor) -> Tensor {
+                let _layer = enter::<Self>(format_args!(""));
                 x.feature_dropout(self.p, self.mode.training())
             }
         }
@@ -169,6 +172,7 @@ impl Parameters for AlphaDropout {
 impl Module for AlphaDropout {
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
+        let _layer = enter::<Self>(format_args!(""));
         if !self.mode.training() || self.p == 0.0 {
             // Says so where `p` makes no sense.
             return x.dropout(self.p, false);

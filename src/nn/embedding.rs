@@ -4,6 +4,7 @@ use std::panic::Location;
 
 use crate::backend::Device;
 use crate::error::{Error, Result};
+use crate::nn::module::{enter, size};
 use crate::nn::summary::seen;
 use crate::nn::{Members, MembersMut, Module, Parameters, init};
 use crate::tensor::Tensor;
@@ -71,7 +72,8 @@ impl Embedding {
             let index = Tensor::from_slice(&[index], [1], device);
             Ok(Tensor::randn([count, size], device).index_fill(0, &index, 0.0).requires_grad())
         };
-        let weight = drawn().unwrap_or_else(|error| init::failed(error, device, Location::caller()));
+        let at = Location::caller();
+        let weight = drawn().unwrap_or_else(|error| init::failed(error, device, at));
         Embedding { weight, padding_idx: Some(padding_idx) }
     }
 }
@@ -89,6 +91,7 @@ impl Parameters for Embedding {
 impl Module for Embedding {
     #[track_caller]
     fn forward(&self, index: &Tensor) -> Tensor {
+        let _layer = enter::<Self>(format_args!("{}×{}", size(&self.weight, 0), size(&self.weight, 1)));
         let found = Tensor::embedding(&self.weight, index);
         let found = match self.padding_idx.and_then(|p| i32::try_from(p).ok()) {
             // The same value, which counts as a constant.

@@ -2,6 +2,7 @@
 
 use crate::backend::Device;
 use crate::nn::init;
+use crate::nn::module::{enter, size};
 use crate::nn::summary::seen;
 use crate::nn::{Members, MembersMut, Module, Parameters};
 use crate::tensor::Tensor;
@@ -72,6 +73,7 @@ impl Parameters for Linear {
 impl Module for Linear {
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
+        let _layer = enter::<Self>(format_args!("{}→{}", size(&self.weight, 1), size(&self.weight, 0)));
         seen(Some(&self.weight), x.linear(&self.weight, self.bias.as_ref()))
     }
 }
@@ -137,6 +139,8 @@ impl Bilinear {
     /// ```
     #[track_caller]
     pub fn forward_pair(&self, a: &Tensor, b: &Tensor) -> Tensor {
+        let w = &self.weight;
+        let _layer = enter::<Self>(format_args!("{} and {}→{}", size(w, 1), size(w, 2), size(w, 0)));
         let y = Tensor::einsum("...i,kij,...j->...k", &[a, &self.weight, b]);
         let y = match &self.bias {
             Some(bias) => y + bias,

@@ -1,8 +1,7 @@
 //! Losses. The functions return a scalar, the mean over elements or rows; the methods of [`Reduction`] of the same names a mean, a sum, or the
 //! losses themselves.
 
-use std::panic::Location;
-
+use crate::nn::reduction::named;
 use crate::ops::loss;
 pub use crate::ops::loss::Reduction;
 use crate::tensor::Tensor;
@@ -79,7 +78,7 @@ pub fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Tensor {
 /// ```
 #[track_caller]
 pub fn cross_entropy_with(logits: &Tensor, targets: &Tensor, options: &CrossEntropy) -> Tensor {
-    logits.widened().build(Location::caller(), |x| loss::cross_entropy(x, &targets.node(), &options.options()))
+    named("cross_entropy", logits, |x| loss::cross_entropy(x, &targets.node(), &options.options()))
 }
 
 /// Negative log-likelihood of log-probabilities with class indices; shapes as in [`cross_entropy`].
@@ -113,7 +112,7 @@ pub fn nll(log_probs: &Tensor, targets: &Tensor) -> Tensor {
 /// ```
 #[track_caller]
 pub fn nll_with(log_probs: &Tensor, targets: &Tensor, options: &CrossEntropy) -> Tensor {
-    log_probs.widened().build(Location::caller(), |x| loss::nll(x, &targets.node(), &options.options()))
+    named("nll", log_probs, |x| loss::nll(x, &targets.node(), &options.options()))
 }
 
 /// Mean squared error.

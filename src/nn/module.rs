@@ -1,5 +1,6 @@
 //! What all layers and models have in common: named parameters and buffers, and a mode.
 
+use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,10 +10,14 @@ use crate::error::Result;
 use crate::nn::renew::{self, MembersMut};
 use crate::nn::state::{self, StateDict, Unmatched};
 use crate::nn::summary::{self, Part};
+use crate::site::{self, Scope};
 use crate::tensor::Tensor;
 
 /// A layer or model that maps one tensor to one tensor. What takes other arguments (a recurrent layer with its state,
 /// attention with keys and a mask) has a method of its own for them; [`Parameters`] needs no [`Module::forward`].
+///
+/// Errors name the line of the innermost [`Module::forward`] that is not the library's, and the layers of the library with their path. Behind
+/// `#[track_caller]` it is the line that calls that layer.
 ///
 /// ```
 /// use wgrad::nn::{Linear, Module};
@@ -38,7 +43,6 @@ pub trait Module: Parameters {
     /// assert_eq!(Relu.forward(&x).to_vec::<f32>()?, [0.0, 2.0]);
     /// # Ok::<(), wgrad::Error>(())
     /// ```
-    #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor;
 }
 
@@ -578,7 +582,9 @@ macro_rules! pointers {
         }
 
         impl<M: Module + ?Sized> Module for $pointer<M> {
+            #[track_caller]
             fn forward(&self, x: &Tensor) -> Tensor {
+                let _through = site::through::<Self, M>(Location::caller());
                 (**self).forward(x)
             }
         }
@@ -606,6 +612,42 @@ impl std::fmt::Debug for dyn Parameters {
     }
 }
 
+/// The scope of a layer's forward pass: errors, reports and traces name the layer, with its sizes, and the user's line.
+#[track_caller]
+pub(super) fn enter<L: ?Sized>(sizes: fmt::Arguments) -> Scope {
+    site::layer::<L>(Location::caller(), sizes)
+}
+
+/// The scope of a call of a container's part.
+#[track_caller]
+pub(super) fn enter_part<M: ?Sized>(name: &str) -> Scope {
+    site::part(Location::caller(), name, std::any::type_name::<M>())
+}
+
+/// The forward pass of a container's part.
+#[track_caller]
+pub(super) fn apply<M: Module + ?Sized>(name: &str, part: &M, x: &Tensor) -> Tensor {
+    let _part = enter_part::<M>(name);
+    part.forward(x)
+}
+
+/// Sizes for [`enter`], as `3×3`.
+pub(super) struct Sizes<'a>(pub &'a [usize]);
+
+impl fmt::Display for Sizes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, size) in self.0.iter().enumerate() {
+            write!(f, "{}{size}", if i > 0 { "×" } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+/// The size of a parameter along a dim, for [`enter`]; 0 where it has no such dim.
+pub(super) fn size(tensor: &Tensor, dim: usize) -> usize {
+    tensor.shape().get(dim).copied().unwrap_or(0)
+}
+
 /// A layer without parameters and without a mode: what it does to its input.
 macro_rules! stateless {
     ($name:ident, |$self:ident, $x:ident| $forward:expr) => {
@@ -618,6 +660,7 @@ macro_rules! stateless {
         impl $crate::nn::Module for $name {
             #[track_caller]
             fn forward(&$self, $x: &$crate::Tensor) -> $crate::Tensor {
+                let _layer = $crate::nn::module::enter::<Self>(format_args!(""));
                 $forward
             }
         }

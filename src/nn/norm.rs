@@ -5,6 +5,7 @@ use std::panic::Location;
 use crate::backend::Device;
 use crate::error::Error;
 use crate::graph::no_grad;
+use crate::nn::module::{Sizes, enter, size};
 use crate::nn::summary::seen;
 use crate::nn::{Members, MembersMut, Mode, Module, Parameters};
 use crate::shape::Shape;
@@ -102,6 +103,7 @@ macro_rules! batch_norm {
         impl Module for $name {
             #[track_caller]
             fn forward(&self, x: &Tensor) -> Tensor {
+                let _layer = enter::<Self>(format_args!("{}", size(&self.running_mean, 0)));
                 if !matches!(x.rank(), $ranks) {
                     let detail = concat!("expects ", $expected);
                     let error = Error::shape(stringify!($name), detail, &[&x.shape().into()]);
@@ -284,6 +286,8 @@ impl Parameters for LayerNorm {
 impl Module for LayerNorm {
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
+        let shape = self.weight.as_ref().map_or(&[][..], Tensor::shape);
+        let _layer = enter::<Self>(format_args!("{}", Sizes(shape)));
         let y = x.layer_norm_dims(self.dims, self.weight.as_ref(), self.bias.as_ref(), self.eps);
         seen(self.weight.as_ref(), y)
     }
@@ -351,6 +355,7 @@ impl Parameters for RmsNorm {
 impl Module for RmsNorm {
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
+        let _layer = enter::<Self>(format_args!("{}", Sizes(self.weight.shape())));
         seen(Some(&self.weight), x.rms_norm_dims(self.weight.rank(), &self.weight, self.eps))
     }
 }
@@ -441,6 +446,7 @@ impl Parameters for GroupNorm {
 impl Module for GroupNorm {
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
+        let _layer = enter::<Self>(format_args!("of {} groups", self.groups));
         let y = x.group_norm(self.groups, self.weight.as_ref(), self.bias.as_ref(), self.eps);
         seen(self.weight.as_ref(), y)
     }
@@ -535,6 +541,7 @@ impl Parameters for InstanceNorm {
 impl Module for InstanceNorm {
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
+        let _layer = enter::<Self>(format_args!("{}", Sizes(self.weight.as_ref().map_or(&[][..], Tensor::shape))));
         seen(self.weight.as_ref(), x.instance_norm(self.weight.as_ref(), self.bias.as_ref(), self.eps))
     }
 }

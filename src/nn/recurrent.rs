@@ -7,9 +7,11 @@ use std::panic::Location;
 
 use crate::backend::Device;
 use crate::error::{Error, Result};
+use crate::nn::module::enter;
 use crate::nn::summary::seen;
 use crate::nn::{Members, MembersMut, Mode, Parameters, init};
 use crate::shape::Shape;
+use crate::site;
 use crate::tensor::Tensor;
 
 /// Options of recurrent layers; the default is one layer in one direction, with biases, without dropout.
@@ -87,6 +89,7 @@ impl Core {
         options: Recurrent,
         device: &Device,
     ) -> Core {
+        let _from = site::from(Location::caller());
         let rows = gates * hidden;
         let mut parts = Vec::new();
         for layer in 0..options.layers {
@@ -375,6 +378,7 @@ impl Rnn {
     /// ```
     #[track_caller]
     pub fn forward_seq(&self, x: &Tensor, state: Option<&Tensor>) -> (Tensor, Tensor) {
+        let _layer = enter::<Self>(format_args!("{}→{}", self.0.inputs, self.0.hidden));
         self.sequences(x, None, state)
     }
 
@@ -395,6 +399,7 @@ impl Rnn {
     /// ```
     #[track_caller]
     pub fn forward_lengths(&self, x: &Tensor, lengths: &Tensor, state: Option<&Tensor>) -> (Tensor, Tensor) {
+        let _layer = enter::<Self>(format_args!("{}→{}", self.0.inputs, self.0.hidden));
         self.sequences(x, Some(lengths), state)
     }
 
@@ -446,6 +451,7 @@ impl Lstm {
     /// ```
     #[track_caller]
     pub fn forward_seq(&self, x: &Tensor, state: Option<&(Tensor, Tensor)>) -> (Tensor, (Tensor, Tensor)) {
+        let _layer = enter::<Self>(format_args!("{}→{}", self.0.inputs, self.0.hidden));
         self.sequences(x, None, state)
     }
 
@@ -471,6 +477,7 @@ impl Lstm {
         lengths: &Tensor,
         state: Option<&(Tensor, Tensor)>,
     ) -> (Tensor, (Tensor, Tensor)) {
+        let _layer = enter::<Self>(format_args!("{}→{}", self.0.inputs, self.0.hidden));
         self.sequences(x, Some(lengths), state)
     }
 
@@ -533,6 +540,7 @@ impl Gru {
     /// ```
     #[track_caller]
     pub fn forward_seq(&self, x: &Tensor, state: Option<&Tensor>) -> (Tensor, Tensor) {
+        let _layer = enter::<Self>(format_args!("{}→{}", self.0.inputs, self.0.hidden));
         self.sequences(x, None, state)
     }
 
@@ -553,6 +561,7 @@ impl Gru {
     /// ```
     #[track_caller]
     pub fn forward_lengths(&self, x: &Tensor, lengths: &Tensor, state: Option<&Tensor>) -> (Tensor, Tensor) {
+        let _layer = enter::<Self>(format_args!("{}→{}", self.0.inputs, self.0.hidden));
         self.sequences(x, Some(lengths), state)
     }
 

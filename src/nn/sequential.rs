@@ -1,7 +1,11 @@
 //! Layers one after another, and what stands between them.
 
+use std::panic::Location;
+
+use crate::nn::module::enter;
 use crate::nn::summary::{describe, seen_as};
 use crate::nn::{Members, MembersMut, Module, Parameters};
+use crate::site;
 use crate::tensor::Tensor;
 
 /// Layers that run one after another. Their parameters are named by number (`0.weight`), or by name where they were added
@@ -26,7 +30,7 @@ use crate::tensor::Tensor;
 /// As of all layers, a clone has the same parameters; [`deep_copy`](Parameters::deep_copy) gives it its own.
 #[derive(Default)]
 pub struct Sequential {
-    layers: Vec<(String, Box<dyn Layer>)>,
+    layers: Vec<Entry>,
 }
 
 /// A module that can be cloned without its type being known.
@@ -42,7 +46,8 @@ impl<M: Module + Clone + 'static> Layer for M {
 
 impl Clone for Sequential {
     fn clone(&self) -> Sequential {
-        Sequential { layers: self.layers.iter().map(|(name, layer)| (name.clone(), (**layer).copy())).collect() }
+        let copy = |entry: &Entry| Entry { name: entry.name.clone(), kind: entry.kind, layer: (*entry.layer).copy() };
+        Sequential { layers: self.layers.iter().map(copy).collect() }
     }
 }
 
@@ -83,7 +88,7 @@ impl Sequential {
     /// assert_eq!(model.named_parameters()[0].0, "head.weight");
     /// ```
     pub fn add_named(mut self, name: &str, layer: impl Module + Clone + 'static) -> Sequential {
-        self.layers.push((name.into(), Box::new(layer)));
+        self.layers.push(Entry { name: name.into(), kind: kind_of(&layer), layer: Box::new(layer) });
         self
     }
 
@@ -121,31 +126,47 @@ impl Sequential {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     pub fn iter(&self) -> impl Iterator<Item = &dyn Module> {
-        self.layers.iter().map(|(_, layer)| -> &dyn Module { &**layer })
+        self.layers.iter().map(|entry| -> &dyn Module { &*entry.layer })
     }
+}
+
+struct Entry {
+    name: String,
+    /// The type of the layer, for messages.
+    kind: &'static str,
+    layer: Box<dyn Layer>,
+}
+
+fn kind_of<M>(_layer: &M) -> &'static str {
+    std::any::type_name::<M>()
 }
 
 impl Parameters for Sequential {
     fn members(&self, members: &mut Members) {
-        for named in &self.layers {
-            members.add_seen(&named.0, &named.1, key(named));
+        for entry in &self.layers {
+            members.add_seen(&entry.name, &entry.layer, key(entry));
         }
     }
 
     fn members_mut(&mut self, members: &mut MembersMut) {
-        self.layers.iter_mut().for_each(|(_, layer)| members.add(layer));
+        self.layers.iter_mut().for_each(|entry| members.add(&mut entry.layer));
     }
 }
 
 impl Module for Sequential {
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
-        self.layers.iter().fold(x.clone(), |x, named| seen_as(key(named), named.1.forward(&x)))
+        let at = Location::caller();
+        let _layer = enter::<Self>(format_args!(""));
+        self.layers.iter().fold(x.clone(), |x, entry| {
+            let _part = site::part(at, &entry.name, entry.kind);
+            seen_as(key(entry), entry.layer.forward(&x))
+        })
     }
 }
 
 /// A layer's place in memory, which no other has while the model lives.
-fn key(layer: &(String, Box<dyn Layer>)) -> usize {
+fn key(layer: &Entry) -> usize {
     std::ptr::from_ref(layer) as usize
 }
 
@@ -195,7 +216,9 @@ impl<F: Fn(&Tensor) -> Tensor + Send + Sync> Parameters for Lambda<F> {
 }
 
 impl<F: Fn(&Tensor) -> Tensor + Send + Sync> Module for Lambda<F> {
+    #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
+        let _layer = enter::<Self>(format_args!(""));
         (self.0)(x)
     }
 }

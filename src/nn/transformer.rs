@@ -1,9 +1,13 @@
 //! Transformer layers, and stacks of them.
 
+use std::panic::Location;
+
 use crate::backend::Device;
 use crate::error::Result;
 use crate::nn::init::{self, Gain};
+use crate::nn::module::{apply, enter, enter_part, size};
 use crate::nn::{Dropout, LayerNorm, Linear, Members, MembersMut, Module, MultiheadAttention, Parameters};
+use crate::site;
 use crate::tensor::Tensor;
 
 /// What stands between the two linear maps of a [`TransformerEncoderLayer`] or [`TransformerDecoderLayer`].
@@ -159,23 +163,26 @@ impl TransformerEncoderLayer {
     /// ```
     #[track_caller]
     pub fn forward_with(&self, x: &Tensor, mask: Option<&Tensor>, causal: bool) -> Tensor {
+        let _layer = enter::<Self>(format_args!("{}", size(&self.linear1.weight, 1)));
+        let norm1 = |x: &Tensor| apply("norm1", &self.norm1, x);
+        let norm2 = |x: &Tensor| apply("norm2", &self.norm2, x);
         if self.norm_first {
-            let x = x + self.attention(&self.norm1.forward(x), mask, causal);
-            &x + self.network(&self.norm2.forward(&x))
+            let x = x + self.attention(&norm1(x), mask, causal);
+            &x + self.network(&norm2(&x))
         } else {
-            let x = self.norm1.forward(&(x + self.attention(x, mask, causal)));
-            self.norm2.forward(&(&x + self.network(&x)))
+            let x = norm1(&(x + self.attention(x, mask, causal)));
+            norm2(&(&x + self.network(&x)))
         }
     }
 
     #[track_caller]
     fn attention(&self, x: &Tensor, mask: Option<&Tensor>, causal: bool) -> Tensor {
-        self.dropout1.forward(&self.self_attn.attend(x, x, x, mask, causal))
+        apply("dropout1", &self.dropout1, &attend("self_attn", &self.self_attn, x, x, mask, causal))
     }
 
     #[track_caller]
     fn network(&self, x: &Tensor) -> Tensor {
-        network(x, &self.linear1, self.activation, &self.dropout, &self.linear2, &self.dropout2)
+        network(x, &self.linear1, self.activation, &self.dropout, &self.linear2, ("dropout2", &self.dropout2))
     }
 }
 
@@ -187,10 +194,24 @@ fn network(
     activation: Activation,
     inner: &Dropout,
     second: &Linear,
-    last: &Dropout,
+    (last_name, last): (&str, &Dropout),
 ) -> Tensor {
-    let inner = inner.forward(&activation.apply(&first.forward(x)));
-    last.forward(&second.forward(&inner))
+    let inner = apply("dropout", inner, &activation.apply(&apply("linear1", first, x)));
+    apply(last_name, last, &apply("linear2", second, &inner))
+}
+
+/// What an attention of this name makes of queries, and of a memory of keys and values.
+#[track_caller]
+fn attend(
+    name: &str,
+    attention: &MultiheadAttention,
+    x: &Tensor,
+    memory: &Tensor,
+    mask: Option<&Tensor>,
+    causal: bool,
+) -> Tensor {
+    let _part = enter_part::<MultiheadAttention>(name);
+    attention.attend(x, memory, memory, mask, causal)
 }
 
 impl Parameters for TransformerEncoderLayer {
@@ -384,19 +405,26 @@ impl TransformerDecoderLayer {
         memory_mask: Option<&Tensor>,
         causal: bool,
     ) -> Tensor {
-        let own = |x: &Tensor| self.dropout1.forward(&self.self_attn.attend(x, x, x, mask, causal));
-        let other =
-            |x: &Tensor| self.dropout2.forward(&self.multihead_attn.attend(x, memory, memory, memory_mask, false));
-        let network =
-            |x: &Tensor| network(x, &self.linear1, self.activation, &self.dropout, &self.linear2, &self.dropout3);
+        let _layer = enter::<Self>(format_args!("{}", size(&self.linear1.weight, 1)));
+        let own =
+            |x: &Tensor| apply("dropout1", &self.dropout1, &attend("self_attn", &self.self_attn, x, x, mask, causal));
+        let other = |x: &Tensor| {
+            let seen = attend("multihead_attn", &self.multihead_attn, x, memory, memory_mask, false);
+            apply("dropout2", &self.dropout2, &seen)
+        };
+        let last = ("dropout3", &self.dropout3);
+        let network = |x: &Tensor| network(x, &self.linear1, self.activation, &self.dropout, &self.linear2, last);
+        let norm1 = |x: &Tensor| apply("norm1", &self.norm1, x);
+        let norm2 = |x: &Tensor| apply("norm2", &self.norm2, x);
+        let norm3 = |x: &Tensor| apply("norm3", &self.norm3, x);
         if self.norm_first {
-            let x = target + own(&self.norm1.forward(target));
-            let x = &x + other(&self.norm2.forward(&x));
-            &x + network(&self.norm3.forward(&x))
+            let x = target + own(&norm1(target));
+            let x = &x + other(&norm2(&x));
+            &x + network(&norm3(&x))
         } else {
-            let x = self.norm1.forward(&(target + own(target)));
-            let x = self.norm2.forward(&(&x + other(&x)));
-            self.norm3.forward(&(&x + network(&x)))
+            let x = norm1(&(target + own(target)));
+            let x = norm2(&(&x + other(&x)));
+            norm3(&(&x + network(&x)))
         }
     }
 }
@@ -467,8 +495,10 @@ impl TransformerEncoder {
     /// ```
     #[track_caller]
     pub fn forward_with(&self, x: &Tensor, mask: Option<&Tensor>, causal: bool) -> Tensor {
+        let _layer = enter::<Self>(format_args!(""));
         let mut x = x.clone();
-        for layer in &self.layers {
+        for (i, layer) in self.layers.iter().enumerate() {
+            let _part = enter_part::<TransformerEncoderLayer>(&format!("layers.{i}"));
             x = layer.forward_with(&x, mask, causal);
         }
         normed(&self.norm, x)
@@ -486,7 +516,7 @@ impl Module for TransformerEncoder {
 #[track_caller]
 fn normed(norm: &Option<LayerNorm>, x: Tensor) -> Tensor {
     match norm {
-        Some(norm) => norm.forward(&x),
+        Some(norm) => apply("norm", norm, &x),
         None => x,
     }
 }
@@ -522,8 +552,10 @@ impl TransformerDecoder {
         memory_mask: Option<&Tensor>,
         causal: bool,
     ) -> Tensor {
+        let _layer = enter::<Self>(format_args!(""));
         let mut x = target.clone();
-        for layer in &self.layers {
+        for (i, layer) in self.layers.iter().enumerate() {
+            let _part = enter_part::<TransformerDecoderLayer>(&format!("layers.{i}"));
             x = layer.decode(&x, memory, mask, memory_mask, causal);
         }
         normed(&self.norm, x)
@@ -567,6 +599,7 @@ impl Transformer {
         inner: usize,
         device: &Device,
     ) -> Result<Transformer> {
+        let _from = site::from(Location::caller());
         let norm = || Some(LayerNorm::new(size, device));
         let encoder = (0..encoder_layers).map(|_| TransformerEncoderLayer::new(size, heads, inner, device)).collect();
         let decoder = (0..decoder_layers).map(|_| TransformerDecoderLayer::new(size, heads, inner, device)).collect();
@@ -596,6 +629,9 @@ impl Transformer {
     /// ```
     #[track_caller]
     pub fn forward_pair(&self, source: &Tensor, target: &Tensor) -> Tensor {
-        self.decoder.decode(target, &self.encoder.forward(source), None, None, true)
+        let _layer = enter::<Self>(format_args!(""));
+        let memory = apply("encoder", &self.encoder, source);
+        let _part = enter_part::<TransformerDecoder>("decoder");
+        self.decoder.decode(target, &memory, None, None, true)
     }
 }

@@ -119,7 +119,7 @@ impl Op for Gate {
 
     fn reference(&self, _inputs: &[&Array], _output: &Meta) -> Result<Array> {
         // The interpreter knows what the checks have found, and does not ask.
-        Err(Error::argument(self.name(), "has no reference of its own"))
+        Err(Error::internal(self.name(), "has no reference of its own"))
     }
 
     fn differentiable(&self) -> bool {

@@ -69,7 +69,7 @@ impl Op for ViewOp {
             View::Unfold { dim, size, step } => unfolded(shape, *dim, *size, *step)?,
             View::Reshape(to) => {
                 if to.numel() != shape.numel() {
-                    let detail = format!("{} elements do not fit {to} with {}", shape.numel(), to.numel());
+                    let detail = format!("{} elements do not fit {to}, which has {}", shape.numel(), to.numel());
                     return Err(Error::shape("reshape", detail, &[shape, to]));
                 }
                 to.clone()

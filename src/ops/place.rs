@@ -68,7 +68,7 @@ impl Op for Place {
         }
         let view = View::Slice { dim: self.dim, start: self.start, step: self.step, len };
         let layout = Layout::contiguous(output.shape.clone()).view(&view);
-        let layout = layout.ok_or_else(|| Error::argument("place", "a slice is always a layout"))?;
+        let layout = layout.ok_or_else(|| Error::internal("place", "a slice is always a layout"))?;
         macro_rules! typed {
             ($($v:ident),*) => {
                 match (&mut y, x) {

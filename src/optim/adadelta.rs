@@ -54,7 +54,7 @@ struct Ratio {
 
 impl Rule for Ratio {
     fn validate(&self, op: &str) -> Result<()> {
-        in_domain(op, "rho", self.rho, |r| (0.0..=1.0).contains(&r))?;
+        in_domain(op, "rho", self.rho, "[0, 1]", |r| (0.0..=1.0).contains(&r))?;
         not_negative(op, &[("eps", self.eps)])
     }
 

@@ -399,11 +399,15 @@ impl Driver<dyn Rule> {
         self.rule.validate(self.name)?;
         if let Some(momentum) = &self.momentum {
             // Without a momentum to begin with there is no state for it.
-            in_domain(self.name, "momentum", momentum.get(), |m| (0.0..1.0).contains(&m))?;
+            in_domain(self.name, "momentum", momentum.get(), "[0, 1)", |m| (0.0..1.0).contains(&m))?;
+        }
+        if self.parameters.is_empty() {
+            let detail = "there are no parameters: give those of a model, `model.parameters()`";
+            return Err(Error::argument(self.name, detail));
         }
         for group in &self.groups {
-            in_domain(self.name, "lr", group.rate.get(), |lr| lr >= 0.0)?;
-            in_domain(self.name, "weight_decay", self.decay(group), |decay| decay >= 0.0)?;
+            in_domain(self.name, "lr", group.rate.get(), "[0, ∞]", |lr| lr >= 0.0)?;
+            in_domain(self.name, "weight_decay", self.decay(group), "[0, ∞]", |decay| decay >= 0.0)?;
         }
         Ok(())
     }
@@ -642,23 +646,23 @@ impl Driver<dyn Rule> {
 /// The entry of a driven momentum.
 const MOMENTUM: &str = "momentum";
 
-/// A hyperparameter has to be in its domain.
-pub(super) fn in_domain(op: &str, name: &str, value: f32, inside: impl Fn(f32) -> bool) -> Result<()> {
+/// A hyperparameter has to be in its domain, which the error names.
+pub(super) fn in_domain(op: &str, name: &str, value: f32, domain: &str, inside: impl Fn(f32) -> bool) -> Result<()> {
     if inside(value) {
         return Ok(());
     }
-    Err(Error::argument(op, format!("{name} = {value} is out of its domain")))
+    Err(Error::argument(op, format!("{name} = {value} is out of its domain, which is {domain}")))
 }
 
 /// Hyperparameters that must not be negative, by name.
 pub(super) fn not_negative(op: &str, values: &[(&str, f32)]) -> Result<()> {
-    values.iter().try_for_each(|(name, value)| in_domain(op, name, *value, |v| v >= 0.0))
+    values.iter().try_for_each(|(name, value)| in_domain(op, name, *value, "[0, ∞]", |v| v >= 0.0))
 }
 
 /// Decay rates lie in 0..1.
 pub(super) fn valid_betas(op: &str, betas: (f32, f32)) -> Result<()> {
-    in_domain(op, "beta1", betas.0, |b| (0.0..1.0).contains(&b))?;
-    in_domain(op, "beta2", betas.1, |b| (0.0..1.0).contains(&b))
+    in_domain(op, "beta1", betas.0, "[0, 1)", |b| (0.0..1.0).contains(&b))?;
+    in_domain(op, "beta2", betas.1, "[0, 1)", |b| (0.0..1.0).contains(&b))
 }
 
 /// What makes a step conditional is one boolean.

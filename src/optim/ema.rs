@@ -9,6 +9,7 @@ use crate::nn::StateDict;
 use crate::ops::assign::Scope;
 use crate::optim::driver::in_domain;
 use crate::optim::state::{self, Loader};
+use crate::site;
 use crate::tensor::Tensor;
 
 /// An exponential moving average of parameters, which often generalises better than they do (Polyak & Juditsky 1992; Izmailov et al.
@@ -67,7 +68,8 @@ impl Ema {
     #[track_caller]
     pub fn update(&self) -> Result<()> {
         let at = Location::caller();
-        in_domain("Ema", "decay", self.decay, |d| (0.0..=1.0).contains(&d)).map_err(|e| e.or_at(at))?;
+        let _from = site::from(at);
+        in_domain("Ema", "decay", self.decay, "[0, 1]", |d| (0.0..=1.0).contains(&d)).map_err(|e| e.or_at(at))?;
         let updates = no_grad(|| {
             let update = |(p, average): (&Tensor, &Tensor)| {
                 let p = p.detach();
@@ -153,6 +155,7 @@ impl Ema {
     #[track_caller]
     pub fn load_state_dict(&mut self, entries: &StateDict) -> Result<()> {
         let at = Location::caller();
+        let _from = site::from(at);
         state::refuse_in_capture().map_err(|e| e.or_at(at))?;
         let mut loader = Loader::new("Ema", entries);
         let averages = self.averages.iter().enumerate();

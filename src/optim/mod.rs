@@ -39,8 +39,11 @@ pub use rmsprop::RmsProp;
 pub use rprop::Rprop;
 pub use sgd::Sgd;
 
+use std::panic::Location;
+
 use crate::error::Result;
 use crate::nn::StateDict;
+use crate::site;
 use crate::tensor::Tensor;
 use define::optimizer;
 
@@ -203,4 +206,50 @@ pub trait Optimizer {
     /// type; then nothing has changed.
     #[track_caller]
     fn load_state_dict(&mut self, entries: &StateDict) -> Result<()>;
+}
+
+impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
+    #[track_caller]
+    fn step(&mut self) -> Result<()> {
+        let _from = site::from(Location::caller());
+        (**self).step()
+    }
+
+    #[track_caller]
+    fn step_if(&mut self, condition: &Tensor) -> Result<()> {
+        let _from = site::from(Location::caller());
+        (**self).step_if(condition)
+    }
+
+    fn parameters(&self) -> &[Tensor] {
+        (**self).parameters()
+    }
+
+    fn zero_grad(&self) {
+        (**self).zero_grad();
+    }
+
+    fn lr(&self) -> f32 {
+        (**self).lr()
+    }
+
+    #[track_caller]
+    fn set_lr(&mut self, lr: f32) {
+        let _from = site::from(Location::caller());
+        (**self).set_lr(lr);
+    }
+
+    fn rates(&self) -> Vec<Rate> {
+        (**self).rates()
+    }
+
+    fn state_dict(&self) -> StateDict {
+        (**self).state_dict()
+    }
+
+    #[track_caller]
+    fn load_state_dict(&mut self, entries: &StateDict) -> Result<()> {
+        let _from = site::from(Location::caller());
+        (**self).load_state_dict(entries)
+    }
 }

@@ -130,7 +130,7 @@ struct Orthogonal {
 impl Rule for Orthogonal {
     fn validate(&self, op: &str) -> Result<()> {
         not_negative(op, &[("momentum", self.momentum), ("eps", self.eps)])?;
-        in_domain(op, "iterations", self.iterations as f32, |n| n < 100.0)
+        in_domain(op, "iterations", self.iterations as f32, "0 to 99", |n| n < 100.0)
     }
 
     fn slots(&self) -> Vec<Slot> {

@@ -79,7 +79,7 @@ impl Rule for Descent {
             );
             return Err(Error::argument(op, detail));
         }
-        in_domain(op, "dampening", self.dampening, f32::is_finite)
+        in_domain(op, "dampening", self.dampening, "all finite numbers", f32::is_finite)
     }
 
     fn slots(&self) -> Vec<Slot> {

@@ -6,7 +6,7 @@ use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 
 use crate::caps::{Caps, GRAIN, PANELS, panel_bytes, size_class};
 use crate::codegen::{self, Bound, KernelText};
-use crate::error::{Error, Result};
+use crate::error::{At, Error, Result};
 use crate::layout::Layout;
 use crate::schedule::fuse::{self, Fused};
 use crate::schedule::group::{Core, Group};
@@ -307,7 +307,7 @@ impl Plan {
                     other => rank
                         .get(other)
                         .map(|&t| BufferRef::Place(assigned.places[t].buffer))
-                        .ok_or_else(|| Error::argument("plan", "a buffer has no place")),
+                        .ok_or_else(|| Error::internal("plan", "a buffer has no place")),
                 })
                 .collect::<Result<Vec<_>>>()?;
             if own.iter().any(|key| rank.contains_key(key)) {
@@ -489,7 +489,7 @@ fn check_binding_sizes(
         };
         if bytes > limit {
             let node = &snap.nodes[group.members[0]].0;
-            return Err(Error::TooLarge { op: node.op.name().into(), bytes, limit, at: node.at.into() });
+            return Err(Error::TooLarge { op: node.op.name().into(), bytes, limit, at: At(None) }.or_at(node.at));
         }
     }
     Ok(())

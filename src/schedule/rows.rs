@@ -131,7 +131,7 @@ fn given(groups: &[Group], snap: &Snapshot) -> Result<Vec<Chain>> {
 
 fn apart(group: &Group, snap: &Snapshot) -> Error {
     let op = group.members.first().map_or("rows", |&i| snap.nodes[i].0.op.name());
-    Error::unsupported(op, "kernels over rows would have to run apart")
+    Error::internal(op, "kernels over rows would have to run apart")
 }
 
 /// Rows and their size, where the group reduces the last dim.

@@ -9,6 +9,7 @@ use crate::differentiate::{self, Graph};
 use crate::error::{Error, Result};
 use crate::graph::{Var, no_grad};
 use crate::shape::Shape;
+use crate::site;
 use crate::tensor::Tensor;
 
 /// The value of `f` at `x`, and `vᵀ J`: the gradient of `⟨f(x), v⟩`. `v` has the shape of `f(x)`.
@@ -28,6 +29,7 @@ use crate::tensor::Tensor;
 #[track_caller]
 pub fn vjp(f: impl Fn(&Tensor) -> Tensor, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
     let at = Location::caller();
+    let _from = site::from(at);
     let x = leaf(x);
     let y = f(&x);
     let product = pull(&y, &v.node(), &x, Graph::Free).map_err(|e| e.or_at(at))?;
@@ -51,6 +53,7 @@ pub fn vjp(f: impl Fn(&Tensor) -> Tensor, x: &Tensor, v: &Tensor) -> Result<(Ten
 #[track_caller]
 pub fn jvp(f: impl Fn(&Tensor) -> Tensor, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
     let at = Location::caller();
+    let _from = site::from(at);
     same_shape("jvp", x, v).map_err(|e| e.or_at(at))?;
     let x = leaf(x);
     let y = f(&x);
@@ -77,6 +80,7 @@ pub fn jvp(f: impl Fn(&Tensor) -> Tensor, x: &Tensor, v: &Tensor) -> Result<(Ten
 #[track_caller]
 pub fn hvp(f: impl Fn(&Tensor) -> Tensor, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
     let at = Location::caller();
+    let _from = site::from(at);
     same_shape("hvp", x, v).map_err(|e| e.or_at(at))?;
     let x = leaf(x);
     let y = f(&x);
@@ -100,6 +104,7 @@ pub fn hvp(f: impl Fn(&Tensor) -> Tensor, x: &Tensor, v: &Tensor) -> Result<(Ten
 #[track_caller]
 pub fn jacobian(f: impl Fn(&Tensor) -> Tensor, x: &Tensor) -> Result<Tensor> {
     let at = Location::caller();
+    let _from = site::from(at);
     let x = leaf(x);
     rows(&f(&x), &x).map_err(|e| e.or_at(at))
 }
@@ -119,6 +124,7 @@ pub fn jacobian(f: impl Fn(&Tensor) -> Tensor, x: &Tensor) -> Result<Tensor> {
 #[track_caller]
 pub fn hessian(f: impl Fn(&Tensor) -> Tensor, x: &Tensor) -> Result<Tensor> {
     let at = Location::caller();
+    let _from = site::from(at);
     let x = leaf(x);
     let gradient = gradient(&f(&x), &x).map_err(|e| e.or_at(at))?;
     rows(&gradient, &x).map_err(|e| e.or_at(at))

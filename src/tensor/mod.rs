@@ -15,6 +15,7 @@ mod einsum;
 mod elementwise;
 pub mod function;
 pub mod functional;
+pub mod gradcheck;
 mod indexing;
 mod initial;
 mod inside;
@@ -45,6 +46,7 @@ use crate::graph::recording::{self, Slot};
 use crate::graph::{GradCell, Meta, Value, Var, with_location};
 use crate::host;
 use crate::shape::Shape;
+use crate::site::Site;
 
 pub use attention::Offset;
 pub use elementwise::Operand;
@@ -144,13 +146,7 @@ impl Slot for Inner {
         self.rebind(new);
     }
 
-    fn renew(
-        &self,
-        meta: &Meta,
-        value: Value,
-        doubt: Doubt,
-        at: &'static Location<'static>,
-    ) -> std::result::Result<(), (Value, Doubt)> {
+    fn renew(&self, meta: &Meta, value: Value, doubt: Doubt, at: Site) -> std::result::Result<(), (Value, Doubt)> {
         let mut held = self.value.write().unwrap_or_else(PoisonError::into_inner);
         held.0.renew(meta, value, doubt, at)
     }
@@ -229,14 +225,14 @@ impl Tensor {
     }
 
     /// Makes a tensor of what `f` builds from this one's node, attributed to `at`.
-    pub(crate) fn build(&self, at: &'static Location<'static>, f: impl FnOnce(&Var) -> Result<Var>) -> Tensor {
-        let var = self.node();
+    pub(crate) fn build(&self, at: impl Into<Site>, f: impl FnOnce(&Var) -> Result<Var>) -> Tensor {
+        let (at, var) = (at.into(), self.node());
         let built = with_location(at, || f(&var));
         self.built(built, &var, at)
     }
 
     /// What was built of `var`, this tensor's node, or the error, as a tensor.
-    fn built(&self, built: Result<Var>, var: &Var, at: &'static Location<'static>) -> Tensor {
+    fn built(&self, built: Result<Var>, var: &Var, at: Site) -> Tensor {
         // An error goes on whatever is made of it, of the shape that this would have.
         let failed = |error: &Error, known: &Var| {
             let error = error.clone().or_at(at);
@@ -498,7 +494,7 @@ impl Tensor {
         if asked == self.dtype() {
             return Ok(());
         }
-        let detail = format!("a {} tensor cannot be read as {asked}; convert it with to_dtype", self.dtype());
+        let detail = format!("a tensor of {} cannot be read as {asked}; convert it with to_dtype", self.dtype());
         Err(Error::dtype(op, detail, &[self.dtype(), asked]).or_at(at))
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::compiling;
 use crate::train::History;
 
 /// How the run stands.
@@ -39,6 +40,12 @@ fn time(seconds: f64) -> String {
     }
 }
 
+/// What the bar says while kernels are compiled; nothing when they are.
+#[cfg(any(feature = "train", test))]
+fn compiling_text(done: usize, of: usize) -> String {
+    if done < of { format!("compiling kernels {done}/{of}") } else { String::new() }
+}
+
 /// A progress bar or a dashboard on a terminal; elsewhere, and without the feature `train`, a line a report; or nothing.
 pub struct Progress {
     steps: u64,
@@ -66,6 +73,16 @@ impl Progress {
     #[cfg(not(feature = "train"))]
     pub fn new(steps: u64, _done: u64, quiet: bool, _dashboard: bool) -> Progress {
         Progress { steps, quiet }
+    }
+
+    /// Shows kernels that are being compiled, while the guard lives.
+    pub fn watch_compiling(&self) -> Option<compiling::Watch> {
+        #[cfg(feature = "train")]
+        if !self.bar.is_hidden() {
+            let bar = self.bar.clone();
+            return Some(compiling::watch(move |done, of| bar.set_message(compiling_text(done, of))));
+        }
+        None
     }
 
     /// One more step.
@@ -136,6 +153,11 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn kernels_are_counted_while_they_are_compiled() {
+        assert_eq!([compiling_text(12, 40), compiling_text(40, 40)], ["compiling kernels 12/40", ""]);
+    }
 
     #[test]
     fn figures_and_times_are_readable() {

@@ -1,5 +1,6 @@
 //! The loop around a model.
 
+use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -7,6 +8,7 @@ use crate::Device;
 use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::file::create_folder;
+use crate::site;
 use crate::train::history::Log;
 use crate::train::metrics::Mean;
 use crate::train::progress::{Progress, Standing};
@@ -337,9 +339,12 @@ impl Trainer {
     /// # Errors
     /// The error of a step, an evaluation, or a metric; where files cannot be written; where checkpoints exist and all are damaged, or
     /// do not fit the task.
+    #[track_caller]
     pub fn run(&self, task: &mut impl Task) -> Result<Outcome> {
+        let _from = site::from(Location::caller());
         if self.checkpoint_every > 0 && self.folder.is_none() {
-            return Err(Error::argument("Trainer", "checkpoints need a folder: call Trainer::folder"));
+            let error = Error::argument("Trainer", "checkpoints need a folder: call Trainer::folder");
+            return Err(error.or_at(Location::caller()));
         }
         task.begin(self)?;
         #[cfg(feature = "train")]
@@ -365,7 +370,9 @@ impl Trainer {
         if let Some(step) = resumed {
             progress.say(&format!("resumed from the checkpoint of step {step}"));
         }
+        let watch = progress.watch_compiling();
         let outcome = self.steps(task, state, checkpoints.as_ref(), log, &progress);
+        drop(watch);
         progress.finish();
         let (state, finished) = outcome?;
         if let Some(folder) = &self.folder {

@@ -46,6 +46,7 @@ fn programs() {
         Ok("certificate") => crate::certificate::program().unwrap(),
         Ok("certified products") => crate::certificate::products().unwrap(),
         Ok("tuned") => crate::tuned::program().unwrap(),
+        Ok("own ops") => crate::validated::own_ops().unwrap(),
         Ok("validated") => crate::validated::program().unwrap(),
         Ok("device") => println!("device: {}", Device::default().info().name),
         Ok("mistake") => {

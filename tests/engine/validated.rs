@@ -1,5 +1,6 @@
 //! `WGRAD_VALIDATE` with all kinds of flushes: it finds nothing where nothing is wrong.
 
+use wgrad::autograd::ElementwiseOp;
 use wgrad::data::{DataLoader, Digits};
 use wgrad::nn::{Dropout, Linear, Module, Parameters, Relu, Sequential, loss};
 use wgrad::optim::{Adam, Sgd};
@@ -93,6 +94,49 @@ fn trainer(device: &Device, captured: bool) -> Result<()> {
     w.square().sum().backward()?;
     Sgd::new(vec![w.clone()], 0.1).momentum(0.9).step()?;
     Ok(())
+}
+
+/// What a training step with an op of the user's gives, whose backward function is as it should be or not, by operand or by value.
+pub fn own_ops() -> Result<()> {
+    let device = Device::default();
+    let reference = |x: &[f64]| x[0].tanh();
+    let by_operand = |factor: &str| {
+        format!("x: f32, dy: f32) -> f32 {{ let y = safe_tanh(x); return {factor} * (1.0 - y * y) * dy; }}")
+    };
+    let by_value = |factor: &str| format!("y: f32, dy: f32) -> f32 {{ return {factor} * (1.0 - y * y) * dy; }}");
+    let mut said = Vec::new();
+    for (name, backward) in [
+        ("squash_a", by_operand("1.0")),
+        ("squash_b", by_operand("1.1")),
+        ("squash_c", by_value("1.0")),
+        ("squash_d", by_value("1.1")),
+    ] {
+        let source = format!("fn {name}_fwd(x: f32) -> f32 {{ return safe_tanh(x); }}\nfn {name}_bwd({backward}");
+        let op = ElementwiseOp::new(name, &source)?.with_reference(reference);
+        let w = Tensor::linspace(-4.0, 4.0, 33, &device).requires_grad();
+        op.apply(&[&w]).square().sum().backward()?;
+        said.push(match w.grad().map(|g| g.to_vec::<f32>()) {
+            Some(Err(error)) => error.to_string(),
+            _ => "right".into(),
+        });
+    }
+    println!("own ops: {}", said.join(" | "));
+    Ok(())
+}
+
+#[test]
+fn backward_functions_of_users_are_held_against_their_references() {
+    let said = printed(&run("own ops", &[("WGRAD_VALIDATE", "1")]), "own ops");
+    let said: Vec<&str> = said.split(" | ").collect();
+    let [a, b, c, d] = said[..] else { panic!("{said:?}") };
+    assert_eq!([a, c], ["right"; 2]);
+    for wrong in [b, d] {
+        assert!(
+            wrong.contains("_backward: GPU and CPU disagree") || wrong.contains("mul: GPU and CPU disagree"),
+            "{wrong}"
+        );
+        assert!(wrong.contains("validated.rs:"), "{wrong}");
+    }
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 /// `gpu` stands beside the others: it imports floor 0 only, and floor 4 is the first to import it.
 fn floor(module: &str) -> Option<u32> {
     Some(match module {
-        "error" | "env" | "file" | "host" | "dtype" | "shape" | "layout" | "caps" | "tuning" | "array" | "trace" => 0,
+        "error" | "compiling" | "env" | "file" | "host" | "dtype" | "shape" | "site" | "layout" | "caps" | "tuning"
+        | "array" | "trace" => 0,
         "graph" => 1,
         "ops" => 2,
         "differentiate" | "schedule" | "codegen" => 3,

@@ -1,6 +1,6 @@
 //! Attention and rotary position embedding: fused kernels and compositions against the CPU reference and the definition.
 
-use wgrad::tensor::autograd::{grad, gradcheck, gradgradcheck};
+use wgrad::autograd::{grad, gradcheck, gradgradcheck};
 use wgrad::{DType, Device, Tensor};
 
 use crate::common::*;

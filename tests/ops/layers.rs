@@ -1,7 +1,7 @@
 //! Dropout, gates, similarities and the further losses.
 
+use wgrad::autograd::{gradcheck, gradgradcheck};
 use wgrad::nn::loss;
-use wgrad::tensor::autograd::{gradcheck, gradgradcheck};
 use wgrad::{DType, Device, Tensor};
 
 use crate::common::*;

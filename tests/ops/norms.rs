@@ -1,9 +1,9 @@
 //! Layer, RMS, group, instance and batch norm, forward and backward, over every way in which the operand lies in
 //! memory.
 
+use wgrad::autograd::{grad_with, gradcheck, gradgradcheck};
 use wgrad::graph::Var;
 use wgrad::ops::norm::Statistic;
-use wgrad::tensor::autograd::{grad_with, gradcheck, gradgradcheck};
 use wgrad::{DType, Device, Tensor};
 
 use crate::common::*;

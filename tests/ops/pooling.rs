@@ -1,6 +1,6 @@
 //! Pooling and interpolation, forward and backward, against the CPU reference, PyTorch's numbers and plain loops.
 
-use wgrad::tensor::autograd::{grad_with, gradcheck, gradgradcheck};
+use wgrad::autograd::{grad_with, gradcheck, gradgradcheck};
 use wgrad::{AvgPool, DType, Device, Interpolate, Pool, Tensor};
 
 use crate::common::*;

@@ -13,7 +13,7 @@ use crate::backend::recipe::{Bound, Form, Param, Recipe};
 use crate::backend::validate;
 use crate::env;
 use crate::error::{Error, Result};
-use crate::gpu::{Buffer, Call, Operand, Pipeline, Program, Timing};
+use crate::gpu::{Buffer, Call, Operand, Program, Timing};
 use crate::graph::Value;
 use crate::graph::doubt::Doubt;
 use crate::graph::node::{address, lock};
@@ -83,10 +83,9 @@ impl GpuBackend {
     /// Compiles a recipe. What does not come from this process is not `trusted`, and its kernels run with all checks.
     pub fn assemble(&self, recipe: Recipe, trusted: bool) -> Result<GpuProgram> {
         if !recipe.is_sound() {
-            return Err(Error::argument("capture", "the recipe of the step refers to what is not there"));
+            return Err(Error::internal("capture", "the recipe of the step refers to what is not there"));
         }
-        let pipelines: Vec<Arc<Pipeline>> =
-            recipe.kernels.iter().map(|kernel| self.pipeline(kernel, trusted)).collect::<Result<_>>()?;
+        let pipelines = self.pipelines(recipe.kernels.iter().map(|kernel| &**kernel), trusted)?;
         let align = self.gpu.params_align() as usize;
         let (mut params, mut live, mut tags, mut slots) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut gates = Vec::new();
@@ -122,7 +121,7 @@ impl GpuBackend {
             calls.push(Call {
                 pipeline: pipelines[call.kernel].clone(),
                 operands: call.operands.iter().map(operand).collect(),
-                params_offset: u32::try_from(start).map_err(|_| Error::argument("capture", "too many parameters"))?,
+                params_offset: u32::try_from(start).map_err(|_| Error::internal("capture", "too many parameters"))?,
                 workgroups: call.workgroups,
                 work: call.work,
             });
@@ -203,7 +202,7 @@ impl GpuBackend {
     ) -> Result<Vec<Computed>> {
         for leaf in leaves {
             let buffer = leaf.value.downcast_ref::<Buffer>();
-            step.table.push(buffer.ok_or_else(|| Error::argument("capture", "a value is not on this GPU"))?.clone());
+            step.table.push(buffer.ok_or_else(|| Error::internal("capture", "a value is not on this GPU"))?.clone());
         }
         let validate = env::get().validate;
         let before = if validate { step.table.clone() } else { Vec::new() };

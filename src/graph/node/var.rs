@@ -11,12 +11,13 @@ use smallvec::SmallVec;
 use super::{Context, GradCell, Meta, Node, Value, lock};
 use crate::array::Array;
 use crate::dtype::DType;
-use crate::error::{Error, Result};
+use crate::error::{At, Error, Result};
 use crate::graph::doubt::Doubt;
 use crate::graph::kernel::Kernel;
 use crate::graph::op::Op;
 use crate::graph::{anomaly, recording, transaction};
 use crate::shape::Shape;
+use crate::site::Site;
 
 /// A reference to a node: what gradient rules and composite ops compute with. Its methods are those of [`Tensor`](crate::Tensor), with dims
 /// counted from 0.
@@ -41,7 +42,7 @@ pub(crate) fn next_id() -> u64 {
 
 thread_local! {
     static GRAD_DISABLED: Cell<u32> = const { Cell::new(0) };
-    static LOCATION: Cell<Option<&'static Location<'static>>> = const { Cell::new(None) };
+    static LOCATION: Cell<Option<Site>> = const { Cell::new(None) };
 }
 
 /// Runs `f` without recording what gradients would need.
@@ -106,11 +107,11 @@ impl Drop for GradEnabled {
 }
 
 /// New nodes belong to a location while it lives; then to the one of before.
-struct AtLocation(Option<&'static Location<'static>>);
+struct AtLocation(Option<Site>);
 
 impl AtLocation {
-    fn new(location: &'static Location<'static>) -> AtLocation {
-        AtLocation(LOCATION.with(|c| c.replace(Some(location))))
+    fn new(site: Site) -> AtLocation {
+        AtLocation(LOCATION.with(|c| c.replace(Some(site))))
     }
 }
 
@@ -120,7 +121,7 @@ impl Drop for AtLocation {
     }
 }
 
-/// Runs `f` with every node that it makes attributed to `location`: gradient nodes belong to the line of their forward op.
+/// Runs `f` with every node that it makes attributed to `site`, a line and a layer: gradient nodes belong to the line of their forward op.
 ///
 /// ```
 /// use std::panic::Location;
@@ -129,14 +130,14 @@ impl Drop for AtLocation {
 /// let x = Tensor::from_slice(&[1f32, 2.0], [2], &Device::default()).node();
 /// let at = Location::caller();
 /// let y = with_location(at, || &x * 2.0);
-/// assert_eq!(y.0.at, at);
+/// assert_eq!(y.0.at.line(), at.line());
 /// ```
-pub fn with_location<R>(location: &'static Location<'static>, f: impl FnOnce() -> R) -> R {
-    let _at = AtLocation::new(location);
+pub fn with_location<R>(site: impl Into<Site>, f: impl FnOnce() -> R) -> R {
+    let _at = AtLocation::new(site.into());
     f()
 }
 
-/// The user's line: the one that [`with_location`] names, else the caller's.
+/// The user's line and layer: those that [`with_location`] names, else the caller's.
 ///
 /// ```
 /// use std::panic::Location;
@@ -148,8 +149,9 @@ pub fn with_location<R>(location: &'static Location<'static>, f: impl FnOnce() -
 /// assert_eq!(called_at(), Location::caller().line());
 /// ```
 #[track_caller]
-pub fn here() -> &'static Location<'static> {
-    LOCATION.with(Cell::get).unwrap_or(Location::caller())
+pub fn here() -> Site {
+    let line = Location::caller();
+    LOCATION.with(Cell::get).unwrap_or_else(|| line.into())
 }
 
 impl Var {
@@ -216,8 +218,8 @@ impl Var {
         }
         if let Some(other) = inputs.iter().find(|v| !Arc::ptr_eq(&v.0.context, context)) {
             let devices = vec![context.device.clone(), other.0.context.device.clone()];
-            let error = Error::DeviceMismatch { op: op.name().into(), devices, at: at.into() };
-            return Var::failed_as(error, known(), context, at);
+            let error = Error::DeviceMismatch { op: op.name().into(), devices, at: At(None) };
+            return Var::failed_as(error.or_at(at), known(), context, at);
         }
         let inferred = op.infer(&metas).and_then(|meta| match meta.shape.checked_numel() {
             Some(_) => Ok(meta),
@@ -279,13 +281,7 @@ impl Var {
     /// assert_eq!(Tensor::from_var(bare, &device).to_vec::<f32>()?, [3.0, 3.0]);
     /// # Ok::<(), wgrad::Error>(())
     /// ```
-    pub fn computed(
-        meta: Meta,
-        value: Value,
-        doubt: Doubt,
-        at: &'static Location<'static>,
-        context: &Arc<Context>,
-    ) -> Var {
+    pub fn computed(meta: Meta, value: Value, doubt: Doubt, at: Site, context: &Arc<Context>) -> Var {
         let var = with_location(at, || Var::data(meta, value, context));
         var.0.set_doubt(doubt);
         var
@@ -306,7 +302,7 @@ impl Var {
     }
 
     /// A node of a plan alone, without inputs.
-    pub(crate) fn bare(op: Arc<dyn Op>, meta: Meta, at: &'static Location<'static>, context: &Arc<Context>) -> Var {
+    pub(crate) fn bare(op: Arc<dyn Op>, meta: Meta, at: Site, context: &Arc<Context>) -> Var {
         let (inputs, value, error) = (SmallVec::new(), None, None);
         Var::make(Parts { op, meta, at, tracked: false, grad_cell: None, inputs, value, error }, context)
     }
@@ -321,7 +317,7 @@ impl Var {
         meta: &Meta,
         value: Value,
         doubt: Doubt,
-        at: &'static Location<'static>,
+        at: Site,
     ) -> std::result::Result<(), (Value, Doubt)> {
         // A number says by its op what it is, and not by its value.
         let is_data = self.is_data();
@@ -343,7 +339,7 @@ impl Var {
     pub(crate) fn rebuilt(
         op: Arc<dyn Op>,
         meta: Meta,
-        at: &'static Location<'static>,
+        at: Site,
         tracked: bool,
         inputs: SmallVec<[Var; 2]>,
         context: &Arc<Context>,
@@ -470,17 +466,12 @@ impl Var {
     /// let y = Var::failed(Error::argument("rotate", "the angle is NaN"), &x.0.context, here());
     /// assert_eq!((y * 2.0).check().unwrap_err().to_string(), "rotate: the angle is NaN");
     /// ```
-    pub fn failed(error: Error, context: &Arc<Context>, at: &'static Location<'static>) -> Var {
+    pub fn failed(error: Error, context: &Arc<Context>, at: impl Into<Site>) -> Var {
         Var::failed_as(error, None, context, at)
     }
 
     /// [`Var::failed`] of a known shape and type, so far as they are: code that looks at shapes goes on to where the error is read.
-    pub(crate) fn failed_as(
-        error: Error,
-        known: Option<Meta>,
-        context: &Arc<Context>,
-        at: &'static Location<'static>,
-    ) -> Var {
+    pub(crate) fn failed_as(error: Error, known: Option<Meta>, context: &Arc<Context>, at: impl Into<Site>) -> Var {
         if crate::env::get().panic {
             // The environment variable asks for a panic at the first error, for its backtrace.
             panic!("{error}");
@@ -488,7 +479,7 @@ impl Var {
         let parts = Parts {
             op: Arc::new(Data),
             meta: known.unwrap_or_else(|| Meta::new((), DType::F32)),
-            at,
+            at: at.into(),
             tracked: false,
             grad_cell: None,
             inputs: SmallVec::new(),
@@ -605,7 +596,7 @@ impl Var {
 struct Parts {
     op: Arc<dyn Op>,
     meta: Meta,
-    at: &'static Location<'static>,
+    at: Site,
     tracked: bool,
     grad_cell: Option<Arc<GradCell>>,
     inputs: SmallVec<[Var; 2]>,
@@ -626,13 +617,13 @@ impl Op for Data {
         "data"
     }
     fn infer(&self, _inputs: &[&Meta]) -> Result<Meta> {
-        Err(Error::argument("data", "a data node is made by Var::data"))
+        Err(Error::internal("data", "a data node is made by Var::data"))
     }
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
         Kernel::Data
     }
     fn reference(&self, _inputs: &[&Array], _output: &Meta) -> Result<Array> {
-        Err(Error::argument("data", "a data node holds its value"))
+        Err(Error::internal("data", "a data node holds its value"))
     }
     fn is_source(&self) -> bool {
         true

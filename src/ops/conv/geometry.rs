@@ -49,8 +49,12 @@ impl Geometry {
         let (x, groups) = (&batched(given, dims), options.groups);
         let fault = |detail: String| Error::shape(op, detail, &[given, w]);
         if !x[1].is_multiple_of(groups) || w[1] != x[1] / groups {
-            let detail = format!("{} input channels in {groups} groups need a weight of {}", x[1], x[1] / groups);
-            return Err(fault(format!("{detail} channels at dim 1, not {}", w[1])));
+            let split = if groups == 1 { String::new() } else { format!(" in {groups} groups") };
+            let detail = format!("{} input channels{split} need a weight of {}", x[1], x[1] / groups);
+            // Images with their channels last are a usual cause.
+            let last = x[1] != w[1] && groups == 1 && given.last() == Some(&w[1]);
+            let advice = if last { "; channels come before spatial dims: [N, C, …]" } else { "" };
+            return Err(fault(format!("{detail} channels at dim 1, not {}{advice}", w[1])));
         }
         let mut geometry = Geometry {
             dims,

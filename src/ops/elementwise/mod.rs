@@ -2,6 +2,7 @@
 
 pub(crate) mod cast;
 mod dependence;
+mod differences;
 pub(crate) mod example;
 pub(crate) mod generate;
 pub(crate) mod methods;

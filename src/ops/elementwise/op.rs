@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use smallvec::SmallVec;
 
 use super::dependence::Parameters;
+use super::differences;
 use super::table::{Derivative, Kind, Reference, Row};
 use super::wgsl::{Signature, signatures};
 use crate::array::Array;
@@ -123,6 +124,16 @@ impl Definition {
         (0..wanted.len()).filter(|&argument| wanted[argument]).map(own).fold(dy, |all, own| all | own)
     }
 
+    /// Whether a user has defined the op.
+    pub fn is_users(&self) -> bool {
+        matches!(self.host, Host::User(_))
+    }
+
+    /// Whether the CPU reference can compute the op and its gradient.
+    pub fn runs_on_host(&self) -> bool {
+        !matches!(self.host, Host::User(None)) && !matches!(self.expression, Expression::User(None))
+    }
+
     fn is_differentiable(&self) -> bool {
         match &self.expression {
             Expression::Row(derivative) => derivative.is_some(),
@@ -222,10 +233,7 @@ impl Op for Forward {
                 return Ok(array(output, map(&operands, output.numel(), |x| reference(x))));
             }
             Host::User(None) => {
-                return Err(Error::unsupported(
-                    name,
-                    "this user-defined op has no CPU reference; give one with with_reference",
-                ));
+                return Err(Error::unsupported(name, NO_REFERENCE));
             }
         };
         if let (DType::F32, Some(operands)) = (output.dtype, same_type(inputs)) {
@@ -357,11 +365,14 @@ impl Op for Backward {
     /// `y`, an operand that it leaves out does not matter to the gradient.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for user-defined ops, and where the inverse is not known.
+    /// [`Error::Unsupported`] where the inverse is not known, and for user-defined ops without a reference; with one, their slopes are
+    /// differences of it.
     fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
         let name = &self.definition.name;
-        let Host::Row(reference) = &self.definition.host else {
-            return Err(Error::unsupported(name, "user-defined backward functions have no CPU reference"));
+        let reference = match &self.definition.host {
+            Host::Row(reference) => reference,
+            Host::User(Some(reference)) => return self.user_reference(&**reference, inputs, output),
+            Host::User(None) => return Err(Error::unsupported(name, NO_REFERENCE)),
         };
         let signature = self.signature()?;
         let values: Vec<Vec<f64>> = inputs.iter().map(|a| a.to_f64()).collect();
@@ -392,6 +403,35 @@ impl Op for Backward {
 
     fn differentiable(&self) -> bool {
         false
+    }
+}
+
+const NO_REFERENCE: &str = "this user-defined op has no CPU reference; give one with with_reference";
+
+impl Backward {
+    /// The gradient by differences of the user's reference, in f64. An operand in whose place the backward function takes `y` is found by
+    /// searching for it.
+    fn user_reference(&self, reference: &dyn Fn(&[f64]) -> f64, inputs: &[&Array], output: &Meta) -> Result<Array> {
+        let signature = self.signature()?;
+        let values: Vec<Vec<f64>> = inputs.iter().map(|a| a.to_f64()).collect();
+        let operand = |name: &str| self.position(signature, name).map(|i| &values[i]);
+        let (dy, y) = (operand("dy"), operand("y"));
+        let operands: Vec<Option<&Vec<f64>>> = self.definition.args.iter().map(|a| operand(a)).collect();
+        let missing: Vec<usize> = (0..operands.len()).filter(|&k| operands[k].is_none()).collect();
+        if missing.len() > 1 && y.is_some() {
+            let detail = "the backward function takes y in the place of several operands, which cannot be found from it; let it take \
+                          them where its gradient is to be compared on the CPU";
+            return Err(Error::unsupported(&self.definition.name, detail));
+        }
+        let at = |v: &Vec<f64>, i: usize| if v.len() == 1 { v[0] } else { v[i] };
+        let slope = |i: usize| {
+            let mut args: Vec<f64> = operands.iter().map(|v| v.map_or(0.5, |v| at(v, i))).collect();
+            if let (&[k], Some(y)) = (&missing[..], y) {
+                args[k] = differences::inverse(reference, &args, k, at(y, i));
+            }
+            dy.map_or(0.0, |dy| at(dy, i)) * differences::slope(reference, &args, self.argument)
+        };
+        Ok(array(output, (0..output.numel()).map(slope).collect()))
     }
 }
 

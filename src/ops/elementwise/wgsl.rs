@@ -34,11 +34,12 @@ pub struct Signature {
 /// [`Error::Shader`] with naga's message where the file is not valid WGSL.
 pub fn signatures(name: &str, source: &str) -> Result<HashMap<String, Signature>> {
     let failed = |detail: String| Error::Shader { name: name.into(), detail };
-    let text = format!("{PRELUDE}\n{source}");
-    let module = naga::front::wgsl::parse_str(&text).map_err(|e| failed(e.emit_to_string(&text)))?;
+    // The user's text stands first, so that errors count its lines; the order of declarations makes no difference.
+    let text = format!("{source}\n{PRELUDE}");
+    let module = naga::front::wgsl::parse_str(&text).map_err(|e| failed(e.emit_to_string_with_path(&text, name)))?;
     Validator::new(ValidationFlags::all(), Capabilities::empty())
         .validate(&module)
-        .map_err(|e| failed(e.emit_to_string(&text)))?;
+        .map_err(|e| failed(e.emit_to_string_with_path(&text, name)))?;
     if !module.entry_points.is_empty() || !module.global_variables.is_empty() {
         return Err(failed("the file of an elementwise op holds functions only, no entry points or variables".into()));
     }

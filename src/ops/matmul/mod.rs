@@ -393,8 +393,20 @@ impl Var {
     pub fn linear(&self, weight: &Var, bias: Option<&Var>) -> Var {
         let at = crate::graph::here();
         if weight.shape().rank() != 2 || self.shape().last() != weight.shape().last() {
-            let detail = "the last dim must be the weight's second [out, in]";
-            let fault = || Error::shape("linear", detail, &[self.shape(), weight.shape()]);
+            let detail = match (self.shape().last(), weight.shape().rank()) {
+                (_, rank) if rank != 2 => format!("the weight must be a matrix [out, in], not of rank {rank}"),
+                (None, _) => "the input must have at least one dim, of features".into(),
+                (Some(given), _) => {
+                    let takes = weight.shape()[1];
+                    // Images between convolutions and linear layers are the usual cause.
+                    let flat = self.shape().iter().skip(1).try_fold(1usize, |n, &d| n.checked_mul(d)) == Some(takes);
+                    let advice = if flat { "; flatten all dims but the first before it" } else { "" };
+                    format!(
+                        "the last dim of the input has size {given}, but the weight [out, in] takes {takes}{advice}"
+                    )
+                }
+            };
+            let fault = || Error::shape("linear", detail.as_str(), &[self.shape(), weight.shape()]);
             let error = [self, weight].into_iter().find_map(|v| v.0.error.clone()).unwrap_or_else(fault);
             let lead = &self.shape()[..self.shape().rank().saturating_sub(1)];
             let known = Meta::new(lead.iter().chain(weight.shape().first()).copied().collect::<Shape>(), self.dtype());

@@ -238,7 +238,13 @@ impl Side {
 
 /// A count that the kernels hold in a u32.
 pub(super) fn word(value: usize) -> Result<u32> {
-    u32::try_from(value).map_err(|_| too_large(value as u64, u64::from(u32::MAX)))
+    let limit = u64::from(u32::MAX);
+    u32::try_from(value).map_err(|_| Error::TooManyElements {
+        op: "matmul".into(),
+        elements: value as u64,
+        limit,
+        at: At(None),
+    })
 }
 
 pub(super) fn too_large(elements: u64, limit: u64) -> Error {

@@ -323,8 +323,12 @@ impl Lbfgs {
     }
 
     fn validate(&self) -> Result<()> {
-        in_domain("Lbfgs", "lr", self.rate.get(), |lr| lr >= 0.0)?;
-        in_domain("Lbfgs", "history_size", self.history_size as f32, |n| n >= 1.0)?;
+        in_domain("Lbfgs", "lr", self.rate.get(), "[0, ∞]", |lr| lr >= 0.0)?;
+        in_domain("Lbfgs", "history_size", self.history_size as f32, "1 or more", |n| n >= 1.0)?;
+        if self.parameters.is_empty() {
+            let detail = "there are no parameters: give those of a model, `model.parameters()`";
+            return Err(Error::argument("Lbfgs", detail));
+        }
         for (i, p) in self.parameters.iter().enumerate() {
             p.check()?;
             let first = &self.parameters[0];

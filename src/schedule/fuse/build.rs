@@ -243,7 +243,7 @@ impl Fuser<'_> {
     }
 
     fn reordered(&self, i: usize) -> Error {
-        Error::unsupported(self.snap.nodes[i].0.op.name(), "its kernel would have to run before what it reads")
+        Error::internal(self.snap.nodes[i].0.op.name(), "its kernel would have to run before what it reads")
     }
 
     /// Prints a draft into a group.
@@ -321,9 +321,9 @@ impl Fuser<'_> {
         match &mut self.role[node] {
             Role::Routine(routine) => match routine.take() {
                 Some(routine) => Ok(Core::Routine { node, routine, inputs, producers }),
-                None => Err(Error::argument("schedule", "a routine was scheduled twice")),
+                None => Err(Error::internal("schedule", "a routine was scheduled twice")),
             },
-            _ => Err(Error::argument("schedule", "only reductions and routines are cores")),
+            _ => Err(Error::internal("schedule", "only reductions and routines are cores")),
         }
     }
 }

@@ -1,8 +1,6 @@
 //! How a captured step lies in a file: a safetensors file, whose metadata hold the step as JSON and whose tensors hold the values
 //! of variables and constants. Nothing in it is trusted: what it says is checked against itself before anything is made of it.
 
-use std::panic::Location;
-
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -17,6 +15,7 @@ use crate::graph::number::{Count, Formula, Live, Operation, Rate};
 use crate::layout::View;
 use crate::schedule::snapshot::hash_text;
 use crate::shape::Shape;
+use crate::site::Site;
 
 /// The version of the format. It changes with everything that older builds would misread.
 pub const VERSION: u32 = 2;
@@ -429,7 +428,7 @@ impl OutcomeFile {
         recipe: &Recipe,
         live: &[Live],
         origin: impl Fn(OriginFile) -> Result<Meta>,
-        line: &'static Location<'static>,
+        line: Site,
     ) -> Result<(Made, Meta, Option<OriginFile>)> {
         let mut meta = self.meta.read()?;
         let mut given = None;

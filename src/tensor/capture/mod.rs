@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::graph::node::{address, lock};
 use crate::graph::recording::{self, Recording, Slot, Tick};
 use crate::graph::{Meta, Var, order, with_location};
+use crate::site::Site;
 use crate::tensor::Tensor;
 
 /// Variants that are kept; the one unused for longest goes first.
@@ -117,7 +118,7 @@ where
     Ok(Captured { device: device.clone(), strict: false, names: Vec::new(), state: Mutex::new(state) })
 }
 
-fn refuse_nesting(at: &'static Location<'static>) -> Result<()> {
+fn refuse_nesting(at: impl Into<Site>) -> Result<()> {
     if !recording::active() {
         return Ok(());
     }
@@ -518,7 +519,7 @@ impl Captured<'_> {
 }
 
 /// The line of the run.
-fn location() -> &'static Location<'static> {
+fn location() -> Site {
     crate::graph::here()
 }
 
@@ -724,8 +725,8 @@ impl Variant {
                 continue;
             };
             let Computed { value, doubt } = values[*o].clone();
-            if let Err((value, doubt)) = slot.renew(meta, value, doubt, at) {
-                slot.bind(Some(Var::computed(meta.clone(), value, doubt, at, device.context())));
+            if let Err((value, doubt)) = slot.renew(meta, value, doubt, *at) {
+                slot.bind(Some(Var::computed(meta.clone(), value, doubt, *at, device.context())));
             }
         }
         Ok(outputs.into_iter().map(|var| Tensor::from_var(var, device)).collect())

@@ -28,6 +28,7 @@ use crate::graph::recording::{Slot, Tick};
 use crate::graph::{GradCell, Meta, Var, with_location};
 use crate::schedule::snapshot::StructuralHasher;
 use crate::shape::Shape;
+use crate::site::Site;
 use crate::tensor::Tensor;
 
 /// Under which name the metadata hold the step.
@@ -277,11 +278,11 @@ fn checksum<'a>(text: &str, values: impl Iterator<Item = (&'a str, &'a [u8])>) -
 /// not compile.
 #[track_caller]
 pub fn load_captured(path: impl AsRef<Path>, device: &Device) -> Result<Captured<'static>> {
-    let at = Location::caller();
+    let at = Site::from(Location::caller());
     with_location(at, || load(path.as_ref(), device, at)).map_err(|error| error.or_at(at))
 }
 
-fn load(path: &Path, device: &Device, line: &'static Location<'static>) -> Result<Captured<'static>> {
+fn load(path: &Path, device: &Device, line: Site) -> Result<Captured<'static>> {
     super::refuse_nesting(line)?;
     let Some(caps) = device.caps() else {
         return Err(Error::unsupported("load_captured", "saved steps run on GPU adapters only"));
@@ -334,12 +335,7 @@ fn upload(tensors: &SafeTensors<'_>, name: &str, meta: &MetaFile, device: &Devic
     device.upload(from_bytes(view.data(), &meta))
 }
 
-fn build(
-    step: StepFile,
-    tensors: &SafeTensors<'_>,
-    device: &Device,
-    line: &'static Location<'static>,
-) -> Result<Captured<'static>> {
+fn build(step: StepFile, tensors: &SafeTensors<'_>, device: &Device, line: Site) -> Result<Captured<'static>> {
     let kernels = step.kernels.into_iter().map(|k| k.read().map(Arc::new)).collect::<Result<Vec<_>>>()?;
     let rates: Vec<Rate> = step.rates.iter().map(|bits| Rate::new(f32::from_bits(*bits))).collect();
     let counts: Vec<Count> = step.counts.iter().map(|count| Count::from(*count)).collect();
@@ -389,7 +385,7 @@ struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    fn variant(&self, file: VariantFile, device: &Device, line: &'static Location<'static>) -> Result<Variant> {
+    fn variant(&self, file: VariantFile, device: &Device, line: Site) -> Result<Variant> {
         let live: Vec<Live> = file.live.iter().map(|bits| Live::new(f64::from_bits(*bits))).collect();
         let kernels = file.kernels.iter().map(|&k| at(self.kernels, k, "kernel").cloned()).collect::<Result<_>>()?;
         let check = |check: &CheckFile| {

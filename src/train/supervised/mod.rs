@@ -5,12 +5,14 @@ mod validate;
 mod work;
 
 use std::collections::BTreeSet;
+use std::panic::Location;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::data::{DataLoader, Position};
 use crate::error::{Error, Result};
 use crate::nn::{Parameters, StateDict};
 use crate::optim::Optimizer;
+use crate::site;
 use crate::tensor::capture::{Captured, capture};
 use crate::train::finder::Smooth;
 use crate::train::goal::Best;
@@ -385,7 +387,9 @@ impl<M: Parameters + 'static, O: Optimizer + Send + 'static> Task for Supervised
         Ok(())
     }
 
+    #[track_caller]
     fn step(&mut self, step: u64) -> Result<Metrics> {
+        let _from = site::from(Location::caller());
         self.advance(step, self.captured, None)
     }
 
@@ -393,7 +397,9 @@ impl<M: Parameters + 'static, O: Optimizer + Send + 'static> Task for Supervised
         Some(self.loader.position())
     }
 
+    #[track_caller]
     fn search(&mut self, step: u64, device: &Device) -> Result<()> {
+        let _from = site::from(Location::caller());
         // Replays are not looked into.
         autograd::detect_anomaly(device, || self.advance(step, false, None)).map(|_| ())
     }
