@@ -61,7 +61,7 @@ pub enum ParamSource {
     Gate {
         /// Position of the node in the snapshot.
         node: usize,
-        /// Which of them, below [`GATE_WORDS`].
+        /// Which of them.
         word: usize,
     },
 }

@@ -255,7 +255,7 @@ pub struct Node {
     pub context: Arc<Context>,
     /// Whether gradients flow through this node.
     pub tracked: bool,
-    /// The training step that the node belongs to; see [`transaction`](crate::graph::transaction).
+    /// A number of the training step that the node belongs to.
     pub transaction: u32,
     /// Whether the value was computed by way of ops that check indices, assignments left aside.
     pub checked: bool,

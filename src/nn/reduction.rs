@@ -186,6 +186,7 @@ impl Reduction {
     /// ```
     #[track_caller]
     pub fn bce_with_logits_with(self, logits: &Tensor, targets: &Tensor, pos_weight: &Tensor) -> Tensor {
+        let _loss = site::function(Location::caller(), "bce_with_logits");
         let positive = targets * pos_weight * logits.log_sigmoid();
         let negative = (1.0 - targets) * (-logits).log_sigmoid();
         self.of(-(positive + negative))

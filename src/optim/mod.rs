@@ -65,6 +65,9 @@ use define::optimizer;
 pub trait Optimizer {
     /// Updates every parameter that has a gradient, and runs all pending work.
     ///
+    /// Where an index check fails that a gradient depends on (a token or a target out of range), the device leaves parameters, state and step
+    /// counts as they were; nothing is read for it. Reads of the loss return the error.
+    ///
     /// ```
     /// use wgrad::optim::{Optimizer, Sgd};
     /// use wgrad::{Device, Tensor};
@@ -78,8 +81,8 @@ pub trait Optimizer {
     ///
     /// # Errors
     /// The error that a gradient or a parameter carries, that a parameter was not made with `requires_grad` or is given twice,
-    /// or that a hyperparameter is out of its domain; then no parameter changes. An error of the run itself (an index out of range,
-    /// no memory left, a lost device) leaves parameters bound to values that could not be computed; reading them returns
+    /// or that a hyperparameter is out of its domain; then no parameter changes. An error of the run itself
+    /// (no memory left, a lost device) leaves parameters bound to values that could not be computed; reading them returns
     /// the error.
     #[track_caller]
     fn step(&mut self) -> Result<()>;

@@ -1,7 +1,7 @@
 //! Which assignments wait for which index checks, and the order that follows.
 //!
 //! An assignment waits for the checks that its new value depends on, but not for those behind values that were themselves assigned: these are
-//! right in either case. Where there are any, and of [`Scope::Step`] always, it also waits for the other checks of its training step in the
+//! right in either case. Where there are any, and of `Scope::Step` always, it also waits for the other checks of its training step in the
 //! same graph, so far as they can run before it. A new value that is made of nothing but the old one and of other values that were assigned waits for what those waited for: an
 //! average of parameters moves where the parameters do.
 //!

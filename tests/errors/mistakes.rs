@@ -126,8 +126,8 @@ fn mistakes() -> Vec<Mistake> {
             let (logits, targets) = (Tensor::zeros([4, 10], device), Tensor::zeros([4], device));
             loss::cross_entropy(&logits, &targets).item::<f32>()
         }
-        "Class targets one-hot", |device| {
-            let targets = Tensor::from_slice(&[0i32, 1], [2], device).one_hot(3);
+        "One-hot targets of another number of classes", |device| {
+            let targets = Tensor::from_slice(&[0i32, 1], [2], device).one_hot(4);
             loss::cross_entropy(&Tensor::zeros([2, 3], device), &targets).item::<f32>()
         }
         "Classes counted from 1", |device| {

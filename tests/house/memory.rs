@@ -21,11 +21,11 @@ fn most_dispatches(model: &str, software: bool, wide: bool) -> usize {
     // Where the loss checks its targets, the gate of the updates and the factors of their step count are kernels of one invocation.
     let [gpu, wide_gpu, cpu, wide_cpu] = match model {
         "two_layer_net" => [7, 7, 7, 7],
-        "mlp" => [24, 18, 22, 18],
-        "cnn" => [53, 52, 55, 51],
+        "mlp" => [23, 19, 21, 19],
+        "cnn" => [55, 50, 56, 49],
         // GELU and its gradient are kernels of their own on software adapters, where they are too long to stand at each store of a product.
-        "gpt of 2 layers" => [124, 106, 143, 105],
-        _ => [221, 188, 258, 184],
+        "gpt of 2 layers" => [129, 106, 145, 103],
+        _ => [232, 189, 262, 182],
     };
     match (software, wide) {
         (false, false) => gpu,
