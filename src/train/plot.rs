@@ -213,9 +213,23 @@ fn both(path: &Path, size: (u32, u32), draw: impl FnOnce(Png, Svg) -> Drawn) -> 
         PathBuf::from(name)
     });
     let [png, svg] = &files;
-    draw(BitMapBackend::new(png, size).into_drawing_area(), SVGBackend::new(svg, size).into_drawing_area())
-        .map_err(|error| failed(path, error))?;
+    let mut pixels = vec![0; 3 * size.0 as usize * size.1 as usize];
+    draw(
+        BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area(),
+        SVGBackend::new(svg, size).into_drawing_area(),
+    )
+    .map_err(|error| failed(path, error))?;
+    write_png(png, size, &pixels).map_err(|error| failed(png, error))?;
     Ok(files)
+}
+
+/// Writes red, green and blue bytes row by row. `plotters` could, by an old release of the crate `image` that nothing else needs.
+fn write_png(path: &Path, (width, height): (u32, u32), pixels: &[u8]) -> Result<(), png::EncodingError> {
+    let mut encoder = png::Encoder::new(std::io::BufWriter::new(std::fs::File::create(path)?), width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(pixels)?;
+    writer.finish()
 }
 
 fn draw_panels<B: DrawingBackend>(root: &DrawingArea<B, Shift>, panels: &[Panel]) -> Drawn

@@ -55,7 +55,7 @@ fn gpu() -> &'static wgrad::Device {
 
 /// A file of `tests/files/fixtures`.
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/files/fixtures").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("files/fixtures").join(name)
 }
 
 /// One tensor of each type, with odd shapes.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 #[test]
 fn every_fault_can_be_applied() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let mut count = 0;
     for entry in fs::read_dir(root.join("tests/mutations")).unwrap() {
         let path = entry.unwrap().path();

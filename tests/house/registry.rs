@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use wgrad::ops::registry::{Form, entries};
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).to_path_buf()
 }
 
 fn text_of(folder: &str) -> String {

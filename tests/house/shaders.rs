@@ -11,7 +11,7 @@ use wgrad::Device;
 use crate::graphs::{adapters, plan_all};
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders")
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join("shaders")
 }
 
 /// Shader files as (path below `shaders`, text).

@@ -14,7 +14,7 @@ struct Fixtures(StateDict);
 
 impl Fixtures {
     fn read(device: &Device) -> Fixtures {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/nn/fixtures/options.safetensors");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("nn/fixtures/options.safetensors");
         Fixtures(io::load_safetensors(path, device).unwrap())
     }
 

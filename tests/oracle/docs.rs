@@ -129,7 +129,7 @@ fn row(entry: &Entry, measured: Option<Measured>) -> String {
 pub fn check(lines: &[Line], adapter: &str) {
     let all = entries();
     let measured = measured(lines, &all);
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/OPS.md");
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join("docs/OPS.md");
     let (mut text, mut family) = (HEAD.to_owned(), "");
     let old = std::fs::read_to_string(&path).unwrap_or_default();
     let old: BTreeMap<&str, &str> =

@@ -80,7 +80,7 @@ impl Case {
 }
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle/fixtures")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("oracle/fixtures")
 }
 
 fn numbers<const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> f64) -> Vec<f64> {

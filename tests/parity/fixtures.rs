@@ -8,7 +8,7 @@ use wgrad::{Device, Tensor, io};
 
 /// Where a fixture is.
 pub fn path(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity/fixtures").join(format!("{name}.safetensors"))
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("parity/fixtures").join(format!("{name}.safetensors"))
 }
 
 /// A stored array; its values go into f64 without loss.
