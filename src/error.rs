@@ -28,7 +28,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub(crate) const NOT_FINITE: u32 = u32::MAX;
 
 /// What a value had to be that a kernel reports under [`NOT_FINITE`], as twice this number, and one more for NaN.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Expected {
     /// A norm that is finite.
     Norm,

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use crate::differentiate::{Graph, freed, gradients};
 use crate::error::Result;
 use crate::graph::node::{Hook, lock};
-use crate::graph::{Meta, Op, Var, Vjp};
+use crate::graph::{Meta, Op, Unhashed, Var, Vjp};
 use crate::site::Site;
 
 /// Where an input of a step comes from.
@@ -33,9 +33,10 @@ struct Step {
 }
 
 /// The result of a segment; the first input is its value, the others are what gradients flow to.
+#[derive(Hash)]
 struct Checkpoint {
     /// Until a backward pass frees the graph.
-    steps: Mutex<Option<Arc<Vec<Step>>>>,
+    steps: Unhashed<Mutex<Option<Arc<Vec<Step>>>>>,
 }
 
 /// A node that stands for `output`, the result of nodes that were made from id `start` on. None of the values between is kept.
@@ -78,7 +79,7 @@ pub fn checkpoint(output: &Var, start: u64) -> Var {
     }
     let value = output.detach();
     let inputs: Vec<&Var> = std::iter::once(&value).chain(&outside).collect();
-    Var::apply_in(Arc::new(Checkpoint { steps: Mutex::new(Some(Arc::new(steps))) }), &inputs, &output.0.context)
+    Var::apply_in(Arc::new(Checkpoint { steps: Unhashed(Mutex::new(Some(Arc::new(steps)))) }), &inputs, &output.0.context)
 }
 
 impl Op for Checkpoint {
@@ -99,7 +100,7 @@ impl Op for Checkpoint {
                 Var::rebuilt(Arc::new(Again), meta, at, true, inputs, context)
             })
             .collect();
-        let steps = lock(&self.steps).clone().ok_or_else(|| freed(self.name()))?;
+        let steps = lock(&self.steps.0).clone().ok_or_else(|| freed(self.name()))?;
         let mut made: Vec<Var> = Vec::with_capacity(steps.len());
         for step in &*steps {
             let input = |source: &Source| match source {
@@ -120,7 +121,7 @@ impl Op for Checkpoint {
     }
 
     fn release(&self) {
-        let steps = std::mem::take(&mut *lock(&self.steps));
+        let steps = std::mem::take(&mut *lock(&self.steps.0));
         // Not under the lock: users' closures may go with them.
         drop(steps);
     }
@@ -128,6 +129,7 @@ impl Op for Checkpoint {
 
 /// An input of the segment in the backward pass. That it hangs on the upstream gradient too tells the second computation from the first, and
 /// puts it where the backward pass is.
+#[derive(Hash)]
 struct Again;
 
 impl Op for Again {

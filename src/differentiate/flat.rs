@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::graph::{Op, Var, Vjp};
 
 /// The first input, which depends on the others in pieces only.
+#[derive(Hash)]
 struct Flat;
 
 impl Op for Flat {

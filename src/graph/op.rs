@@ -1,15 +1,18 @@
 //! What an op is. Built-in and custom ops implement the same trait; nothing in the crate matches over ops.
 
 use std::any::Any;
-use std::hash::Hasher;
 
 use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::graph::kernel::Kernel;
-use crate::graph::{Meta, Var};
+use crate::graph::{Meta, Structure, Var};
 use crate::layout::Layout;
 
 /// An operation: shape rule, kernel, gradient rule and CPU reference together.
+///
+/// It derives `Hash`: two ops of a type and name whose fields have equal hashes have equal kernels, so a plan made for the one is reused for the
+/// other. A float among the fields is a [`Bits`](crate::graph::Bits); what says nothing about the kernel is
+/// [`Unhashed`](crate::graph::Unhashed).
 ///
 /// ```
 /// use wgrad::array::Array;
@@ -19,6 +22,7 @@ use crate::layout::Layout;
 /// use wgrad::{Device, Error, Result, Tensor, autograd};
 ///
 /// /// Squared distances `[n, m]` between the rows of a `[n, d]` and those of b `[m, d]`.
+/// #[derive(Hash)]
 /// struct Distances;
 ///
 /// const SHADER: &str = "
@@ -103,7 +107,7 @@ use crate::layout::Layout;
 /// assert!(distances(&a, &b.t()).check().is_err());
 /// # Ok::<(), wgrad::Error>(())
 /// ```
-pub trait Op: Any + Send + Sync {
+pub trait Op: Structure + Any + Send + Sync {
     /// Name in errors, logs and pictures, such as `"matmul"`.
     fn name(&self) -> &str;
 
@@ -112,9 +116,6 @@ pub trait Op: Any + Send + Sync {
     /// # Errors
     /// Where the operands do not fit; the text names them. The caller adds the source line.
     fn infer(&self, inputs: &[&Meta]) -> Result<Meta>;
-
-    /// Feeds every attribute that changes the kernel's text, grid or shapes (not values of scalars) to the hash.
-    fn attributes(&self, _hash: &mut dyn Hasher) {}
 
     /// How the op runs on a GPU.
     fn kernel(&self, inputs: &[&Meta], output: &Meta) -> Kernel;

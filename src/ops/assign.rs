@@ -4,7 +4,6 @@
 //! new value under another name, and costs nothing. Where one is, the planner puts a [`Gate`] behind the checks, and the assignment chooses
 //! between the two values by it.
 
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::array::Array;
@@ -30,6 +29,7 @@ pub enum Scope {
 
 /// The new value of a variable, beside the old one. To the planner it is a choice between the two, by a gate that comes first, where index
 /// checks are involved.
+#[derive(Hash)]
 pub struct Assign(pub Scope);
 
 impl Op for Assign {
@@ -39,10 +39,6 @@ impl Op for Assign {
 
     fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
         Ok(inputs[0].clone())
-    }
-
-    fn attributes(&self, mut hash: &mut dyn Hasher) {
-        self.0.hash(&mut hash);
     }
 
     fn kernel(&self, inputs: &[&Meta], output: &Meta) -> Kernel {
@@ -74,6 +70,7 @@ impl Op for Assign {
 pub const GATED: usize = 3;
 
 /// A value under another name, which belongs together with others: an assignment of it waits for the checks of all.
+#[derive(Hash)]
 struct Together;
 
 impl Op for Together {
@@ -107,10 +104,6 @@ impl Op for Gate {
 
     fn infer(&self, _inputs: &[&Meta]) -> Result<Meta> {
         Ok(Meta::new(Shape::default(), DType::Bool))
-    }
-
-    fn attributes(&self, mut hash: &mut dyn Hasher) {
-        self.hash(&mut hash);
     }
 
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {

@@ -2,14 +2,13 @@
 
 mod lanes;
 
-use std::hash::Hasher;
 
 use crate::array::Array;
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::kernel::{Kernel, Operand, Read, Routine, Stage, Wgsl, Word};
-use crate::graph::{Meta, Op, Var, Vjp, no_grad};
+use crate::graph::{Bits, Meta, Op, Var, Vjp, no_grad};
 use crate::ops::routine::{self, poisoned, wgsl};
 use crate::shape::Shape;
 
@@ -41,12 +40,12 @@ enum Part {
 
 /// A fused kernel over `[batch, heads, seq, d]`; a mask, where there is one, is the last input. Results are `[batch, seq, heads, d]`,
 /// in which order networks go on; only the statistics are `[batch, heads, seq, 2]`.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 struct Attention {
     part: Part,
     has_mask: bool,
     causal: bool,
-    scale: f64,
+    scale: Bits,
 }
 
 /// Sizes of the operands.
@@ -151,12 +150,6 @@ impl Op for Attention {
         Ok(Meta { shape, dtype })
     }
 
-    fn attributes(&self, hash: &mut dyn Hasher) {
-        hash.write_u8(u8::from(self.causal));
-        hash.write_u8(u8::from(self.has_mask));
-        hash.write_u64(self.scale.to_bits());
-    }
-
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
         Kernel::Routine(Box::new(*self))
     }
@@ -182,7 +175,7 @@ impl Op for Attention {
         // As the operands have it: [batch, heads, seq, d].
         let (y, dy) = (cx.output.transpose(1, 2), cx.dy.transpose(1, 2));
         if cx.create_graph || needs_mask || q.0.context.traits.prefers_expressions {
-            let mut grads = Composed::new(q, k, v, mask, self.causal, self.scale).vjp(&dy);
+            let mut grads = Composed::new(q, k, v, mask, self.causal, self.scale.0).vjp(&dy);
             grads.truncate(cx.inputs.len());
             return Ok(grads.into_iter().zip(cx.needs).map(|(g, &needs)| needs.then_some(g)).collect());
         }
@@ -236,7 +229,7 @@ fn reference<'a>(
         let (head, i) = (query / s.queries, query % s.queries);
         let key_head = head / s.heads * s.kv_heads + head % s.heads / (s.heads / s.kv_heads.max(1)).max(1);
         let score = |j: usize| {
-            let score = op.scale * dot(q, query, k, key_head * s.keys + j, s.d);
+            let score = op.scale.0 * dot(q, query, k, key_head * s.keys + j, s.d);
             match &hidden {
                 _ if op.causal && j > i => f64::NEG_INFINITY,
                 None => score,
@@ -263,7 +256,7 @@ fn reference<'a>(
             let key = key_head * s.keys + j;
             let p = (score - log_sum).exp();
             let (own, other) = (place(query, s.queries, s.heads), place(key, s.keys, s.kv_heads));
-            let ds = || op.scale * p * (dot(dy, query, v, key, s.v_size) - stats[query * 2 + 1]);
+            let ds = || op.scale.0 * p * (dot(dy, query, v, key, s.v_size) - stats[query * 2 + 1]);
             match op.part {
                 Part::Forward => (0..s.v_size).for_each(|c| out[own * s.v_size + c] += p * v[key * s.v_size + c]),
                 Part::V => (0..s.v_size).for_each(|c| out[other * s.v_size + c] += p * dy[query * s.v_size + c]),
@@ -329,7 +322,7 @@ impl Routine for Attention {
                 ("d", size(s.d)?),
                 ("v_size", size(s.v_size)?),
                 ("causal", Word::U32(u32::from(self.causal))),
-                ("scale", Word::F32(self.scale as f32)),
+                ("scale", Word::F32(self.scale.0 as f32)),
             ],
             checks_indices: false,
             workgroups: if output.meta.numel() == 0 { 0 } else { (rows as u64).div_ceil(u64::from(WORKGROUP)) },
@@ -578,7 +571,7 @@ impl Var {
         let operands = if fused { operands.in_parts().unwrap_or(operands) } else { operands };
         let Operands { q, k, v, mask, output } = operands;
         let y = if fused {
-            let op = Attention { part: Part::Forward, has_mask: mask.is_some(), causal, scale: q.number(scale) };
+            let op = Attention { part: Part::Forward, has_mask: mask.is_some(), causal, scale: Bits(q.number(scale)) };
             let inputs: Vec<&Var> = [&q, &k, &v].into_iter().chain(&mask).collect();
             let y = Var::apply(op, &inputs).transpose(1, 2);
             if y.0.error.is_some() { y } else { y.slice(3, 0, 1, v_size) }

@@ -1,26 +1,24 @@
 //! Cross-entropy of logits with class indices, a row at a time, fused with its gradient.
 
-use std::hash::Hasher;
-
 use crate::array::Array;
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::kernel::{Kernel, Operand, Routine, Stage, Wgsl, Word, Write};
-use crate::graph::{IndexCheck, Meta, Op, Var, Vjp};
+use crate::graph::{Bits, IndexCheck, Meta, Op, Var, Vjp};
 use crate::ops::routine::{self, largest};
 use crate::ops::rows::{RowPlan, rows_texts};
 use crate::shape::Shape;
 
 /// Loss of each row: `[rows, classes]` and `[rows]` to `[rows]`.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 pub(super) struct CrossEntropy {
-    pub smoothing: f64,
+    pub smoothing: Bits,
     pub ignore_index: Option<i64>,
 }
 
 /// Gradient of [`CrossEntropy`] with respect to the logits, from logits, targets and upstream gradient.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 struct CrossEntropyBackward(CrossEntropy);
 
 /// Which targets are not `ignored`. The comparison is signed whatever the targets are: -100 is no u32.
@@ -41,7 +39,7 @@ impl CrossEntropy {
         // Ones scattered to the classes: unlike a comparison with every class, this notices a target out of range.
         let ones = logits.scalar_like(1.0).expand(&Shape::from([rows, 1]));
         let hot = logits.scalar_like(0.0).expand(logits.shape()).scatter_add(1, &class.unsqueeze(1), &ones);
-        let wanted = hot * (1.0 - self.smoothing) + self.smoothing / classes as f64;
+        let wanted = hot * (1.0 - self.smoothing.0) + self.smoothing.0 / classes as f64;
         match kept {
             Some(kept) => kept.unsqueeze(1).where_(&wanted, &wanted.scalar_like(0.0)),
             None => wanted,
@@ -110,17 +108,12 @@ impl Op for CrossEntropy {
         Ok(Meta { shape: t.shape.clone(), dtype: x.dtype })
     }
 
-    fn attributes(&self, hash: &mut dyn Hasher) {
-        hash.write_u64(self.smoothing.to_bits());
-        hash.write_i64(self.ignore_index.map_or(i64::MIN, |i| i));
-    }
-
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
         Kernel::Routine(Box::new(*self))
     }
 
     fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
-        let s = self.smoothing;
+        let s = self.smoothing.0;
         let loss = |(row, class): (Vec<f64>, Option<usize>)| match class {
             Some(class) => {
                 let mean = row.iter().sum::<f64>() / row.len() as f64;
@@ -164,16 +157,12 @@ impl Op for CrossEntropyBackward {
         Ok(inputs[0].clone())
     }
 
-    fn attributes(&self, hash: &mut dyn Hasher) {
-        self.0.attributes(hash);
-    }
-
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
         Kernel::Routine(Box::new(*self))
     }
 
     fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
-        let s = self.0.smoothing;
+        let s = self.0.smoothing.0;
         let mut out = Vec::with_capacity(output.numel());
         for ((row, class), dy) in self.0.rows(inputs[0], inputs[1])?.into_iter().zip(inputs[2].to_f64()) {
             let total = log_sum_exp(&row);
@@ -208,7 +197,7 @@ impl CrossEntropy {
             ("classes", routine::size(name, classes)?),
             ("ignores", Word::U32(u32::from(ignored.is_some()))),
             ("ignore_index", Word::I32(ignored.unwrap_or(0))),
-            ("smoothing", Word::F32(self.smoothing as f32)),
+            ("smoothing", Word::F32(self.smoothing.0 as f32)),
         ]);
         Ok(Stage {
             name,

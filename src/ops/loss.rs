@@ -2,7 +2,7 @@
 
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::Var;
+use crate::graph::{Var, Bits};
 use crate::ops::cross_entropy::{CrossEntropy, kept};
 use crate::ops::rows::LONGEST_ROW;
 use crate::shape::Shape;
@@ -113,7 +113,7 @@ pub fn cross_entropy(logits: &Var, targets: &Var, options: &ClassOptions) -> Res
     if classes > LONGEST_ROW || (options.weight.is_some() && smoothing != 0.0) {
         return weighted(&x.log_softmax(1), &t, targets.shape(), options);
     }
-    let op = CrossEntropy { smoothing, ignore_index: ignored(&t, options) };
+    let op = CrossEntropy { smoothing: Bits(smoothing), ignore_index: ignored(&t, options) };
     let losses = Var::apply(op, &[&x, &t]);
     losses.check()?;
     let kept = op.kept(&t);

@@ -1,25 +1,24 @@
 //! Placing a tensor into a larger one: padding, and the gradient of slices.
 
 use std::any::Any;
-use std::hash::Hasher;
 
 use crate::array::{Array, ArrayElement};
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::kernel::{Kernel, Operand, Routine, Stage, Word};
-use crate::graph::{Meta, Op, Var, Vjp};
+use crate::graph::{Bits, Meta, Op, Var, Vjp};
 use crate::layout::{Layout, View};
 use crate::ops::routine::{self, WORKGROUP, around, check_dim, wgsl};
 
 /// `y[o, start + k·step, i] = x[o, k, i]` along `dim`, which gets `size` elements, and `value` elsewhere.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Place {
     dim: usize,
     start: usize,
     step: isize,
     size: usize,
-    value: f64,
+    value: Bits,
 }
 
 impl Op for Place {
@@ -42,14 +41,6 @@ impl Op for Place {
         Ok(Meta::new(out, *dtype))
     }
 
-    fn attributes(&self, hash: &mut dyn Hasher) {
-        hash.write_usize(self.dim);
-        hash.write_usize(self.start);
-        hash.write_isize(self.step);
-        hash.write_usize(self.size);
-        hash.write_u64(self.value.to_bits());
-    }
-
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
         Kernel::Routine(Box::new(*self))
     }
@@ -62,7 +53,7 @@ impl Op for Place {
         }
         let x = inputs[0];
         let len = x.shape()[self.dim];
-        let mut y = Array::full(&output.shape, output.dtype, self.value);
+        let mut y = Array::full(&output.shape, output.dtype, self.value.0);
         if len == 0 {
             return Ok(y);
         }
@@ -114,7 +105,7 @@ impl Routine for Place {
                 ("start", Word::I32(start)),
                 ("stride", size(self.step.unsigned_abs())?),
                 ("backwards", Word::U32(u32::from(self.step < 0))),
-                ("value", routine::word(output.meta.dtype, self.value)),
+                ("value", routine::word(output.meta.dtype, self.value.0)),
             ],
             checks_indices: false,
             workgroups: routine::grid(output.meta.numel()),
@@ -158,7 +149,7 @@ impl Var {
     /// ```
     pub fn placed(&self) -> Option<Placed> {
         let op: &dyn Any = &*self.0.op;
-        let &Place { dim, start, step: 1, size, value: 0.0 } = op.downcast_ref::<Place>()? else { return None };
+        let &Place { dim, start, step: 1, size, value: Bits(0.0) } = op.downcast_ref::<Place>()? else { return None };
         let part = self.0.with_inputs(|inputs| inputs.first().cloned())?;
         Some(Placed { part, dim, start, size })
     }
@@ -179,7 +170,7 @@ impl Var {
             // The kernel's constant has the type of a buffer element, which a boolean has not.
             return self.cast(DType::U32).place(dim, start, step, size, value).cast(DType::Bool);
         }
-        Var::apply(Place { dim, start, step, size, value }, &[self])
+        Var::apply(Place { dim, start, step, size, value: Bits(value) }, &[self])
     }
 
     /// Adds `before` and `after` elements of `value` along each dim; `padding` has one pair a dim (else

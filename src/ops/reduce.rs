@@ -2,7 +2,6 @@
 //!
 //! NaN: `max`, `min` return NaN where an element is NaN; `argmax`, `argmin` return the place of the first NaN.
 
-use std::hash::{Hash, Hasher};
 
 use ndarray::ArrayD;
 use smallvec::SmallVec;
@@ -56,6 +55,7 @@ impl Kind {
 }
 
 /// A reduction over `dims` (ascending, not empty), which the output drops.
+#[derive(Hash)]
 struct ReduceOp {
     kind: Kind,
     dims: SmallVec<[usize; 6]>,
@@ -98,11 +98,6 @@ impl Op for ReduceOp {
         }
         let out: Shape = (0..shape.rank()).filter(|d| !self.dims.contains(d)).map(|d| shape[d]).collect();
         Ok(Meta::new(out, dtype))
-    }
-
-    fn attributes(&self, mut hash: &mut dyn Hasher) {
-        self.kind.hash(&mut hash);
-        self.dims.hash(&mut hash);
     }
 
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {

@@ -1,7 +1,5 @@
 //! Rotary position embedding: pairs of elements turn by an angle that grows with the position.
 
-use std::hash::Hasher;
-
 use crate::array::Array;
 use crate::caps::Caps;
 use crate::dtype::DType;
@@ -17,7 +15,7 @@ const MAX_POSITIONS: usize = 1 << 16;
 
 /// Turns each pair (i, i + half) of the last dim; inputs are x `[.., positions, 2 half]`, a table of phases `[half, 4]`, and where `offsets`
 /// is set integers `[..]` that are added to the positions.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 struct Rope {
     /// Turns the other way round: the gradient.
     back: bool,
@@ -31,11 +29,6 @@ impl Op for Rope {
 
     fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
         Ok(inputs[0].clone())
-    }
-
-    fn attributes(&self, hash: &mut dyn Hasher) {
-        hash.write_u8(u8::from(self.back));
-        hash.write_u8(u8::from(self.offsets));
     }
 
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {

@@ -8,16 +8,17 @@ use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::kernel::Kernel;
 use crate::graph::number::Live;
-use crate::graph::{Context, Meta, Op, Var};
+use crate::graph::{Context, Meta, Op, Unhashed, Var};
 use crate::shape::Shape;
 
 /// The op behind [`Var::scalar`].
+#[derive(Hash)]
 pub struct Scalar {
     /// The value; integers and booleans are exact in f64.
-    pub value: f64,
+    pub value: Unhashed<f64>,
     dtype: DType,
     /// Where replays of a captured step find theirs.
-    live: Option<Live>,
+    live: Unhashed<Option<Live>>,
 }
 
 impl Op for Scalar {
@@ -28,10 +29,10 @@ impl Op for Scalar {
         Ok(Meta::new((), self.dtype))
     }
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
-        Kernel::Scalar(self.value)
+        Kernel::Scalar(self.value.0)
     }
     fn reference(&self, _inputs: &[&Array], output: &Meta) -> Result<Array> {
-        Ok(Array::full(&Shape::scalar(), output.dtype, self.value))
+        Ok(Array::full(&Shape::scalar(), output.dtype, self.value.0))
     }
     fn differentiable(&self) -> bool {
         false
@@ -67,7 +68,7 @@ impl Var {
     /// ```
     #[track_caller]
     pub fn live_scalar(value: f64, dtype: DType, live: Option<Live>, context: &Arc<Context>) -> Var {
-        Var::apply_in(Arc::new(Scalar { value, dtype, live }), &[], context)
+        Var::apply_in(Arc::new(Scalar { value: Unhashed(value), dtype, live: Unhashed(live) }), &[], context)
     }
 
     /// Where replays find the value of this scalar.
@@ -79,7 +80,7 @@ impl Var {
     /// ```
     pub fn live(&self) -> Option<Live> {
         let op: &dyn Any = &*self.0.op;
-        op.downcast_ref::<Scalar>().and_then(|scalar| scalar.live.clone())
+        op.downcast_ref::<Scalar>().and_then(|scalar| scalar.live.0.clone())
     }
 
     /// A scalar of this value's type on its device.
@@ -111,7 +112,7 @@ impl Var {
     /// ```
     pub fn scalar_value(&self) -> Option<f64> {
         let op: &dyn Any = &*self.0.op;
-        op.downcast_ref::<Scalar>().map(|scalar| scalar.value)
+        op.downcast_ref::<Scalar>().map(|scalar| scalar.value.0)
     }
 }
 

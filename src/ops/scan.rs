@@ -3,7 +3,6 @@
 //! One blocked scan serves all (see `shaders/scan`): chunks are combined into one element each, level by level, and scanned on
 //! the way back. The order is fixed by the sizes alone.
 
-use std::hash::{Hash, Hasher};
 
 use crate::array::Array;
 use crate::caps::Caps;
@@ -31,14 +30,14 @@ enum Kind {
 }
 
 /// `y[k] = combine(x[0], …, x[k])` along `dim`.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 struct Scan {
     kind: Kind,
     dim: usize,
 }
 
 /// `y[k] = a[k] · y[k − 1] + b[k]` along `dim`, with `y[−1] = 0`.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 struct Recurrence {
     dim: usize,
 }
@@ -93,11 +92,6 @@ impl Op for Scan {
             Kind::ArgMax | Kind::ArgMin => Ok(Meta { shape: shape.clone(), dtype: DType::U32 }),
             _ => Ok(inputs[0].clone()),
         }
-    }
-
-    fn attributes(&self, mut hash: &mut dyn Hasher) {
-        self.kind.hash(&mut hash);
-        hash.write_usize(self.dim);
     }
 
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
@@ -199,10 +193,6 @@ impl Op for Recurrence {
             return Err(Error::shape("linear_recurrence", "factors and terms must match", &[&a.shape, &b.shape]));
         }
         Ok(a.clone())
-    }
-
-    fn attributes(&self, hash: &mut dyn Hasher) {
-        hash.write_usize(self.dim);
     }
 
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {

@@ -1,7 +1,5 @@
 //! Softmax and log-softmax along one dim, as one kernel a pass, and their decompositions into primitive ops.
 
-use std::hash::Hasher;
-
 use crate::array::Array;
 use crate::caps::Caps;
 use crate::dtype::DType;
@@ -12,14 +10,14 @@ use crate::ops::routine::{self, LONG_ROW, around, check_dim, expect_float, large
 use crate::ops::rows::{RowPlan, rows_texts};
 
 /// Softmax (`log` unset) or log-softmax along `dim`.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 struct Softmax {
     dim: usize,
     log: bool,
 }
 
 /// The gradient of [`Softmax`] from its output and the upstream gradient.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 struct SoftmaxBackward(Softmax);
 
 /// Rows of `shape` along `dim` in f64, each handed to `f` with its elements; `f` returns the new row.
@@ -48,10 +46,6 @@ impl Op for Softmax {
         expect_float(self.name(), inputs[0].dtype)?;
         check_dim(self.name(), &inputs[0].shape, self.dim)?;
         Ok(inputs[0].clone())
-    }
-
-    fn attributes(&self, hash: &mut dyn Hasher) {
-        hash.write_usize(self.dim);
     }
 
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
@@ -88,10 +82,6 @@ impl Op for SoftmaxBackward {
 
     fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
         Ok(inputs[0].clone())
-    }
-
-    fn attributes(&self, hash: &mut dyn Hasher) {
-        self.0.attributes(hash);
     }
 
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {

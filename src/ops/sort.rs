@@ -4,7 +4,6 @@
 //! NaN counts as larger than every number, as in PyTorch; `-0` and `0` are equal.
 
 use std::cmp::Ordering;
-use std::hash::Hasher;
 
 use crate::array::Array;
 use crate::caps::Caps;
@@ -22,7 +21,7 @@ const BLOCK: usize = 32;
 const LONGEST: usize = 1 << 30;
 
 /// For each place along `dim`, which element stands there in sorted order (u32).
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 struct Argsort {
     dim: usize,
     descending: bool,
@@ -36,11 +35,6 @@ impl Op for Argsort {
     fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
         check_dim("argsort", &inputs[0].shape, self.dim)?;
         Ok(Meta { shape: inputs[0].shape.clone(), dtype: DType::U32 })
-    }
-
-    fn attributes(&self, hash: &mut dyn Hasher) {
-        hash.write_usize(self.dim);
-        hash.write_u8(u8::from(self.descending));
     }
 
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {

@@ -1,7 +1,5 @@
 //! Windows along a dim: `unfold`, a view, and `fold`, which adds them up again; each other's gradient.
 
-use std::hash::Hasher;
-
 use crate::array::Array;
 use crate::caps::Caps;
 use crate::dtype::DType;
@@ -17,7 +15,7 @@ use crate::shape::Shape;
 const CHUNK: usize = 16_384;
 
 /// `y[…, i, …] = Σ_j x[…, j, …, i − j·step]` along `dim`, which gets `length` elements; the last dim of `x` holds the windows.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 struct Fold {
     dim: usize,
     length: usize,
@@ -55,12 +53,6 @@ impl Op for Fold {
         let mut out = shape.without(shape.rank() - 1);
         out.dims_mut()[self.dim] = self.length;
         Ok(Meta::new(out, *dtype))
-    }
-
-    fn attributes(&self, hash: &mut dyn Hasher) {
-        hash.write_usize(self.dim);
-        hash.write_usize(self.length);
-        hash.write_usize(self.step);
     }
 
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {

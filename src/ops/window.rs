@@ -1,7 +1,6 @@
 //! Windows over the spatial dims of `[…, *spatial]`: which input positions an output position reads, and the linear op
 //! that sums them with weights. Average pooling and interpolation are this op, and its transpose is their gradient.
 
-use std::hash::{Hash, Hasher};
 
 use crate::array::Array;
 use crate::caps::Caps;
@@ -372,7 +371,7 @@ macro_rules! window_texts {
 }
 
 /// The weighted sum of each window, `[…, *input]` to `[…, *output]`, or its transpose.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 pub(super) struct WindowSum {
     /// What the user called.
     pub name: &'static str,
@@ -390,10 +389,6 @@ impl Op for WindowSum {
         expect_float(self.name, *dtype)?;
         self.geometry.check(self.name)?;
         Ok(Meta::new(self.geometry.resize(self.name, shape, self.transposed)?, *dtype))
-    }
-
-    fn attributes(&self, mut hash: &mut dyn Hasher) {
-        (self.geometry, self.transposed).hash(&mut hash);
     }
 
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {

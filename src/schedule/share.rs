@@ -64,7 +64,7 @@ impl Snapshot {
                 _ => {}
             }
             let mut hash = StructuralHasher::default();
-            node.op.attributes(&mut hash);
+            node.op.structure(&mut hash);
             let (op, name) = ((*node.op).type_id(), node.op.name().to_owned());
             let identity = Identity { op, name, attributes: hash.finish128(), meta: node.meta.clone(), inputs };
             let Some(&twin) = first_of.get(&identity) else {

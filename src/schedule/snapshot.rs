@@ -142,7 +142,7 @@ impl Snapshot {
             };
             (*node.op).type_id().hash(&mut hash);
             node.op.name().hash(&mut hash);
-            node.op.attributes(&mut hash);
+            node.op.structure(&mut hash);
             node.meta.hash(&mut hash);
             own.hash(&mut hash);
             kept.hash(&mut hash);

@@ -14,7 +14,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::kernel::Kernel;
 use crate::graph::node::lock;
-use crate::graph::{GradCell, Meta, Op, Var, anomaly, no_grad, recording, with_location};
+use crate::graph::{GradCell, Meta, Op, Unhashed, Var, anomaly, no_grad, recording, with_location};
 use crate::shape::Shape;
 use crate::tensor::{Held, Inner, Tensor};
 
@@ -43,9 +43,10 @@ impl Initial {
 }
 
 /// A value that the host makes when it is asked for.
+#[derive(Hash)]
 struct Deferred {
     meta: Meta,
-    make: Box<dyn Fn() -> Result<Array> + Send + Sync>,
+    make: Unhashed<Box<dyn Fn() -> Result<Array> + Send + Sync>>,
 }
 
 impl Op for Deferred {
@@ -59,7 +60,7 @@ impl Op for Deferred {
         Kernel::Data
     }
     fn reference(&self, _inputs: &[&Array], _output: &Meta) -> Result<Array> {
-        (self.make)()
+        (self.make.0)()
     }
     fn is_source(&self) -> bool {
         true
@@ -132,7 +133,7 @@ fn compute(base: &Var, device: &Device) -> Result<()> {
     match op.downcast_ref::<Deferred>() {
         _ if base.0.has_value() => Ok(()),
         Some(deferred) => {
-            let made = device.upload((deferred.make)()?)?;
+            let made = device.upload((deferred.make.0)()?)?;
             if let Some(value) = made.0.value() {
                 base.0.set_value(value);
             }
@@ -216,7 +217,7 @@ impl Tensor {
                 }
             }
         };
-        let op = Deferred { meta, make: Box::new(values) };
+        let op = Deferred { meta, make: Unhashed(Box::new(values)) };
         let var = with_location(at, || Var::apply_in(Arc::new(op), &[], device.context()));
         let waiting = Tensor::waiting(var, device, None);
         if recording::active() || anomaly::active() {

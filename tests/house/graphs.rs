@@ -216,7 +216,7 @@ fn matmuls(d: &Device) {
 }
 
 /// The textbook's matmul, which benchmarks measure the others against.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 struct Naive;
 
 impl Op for Naive {

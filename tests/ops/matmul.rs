@@ -15,6 +15,7 @@ use crate::inputs::hardware;
 const FAMILIES: [Family; 5] = [Family::Naive, Family::CpuPlain, Family::CpuSubgroup, Family::CpuPanels, Family::Tiled];
 
 /// A matmul by one family, whatever the adapter.
+#[derive(Hash)]
 struct Forced(Family);
 
 impl Op for Forced {

@@ -38,6 +38,13 @@ impl Kernels {
 /// An op by kernels that it has.
 struct By(Arc<dyn Op>, Kernels);
 
+impl Hash for By {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.structure(state);
+        self.1.hash(state);
+    }
+}
+
 impl Op for By {
     fn name(&self) -> &str {
         self.0.name()
@@ -45,11 +52,6 @@ impl Op for By {
 
     fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
         self.0.infer(inputs)
-    }
-
-    fn attributes(&self, mut hash: &mut dyn Hasher) {
-        self.0.attributes(hash);
-        self.1.hash(&mut hash);
     }
 
     fn kernel(&self, inputs: &[&Meta], output: &Meta) -> Kernel {

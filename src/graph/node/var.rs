@@ -181,6 +181,7 @@ impl Var {
     /// # use wgrad::graph::kernel::{Elementwise, Kernel, WgslFn};
     /// # use wgrad::graph::{Meta, Op};
     /// # use wgrad::{DType, Device, Result, Tensor, array::Array};
+    /// # #[derive(Hash)]
     /// # struct Squares;
     /// # impl Op for Squares {
     /// #     fn name(&self) -> &str {
@@ -605,6 +606,7 @@ struct Parts {
 }
 
 /// A node that holds its value from the start.
+#[derive(Hash)]
 struct Data;
 
 fn data_op() -> Arc<dyn Op> {
@@ -631,6 +633,7 @@ impl Op for Data {
 }
 
 /// The same values under another name: a leaf, at which gradients stop to be collected, or a value outside the graph.
+#[derive(Hash)]
 struct Alias {
     leaf: bool,
 }

@@ -98,7 +98,7 @@ pub fn stage(op: &Attention, s: Sizes, inputs: &[Operand], caps: &Caps) -> Resul
             ("d_quads", size(s.d / 4)?),
             ("v_quads", size(s.v_size / 4)?),
             ("causal", Word::U32(u32::from(op.causal))),
-            ("scale", Word::F32(op.scale as f32)),
+            ("scale", Word::F32(op.scale.0 as f32)),
         ],
         checks_indices: false,
         workgroups: (all_tiles as u64).div_ceil(u64::from(workgroup / lanes)),

@@ -17,7 +17,6 @@ mod patches;
 mod reference;
 mod tiled;
 
-use std::hash::{Hash, Hasher};
 
 pub use options::{Conv, ConvTranspose, Padding};
 
@@ -44,7 +43,7 @@ enum Role {
 const ROLES: [Role; 3] = [Role::X, Role::W, Role::Y];
 
 /// Computes the tensor of one role from the two others, which are its inputs in the order x, w, y.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 struct Convolution {
     role: Role,
     geometry: Geometry,
@@ -86,11 +85,6 @@ impl Op for Convolution {
             return Err(Error::shape(self.name(), "the operands do not fit the options", &[&a.shape, &b.shape]));
         }
         Ok(Meta { shape: self.shape(self.role), dtype: a.dtype })
-    }
-
-    fn attributes(&self, mut hash: &mut dyn Hasher) {
-        self.role.hash(&mut hash);
-        self.geometry.hash(&mut hash);
     }
 
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {

@@ -1,6 +1,5 @@
 //! Conversions between element types.
 
-use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
 use crate::array::Array;
@@ -13,6 +12,7 @@ use crate::graph::{Meta, Op, Var, Vjp};
 pub(super) const SOURCE: &str = include_str!("../../../shaders/elementwise/cast.wgsl");
 
 /// The op behind [`Var::cast`].
+#[derive(Hash)]
 pub struct Cast(DType);
 
 impl Op for Cast {
@@ -21,9 +21,6 @@ impl Op for Cast {
     }
     fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
         Ok(Meta { shape: inputs[0].shape.clone(), dtype: self.0 })
-    }
-    fn attributes(&self, mut hash: &mut dyn Hasher) {
-        self.0.hash(&mut hash);
     }
     fn kernel(&self, inputs: &[&Meta], _output: &Meta) -> Kernel {
         static TEXT: OnceLock<Arc<str>> = OnceLock::new();

@@ -1,6 +1,5 @@
 //! Values computed from their index: ranges, masks and counter-based random numbers.
 
-use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
 use crate::array::Array;
@@ -8,7 +7,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::kernel::{Elementwise, Kernel, WgslFn};
 use crate::graph::recording;
-use crate::graph::{Context, Meta, Op, Var};
+use crate::graph::{Context, Meta, Op, Unhashed, Var};
 use crate::shape::Shape;
 
 /// A shader file of index functions.
@@ -32,12 +31,13 @@ static MASK: File = File::new(include_str!("../../../shaders/elementwise/mask.wg
 static RANDOM: File = File::new(include_str!("../../../shaders/elementwise/random.wgsl"));
 
 /// An op whose elements follow from their row-major index and scalar operands.
+#[derive(Hash)]
 struct Generate {
-    file: &'static File,
+    file: Unhashed<&'static File>,
     function: &'static str,
     output: Meta,
-    /// The element at an index, given the scalars; the same integer arithmetic as the shader's.
-    value: fn(u32, &[f64]) -> f64,
+    /// The element at an index, given the scalars; the same integer arithmetic as the shader's. The function's name tells which.
+    value: Unhashed<fn(u32, &[f64]) -> f64>,
 }
 
 impl Op for Generate {
@@ -52,16 +52,13 @@ impl Op for Generate {
             }
         }
     }
-    fn attributes(&self, mut hash: &mut dyn Hasher) {
-        self.output.hash(&mut hash);
-    }
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
-        let function = Arc::new(WgslFn { name: self.function.into(), source: self.file.source(), trusted: true });
+        let function = Arc::new(WgslFn { name: self.function.into(), source: self.file.0.source(), trusted: true });
         Kernel::Elementwise(Elementwise { function, field: None, left_out: Vec::new(), index: true })
     }
     fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
         let scalars: Vec<f64> = inputs.iter().map(|a| a.to_f64()[0]).collect();
-        let values = (0..output.numel()).map(|i| (self.value)(i as u32, &scalars)).collect();
+        let values = (0..output.numel()).map(|i| (self.value.0)(i as u32, &scalars)).collect();
         Ok(super::op::array(output, values))
     }
     fn differentiable(&self) -> bool {
@@ -138,7 +135,7 @@ impl Var {
     ) -> Var {
         let mut all: Vec<Var> = scalars.iter().map(|&(v, t)| Var::scalar(v, t, context)).collect();
         all.extend(Var::key(key, context));
-        Var::generate_from(Generate { file: &RANDOM, function, output, value }, &all, context)
+        Var::generate_from(Generate { file: Unhashed(&RANDOM), function, output, value: Unhashed(value) }, &all, context)
     }
 
     /// Uniform f32 numbers in `[low, high)` for the key (seed, stream).
@@ -260,7 +257,7 @@ impl Var {
             _ => "arange_f32",
         };
         let value = |i: u32, s: &[f64]| s[0] + f64::from(i) * s[1];
-        let op = Generate { file: &ARANGE, function, output: Meta::new(len, dtype), value };
+        let op = Generate { file: Unhashed(&ARANGE), function, output: Meta::new(len, dtype), value: Unhashed(value) };
         Var::generate(op, &[(start, dtype), (step, dtype)], context)
     }
 
@@ -281,7 +278,7 @@ impl Var {
             true => s[0] + f64::from(i) * s[2],
             false => s[1] - f64::from(s[3] as u32 - 1 - i) * s[2],
         };
-        let op = Generate { file: &ARANGE, function: "linspace", output: Meta::new(len, DType::F32), value };
+        let op = Generate { file: Unhashed(&ARANGE), function: "linspace", output: Meta::new(len, DType::F32), value: Unhashed(value) };
         // One number is the start.
         let end = if len > 1 { end } else { start };
         let f = DType::F32;
@@ -297,7 +294,7 @@ impl Var {
         context: &Arc<Context>,
         value: fn(u32, &[f64]) -> f64,
     ) -> Var {
-        let op = Generate { file: &MASK, function, output: Meta::new([rows, cols], DType::Bool), value };
+        let op = Generate { file: Unhashed(&MASK), function, output: Meta::new([rows, cols], DType::Bool), value: Unhashed(value) };
         Var::generate(op, &[(cols as f64, DType::U32), (f64::from(k), DType::I32)], context)
     }
 

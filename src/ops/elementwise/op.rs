@@ -74,6 +74,15 @@ impl Row {
     }
 }
 
+/// A row is told by its name, which ops have; what users define by its text.
+impl Hash for Definition {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        if self.is_users() {
+            self.source.hash(state);
+        }
+    }
+}
+
 impl Definition {
     pub(super) fn new(
         name: String,
@@ -176,6 +185,7 @@ fn common_shape(name: &str, inputs: &[&Meta]) -> Result<Shape> {
 }
 
 /// The forward computation of an elementwise op.
+#[derive(Hash)]
 pub struct Forward(pub Arc<Definition>);
 
 impl Op for Forward {
@@ -206,12 +216,6 @@ impl Op for Forward {
             return Err(Error::dtype(name, format!("takes {wanted}"), &dtypes));
         }
         Ok(Meta { shape: common_shape(name, inputs)?, dtype: output })
-    }
-
-    fn attributes(&self, mut hash: &mut dyn Hasher) {
-        if let Host::User(_) = self.0.host {
-            self.0.source.hash(&mut hash);
-        }
     }
 
     fn kernel(&self, inputs: &[&Meta], _output: &Meta) -> Kernel {
@@ -305,6 +309,7 @@ impl Op for Forward {
 }
 
 /// The gradient of an elementwise op with respect to one operand, by the backward shader.
+#[derive(Hash)]
 pub struct Backward {
     name: String,
     definition: Arc<Definition>,
@@ -341,13 +346,6 @@ impl Op for Backward {
         let signature = self.signature()?;
         let dy = self.position(signature, "dy").map_or(DType::F32, |i| inputs[i].dtype);
         Ok(Meta { shape: common_shape(&self.definition.name, inputs)?, dtype: dy })
-    }
-
-    fn attributes(&self, mut hash: &mut dyn Hasher) {
-        (self.argument, self.given).hash(&mut hash);
-        if let Host::User(_) = self.definition.host {
-            self.definition.source.hash(&mut hash);
-        }
     }
 
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {

@@ -9,6 +9,7 @@ use crate::graph::{Meta, Op, Var};
 use super::generate::{Key, random_bits, random_function, random_more, unit};
 
 /// Draws for each rate, by the two words of a key.
+#[derive(Hash)]
 struct Poisson;
 
 impl Op for Poisson {

@@ -1,7 +1,5 @@
 //! A value that has to be finite, or what else an op needs: what is not is found where it is computed, and reported as an index out of range is.
 
-use std::hash::Hasher;
-
 use crate::array::Array;
 use crate::caps::Caps;
 use crate::error::{Error, Expected, NOT_FINITE, Result};
@@ -10,7 +8,7 @@ use crate::graph::{Meta, Op, Var};
 use crate::ops::routine::{self, WORKGROUP, wgsl};
 
 /// The input, where all of it is finite, or for what else is expected where none of it is NaN.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 struct Finite {
     /// What the user called.
     name: &'static str,
@@ -36,10 +34,6 @@ impl Op for Finite {
     fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
         routine::expect_float(self.name, inputs[0].dtype)?;
         Ok(inputs[0].clone())
-    }
-
-    fn attributes(&self, hash: &mut dyn Hasher) {
-        hash.write_u8(self.expected as u8);
     }
 
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {

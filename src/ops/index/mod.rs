@@ -9,7 +9,6 @@ mod reduce;
 mod scatter;
 mod update;
 
-use std::hash::Hasher;
 
 pub use reduce::ScatterReduction;
 
@@ -23,7 +22,7 @@ use crate::ops::routine::{self, WORKGROUP, around, check_dim, poisoned, wgsl};
 use crate::shape::Shape;
 
 /// `y[o, j, i] = x[o, index[o, j, i], i]` along `dim`; all other dims of `x` and `index` agree.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 struct Gather {
     dim: usize,
     /// What the user called.
@@ -44,7 +43,7 @@ fn with_dim(shape: &Shape, dim: usize, size: usize) -> Shape {
 }
 
 /// 1 at each index along a new last dim of size `classes`, else 0.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 struct OneHot {
     classes: usize,
 }
@@ -88,10 +87,6 @@ impl Op for Gather {
             return Err(Error::shape(self.name, detail, &[&x.shape, &index.shape]));
         }
         Ok(Meta { shape: index.shape.clone(), dtype: x.dtype })
-    }
-
-    fn attributes(&self, hash: &mut dyn Hasher) {
-        hash.write_usize(self.dim);
     }
 
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
@@ -144,10 +139,6 @@ impl Op for OneHot {
             return Err(Error::argument("one_hot", format!("no index of {} is one of 0 classes", index.shape)));
         }
         Ok(Meta { shape: index.shape.with_inserted(index.shape.rank(), self.classes), dtype: DType::F32 })
-    }
-
-    fn attributes(&self, hash: &mut dyn Hasher) {
-        hash.write_usize(self.classes);
     }
 
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {

@@ -1,7 +1,5 @@
 //! What is scattered to a place put together there: products, extremes, means, beside the sums of `scatter.rs`.
 
-use std::hash::{Hash, Hasher};
-
 use super::update::check_scatter;
 use super::{checked, expect_index, with_dim};
 use crate::array::Array;
@@ -105,10 +103,6 @@ impl Op for ScatterReduce {
             true => Ok(own.clone()),
             false => Err(Error::shape(NAME, "source and index must match", &[&own.shape, &x.shape, &index.shape])),
         }
-    }
-
-    fn attributes(&self, mut hash: &mut dyn Hasher) {
-        self.hash(&mut hash);
     }
 
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {

@@ -5,7 +5,6 @@
 //! one place, as in the gradient of an embedding, a segment is looked up once for several elements. Where there are few indices, each
 //! invocation looks at all of them instead.
 
-use std::hash::Hasher;
 use std::ops::Range;
 
 use super::reduce::{NAME, ScatterReduce};
@@ -31,14 +30,14 @@ const RUN: usize = 4;
 const LONG_SEGMENT: usize = 1024;
 
 /// `y[o, k, i] = Σ_{j: index[o, j, i] = k} x[o, j, i]` along `dim`, which gets `size` elements.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 pub(super) struct ScatterSum {
     pub dim: usize,
     pub size: usize,
 }
 
 /// One plus the last `j` with `index[o, j, i] = k`, 0 where there is none.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 pub(super) struct LastWriter {
     pub dim: usize,
     pub size: usize,
@@ -68,11 +67,6 @@ impl Op for ScatterSum {
             return Err(Error::shape("scatter_add", "source and index must match", &[&x.shape, &index.shape]));
         }
         Ok(Meta { shape: with_dim(&x.shape, self.dim, self.size), dtype: x.dtype })
-    }
-
-    fn attributes(&self, hash: &mut dyn Hasher) {
-        hash.write_usize(self.dim);
-        hash.write_usize(self.size);
     }
 
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
@@ -121,11 +115,6 @@ impl Op for LastWriter {
         expect_index("scatter", inputs[0])?;
         check_dim("scatter", &inputs[0].shape, self.dim)?;
         Ok(Meta { shape: with_dim(&inputs[0].shape, self.dim, self.size), dtype: DType::U32 })
-    }
-
-    fn attributes(&self, hash: &mut dyn Hasher) {
-        hash.write_usize(self.dim);
-        hash.write_usize(self.size);
     }
 
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {

@@ -20,6 +20,7 @@ use crate::ops::routine;
 use crate::shape::Shape;
 
 /// The op behind [`Var::matmul`]: operands of rank two or more with equal batch dims.
+#[derive(Hash)]
 struct MatMul;
 
 impl Op for MatMul {

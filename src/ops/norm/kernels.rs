@@ -40,7 +40,7 @@ impl Normalize {
         params.push(("chunk", routine::size(self.name, chunk)?));
         params.push(("inner", routine::size(self.name, plan.parts(rows.inner))?));
         params.push(("size", routine::size(self.name, size)?));
-        params.push(("eps", Word::F32(self.eps as f32)));
+        params.push(("eps", Word::F32(self.eps.0 as f32)));
         Ok(Stage {
             name: self.name,
             source,

@@ -6,14 +6,13 @@
 
 mod kernels;
 
-use std::hash::{Hash, Hasher};
 use std::ops::Range;
 
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::kernel::Kernel;
-use crate::graph::{Meta, Op, Var, Vjp, no_grad};
+use crate::graph::{Bits, Meta, Op, Var, Vjp, no_grad};
 use crate::ops::routine::{expect_float, poisoned};
 use crate::shape::Shape;
 
@@ -44,22 +43,22 @@ enum Parameters {
 
 /// Rows of mean 0 and variance 1 (or mean square 1), scaled and shifted. The dims `rows` number the rows; a row is all elements of
 /// the others. With parameters these are the last dims.
-#[derive(Clone)]
+#[derive(Clone, Hash)]
 struct Normalize {
     /// What the user called.
     name: &'static str,
     statistic: Statistic,
     rows: Range<usize>,
-    eps: f64,
+    eps: Bits,
     parameters: Parameters,
 }
 
 /// The gradient of [`Normalize`] with respect to x from x, the upstream gradient and the weight, where there is one.
-#[derive(Clone)]
+#[derive(Clone, Hash)]
 struct NormalizeBackward(Normalize);
 
 /// The gradients of weight and bias from x and the upstream gradient: `[2, …]`, with the dims of a row.
-#[derive(Clone)]
+#[derive(Clone, Hash)]
 struct ParametersBackward(Normalize);
 
 /// A shape seen as `[outer, rows, inner]`.
@@ -112,13 +111,13 @@ impl Normalize {
         let centre = if self.statistic == Statistic::Layer { mean(x) } else { 0.0 };
         let centred: Vec<f64> = x.iter().map(|v| v - centre).collect();
         let squares: Vec<f64> = centred.iter().map(|v| v * v).collect();
-        let root = (mean(&squares) + self.eps).sqrt();
+        let root = (mean(&squares) + self.eps.0).sqrt();
         (centred, root)
     }
 
     /// The rows before scale and shift, out of primitive ops.
     fn composed(&self, x: &Var) -> Var {
-        x.normalize_composed(self.statistic, self.rows.clone(), self.eps)
+        x.normalize_composed(self.statistic, self.rows.clone(), self.eps.0)
     }
 
     /// The gradient with respect to x out of other ops.
@@ -129,7 +128,7 @@ impl Normalize {
         let dy = dy.cast(x.dtype());
         let dy = weight.map_or(dy.clone(), |weight| dy * weight.cast(x.dtype()));
         let along = &y * (&dy * &y).mean(&dims, true);
-        let scale = (x.moments(self.statistic, &dims).1 + self.eps).rsqrt();
+        let scale = (x.moments(self.statistic, &dims).1 + self.eps.0).rsqrt();
         match self.statistic {
             Statistic::Layer => scale * (&dy - dy.mean(&dims, true) - along),
             Statistic::Rms => scale * (dy - along),
@@ -162,10 +161,6 @@ impl Op for Normalize {
             return Err(Error::argument(self.name, detail));
         }
         Ok(inputs[0].clone())
-    }
-
-    fn attributes(&self, mut hash: &mut dyn Hasher) {
-        (self.statistic, &self.rows, self.eps.to_bits(), self.parameters).hash(&mut hash);
     }
 
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
@@ -226,10 +221,6 @@ impl Op for NormalizeBackward {
         Ok(inputs[0].clone())
     }
 
-    fn attributes(&self, hash: &mut dyn Hasher) {
-        self.0.attributes(hash);
-    }
-
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
         Kernel::Routine(Box::new(self.clone()))
     }
@@ -261,10 +252,6 @@ impl Op for ParametersBackward {
         let Meta { shape, dtype } = inputs[0];
         let shape: Shape = std::iter::once(2).chain(shape[self.0.rows.end..].iter().copied()).collect();
         Ok(Meta::new(shape, *dtype))
-    }
-
-    fn attributes(&self, hash: &mut dyn Hasher) {
-        self.0.attributes(hash);
     }
 
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
@@ -362,7 +349,7 @@ impl Var {
         if Rows::new(self.shape(), &rows).size() > longest {
             return self.normalize_composed(statistic, rows, eps);
         }
-        Var::apply(Normalize { name, statistic, rows, eps, parameters: Parameters::None }, &[self])
+        Var::apply(Normalize { name, statistic, rows, eps: Bits(eps), parameters: Parameters::None }, &[self])
     }
 
     /// Normalisation out of primitive ops: what the kernels are tested against, and what very long rows use. The dims
@@ -432,7 +419,7 @@ impl Var {
                 {
                     let parameters = if bias.is_some() { Parameters::Both } else { Parameters::Weight };
                     let inputs: Vec<&Var> = [self, weight].into_iter().chain(bias).collect();
-                    return Var::apply(Normalize { name, statistic, rows, eps, parameters }, &inputs);
+                    return Var::apply(Normalize { name, statistic, rows, eps: Bits(eps), parameters }, &inputs);
                 }
                 let y = self.normalize_rows(name, statistic, rows, LONGEST_ROW, eps);
                 affine(y, weight.cloned(), bias.cloned())

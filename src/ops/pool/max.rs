@@ -1,7 +1,6 @@
 //! The largest element of each window: values, places, and the two linear ops that pick elements at places and put them
 //! back.
 
-use std::hash::{Hash, Hasher};
 
 use crate::array::Array;
 use crate::caps::Caps;
@@ -13,7 +12,7 @@ use crate::ops::routine::{self, expect_float};
 use crate::ops::window::{Geometry, Kind, sum_stages, sum_texts, window_texts};
 
 /// The largest element of each window, or its place in the plane (u32).
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 struct Largest {
     name: &'static str,
     geometry: Geometry,
@@ -21,21 +20,21 @@ struct Largest {
 }
 
 /// The gradient of [`Largest`] from its input and the upstream gradient, for windows that do not overlap.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 struct LargestBackward {
     name: &'static str,
     geometry: Geometry,
 }
 
 /// The elements at the places that [`Largest`] found.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 struct Pick {
     name: &'static str,
     geometry: Geometry,
 }
 
 /// The transpose of [`Pick`]: sums at each place what was picked from it.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 struct Spread {
     name: &'static str,
     geometry: Geometry,
@@ -143,10 +142,6 @@ impl Op for Largest {
         Ok(Meta::new(shape, if self.index { DType::U32 } else { *dtype }))
     }
 
-    fn attributes(&self, mut hash: &mut dyn Hasher) {
-        (self.geometry, self.index).hash(&mut hash);
-    }
-
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
         Kernel::Routine(Box::new(*self))
     }
@@ -206,10 +201,6 @@ impl Op for LargestBackward {
         }
     }
 
-    fn attributes(&self, mut hash: &mut dyn Hasher) {
-        (self.geometry, "backward").hash(&mut hash);
-    }
-
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
         Kernel::Routine(Box::new(*self))
     }
@@ -243,10 +234,6 @@ impl Op for Pick {
         Ok(Meta::new(shape, x.dtype))
     }
 
-    fn attributes(&self, mut hash: &mut dyn Hasher) {
-        self.geometry.hash(&mut hash);
-    }
-
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
         Kernel::Routine(Box::new(*self))
     }
@@ -273,10 +260,6 @@ impl Op for Spread {
         let (x, index) = (inputs[0], inputs[1]);
         expect_index(self.name, index, &x.shape, x)?;
         Ok(Meta::new(self.geometry.resize(self.name, &x.shape, true)?, x.dtype))
-    }
-
-    fn attributes(&self, mut hash: &mut dyn Hasher) {
-        (self.geometry, "spread").hash(&mut hash);
     }
 
     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
