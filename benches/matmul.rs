@@ -8,11 +8,11 @@
 mod common;
 
 use common::{Bench, giga};
-use wgrad::array::Array;
-use wgrad::caps::Caps;
-use wgrad::graph::kernel::{Kernel, Operand, Routine, Stage};
-use wgrad::graph::{Meta, Op, Var};
-use wgrad::ops::matmul::plan::{self, Family, Problem};
+use wgrad::internals::Array;
+use wgrad::internals::Caps;
+use wgrad::internals::kernel::{Kernel, Operand, Routine, Stage};
+use wgrad::internals::plan::{self, Family, Problem};
+use wgrad::internals::{Meta, Op, Var};
 use wgrad::{Device, Error, Result, Tensor};
 
 /// Matrix multiplication by the textbook's kernel: one element of the result an invocation.
@@ -43,7 +43,7 @@ impl Routine for Naive {
 }
 
 fn naive(a: &Tensor, b: &Tensor) -> Tensor {
-    Tensor::from_var(Var::apply(Naive, &[&a.node(), &b.node()]), a.device())
+    wgrad::internals::tensor(Var::apply(Naive, &[&wgrad::internals::node(&a), &wgrad::internals::node(&b)]), a.device())
 }
 
 fn repeat(turns: u64, device: &Device, f: impl Fn() -> Tensor) -> Result<()> {

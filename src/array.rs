@@ -11,12 +11,6 @@ use crate::layout::Layout;
 use crate::shape::Shape;
 
 /// An n-dimensional array in host memory, of any element type, in row-major order.
-///
-/// ```
-/// use wgrad::{DType, Shape, array::Array};
-/// let a = Array::from_vec(&Shape::from([2]), vec![1f32, 2.0]);
-/// assert_eq!((a.dtype(), a.shape()), (DType::F32, Shape::from([2])));
-/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Array {
     /// Booleans.
@@ -50,29 +44,12 @@ macro_rules! with_array {
 }
 
 /// Element types that an [`Array`] can hold.
-///
-/// ```
-/// use wgrad::array::{Array, ArrayElement};
-/// let array: Array = i32::wrap(ndarray::arr1(&[1, 2]).into_dyn());
-/// assert_eq!(i32::unwrap(&array).unwrap().len(), 2);
-/// assert!(f32::unwrap(&array).is_none());
-/// ```
 pub trait ArrayElement: Element {
     /// Wraps a typed array.
-    ///
-    /// ```
-    /// use wgrad::{DType, array::ArrayElement};
-    /// assert_eq!(f32::wrap(ndarray::arr1(&[1.0, 2.0]).into_dyn()).dtype(), DType::F32);
-    /// ```
+    #[doc(hidden)]
     fn wrap(array: ArrayD<Self>) -> Array;
     /// The typed array, where the element type is this one.
-    ///
-    /// ```
-    /// use wgrad::array::{Array, ArrayElement};
-    /// use wgrad::{DType, Shape};
-    /// let array = Array::full(&Shape::from([2]), DType::F32, 1.0);
-    /// assert!(f32::unwrap(&array).is_some() && i32::unwrap(&array).is_none());
-    /// ```
+    #[doc(hidden)]
     fn unwrap(array: &Array) -> Option<&ArrayD<Self>>;
 }
 
@@ -149,12 +126,6 @@ pub(crate) fn flat<T: Copy>(a: &ArrayD<T>) -> Cow<'_, [T]> {
 
 impl Array {
     /// An array of `shape` from row-major values. `values.len()` must equal the shape's number of elements.
-    ///
-    /// ```
-    /// use wgrad::{Shape, array::Array};
-    /// let a = Array::from_vec(&Shape::from([2, 2]), vec![1f32, 2.0, 3.0, 4.0]);
-    /// assert_eq!(a.to_f64(), [1.0, 2.0, 3.0, 4.0]);
-    /// ```
     pub fn from_vec<T: ArrayElement>(shape: &Shape, values: Vec<T>) -> Array {
         debug_assert_eq!(shape.numel(), values.len());
         let array = ArrayD::from_shape_vec(IxDyn(shape), values);
@@ -162,11 +133,6 @@ impl Array {
     }
 
     /// An array with every element equal to `value`, converted to `dtype`.
-    ///
-    /// ```
-    /// use wgrad::{DType, Shape, array::Array};
-    /// assert_eq!(Array::full(&Shape::from([2]), DType::I32, 7.0).to_vec::<i32>(), Some(vec![7, 7]));
-    /// ```
     pub fn full(shape: &Shape, dtype: DType, value: f64) -> Array {
         let dims = IxDyn(shape);
         match dtype {
@@ -180,11 +146,6 @@ impl Array {
     }
 
     /// The element type.
-    ///
-    /// ```
-    /// use wgrad::{DType, Shape, array::Array};
-    /// assert_eq!(Array::from_vec(&Shape::from([1]), vec![true]).dtype(), DType::Bool);
-    /// ```
     pub fn dtype(&self) -> DType {
         match self {
             Array::Bool(_) => DType::Bool,
@@ -197,32 +158,16 @@ impl Array {
     }
 
     /// The shape.
-    ///
-    /// ```
-    /// use wgrad::{Shape, array::Array};
-    /// assert_eq!(Array::from_vec(&Shape::from([1, 2]), vec![1i32, 2]).shape(), Shape::from([1, 2]));
-    /// ```
     pub fn shape(&self) -> Shape {
         with_array!(self, a => Shape::from(a.shape()))
     }
 
     /// The elements in row-major order, where the type is `T`.
-    ///
-    /// ```
-    /// use wgrad::{Shape, array::Array};
-    /// let a = Array::from_vec(&Shape::from([2]), vec![1i32, 2]);
-    /// assert_eq!((a.to_vec::<i32>(), a.to_vec::<f32>()), (Some(vec![1, 2]), None));
-    /// ```
     pub fn to_vec<T: ArrayElement>(&self) -> Option<Vec<T>> {
         T::unwrap(self).map(|a| flat(a).into_owned())
     }
 
     /// The elements in row-major order as `f64` (bool as 0 and 1).
-    ///
-    /// ```
-    /// use wgrad::{Shape, array::Array};
-    /// assert_eq!(Array::from_vec(&Shape::from([2]), vec![true, false]).to_f64(), [1.0, 0.0]);
-    /// ```
     pub fn to_f64(&self) -> Vec<f64> {
         match self {
             Array::Bool(a) => flat(a).iter().map(|&v| f64::from(u8::from(v))).collect(),
@@ -235,11 +180,6 @@ impl Array {
     }
 
     /// The elements as they lie in a GPU buffer.
-    ///
-    /// ```
-    /// use wgrad::{Shape, array::Array};
-    /// assert_eq!(Array::from_vec(&Shape::from([1]), vec![true]).to_bytes(), 1u32.to_ne_bytes());
-    /// ```
     pub fn to_bytes(&self) -> Vec<u8> {
         fn bytes<T: ArrayElement>(a: &ArrayD<T>) -> Vec<u8> {
             T::to_bytes(&flat(a))
@@ -248,15 +188,6 @@ impl Array {
     }
 
     /// The elements that `layout` selects from this row-major array.
-    ///
-    /// ```
-    /// use wgrad::Shape;
-    /// use wgrad::array::Array;
-    /// use wgrad::layout::{Layout, View};
-    /// let a = Array::from_vec(&Shape::from([3]), vec![1f32, 2.0, 3.0]);
-    /// let back = Layout::contiguous([3]).view(&View::Slice { dim: 0, start: 2, step: -1, len: 3 }).unwrap();
-    /// assert_eq!(a.strided(&back).to_f64(), [3.0, 2.0, 1.0]);
-    /// ```
     pub fn strided(&self, layout: &Layout) -> Array {
         fn pick<T: ArrayElement>(a: &ArrayD<T>, layout: &Layout) -> Array {
             let flat = flat(a);
@@ -275,12 +206,6 @@ impl Array {
     }
 
     /// Converts the element type: to bool by `!= 0`, from float to integer by truncation (saturating).
-    ///
-    /// ```
-    /// use wgrad::{DType, Shape, array::Array};
-    /// let a = Array::from_vec(&Shape::from([2]), vec![1.9f32, -1.9]);
-    /// assert_eq!(a.cast(DType::I32).to_vec::<i32>(), Some(vec![1, -1]));
-    /// ```
     pub fn cast(&self, dtype: DType) -> Array {
         if self.dtype() == dtype {
             return self.clone();

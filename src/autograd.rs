@@ -1,6 +1,6 @@
 //! Gradients as values and gradient checks. `backward` is a method of [`Tensor`](crate::Tensor).
 
-pub use crate::ops::elementwise::ElementwiseOp;
+pub use crate::custom::ElementwiseOp;
 pub use crate::tensor::autograd::{grad, grad_allow_unused, grad_retain_graph, grad_with};
 pub use crate::tensor::checkpoint::{checkpoint, detect_anomaly};
 pub use crate::tensor::function::{Function, Saved};

@@ -5,12 +5,6 @@ use std::sync::Arc;
 use crate::tuning::Choices;
 
 /// Facts about a device that shape the kernels generated for it.
-///
-/// ```
-/// use wgrad::caps::Caps;
-/// let caps = Caps { f16: true, ..Caps::baseline() };
-/// assert_eq!((caps.f16, caps.max_storage_buffers), (true, 8));
-/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Caps {
     /// A software adapter that runs shaders on CPU cores (lavapipe, SwiftShader, WARP). Such adapters get kernels without
@@ -50,39 +44,17 @@ pub struct Caps {
 
 /// Panels of a device: textures into which kernels pack what they read many times. A software adapter fetches a texel for all its
 /// lanes at once, and loads from buffers lane by lane.
-///
-/// ```
-/// use wgrad::{caps::PANELS, graph::kernel::Slot};
-/// let panels: Vec<Slot> = (0..PANELS).map(Slot::Panel).collect();
-/// assert_eq!(panels.last(), Some(&Slot::Panel(2)));
-/// ```
 pub const PANELS: usize = 3;
 /// Texels (`vec4<f32>`) of a panel's row; a place is row-major.
-///
-/// ```
-/// use wgrad::caps::PANEL_WIDTH;
-/// assert_eq!((2500 / PANEL_WIDTH, 2500 % PANEL_WIDTH), (2, 452)); // row and column of texel 2500
-/// ```
 pub const PANEL_WIDTH: u64 = 1024;
 
 /// The bytes of a panel of so many texels: whole rows.
-///
-/// ```
-/// use wgrad::caps::panel_bytes;
-/// assert_eq!([1, 1025].map(panel_bytes), [16 << 10, 32 << 10]);
-/// ```
 pub fn panel_bytes(texels: u64) -> u64 {
     texels.div_ceil(PANEL_WIDTH).saturating_mul(PANEL_WIDTH * 16)
 }
 
 impl Caps {
     /// What every WebGPU device has; the null backend plans with it.
-    ///
-    /// ```
-    /// use wgrad::caps::Caps;
-    /// let caps = Caps::baseline();
-    /// assert_eq!((caps.max_storage_buffers, caps.lanes()), (8, None));
-    /// ```
     pub fn baseline() -> Caps {
         Caps {
             software: false,
@@ -104,12 +76,6 @@ impl Caps {
     }
 
     /// The subgroup size, where it is fixed and one that kernels can work with.
-    ///
-    /// ```
-    /// use wgrad::caps::Caps;
-    /// let lanes = |subgroup| Caps { subgroup: Some(subgroup), ..Caps::baseline() }.lanes();
-    /// assert_eq!((lanes((32, 32)), lanes((8, 32))), (Some(32), None));
-    /// ```
     pub fn lanes(&self) -> Option<u32> {
         let (min, max) = self.subgroup?;
         (min == max && min.is_power_of_two() && (4..=64).contains(&min)).then_some(min)
@@ -117,21 +83,11 @@ impl Caps {
 }
 
 /// Buffer sizes are multiples of this many bytes, so that a `vec4<f32>` never straddles the end.
-///
-/// ```
-/// use wgrad::caps::{GRAIN, size_class};
-/// assert_eq!((10u64.next_multiple_of(GRAIN), size_class(1000) % GRAIN), (16, 0));
-/// ```
 pub const GRAIN: u64 = 16;
 /// The smallest size class, in bytes.
 const SMALLEST: u64 = 256;
 
 /// The capacity of the buffer that holds `bytes`: four classes an octave, so at most a quarter of it is wasted.
-///
-/// ```
-/// use wgrad::caps::size_class;
-/// assert_eq!([1, 300].map(size_class), [256, 320]);
-/// ```
 pub fn size_class(bytes: u64) -> u64 {
     let bytes = bytes.max(SMALLEST);
     let octave = 1_u64 << (63 - bytes.leading_zeros());

@@ -156,7 +156,7 @@ pub trait Element: Copy + Send + Sync + fmt::Debug + PartialEq + 'static {
     /// The matching [`DType`].
     ///
     /// ```
-    /// use wgrad::dtype::Element;
+    /// use wgrad::arguments::Element;
     /// fn bytes<T: Element>(values: &[T]) -> usize {
     ///     values.len() * T::DTYPE.size()
     /// }
@@ -166,7 +166,7 @@ pub trait Element: Copy + Send + Sync + fmt::Debug + PartialEq + 'static {
     /// The elements as they lie in a GPU buffer.
     ///
     /// ```
-    /// use wgrad::dtype::Element;
+    /// use wgrad::arguments::Element;
     /// assert_eq!(i32::to_bytes(&[-1]), [255; 4]);
     /// assert_eq!(bool::to_bytes(&[true]), 1u32.to_ne_bytes());
     /// ```
@@ -174,7 +174,7 @@ pub trait Element: Copy + Send + Sync + fmt::Debug + PartialEq + 'static {
     /// The elements of a GPU buffer's bytes; the inverse of [`Element::to_bytes`].
     ///
     /// ```
-    /// use wgrad::dtype::Element;
+    /// use wgrad::arguments::Element;
     /// assert_eq!(f32::from_bytes(&1.5f32.to_ne_bytes()), [1.5]);
     /// ```
     fn from_bytes(bytes: &[u8]) -> Vec<Self>;

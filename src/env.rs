@@ -3,10 +3,6 @@
 use std::sync::OnceLock;
 
 /// What the environment asks for. An empty variable counts as unset.
-///
-/// ```
-/// println!("device {:?}, fusion {}", wgrad::env::get().device, wgrad::env::get().fuse);
-/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Env {
     /// `WGRAD_DEVICE`: what `Device::default()` opens: `cpu`, `gpu`, `vulkan`, `metal`, `dx12`, `webgpu`, or a part of an
@@ -37,12 +33,6 @@ pub struct Env {
 
 impl Env {
     /// Reads the variables through `lookup`, so that tests need not change the process's own environment.
-    ///
-    /// ```
-    /// use wgrad::env::Env;
-    /// let env = Env::from_lookup(|name| (name == "WGRAD_FUSE").then(|| "off".into()));
-    /// assert!(!env.fuse && env.device.is_none());
-    /// ```
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Env {
         let text = |name: &str| lookup(name).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty());
         let flag = |name: &str, default: bool| text(name).map_or(default, |v| on(&v));
@@ -64,11 +54,6 @@ fn on(value: &str) -> bool {
 }
 
 /// The environment as it was at the first call.
-///
-/// ```
-/// let env = wgrad::env::get();
-/// assert!(std::ptr::eq(env, wgrad::env::get()));
-/// ```
 pub fn get() -> &'static Env {
     static ENV: OnceLock<Env> = OnceLock::new();
     ENV.get_or_init(|| Env::from_lookup(|name| std::env::var(name).ok()))

@@ -5,13 +5,6 @@ use smallvec::SmallVec;
 use crate::shape::Shape;
 
 /// Maps an index over `shape` to an element offset: `offset + Σ index[d] · strides[d]`.
-///
-/// ```
-/// use wgrad::layout::Layout;
-/// let layout = Layout::contiguous([2, 3]);
-/// assert_eq!((&layout.strides[..], layout.offset), (&[3, 1][..], 0));
-/// assert_eq!(layout.offsets().collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
-/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Layout {
     /// The index space.
@@ -23,12 +16,6 @@ pub struct Layout {
 }
 
 /// A change of index space. `Layout::view` says whether strides alone can express it.
-///
-/// ```
-/// use wgrad::layout::{Layout, View};
-/// let column = Layout::contiguous([2, 3]).view(&View::Slice { dim: 1, start: 1, step: 1, len: 1 }).unwrap();
-/// assert_eq!(column.offsets().collect::<Vec<_>>(), [1, 4]);
-/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum View {
     /// The same index space (a new name for the same values).
@@ -65,37 +52,17 @@ pub enum View {
 
 impl Layout {
     /// Row-major layout from offset 0.
-    ///
-    /// ```
-    /// use wgrad::layout::Layout;
-    /// let layout = Layout::contiguous([2, 3, 4]);
-    /// assert_eq!(&layout.strides[..], &[12, 4, 1]);
-    /// assert_eq!(layout.offset, 0);
-    /// ```
     pub fn contiguous(shape: impl Into<Shape>) -> Layout {
         let shape = shape.into();
         Layout { strides: shape.strides(), shape, offset: 0 }
     }
 
     /// Whether the elements lie in row-major order without gaps from offset 0.
-    ///
-    /// ```
-    /// use wgrad::layout::{Layout, View};
-    /// let rows = Layout::contiguous([3, 2]);
-    /// let turned = rows.view(&View::Permute([1, 0].into_iter().collect())).unwrap();
-    /// assert!(rows.is_contiguous() && !turned.is_contiguous());
-    /// ```
     pub fn is_contiguous(&self) -> bool {
         self.offset == 0 && self.is_dense()
     }
 
     /// Whether the elements lie in row-major order without gaps, from any offset.
-    ///
-    /// ```
-    /// use wgrad::layout::{Layout, View};
-    /// let tail = Layout::contiguous([3, 2]).view(&View::Slice { dim: 0, start: 1, step: 1, len: 2 }).unwrap();
-    /// assert!(tail.is_dense() && !tail.is_contiguous());
-    /// ```
     pub fn is_dense(&self) -> bool {
         let mut expected = 1;
         for (&size, &stride) in self.shape.iter().zip(&self.strides).rev() {
@@ -110,25 +77,12 @@ impl Layout {
     }
 
     /// Whether every index maps to one element (or there is none).
-    ///
-    /// ```
-    /// use wgrad::layout::{Layout, View};
-    /// let repeated = Layout::contiguous([1]).view(&View::Expand([4].into())).unwrap();
-    /// assert!(repeated.is_single() && !Layout::contiguous([4]).is_single());
-    /// ```
     pub fn is_single(&self) -> bool {
         self.shape.iter().zip(&self.strides).all(|(&size, &stride)| size <= 1 || stride == 0)
     }
 
     /// The layout seen through `view`; `None` where strides cannot express it and the elements must be copied.
     /// The view must fit the shape (op inference has checked that).
-    ///
-    /// ```
-    /// use wgrad::layout::{Layout, View};
-    /// let turned = Layout::contiguous([2, 3]).view(&View::Permute([1, 0].into_iter().collect())).unwrap();
-    /// assert_eq!(turned.offsets().collect::<Vec<_>>(), [0, 3, 1, 4, 2, 5]);
-    /// assert!(turned.view(&View::Reshape([6].into())).is_none()); // needs a copy
-    /// ```
     pub fn view(&self, view: &View) -> Option<Layout> {
         match view {
             View::Identity => Some(self.clone()),
@@ -198,11 +152,6 @@ impl Layout {
     }
 
     /// The same row-major walk over as few dims as possible: dims of size 1 dropped, neighbours that one stride walks merged.
-    ///
-    /// ```
-    /// use wgrad::layout::Layout;
-    /// assert_eq!(Layout::contiguous([2, 1, 3]).collapsed(), Layout::contiguous([6]));
-    /// ```
     pub fn collapsed(&self) -> Layout {
         let mut shape: SmallVec<[usize; 6]> = SmallVec::new();
         let mut strides: SmallVec<[isize; 6]> = SmallVec::new();
@@ -225,12 +174,6 @@ impl Layout {
     }
 
     /// The element offset of every index in row-major order.
-    ///
-    /// ```
-    /// use wgrad::layout::{Layout, View};
-    /// let column = Layout::contiguous([2, 3]).view(&View::Slice { dim: 1, start: 2, step: 1, len: 1 }).unwrap();
-    /// assert_eq!(column.offsets().collect::<Vec<_>>(), [2, 5]);
-    /// ```
     pub fn offsets(&self) -> impl Iterator<Item = usize> + '_ {
         let mut index: SmallVec<[usize; 6]> = SmallVec::from_elem(0, self.shape.rank());
         let mut offset = self.offset;
@@ -250,11 +193,6 @@ impl Layout {
     }
 
     /// Lowest and highest element offset that an index reaches; `None` for an empty index space.
-    ///
-    /// ```
-    /// use wgrad::layout::Layout;
-    /// assert_eq!(Layout::contiguous([2, 3]).span(), Some((0, 5)));
-    /// ```
     pub fn span(&self) -> Option<(isize, isize)> {
         if self.shape.numel() == 0 {
             return None;

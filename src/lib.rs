@@ -44,45 +44,46 @@
 //! | tensors in files: safetensors, npz | [`io`] |
 //! | training loops, checkpoints, curves | [`train`] |
 //! | element types, shapes, errors | [`DType`], [`Shape`], [`Error`] |
-//! | own elementwise ops from a WGSL file | [`ops::elementwise::ElementwiseOp`] |
-//! | own ops of any kind | [`graph::Op`], [`graph::kernel`], [`Tensor::node`], [`Tensor::from_var`] |
-//! | the elementwise table | [`ops::elementwise::table`] |
-//! | environment variables | [`env`](mod@env) |
+//! | the traits behind generic parameters | [`arguments`] |
+//! | own ops, from WGSL functions or whole kernels | [`custom`] |
+//! | own gradients, in tensors | [`autograd::Function`] |
 //!
-//! `docs/supported.md` has the table of what is supported, `docs/platforms.md` the limits; `ARCHITECTURE.md` says how the crate is built.
+//! `docs/supported.md` has the table of what is supported, `docs/environment.md` the environment variables, `docs/platforms.md` the limits; `ARCHITECTURE.md` says how the crate is built.
 
 #![warn(missing_docs)]
 
 pub mod amp;
-pub mod array;
+pub mod arguments;
+mod array;
 pub mod autograd;
 mod backend;
-pub mod caps;
+mod caps;
 mod codegen;
 mod compiling;
+pub mod custom;
 pub mod data;
 mod differentiate;
-pub mod dtype;
-pub mod env;
+mod dtype;
+mod env;
 pub mod error;
 mod file;
-#[doc(hidden)]
-pub mod gpu;
-pub mod graph;
+mod gpu;
+mod graph;
 mod host;
-pub mod io;
-pub mod layout;
-pub mod nn;
-pub mod ops;
-pub mod optim;
 #[doc(hidden)]
-pub mod schedule;
-pub mod shape;
+pub mod internals;
+pub mod io;
+mod layout;
+pub mod nn;
+mod ops;
+pub mod optim;
+mod schedule;
+mod shape;
 mod site;
-pub mod tensor;
+mod tensor;
 mod trace;
 pub mod train;
-pub mod tuning;
+mod tuning;
 
 pub use backend::{Device, DeviceInfo, Explanation, KernelReport, KernelTotals, Memory, RngState, Stats, StoredValue};
 pub use dtype::DType;

@@ -27,15 +27,6 @@ pub struct Site {
 
 impl Site {
     /// The layer with its path, such as `hidden (Linear 32→16) in Sequential`, and the loss in front of it; `None` outside of any.
-    ///
-    /// ```
-    /// use wgrad::nn::{Linear, Module, Sequential};
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::cpu();
-    /// let model = Sequential::new().add_named("hidden", Linear::new(32, 16, &device));
-    /// let y = model.forward(&Tensor::ones([1, 32], &device));
-    /// assert_eq!(y.node().0.at.layer().unwrap(), "hidden (Linear 32→16) in Sequential");
-    /// ```
     pub fn layer(&self) -> Option<String> {
         self.layer.map(ToString::to_string)
     }

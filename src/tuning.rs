@@ -9,31 +9,12 @@ use crate::error::Result;
 use crate::file;
 
 /// Kernels that are tried for a class of shapes at most.
-///
-/// ```
-/// use wgrad::tuning::{CANDIDATES, Choices};
-/// let choices = Choices::open(std::env::temp_dir().join("no such file"), "an adapter")?;
-/// assert!(choices.of("a class").is_none_or(|candidate| candidate < CANDIDATES));
-/// # Ok::<(), wgrad::Error>(())
-/// ```
 pub const CANDIDATES: usize = 3;
 
 /// Adapters, for each the classes of shapes that were tried, for each of those the number of the fastest candidate.
 type Table = BTreeMap<String, BTreeMap<String, usize>>;
 
 /// What was found out on one adapter. The file is JSON, one table for each adapter.
-///
-/// ```
-/// use wgrad::tuning::Choices;
-/// let path = std::env::temp_dir().join(format!("choices of {}.json", std::process::id()));
-/// let choices = Choices::open(path.clone(), "an adapter")?;
-/// assert_eq!(choices.of("matmul f32 512 512 512"), None);
-/// choices.choose("matmul f32 512 512 512", 2)?;
-/// let again = Choices::open(path.clone(), "an adapter")?; // as another process would
-/// assert_eq!(again.of("matmul f32 512 512 512"), Some(2));
-/// assert_eq!(Choices::open(path, "another adapter")?.of("matmul f32 512 512 512"), None);
-/// # Ok::<(), wgrad::Error>(())
-/// ```
 #[derive(Debug)]
 pub struct Choices {
     path: PathBuf,

@@ -1,6 +1,6 @@
 //! Holds the documents against the code.
 
-use wgrad::ops::elementwise::rows;
+use wgrad::internals::rows;
 
 const README: &str = include_str!("../README.md");
 const SUPPORTED: &str = include_str!("../docs/supported.md");

@@ -4,7 +4,7 @@ mod flush;
 
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use crate::array::Array;
 use crate::backend::cpu::CpuBackend;
@@ -12,7 +12,7 @@ use crate::backend::gpu::GpuBackend;
 use crate::backend::null::NullBackend;
 use crate::caps::Caps;
 use crate::env;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::{AdapterInfo, Gpu, Memory, Select, Stats};
 use crate::graph::node::lock;
 use crate::graph::recording::Tick;
@@ -118,7 +118,17 @@ impl Device {
             flushing: Mutex::default(),
             eager: AtomicBool::new(false),
         };
-        Device { inner: Arc::new(inner) }
+        let inner = Arc::new(inner);
+        let handle: Weak<Inner> = Arc::downgrade(&inner);
+        inner.context.belongs_to(handle);
+        Device { inner }
+    }
+
+    /// The device that nodes with this context are on.
+    pub(crate) fn of(context: &Context) -> Result<Device> {
+        let inner = context.device_handle().and_then(|handle| handle.downcast::<Inner>().ok());
+        let gone = || Error::internal("device", format!("{} is no device that is there", context.device));
+        inner.map(|inner| Device { inner }).ok_or_else(gone)
     }
 
     /// The best GPU adapter (discrete, integrated, virtual, software, in this order).

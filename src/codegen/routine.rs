@@ -87,6 +87,7 @@ impl Printer<'_> {
         let mut writer = Writer::new(self.caps);
         let awaits = self.parts.routine.awaits_checks();
         writer.checks_indices = stage.checks_indices || awaits;
+        writer.untrusted = !self.parts.routine.is_trusted();
         for (name, value) in &stage.consts {
             writer.const_u32(name, *value);
         }

@@ -79,7 +79,11 @@ pub fn checkpoint(output: &Var, start: u64) -> Var {
     }
     let value = output.detach();
     let inputs: Vec<&Var> = std::iter::once(&value).chain(&outside).collect();
-    Var::apply_in(Arc::new(Checkpoint { steps: Unhashed(Mutex::new(Some(Arc::new(steps)))) }), &inputs, &output.0.context)
+    Var::apply_in(
+        Arc::new(Checkpoint { steps: Unhashed(Mutex::new(Some(Arc::new(steps)))) }),
+        &inputs,
+        &output.0.context,
+    )
 }
 
 impl Op for Checkpoint {

@@ -27,7 +27,7 @@ mod sync;
 mod tests;
 
 pub use device::{AdapterInfo, FAULT_SLOTS, Gpu, Select};
-pub use encode::{BufferSlice, Dispatch, fold};
+pub use encode::{BufferSlice, Dispatch};
 pub use pipeline::{Binding, KernelSource, Pipeline};
 pub use pool::{Buffer, BufferId};
 pub use profile::Timing;

@@ -11,13 +11,6 @@ use crate::graph::Meta;
 use crate::layout::{Layout, View};
 
 /// A WGSL function of scalars, pasted once into every kernel that calls it.
-///
-/// ```
-/// use wgrad::graph::kernel::WgslFn;
-/// let source = "fn twice(x: f32) -> f32 { return x + x; }";
-/// let twice = WgslFn { name: "twice".into(), source: source.into(), trusted: false };
-/// assert!(twice.source.contains(twice.name.as_str()));
-/// ```
 #[derive(Debug)]
 pub struct WgslFn {
     /// Name of the function in `source`.
@@ -30,14 +23,6 @@ pub struct WgslFn {
 }
 
 /// An elementwise kernel: `output[i] = function(input_0[i], input_1[i], …)`.
-///
-/// ```
-/// use std::sync::Arc;
-/// use wgrad::graph::kernel::{Elementwise, Kernel, WgslFn};
-/// let source = "fn twice(x: f32) -> f32 { return x + x; }";
-/// let function = Arc::new(WgslFn { name: "twice".into(), source: source.into(), trusted: false });
-/// let kernel = Kernel::Elementwise(Elementwise { function, field: None, left_out: Vec::new(), index: false });
-/// ```
 #[derive(Clone, Debug)]
 pub struct Elementwise {
     /// The function to call; its parameters are the op's inputs in order, after the index where `index` is set and around what is
@@ -53,12 +38,6 @@ pub struct Elementwise {
 }
 
 /// How a reduction combines elements.
-///
-/// ```
-/// use wgrad::graph::kernel::{Combine, Reduce};
-/// let rows = Reduce { combine: Combine::Max, dims: [1].into_iter().collect() };
-/// assert_eq!(rows.combine, Combine::Max);
-/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Combine {
     /// Sum.
@@ -76,11 +55,6 @@ pub enum Combine {
 }
 
 /// A reduction over `dims` (ascending, not empty); the output keeps the other dims in order.
-///
-/// ```
-/// use wgrad::graph::kernel::{Combine, Kernel, Reduce};
-/// let sum = Kernel::Reduce(Reduce { combine: Combine::Sum, dims: [0, 2].into_iter().collect() });
-/// ```
 #[derive(Clone, Debug)]
 pub struct Reduce {
     /// How elements combine.
@@ -90,13 +64,6 @@ pub struct Reduce {
 }
 
 /// How an op runs.
-///
-/// ```
-/// use wgrad::graph::kernel::Kernel;
-/// use wgrad::layout::View;
-/// let reversed = Kernel::View(View::Slice { dim: 0, start: 2, step: -1, len: 3 }); // of three, the last one first
-/// assert!(matches!(reversed, Kernel::View(_)));
-/// ```
 pub enum Kernel {
     /// One value known on the host; travels as a kernel parameter, so that a new value compiles nothing.
     Scalar(f64),
@@ -113,14 +80,6 @@ pub enum Kernel {
 }
 
 /// An operand or the result of a routine as the scheduler resolved it.
-///
-/// ```
-/// use wgrad::DType;
-/// use wgrad::graph::{Meta, kernel::Operand};
-/// use wgrad::layout::Layout;
-/// let x = Operand { meta: Meta::new([2, 3], DType::F32), layout: Layout::contiguous([2, 3]) };
-/// assert_eq!(x.meta.shape, x.layout.shape);
-/// ```
 #[derive(Clone, Debug)]
 pub struct Operand {
     /// Shape and type.
@@ -130,38 +89,8 @@ pub struct Operand {
 }
 
 /// A kernel that is more than an elementwise function or a reduction.
-///
-/// ```
-/// use wgrad::caps::Caps;
-/// use wgrad::graph::kernel::{Operand, Routine, Stage};
-/// use wgrad::{Error, Result};
-/// /// Computes what has no element, and refuses all else.
-/// struct Empty;
-/// impl Routine for Empty {
-///     fn stages(&self, _inputs: &[Operand], output: &Operand, _caps: &Caps) -> Result<Vec<Stage>> {
-///         if output.meta.numel() == 0 { Ok(vec![]) } else { Err(Error::argument("empty", "there are elements")) }
-///     }
-/// }
-/// assert!(!Empty.fuses_epilogue());
-/// ```
 pub trait Routine: Send + Sync {
     /// The dispatches that compute `output` from `inputs`, in order.
-    ///
-    /// ```
-    /// # use wgrad::DType;
-    /// # use wgrad::graph::Meta;
-    /// # use wgrad::layout::Layout;
-    /// # use wgrad::{Result, caps::Caps, graph::kernel::{Operand, Routine, Stage}};
-    /// struct Nothing;
-    /// impl Routine for Nothing {
-    ///     fn stages(&self, _inputs: &[Operand], _output: &Operand, _caps: &Caps) -> Result<Vec<Stage>> {
-    ///         Ok(vec![])
-    ///     }
-    /// }
-    /// let y = Operand { meta: Meta::new([0], DType::F32), layout: Layout::contiguous([0]) };
-    /// assert!(Nothing.stages(&[], &y, &Caps::baseline())?.is_empty());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// Where the device cannot run it at this size.
@@ -169,37 +98,18 @@ pub trait Routine: Send + Sync {
 
     /// Whether every element is stored exactly once, by the last stage, through `store`; only then may elementwise
     /// consumers be fused into it.
-    ///
-    /// ```
-    /// # use wgrad::{Result, caps::Caps, graph::kernel::{Operand, Routine, Stage}};
-    /// struct Own;
-    /// impl Routine for Own {
-    /// #   fn stages(&self, _: &[Operand], _: &Operand, _: &Caps) -> Result<Vec<Stage>> { Ok(vec![]) }
-    ///     fn fuses_epilogue(&self) -> bool {
-    ///         true
-    ///     }
-    /// }
-    /// assert!(Own.fuses_epilogue());
-    /// ```
     fn fuses_epilogue(&self) -> bool {
         false
     }
 
     /// Whether the text of the last stage calls `store` at many places, so that a long epilogue makes a very long kernel.
-    ///
-    /// ```
-    /// # use wgrad::{Result, caps::Caps, graph::kernel::{Operand, Routine, Stage}};
-    /// struct Own;
-    /// impl Routine for Own {
-    /// #   fn stages(&self, _: &[Operand], _: &Operand, _: &Caps) -> Result<Vec<Stage>> { Ok(vec![]) }
-    ///     fn stores_at_many_places(&self) -> bool {
-    ///         true
-    ///     }
-    /// }
-    /// assert!(Own.stores_at_many_places());
-    /// ```
     fn stores_at_many_places(&self) -> bool {
         false
+    }
+
+    /// Whether its shaders are known to stay within their buffers, and run without checks of it. Those of users are not.
+    fn is_trusted(&self) -> bool {
+        true
     }
 
     /// Whether its stages ask what index checks have found. For the planner's own use.
@@ -211,20 +121,6 @@ pub trait Routine: Send + Sync {
     /// How often each element of input `input` is loaded, where every stage that reads it does so by functions (not
     /// [`Access::Raw`]): the scheduler may then have the ops that make the input computed where it is loaded. `None` where they
     /// have to be stored.
-    ///
-    /// ```
-    /// # use wgrad::{DType, graph::Meta, layout::Layout};
-    /// # use wgrad::{Result, caps::Caps, graph::kernel::{Operand, Routine, Stage}};
-    /// struct Own;
-    /// impl Routine for Own {
-    /// #   fn stages(&self, _: &[Operand], _: &Operand, _: &Caps) -> Result<Vec<Stage>> { Ok(vec![]) }
-    ///     fn loads(&self, _input: usize, _inputs: &[Operand], _output: &Operand, _caps: &Caps) -> Option<usize> {
-    ///         Some(2) // once for a maximum and once for what is stored
-    ///     }
-    /// }
-    /// let x = Operand { meta: Meta::new([4], DType::F32), layout: Layout::contiguous([4]) };
-    /// assert_eq!(Own.loads(0, &[x.clone()], &x, &Caps::baseline()), Some(2));
-    /// ```
     fn loads(&self, _input: usize, _inputs: &[Operand], _output: &Operand, _caps: &Caps) -> Option<usize> {
         None
     }
@@ -232,39 +128,11 @@ pub trait Routine: Send + Sync {
     /// A routine that computes the same in the plainest way, where there are faster ones to be held against it. With `WGRAD_VALIDATE=1`
     /// both run on made-up floats before a device runs the routine's kernels for the first time; where they disagree, what was to be
     /// computed is an error.
-    ///
-    /// ```
-    /// # use wgrad::{Result, caps::Caps, graph::kernel::{Operand, Routine, Stage}};
-    /// struct Own {
-    ///     plain: bool, // whether to compute without tiles
-    /// }
-    /// impl Routine for Own {
-    /// #   fn stages(&self, _: &[Operand], _: &Operand, _: &Caps) -> Result<Vec<Stage>> { Ok(vec![]) }
-    ///     fn yardstick(&self) -> Option<Box<dyn Routine>> {
-    ///         Some(Box::new(Own { plain: true }))
-    ///     }
-    /// }
-    /// assert!(Own { plain: false }.yardstick().is_some());
-    /// ```
     fn yardstick(&self) -> Option<Box<dyn Routine>> {
         None
     }
 
     /// The class of shapes for which one choice of kernels is as good as any, where it has several ([`Routine::candidate`]).
-    ///
-    /// ```
-    /// # use wgrad::{DType, graph::Meta, layout::Layout};
-    /// # use wgrad::{Result, caps::Caps, graph::kernel::{Operand, Routine, Stage}};
-    /// struct Own;
-    /// impl Routine for Own {
-    /// #   fn stages(&self, _: &[Operand], _: &Operand, _: &Caps) -> Result<Vec<Stage>> { Ok(vec![]) }
-    ///     fn class(&self, inputs: &[Operand]) -> Option<String> {
-    ///         Some(format!("own {}", inputs[0].meta.numel().next_power_of_two()))
-    ///     }
-    /// }
-    /// let x = Operand { meta: Meta::new([5], DType::F32), layout: Layout::contiguous([5]) };
-    /// assert_eq!(Own.class(&[x]).as_deref(), Some("own 8"));
-    /// ```
     fn class(&self, _inputs: &[Operand]) -> Option<String> {
         None
     }
@@ -272,53 +140,17 @@ pub trait Routine: Send + Sync {
     /// The same by the kernels of this number, below [`CANDIDATES`](crate::tuning::CANDIDATES); number 0 is what is taken where nothing
     /// was tried. With `WGRAD_TUNE` set the fastest is found out for each class of shapes; the routine's stages then look it
     /// up in [`Caps::choices`].
-    ///
-    /// ```
-    /// # use wgrad::{Result, caps::Caps, graph::kernel::{Operand, Routine, Stage}};
-    /// struct Own {
-    ///     candidate: usize,
-    /// }
-    /// impl Routine for Own {
-    /// #   fn stages(&self, _: &[Operand], _: &Operand, _: &Caps) -> Result<Vec<Stage>> { Ok(vec![]) }
-    ///     fn candidate(&self, candidate: usize) -> Option<Box<dyn Routine>> {
-    ///         (candidate < 2).then(|| Box::new(Own { candidate }) as Box<dyn Routine>)
-    ///     }
-    /// }
-    /// assert!(Own { candidate: 0 }.candidate(2).is_none());
-    /// ```
     fn candidate(&self, _candidate: usize) -> Option<Box<dyn Routine>> {
         None
     }
 
     /// Floating-point operations of one of its stages, where known: for explanations only.
-    ///
-    /// ```
-    /// # use wgrad::{DType, graph::Meta, layout::Layout};
-    /// # use wgrad::{Result, caps::Caps, graph::kernel::{Operand, Routine, Stage}};
-    /// # let (source, reads, writes, consts, params) = (&[""], vec![], vec![], vec![], vec![]);
-    /// # let (name, checks_indices, workgroups) = ("own", false, 1);
-    /// # let stage = Stage { name, source, reads, writes, consts, params, checks_indices, workgroups };
-    /// struct Own;
-    /// impl Routine for Own {
-    /// #   fn stages(&self, _: &[Operand], _: &Operand, _: &Caps) -> Result<Vec<Stage>> { Ok(vec![]) }
-    ///     fn flops(&self, _stage: &Stage, _inputs: &[Operand], output: &Operand) -> Option<u64> {
-    ///         Some(output.meta.numel() as u64 * 2) // a product and a sum for each element
-    ///     }
-    /// }
-    /// let x = Operand { meta: Meta::new([4], DType::F32), layout: Layout::contiguous([4]) };
-    /// assert_eq!(Own.flops(&stage, &[], &x), Some(8));
-    /// ```
     fn flops(&self, _stage: &Stage, _inputs: &[Operand], _output: &Operand) -> Option<u64> {
         None
     }
 }
 
 /// A shader's text, in pieces that are put one after the other: files that kernels share stand in the program once.
-///
-/// ```
-/// let text: wgrad::graph::kernel::Wgsl = &["const TWO: f32 = 2.0;\n", "fn twice(x: f32) -> f32 { return TWO * x; }\n"];
-/// assert!(text.concat().ends_with("TWO * x; }\n"));
-/// ```
 pub type Wgsl = &'static [&'static str];
 
 /// One dispatch of a routine.
@@ -335,28 +167,7 @@ pub type Wgsl = &'static [&'static str];
 /// - `workgroup_index(group, groups)`: the linear workgroup index, to be guarded against the grid's tail;
 /// - where `checks_indices` is set, `report_index(index: i32, bound: u32)`, which makes reads of the output, and of
 ///   all that is computed from it, an `IndexOutOfRange` error.
-///
-/// ```
-/// use wgrad::graph::kernel::{Access, Read, Slot, Stage, Word, Write};
-/// const SOURCE: &str = "
-///     @compute @workgroup_size(64)
-///     fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-///             @builtin(local_invocation_index) lane: u32) {
-///         let i = workgroup_index(group, groups) * 64u + lane;
-///         if (i < params.total) { store(i, 2.0 * load_x(i)); }
-///     }";
-/// let double = |total: u32| Stage {
-///     name: "double",
-///     source: &[SOURCE],
-///     reads: vec![Read { name: "x", slot: Slot::Input(0), access: Access::Logical }],
-///     writes: vec![Write { name: "y", slot: Slot::Output, vec4: false, scratch: None }],
-///     consts: vec![],
-///     params: vec![("total", Word::U32(total))],
-///     checks_indices: false,
-///     workgroups: u64::from(total.div_ceil(64)),
-/// };
-/// assert_eq!(double(100).workgroups, 2);
-/// ```
+#[derive(Clone, Debug)]
 pub struct Stage {
     /// Name for logs and pipeline labels, such as `"matmul_cpu"`.
     pub name: &'static str,
@@ -377,14 +188,6 @@ pub struct Stage {
 }
 
 /// A buffer that a stage touches.
-///
-/// ```
-/// use wgrad::DType;
-/// use wgrad::graph::kernel::{Access, Read, Slot, Write};
-/// let sums = Write { name: "sums", slot: Slot::Scratch(0), vec4: false, scratch: Some((64, DType::F32)) };
-/// let again = Read { name: "sums", slot: Slot::Scratch(0), access: Access::Raw }; // in a later stage
-/// assert_eq!(sums.slot, again.slot);
-/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Slot {
     /// The op's input of this number.
@@ -399,12 +202,6 @@ pub enum Slot {
 }
 
 /// A buffer that a stage reads.
-///
-/// ```
-/// use wgrad::graph::kernel::{Access, Read, Slot};
-/// let x = Read { name: "x", slot: Slot::Input(0), access: Access::Logical }; // the shader calls `load_x(i)`
-/// assert_eq!(x.slot, Slot::Input(0));
-/// ```
 #[derive(Clone, Debug)]
 pub struct Read {
     /// Name in the shader.
@@ -416,12 +213,6 @@ pub struct Read {
 }
 
 /// How a stage reads a buffer.
-///
-/// ```
-/// use wgrad::graph::kernel::{Access, Read, Slot};
-/// let x = Read { name: "x", slot: Slot::Input(0), access: Access::RawVec4 }; // the shader calls `quad_x(i)`
-/// assert_eq!(x.access, Access::RawVec4);
-/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Access {
     /// `load_NAME(i: u32) -> T` with `i` the row-major logical index; the generator resolves strides.
@@ -443,12 +234,6 @@ pub enum Access {
 }
 
 /// A buffer that a stage writes.
-///
-/// ```
-/// use wgrad::graph::kernel::{Slot, Write};
-/// let y = Write { name: "y", slot: Slot::Output, vec4: true, scratch: None }; // the shader calls `store(i, value)`
-/// assert!(y.vec4 && y.scratch.is_none());
-/// ```
 #[derive(Clone, Debug)]
 pub struct Write {
     /// Name in the shader: `store_NAME`, or `store` for the output whatever the name.
@@ -462,11 +247,6 @@ pub struct Write {
 }
 
 /// A runtime parameter of a stage.
-///
-/// ```
-/// use wgrad::graph::kernel::Word;
-/// assert_eq!((Word::F32(1.0).wgsl(), Word::F32(1.0).bits()), ("f32", 0x3f80_0000));
-/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Word {
     /// An unsigned integer.
@@ -479,11 +259,6 @@ pub enum Word {
 
 impl Word {
     /// The WGSL type of the parameter.
-    ///
-    /// ```
-    /// use wgrad::graph::kernel::Word;
-    /// assert_eq!([Word::U32(1), Word::I32(-1)].map(Word::wgsl), ["u32", "i32"]);
-    /// ```
     pub fn wgsl(self) -> &'static str {
         match self {
             Word::U32(_) => "u32",
@@ -493,11 +268,6 @@ impl Word {
     }
 
     /// The bits as they travel.
-    ///
-    /// ```
-    /// use wgrad::graph::kernel::Word;
-    /// assert_eq!([Word::U32(1), Word::I32(-1)].map(Word::bits), [1, u32::MAX]);
-    /// ```
     pub fn bits(self) -> u32 {
         match self {
             Word::U32(v) => v,

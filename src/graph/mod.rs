@@ -14,6 +14,6 @@ pub(crate) mod svg;
 pub(crate) mod transaction;
 
 pub(crate) use node::next_id;
-pub use node::{Context, GradCell, Meta, Node, Traits, Value, Var, enable_grad, here, no_grad, with_location};
+pub use node::{Context, GradCell, Meta, Traits, Value, Var, enable_grad, here, no_grad, with_location};
 pub use op::{IndexCheck, Op, Vjp};
 pub use structure::{Bits, Structure, Unhashed};

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 
 use smallvec::SmallVec;
 
@@ -23,7 +23,7 @@ pub use var::{Var, enable_grad, here, no_grad, with_location};
 /// Shape and element type.
 ///
 /// ```
-/// use wgrad::{DType, graph::Meta};
+/// use wgrad::{DType, custom::Meta};
 /// let meta = Meta::new([2, 3], DType::F32);
 /// assert_eq!((meta.numel(), meta.bytes()), (6, 24));
 /// ```
@@ -56,13 +56,6 @@ impl Meta {
 pub type Value = Arc<dyn Any + Send + Sync>;
 
 /// What graphs are built by on a device.
-///
-/// ```
-/// use wgrad::{Device, Tensor};
-/// let x = Tensor::zeros([2], &Device::cpu()).node();
-/// let traits = x.0.context.traits;
-/// assert!(traits.allows_f64 && traits.prefers_expressions);
-/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Traits {
     /// Whether f64 tensors may live here (the CPU reference).
@@ -78,14 +71,6 @@ pub struct Traits {
 }
 
 /// What the nodes of one device share.
-///
-/// ```
-/// use std::sync::Arc;
-/// use wgrad::{DType, Device, Tensor, graph::Var};
-/// let x = Tensor::zeros([2], &Device::cpu()).node();
-/// let one = Var::scalar(1.0, DType::F32, &x.0.context);
-/// assert!(Arc::ptr_eq(&x.0.context, &one.0.context));
-/// ```
 pub struct Context {
     /// A name that is unique to the device, for error texts.
     pub device: String,
@@ -96,6 +81,8 @@ pub struct Context {
     unflushed: AtomicU64,
     /// The device's process in the trace; 0 where there is none.
     lane: u32,
+    /// The device, where it is more than a set of nodes.
+    device_handle: OnceLock<Weak<dyn Any + Send + Sync>>,
 }
 
 impl Context {
@@ -107,7 +94,19 @@ impl Context {
     /// The context of a device that is a process of the trace.
     pub fn traced(device: impl Into<String>, traits: Traits, lane: u32) -> Arc<Context> {
         let (pending, unflushed) = (Mutex::default(), AtomicU64::new(0));
-        Arc::new(Context { device: device.into(), traits, pending, unflushed, lane })
+        let device_handle = OnceLock::new();
+        Arc::new(Context { device: device.into(), traits, pending, unflushed, lane, device_handle })
+    }
+
+    /// Says which device it is that of.
+    pub fn belongs_to(&self, device: Weak<dyn Any + Send + Sync>) {
+        // A context is told once, when its device is made.
+        let _ = self.device_handle.set(device);
+    }
+
+    /// The device, while it is there.
+    pub fn device_handle(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.device_handle.get()?.upgrade()
     }
 
     /// Takes the list of pending nodes that somebody still holds.
@@ -150,16 +149,6 @@ impl Context {
 }
 
 /// Where the gradient of a leaf is kept. Shared by the leaf's successive values.
-///
-/// ```
-/// use std::sync::Arc;
-/// use wgrad::{Device, Tensor, graph::GradCell};
-/// let (device, cell) = (Device::default(), Arc::new(GradCell::default()));
-/// let w = Tensor::from_var(Tensor::ones([2], &device).node().leaf(cell.clone()), &device);
-/// (&w * 3.0).sum().backward()?;
-/// assert_eq!(Tensor::from_var(cell.get().unwrap(), &device).to_vec::<f32>()?, [3.0, 3.0]);
-/// # Ok::<(), wgrad::Error>(())
-/// ```
 #[derive(Default)]
 pub struct GradCell {
     /// The accumulated gradient.
@@ -234,14 +223,6 @@ impl Slot for GradCell {
 }
 
 /// A value in the graph, computed or not.
-///
-/// ```
-/// use wgrad::{Device, Tensor};
-/// let x = Tensor::ones([2], &Device::cpu()).node();
-/// let y = x.sum(&[0], false);
-/// assert_eq!((y.0.op.name(), y.0.meta.numel(), y.0.tracked), ("sum", 1, false));
-/// assert!(y.0.inputs()[0].0.id == x.0.id && x.0.id < y.0.id);
-/// ```
 pub struct Node {
     /// Unique and ascending: inputs have lower ids than their consumers, so ids are a topological order.
     pub id: u64,

@@ -13,100 +13,6 @@ use crate::layout::Layout;
 /// It derives `Hash`: two ops of a type and name whose fields have equal hashes have equal kernels, so a plan made for the one is reused for the
 /// other. A float among the fields is a [`Bits`](crate::graph::Bits); what says nothing about the kernel is
 /// [`Unhashed`](crate::graph::Unhashed).
-///
-/// ```
-/// use wgrad::array::Array;
-/// use wgrad::caps::Caps;
-/// use wgrad::graph::kernel::{Access, Kernel, Operand, Read, Routine, Slot, Stage, Word, Write};
-/// use wgrad::graph::{Meta, Op, Var, Vjp};
-/// use wgrad::{Device, Error, Result, Tensor, autograd};
-///
-/// /// Squared distances `[n, m]` between the rows of a `[n, d]` and those of b `[m, d]`.
-/// #[derive(Hash)]
-/// struct Distances;
-///
-/// const SHADER: &str = "
-///     @compute @workgroup_size(64)
-///     fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-///             @builtin(local_invocation_index) lane: u32) {
-///         let i = workgroup_index(group, groups) * 64u + lane;
-///         if (i >= params.total) { return; }
-///         var sum = 0.0;
-///         for (var k = 0u; k < params.d; k++) {
-///             let gap = load_a(i / params.m * params.d + k) - load_b(i % params.m * params.d + k);
-///             sum += gap * gap;
-///         }
-///         store(i, sum);
-///     }";
-///
-/// impl Op for Distances {
-///     fn name(&self) -> &str {
-///         "distances"
-///     }
-///     fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
-///         let (a, b) = (&inputs[0].shape, &inputs[1].shape);
-///         if a.rank() != 2 || b.rank() != 2 || a[1] != b[1] || inputs[0].dtype != inputs[1].dtype {
-///             return Err(Error::shape("distances", "takes [n, d] and [m, d] of one type", &[a, b]));
-///         }
-///         Ok(Meta::new([a[0], b[0]], inputs[0].dtype))
-///     }
-///     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
-///         Kernel::Routine(Box::new(Distances))
-///     }
-///     fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
-///         let (a, b, d) = (inputs[0].to_f64(), inputs[1].to_f64(), inputs[0].shape()[1]);
-///         let square = |i: usize| -> f64 {
-///             let (a, b) = (&a[i / output.shape[1] * d..], &b[i % output.shape[1] * d..]);
-///             (0..d).map(|k| (a[k] - b[k]).powi(2)).sum()
-///         };
-///         Ok(Array::from_vec(&output.shape, (0..output.numel()).map(square).collect()).cast(output.dtype))
-///     }
-///     fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
-///         // The gradient of row i of a is 2 Σ_j dy_ij (a_i − b_j).
-///         let pull = |x: &Var, y: &Var, dy: &Var| (x * &dy.sum(&[1], true) - dy.matmul(y)).mul(&dy.scalar_like(2.0));
-///         let (a, b) = (&cx.inputs[0], &cx.inputs[1]);
-///         Ok(vec![Some(pull(a, b, cx.dy)), Some(pull(b, a, &cx.dy.transpose(0, 1)))])
-///     }
-/// }
-///
-/// impl Routine for Distances {
-///     fn stages(&self, inputs: &[Operand], output: &Operand, _caps: &Caps) -> Result<Vec<Stage>> {
-///         let word = |n: usize| Word::U32(n as u32); // a checked conversion where arrays may be huge
-///         let read = |name, i| Read { name, slot: Slot::Input(i), access: Access::Logical };
-///         let total = output.meta.numel();
-///         Ok(vec![Stage {
-///             name: "distances",
-///             source: &[SHADER],
-///             reads: vec![read("a", 0), read("b", 1)],
-///             writes: vec![Write { name: "y", slot: Slot::Output, vec4: false, scratch: None }],
-///             consts: vec![],
-///             params: vec![
-///                 ("total", word(total)),
-///                 ("d", word(inputs[0].meta.shape[1])),
-///                 ("m", word(output.meta.shape[1])),
-///             ],
-///             checks_indices: false,
-///             workgroups: total.div_ceil(64) as u64,
-///         }])
-///     }
-///     fn fuses_epilogue(&self) -> bool {
-///         true // each element is stored once, by the last stage
-///     }
-/// }
-///
-/// #[track_caller] // errors name the caller's line
-/// fn distances(a: &Tensor, b: &Tensor) -> Tensor {
-///     Tensor::from_var(Var::apply(Distances, &[&a.node(), &b.node()]), a.device())
-/// }
-///
-/// let device = Device::default();
-/// let a = Tensor::from_slice(&[0f32, 0.0, 3.0, 4.0], [2, 2], &device);
-/// let b = Tensor::from_slice(&[0f32, 0.0, 3.0, 0.0, 0.0, 1.0], [3, 2], &device);
-/// assert_eq!(distances(&a, &b).sqrt().to_vec::<f32>()?[..4], [0.0, 3.0, 1.0, 5.0]); // `sqrt` joins the kernel
-/// autograd::gradcheck(|x| distances(&x[0], &x[1]), &[&a, &b], 1e-6)?;
-/// assert!(distances(&a, &b.t()).check().is_err());
-/// # Ok::<(), wgrad::Error>(())
-/// ```
 pub trait Op: Structure + Any + Send + Sync {
     /// Name in errors, logs and pictures, such as `"matmul"`.
     fn name(&self) -> &str;
@@ -195,12 +101,6 @@ pub trait Op: Structure + Any + Send + Sync {
 }
 
 /// What an op checks of its indices.
-///
-/// ```
-/// use wgrad::graph::IndexCheck;
-/// let check = IndexCheck { input: 1, bound: 10, ignored: Some(-100) }; // classes 0 to 9, and -100 for none
-/// assert_eq!(check.bound, 10);
-/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct IndexCheck {
     /// The input that holds the indices.

@@ -3,21 +3,6 @@
 use std::hash::{Hash, Hasher};
 
 /// The fields of an op as a hash; every type that is [`Hash`] has it. An op derives `Hash`, so no field can be forgotten.
-///
-/// ```
-/// use std::hash::{DefaultHasher, Hasher};
-/// use wgrad::graph::Structure;
-/// #[derive(Hash)]
-/// struct Roll {
-///     dim: usize,
-/// }
-/// let hash = |op: &dyn Structure| {
-///     let mut hasher = DefaultHasher::new();
-///     op.structure(&mut hasher);
-///     hasher.finish()
-/// };
-/// assert_ne!(hash(&Roll { dim: 0 }), hash(&Roll { dim: 1 }));
-/// ```
 pub trait Structure {
     /// Feeds the fields to the hash.
     fn structure(&self, hash: &mut dyn Hasher);
@@ -32,7 +17,7 @@ impl<T: Hash> Structure for T {
 /// A number that a kernel is made for: hashed and compared by its bits.
 ///
 /// ```
-/// use wgrad::graph::Bits;
+/// use wgrad::custom::Bits;
 /// assert_eq!(Bits(f64::NAN), Bits(f64::NAN));
 /// assert_ne!(Bits(0.0), Bits(-0.0));
 /// ```
@@ -57,7 +42,7 @@ impl Hash for Bits {
 ///
 /// ```
 /// use std::hash::{DefaultHasher, Hash, Hasher};
-/// use wgrad::graph::Unhashed;
+/// use wgrad::custom::Unhashed;
 /// let mut hasher = DefaultHasher::new();
 /// let empty = hasher.finish();
 /// Unhashed("a note for messages").hash(&mut hasher);
@@ -68,4 +53,30 @@ pub struct Unhashed<T>(pub T);
 
 impl<T> Hash for Unhashed<T> {
     fn hash<H: Hasher>(&self, _state: &mut H) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::DefaultHasher;
+
+    use super::*;
+
+    #[test]
+    fn fields_count_but_for_those_left_out() {
+        #[derive(Hash)]
+        struct Roll {
+            dim: usize,
+            by: Bits,
+            note: Unhashed<&'static str>,
+        }
+        let hash = |dim: usize, by: f64, note: &'static str| {
+            let mut hasher = DefaultHasher::new();
+            let op: &dyn Structure = &Roll { dim, by: Bits(by), note: Unhashed(note) };
+            op.structure(&mut hasher);
+            hasher.finish()
+        };
+        assert_eq!(hash(0, 1.0, "here"), hash(0, 1.0, "there"));
+        assert_ne!(hash(0, 1.0, ""), hash(1, 1.0, ""));
+        assert_ne!(hash(0, 0.0, ""), hash(0, -0.0, ""));
+    }
 }

@@ -2,7 +2,6 @@
 
 mod lanes;
 
-
 use crate::array::Array;
 use crate::caps::Caps;
 use crate::dtype::DType;
@@ -509,16 +508,6 @@ impl Operands {
 impl Var {
     /// `softmax(q kᵀ · scale + mask) v` with this as q `[.., heads, queries, d]`, k `[.., kv_heads, keys, d]` and v
     /// `[.., kv_heads, keys, v_size]`; scale is `1/√d` where none is given. See `Tensor::scaled_dot_product_attention`.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let q = Tensor::zeros([2, 2], &device).node(); // all scores are equal
-    /// let v = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], &device).node();
-    /// let y = Tensor::from_var(q.scaled_dot_product_attention(&v, &v, None, true, None), &device);
-    /// assert_eq!(y.to_vec::<f32>()?, [1.0, 2.0, 2.0, 3.0]); // the first row, the mean of both
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn scaled_dot_product_attention(
         &self,
@@ -532,16 +521,6 @@ impl Var {
     }
 
     /// Attention out of primitive ops: what the kernels are tested against.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let q = Tensor::zeros([2, 2], &device).node(); // all scores are equal
-    /// let v = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], &device).node();
-    /// let y = Tensor::from_var(q.attention_composed(&v, &v, None, true, None), &device);
-    /// assert_eq!(y.to_vec::<f32>()?, [1.0, 2.0, 2.0, 3.0]); // the first row, the mean of both
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn attention_composed(&self, k: &Var, v: &Var, mask: Option<&Var>, causal: bool, scale: Option<f64>) -> Var {
         self.attention(k, v, mask, causal, scale, |_| false)

@@ -141,16 +141,6 @@ impl Routine for Cat {
 impl Var {
     /// The inputs one after the other along `dim`; other dims must be equal (else [`Error::Shape`]), but empty vectors (shape `[0]`) are left
     /// out among inputs of other ranks. Types are promoted to the widest. The gradient is cut into slices.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, graph::Var};
-    /// let device = Device::default();
-    /// let a = Tensor::from_slice(&[1f32, 2.0], [2], &device).node();
-    /// let b = Tensor::from_slice(&[3f32], [1], &device).node();
-    /// let y = Tensor::from_var(Var::cat(&[&a, &b], 0)?, &device);
-    /// assert_eq!(y.to_vec::<f32>()?, [1.0, 2.0, 3.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn cat(inputs: &[&Var], dim: usize) -> Result<Var> {
         let Some(first) = inputs.first() else {
@@ -173,16 +163,6 @@ impl Var {
     }
 
     /// Inputs of one shape along a new dim before position `dim`.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, graph::Var};
-    /// let device = Device::default();
-    /// let a = Tensor::from_slice(&[1f32, 2.0], [2], &device).node();
-    /// let b = Tensor::from_slice(&[3f32, 4.0], [2], &device).node();
-    /// let y = Tensor::from_var(Var::stack(&[&a, &b], 1)?, &device);
-    /// assert_eq!(y.to_vec::<f32>()?, [1.0, 3.0, 2.0, 4.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn stack(inputs: &[&Var], dim: usize) -> Result<Var> {
         if let Some(other) = inputs.iter().find(|v| v.0.error.is_none() && v.shape() != inputs[0].shape()) {

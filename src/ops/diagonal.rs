@@ -25,15 +25,6 @@ impl Var {
 
     /// The elements whose index along `dim2` is `offset` more than along `dim1`, along a new last dim in the place of both.
     ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0, 5.0, 6.0], [2, 3], &device).node();
-    /// let y = Tensor::from_var(x.diagonal(1, 0, 1)?, &device);
-    /// assert_eq!(y.to_vec::<f32>()?, [2.0, 6.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// [`Error::Argument`] where the dims are equal or out of range.
     #[track_caller]
@@ -52,15 +43,6 @@ impl Var {
 
     /// Matrices with the elements along the last dim on diagonal `offset`, zeros elsewhere; rows and columns become dims `dim1`
     /// and `dim2` of the result. The transpose of [`Var::diagonal`].
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 2.0], [2], &device).node();
-    /// let y = Tensor::from_var(x.diag_embed(0, 0, 1)?, &device);
-    /// assert_eq!(y.to_vec::<f32>()?, [1.0, 0.0, 0.0, 2.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Argument`] where the dims are equal or out of range; [`Error::Shape`] for a scalar.
@@ -97,15 +79,6 @@ impl Var {
 
     /// Of a vector the matrix with it on diagonal `offset`; of a matrix its diagonal `offset`.
     ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], &device).node();
-    /// let y = Tensor::from_var(x.diag(0)?, &device);
-    /// assert_eq!(y.to_vec::<f32>()?, [1.0, 4.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// [`Error::Shape`] for any other rank.
     #[track_caller]
@@ -120,15 +93,6 @@ impl Var {
 
     /// The sum of the main diagonal of a matrix.
     ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], &device).node();
-    /// let y = Tensor::from_var(x.trace()?, &device);
-    /// assert_eq!(y.item::<f32>()?, 5.0);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// [`Error::Shape`] for any other rank.
     #[track_caller]
@@ -142,15 +106,6 @@ impl Var {
 
     /// The lower triangle of the last two dims up to the `k`-th diagonal.
     ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], &device).node();
-    /// let y = Tensor::from_var(x.tril(0)?, &device);
-    /// assert_eq!(y.to_vec::<f32>()?, [1.0, 0.0, 3.0, 4.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// [`Error::Shape`] where the rank is below two.
     #[track_caller]
@@ -161,15 +116,6 @@ impl Var {
     }
 
     /// The upper triangle of the last two dims from the `k`-th diagonal on.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], &device).node();
-    /// let y = Tensor::from_var(x.triu(0)?, &device);
-    /// assert_eq!(y.to_vec::<f32>()?, [1.0, 2.0, 0.0, 4.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Shape`] where the rank is below two.

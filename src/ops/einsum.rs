@@ -126,15 +126,6 @@ impl Var {
     /// Sums of products of elements as the equation says, such as `"bij,bjk->bik"`: a letter for each dim of each operand;
     /// letters that the output lacks are summed over. See [`crate::Tensor::einsum`].
     ///
-    /// ```
-    /// use wgrad::{Device, Tensor, graph::Var};
-    /// let device = Device::default();
-    /// let a = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], &device).node();
-    /// let y = Tensor::from_var(Var::einsum("ij,kj->ik", &[&a, &a])?, &device);
-    /// assert_eq!(y.to_vec::<f32>()?, [5.0, 11.0, 11.0, 25.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// [`Error::Argument`] for an equation that makes no sense, [`Error::Shape`] where operands do not fit it.
     #[track_caller]
@@ -191,15 +182,6 @@ impl Var {
 
     /// Sums of products over pairs of dims: dim `dims.0[p]` of this value with dim `dims.1[p]` of the other. The result has this
     /// value's other dims, then the other's.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let a = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], &device).node();
-    /// let y = Tensor::from_var(a.tensordot(&a, (&[1], &[1]))?, &device);
-    /// assert_eq!(y.to_vec::<f32>()?, [5.0, 11.0, 11.0, 25.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// Where the dims do not pair up.

@@ -72,15 +72,6 @@ fn fraction(x: f64, size: usize) -> (usize, usize) {
 
 impl Var {
     /// `[N, C, *spatial]` with the one to three spatial dims resized to `size`.
-    ///
-    /// ```
-    /// use wgrad::{Device, Interpolate, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[0f32, 4.0], [1, 1, 2], &device).node();
-    /// let y = x.interpolate(&[4], Interpolate::Bilinear);
-    /// assert_eq!(Tensor::from_var(y, &device).to_vec::<f32>()?, [0.0, 1.0, 3.0, 4.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn interpolate(&self, size: &[usize], mode: Interpolate) -> Var {
         self.resized(|input| {
@@ -97,15 +88,6 @@ impl Var {
 
     /// `[N, C, *spatial]` with the one to three spatial dims of size n resized to ⌊n · factor⌋, by one factor or one for each dim.
     /// New elements lie 1 / factor apart, whatever the sizes are; with aligned corners and areas the sizes alone count.
-    ///
-    /// ```
-    /// use wgrad::{Device, Interpolate, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[0f32, 4.0, 8.0], [1, 1, 3], &device).node();
-    /// let y = x.interpolate_by(&[0.5], Interpolate::Bilinear);
-    /// assert_eq!(Tensor::from_var(y, &device).to_vec::<f32>()?, [2.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn interpolate_by(&self, factors: &[f64], mode: Interpolate) -> Var {
         self.resized(|input| {
@@ -171,15 +153,6 @@ impl Var {
     }
 
     /// `[…, C·r², H, W]` to `[…, C, H·r, W·r]`: blocks of r² channels become r×r pixels.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::arange(0.0, 8.0, 1.0, &device).reshape([4, 1, 2]).node();
-    /// let y = x.pixel_shuffle(2);
-    /// assert_eq!(Tensor::from_var(y, &device).to_vec::<f32>()?, [0.0, 2.0, 1.0, 3.0, 4.0, 6.0, 5.0, 7.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn pixel_shuffle(&self, r: usize) -> Var {
         self.shuffle("pixel_shuffle", r, |[c, h, w], square| {
@@ -189,15 +162,6 @@ impl Var {
     }
 
     /// `[…, C, H·r, W·r]` to `[…, C·r², H, W]`: the inverse of [`Var::pixel_shuffle`].
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::arange(0.0, 8.0, 1.0, &device).reshape([1, 2, 4]).node();
-    /// let y = x.pixel_unshuffle(2);
-    /// assert_eq!(Tensor::from_var(y, &device).to_vec::<f32>()?, [0.0, 2.0, 1.0, 3.0, 4.0, 6.0, 5.0, 7.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn pixel_unshuffle(&self, r: usize) -> Var {
         self.shuffle("pixel_unshuffle", r, |[c, h, w], square| {

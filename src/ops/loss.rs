@@ -2,7 +2,7 @@
 
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::{Var, Bits};
+use crate::graph::{Bits, Var};
 use crate::ops::cross_entropy::{CrossEntropy, kept};
 use crate::ops::rows::LONGEST_ROW;
 use crate::shape::Shape;
@@ -358,16 +358,6 @@ pub fn gaussian_nll(x: &Var, y: &Var, var: &Var, reduction: Reduction) -> Var {
 
 impl Var {
     /// The p-norm of `self − other + 1e-6` along the last dim.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let a = Tensor::from_slice(&[3f32, 4.0], [1, 2], &device).node();
-    /// let b = Tensor::zeros([1, 2], &device).node();
-    /// let y = Tensor::from_var(a.pairwise_distance(&b, 2.0), &device).item::<f32>()?;
-    /// assert!((y - 5.0).abs() < 1e-4);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn pairwise_distance(&self, other: &Var, p: f64) -> Var {
         let difference = self - other + 1e-6;
@@ -381,16 +371,6 @@ impl Var {
     }
 
     /// `a·b / (max(‖a‖, ε) max(‖b‖, ε))` along `dim`, with ε = 1e-8.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let a = Tensor::from_slice(&[3f32, 4.0, 1.0, 0.0], [2, 2], &device).node();
-    /// let b = Tensor::from_slice(&[3f32, 4.0, 0.0, 1.0], [2, 2], &device).node();
-    /// let y = Tensor::from_var(a.cosine_similarity(&b, 1), &device).to_vec::<f32>()?;
-    /// assert!((y[0] - 1.0).abs() < 1e-5 && y[1].abs() < 1e-5);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn cosine_similarity(&self, other: &Var, dim: usize) -> Var {
         if other.dtype() == DType::F16
@@ -409,15 +389,6 @@ impl Var {
     }
 
     /// This divided by the p-norm along `dim`, or by 1e-12 where that is larger.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[3f32, 4.0], [2], &device).node();
-    /// let y = Tensor::from_var(x.normalize(2.0, 0), &device).to_vec::<f32>()?;
-    /// assert!((y[0] - 0.6).abs() < 1e-5 && (y[1] - 0.8).abs() < 1e-5);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn normalize(&self, p: f64, dim: usize) -> Var {
         if let Some(y) = self.in_f32(|x| x.normalize(p, dim)) {

@@ -125,55 +125,24 @@ impl Op for ViewOp {
 
 impl Var {
     /// The same values in row-major order: a copy where strides say otherwise.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], &device).node();
-    /// let y = x.transpose(0, 1).contiguous();
-    /// assert_eq!(Tensor::from_var(y, &device).to_vec::<f32>()?, [1.0, 3.0, 2.0, 4.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn contiguous(&self) -> Var {
         Var::apply(ViewOp(View::Contiguous), &[self])
     }
 
     /// Repeats dims of size 1 up to `shape`; new dims stand in front. Carries [`Error::Shape`] where that does not fit.
-    ///
-    /// ```
-    /// use wgrad::{Device, Shape, Tensor};
-    /// let device = Device::default();
-    /// let row = Tensor::from_slice(&[1f32, 2.0], [1, 2], &device).node();
-    /// let y = row.expand(&Shape::from([3, 2]));
-    /// assert_eq!(Tensor::from_var(y, &device).to_vec::<f32>()?, [1.0, 2.0, 1.0, 2.0, 1.0, 2.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn expand(&self, shape: &Shape) -> Var {
         if self.shape() == shape { self.clone() } else { Var::apply(ViewOp(View::Expand(shape.clone())), &[self]) }
     }
 
     /// The same elements in row-major order under another shape of as many elements, else [`Error::Shape`].
-    ///
-    /// ```
-    /// use wgrad::{Device, Shape, Tensor};
-    /// let x = Tensor::zeros([2, 6], &Device::default()).node();
-    /// let shape = Shape::from([3, 4]);
-    /// assert_eq!(*x.reshape(&shape).shape(), shape);
-    /// ```
     #[track_caller]
     pub fn reshape(&self, shape: &Shape) -> Var {
         if self.shape() == shape { self.clone() } else { Var::apply(ViewOp(View::Reshape(shape.clone())), &[self]) }
     }
 
     /// Dim `i` of the output is dim `order[i]`. Carries [`Error::Shape`] where `order` does not name each dim once.
-    ///
-    /// ```
-    /// use wgrad::{Device, Shape, Tensor};
-    /// let x = Tensor::zeros([2, 3, 4], &Device::default()).node();
-    /// assert_eq!(*x.permute(&[2, 0, 1]).shape(), Shape::from([4, 2, 3]));
-    /// ```
     #[track_caller]
     pub fn permute(&self, order: &[usize]) -> Var {
         if order.len() == self.shape().rank() && order.iter().enumerate().all(|(i, &d)| i == d) {
@@ -183,14 +152,6 @@ impl Var {
     }
 
     /// Swaps two dims. Carries [`Error::Argument`] where one is out of range.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], &device).node();
-    /// assert_eq!(Tensor::from_var(x.transpose(0, 1), &device).to_vec::<f32>()?, [1.0, 3.0, 2.0, 4.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn transpose(&self, a: usize, b: usize) -> Var {
         let shape = self.shape();
@@ -204,15 +165,6 @@ impl Var {
 
     /// Along `dim`: `len` elements from `start`, `step` apart (negative walks backwards). Carries [`Error::Argument`] where
     /// that leaves the dim.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::arange(0.0, 10.0, 1.0, &device).node();
-    /// assert_eq!(Tensor::from_var(x.slice(0, 1, 3, 3), &device).to_vec::<f32>()?, [1.0, 4.0, 7.0]);
-    /// assert_eq!(Tensor::from_var(x.slice(0, 9, -4, 3), &device).to_vec::<f32>()?, [9.0, 5.0, 1.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn slice(&self, dim: usize, start: usize, step: isize, len: usize) -> Var {
         let whole = self.shape().get(dim) == Some(&len) && start == 0 && (step == 1 || (step != 0 && len == 1));
@@ -220,14 +172,6 @@ impl Var {
     }
 
     /// Reverses the order along each of `dims`.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::arange(0.0, 3.0, 1.0, &device).node();
-    /// assert_eq!(Tensor::from_var(x.flip(&[0]), &device).to_vec::<f32>()?, [2.0, 1.0, 0.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn flip(&self, dims: &[usize]) -> Var {
         let mut out = self.clone();
@@ -239,13 +183,6 @@ impl Var {
     }
 
     /// Drops `dim` if it has size 1, else changes nothing.
-    ///
-    /// ```
-    /// use wgrad::{Device, Shape, Tensor};
-    /// let x = Tensor::zeros([2, 1, 3], &Device::default()).node();
-    /// assert_eq!(*x.squeeze(1).shape(), Shape::from([2, 3]));
-    /// assert_eq!(*x.squeeze(0).shape(), Shape::from([2, 1, 3]));
-    /// ```
     #[track_caller]
     pub fn squeeze(&self, dim: usize) -> Var {
         let shape = self.shape();
@@ -256,13 +193,6 @@ impl Var {
     }
 
     /// Puts a dim of size 1 before position `dim`, which may be the rank.
-    ///
-    /// ```
-    /// use wgrad::{Device, Shape, Tensor};
-    /// let x = Tensor::zeros([2, 3], &Device::default()).node();
-    /// assert_eq!(*x.unsqueeze(0).shape(), Shape::from([1, 2, 3]));
-    /// assert_eq!(*x.unsqueeze(2).shape(), Shape::from([2, 3, 1]));
-    /// ```
     #[track_caller]
     pub fn unsqueeze(&self, dim: usize) -> Var {
         let shape = self.shape();
@@ -274,14 +204,6 @@ impl Var {
     }
 
     /// The elements at `index` of `dim`, without that dim. Carries [`Error::Argument`] where one is out of range.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::arange(0.0, 6.0, 1.0, &device).reshape([2, 3]).node();
-    /// assert_eq!(Tensor::from_var(x.select(0, 1), &device).to_vec::<f32>()?, [3.0, 4.0, 5.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn select(&self, dim: usize, index: usize) -> Var {
         self.slice(dim, index, 1, 1).squeeze(dim)
@@ -289,15 +211,6 @@ impl Var {
 
     /// Sums over the dims that broadcasting from `shape` has made or stretched: the transpose of [`Var::expand`], and the
     /// one place where gradients are un-broadcast.
-    ///
-    /// ```
-    /// use wgrad::{Device, Shape, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], &device).node();
-    /// assert_eq!(Tensor::from_var(x.sum_to(&Shape::from([2])), &device).to_vec::<f32>()?, [4.0, 6.0]);
-    /// assert_eq!(Tensor::from_var(x.sum_to(&Shape::from([2, 1])), &device).to_vec::<f32>()?, [3.0, 7.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn sum_to(&self, shape: &Shape) -> Var {
         if self.shape() == shape {

@@ -139,14 +139,6 @@ impl Placed {
 
 impl Var {
     /// Where this is a part among zeros, still to be computed: the part.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let x = Tensor::ones([2], &Device::default()).node();
-    /// let placed = x.pad(&[(1, 3)], 0.0).placed().unwrap();
-    /// assert_eq!((placed.start, placed.end(), placed.size), (1, 3, 6));
-    /// assert!(x.placed().is_none());
-    /// ```
     pub fn placed(&self) -> Option<Placed> {
         let op: &dyn Any = &*self.0.op;
         let &Place { dim, start, step: 1, size, value: Bits(0.0) } = op.downcast_ref::<Place>()? else { return None };
@@ -156,14 +148,6 @@ impl Var {
 
     /// The transpose of [`Var::slice`]: along `dim`, which gets `size` elements, the elements of `self` stand from `start`,
     /// `step` apart; the rest is `value`. Carries [`Error::Shape`] where they do not fit.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 2.0], [2], &device).node();
-    /// assert_eq!(Tensor::from_var(x.place(0, 1, 2, 5, 0.0), &device).to_vec::<f32>()?, [0.0, 1.0, 0.0, 2.0, 0.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn place(&self, dim: usize, start: usize, step: isize, size: usize, value: f64) -> Var {
         if self.dtype() == DType::Bool && self.0.error.is_none() {
@@ -175,14 +159,6 @@ impl Var {
 
     /// Adds `before` and `after` elements of `value` along each dim; `padding` has one pair a dim (else
     /// [`Error::Argument`]). The gradient is the slice of the inside.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::ones([2], &device).node();
-    /// assert_eq!(Tensor::from_var(x.pad(&[(1, 2)], 9.0), &device).to_vec::<f32>()?, [9.0, 1.0, 1.0, 9.0, 9.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn pad(&self, padding: &[(usize, usize)], value: f64) -> Var {
         if padding.len() != self.shape().rank() {

@@ -2,7 +2,6 @@
 //!
 //! NaN: `max`, `min` return NaN where an element is NaN; `argmax`, `argmin` return the place of the first NaN.
 
-
 use ndarray::ArrayD;
 use smallvec::SmallVec;
 
@@ -284,29 +283,12 @@ impl Var {
     }
 
     /// Σ over `dims` (none: the value itself); 0 where there is no element. Integers stay, booleans count as `i32`.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], &device).node();
-    /// assert_eq!(Tensor::from_var(x.sum(&[1], false), &device).to_vec::<f32>()?, [3.0, 7.0]);
-    /// assert_eq!(&x.sum(&[1], true).shape()[..], &[2, 1]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn sum(&self, dims: &[usize], keepdim: bool) -> Var {
         self.numbers().reduce(Kind::Sum, dims, keepdim)
     }
 
     /// Π over `dims`; 1 where there is no element. Integers stay, booleans count as `i32`.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], &device).node();
-    /// assert_eq!(Tensor::from_var(x.prod(&[1], false), &device).to_vec::<f32>()?, [2.0, 12.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn prod(&self, dims: &[usize], keepdim: bool) -> Var {
         self.numbers().reduce(Kind::Prod, dims, keepdim)
@@ -320,28 +302,12 @@ impl Var {
 
     /// Largest element over `dims`, any type; NaN where one is NaN; [`Error::Argument`] where there is none. The gradient
     /// is shared evenly among ties.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], &device).node();
-    /// assert_eq!(Tensor::from_var(x.max(&[1], false), &device).to_vec::<f32>()?, [2.0, 4.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn max(&self, dims: &[usize], keepdim: bool) -> Var {
         self.reduce(Kind::Max, dims, keepdim)
     }
 
     /// Smallest element over `dims`; the rest as in [`Var::max`].
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], &device).node();
-    /// assert_eq!(Tensor::from_var(x.min(&[1], false), &device).to_vec::<f32>()?, [1.0, 3.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn min(&self, dims: &[usize], keepdim: bool) -> Var {
         self.reduce(Kind::Min, dims, keepdim)
@@ -349,56 +315,24 @@ impl Var {
 
     /// Index (`u32`) of the first largest element along `dim`, of the first NaN if there is one; [`Error::Argument`] where
     /// there is no element.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 7.0, 2.0, 9.0, 0.0, 1.0], [2, 3], &device).node();
-    /// assert_eq!(Tensor::from_var(x.argmax(1, false), &device).to_vec::<u32>()?, [1, 0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn argmax(&self, dim: usize, keepdim: bool) -> Var {
         self.reduce(Kind::ArgMax, &[dim], keepdim)
     }
 
     /// Index (`u32`) of the first smallest element along `dim`; the rest as in [`Var::argmax`].
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[3f32, 1.0, 2.0, 0.0, 5.0, 4.0], [2, 3], &device).node();
-    /// assert_eq!(Tensor::from_var(x.argmin(1, false), &device).to_vec::<u32>()?, [1, 0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn argmin(&self, dim: usize, keepdim: bool) -> Var {
         self.reduce(Kind::ArgMin, &[dim], keepdim)
     }
 
     /// Whether an element over `dims` is true (of numbers: not 0); false where there is none.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[true, false, false, false], [2, 2], &device).node();
-    /// assert_eq!(Tensor::from_var(x.any(&[1], false), &device).to_vec::<bool>()?, [true, false]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn any(&self, dims: &[usize], keepdim: bool) -> Var {
         self.truth().reduce(Kind::Any, dims, keepdim)
     }
 
     /// Whether all elements over `dims` are true (of numbers: not 0); true where there is none.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[true, false, true, true], [2, 2], &device).node();
-    /// assert_eq!(Tensor::from_var(x.all(&[1], false), &device).to_vec::<bool>()?, [false, true]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn all(&self, dims: &[usize], keepdim: bool) -> Var {
         self.truth().reduce(Kind::All, dims, keepdim)

@@ -121,14 +121,6 @@ pub fn phases(half: usize, theta: f64, offset: usize) -> Result<Array> {
 impl Var {
     /// The size of half a row of this `[.., positions, d]`, whose last dim must be even.
     ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::cpu();
-    /// assert_eq!(Tensor::zeros([5, 4], &device).node().rope_half()?, 2);
-    /// assert!(Tensor::zeros([5, 3], &device).node().rope_half().is_err());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// Where it is not, there is no dim of positions, or the type is no float.
     pub fn rope_half(&self) -> Result<usize> {
@@ -147,17 +139,6 @@ impl Var {
     }
 
     /// Turns the pairs (i, i + d/2) by a table of phases.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 0.0, 1.0, 0.0], [2, 2], &device).node();
-    /// // One pair: no turn at the first position, a quarter (2⁶² of 2⁶⁴) more at each that follows.
-    /// let table = Tensor::from_slice(&[0u32, 0, 1 << 30, 0], [1, 4], &device).node();
-    /// let y = Tensor::from_var(x.rope(&table), &device);
-    /// assert_eq!(y.round().to_vec::<f32>()?, [1.0, 0.0, 0.0, 1.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn rope(&self, table: &Var) -> Var {
         if let Some(failed) = poisoned(&[self, table]) {
@@ -168,17 +149,6 @@ impl Var {
     }
 
     /// [`Var::rope`] with integers that are added to the positions: one, or such that broadcast to the dims in front of `[positions, d]`.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 0.0, 1.0, 0.0], [2, 1, 2], &device).node();
-    /// let table = Tensor::from_slice(&[0u32, 0, 1 << 30, 0], [1, 4], &device).node();
-    /// let offsets = Tensor::from_slice(&[4i32, 1], [2], &device).node();
-    /// let y = Tensor::from_var(x.rope_from(&table, &offsets)?, &device);
-    /// assert_eq!(y.round().to_vec::<f32>()?, [1.0, 0.0, 0.0, 1.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::DType`] and [`Error::Shape`] where the offsets are no integers or do not broadcast.

@@ -44,54 +44,24 @@ impl Op for Scalar {
 
 impl Var {
     /// A scalar (shape `[]`) on the device of `context`. Elementwise ops take it beside operands of any shape.
-    ///
-    /// ```
-    /// use wgrad::{DType, Device, Tensor, graph::Var};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 2.0], [2], &device).node();
-    /// let two = Var::scalar(2.0, DType::F32, &x.0.context);
-    /// assert_eq!(Tensor::from_var(x.mul(&two), &device).to_vec::<f32>()?, [2.0, 4.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn scalar(value: f64, dtype: DType, context: &Arc<Context>) -> Var {
         Var::live_scalar(value, dtype, None, context)
     }
 
     /// [`Var::scalar`] of a number that differs from run to run of a captured step.
-    ///
-    /// ```
-    /// use wgrad::{DType, Device, Tensor, graph::Var};
-    /// let x = Tensor::zeros([2], &Device::cpu()).node();
-    /// let two = Var::live_scalar(2.0, DType::F32, None, &x.0.context); // the same in every run
-    /// assert_eq!((two.scalar_value(), two.dtype()), (Some(2.0), DType::F32));
-    /// ```
     #[track_caller]
     pub fn live_scalar(value: f64, dtype: DType, live: Option<Live>, context: &Arc<Context>) -> Var {
         Var::apply_in(Arc::new(Scalar { value: Unhashed(value), dtype, live: Unhashed(live) }), &[], context)
     }
 
     /// Where replays find the value of this scalar.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let x = Tensor::zeros([2], &Device::cpu()).node();
-    /// assert!(x.scalar_like(2.0).live().is_none()); // the same in every run
-    /// ```
     pub fn live(&self) -> Option<Live> {
         let op: &dyn Any = &*self.0.op;
         op.downcast_ref::<Scalar>().and_then(|scalar| scalar.live.0.clone())
     }
 
     /// A scalar of this value's type on its device.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 2.0], [2], &device).node();
-    /// assert_eq!(Tensor::from_var(x.mul(&x.scalar_like(2.0)), &device).to_vec::<f32>()?, [2.0, 4.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn scalar_like(&self, value: f64) -> Var {
         Var::scalar(value, self.dtype(), &self.0.context)
@@ -104,12 +74,6 @@ impl Var {
     }
 
     /// The value, where this node is a scalar known on the host.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let x = Tensor::from_slice(&[1f32, 2.0], [2], &Device::cpu()).node();
-    /// assert_eq!((x.scalar_like(3.0).scalar_value(), x.scalar_value()), (Some(3.0), None));
-    /// ```
     pub fn scalar_value(&self) -> Option<f64> {
         let op: &dyn Any = &*self.0.op;
         op.downcast_ref::<Scalar>().map(|scalar| scalar.value.0)

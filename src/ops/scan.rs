@@ -3,7 +3,6 @@
 //! One blocked scan serves all (see `shaders/scan`): chunks are combined into one element each, level by level, and scanned on
 //! the way back. The order is fixed by the sizes alone.
 
-
 use crate::array::Array;
 use crate::caps::Caps;
 use crate::dtype::DType;
@@ -414,75 +413,30 @@ impl Var {
     }
 
     /// Running sums along `dim`; integers wrap, booleans count as `i32`.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 2.0, 3.0], [3], &device).node();
-    /// assert_eq!(Tensor::from_var(x.cumsum(0), &device).to_vec::<f32>()?, [1.0, 3.0, 6.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn cumsum(&self, dim: usize) -> Var {
         self.numbers().scan(Kind::Sum, dim)
     }
 
     /// Running products along `dim`; integers wrap, booleans count as `i32`. The gradient is right at zeros.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 2.0, 3.0], [3], &device).node();
-    /// assert_eq!(Tensor::from_var(x.cumprod(0), &device).to_vec::<f32>()?, [1.0, 2.0, 6.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn cumprod(&self, dim: usize) -> Var {
         self.numbers().scan(Kind::Prod, dim)
     }
 
     /// `ln Σ e^x` of the elements so far along `dim`, without overflow.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::zeros([3], &device).node();
-    /// let sums = Tensor::from_var(x.logcumsumexp(0), &device).exp().to_vec::<f32>()?;
-    /// assert!(sums.iter().zip([1.0, 2.0, 3.0]).all(|(a, b)| (a - b).abs() < 1e-5));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn logcumsumexp(&self, dim: usize) -> Var {
         self.float().scan(Kind::LogSumExp, dim)
     }
 
     /// The largest element so far along `dim` and its index (u32), the last one of equals; NaN counts as largest.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 3.0, 2.0], [3], &device).node();
-    /// let (values, indices) = x.cummax(0);
-    /// assert_eq!(Tensor::from_var(values, &device).to_vec::<f32>()?, [1.0, 3.0, 3.0]);
-    /// assert_eq!(Tensor::from_var(indices, &device).to_vec::<u32>()?, [0, 1, 1]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn cummax(&self, dim: usize) -> (Var, Var) {
         self.running_extreme(Kind::ArgMax, dim)
     }
 
     /// The smallest element so far along `dim` and its index (u32), the last one of equals; NaN counts as smallest.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[3f32, 1.0, 2.0], [3], &device).node();
-    /// let (values, indices) = x.cummin(0);
-    /// assert_eq!(Tensor::from_var(values, &device).to_vec::<f32>()?, [3.0, 1.0, 1.0]);
-    /// assert_eq!(Tensor::from_var(indices, &device).to_vec::<u32>()?, [0, 1, 1]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn cummin(&self, dim: usize) -> (Var, Var) {
         self.running_extreme(Kind::ArgMin, dim)
@@ -497,15 +451,6 @@ impl Var {
 
     /// The first-order linear recurrence `y[k] = a[k] · y[k − 1] + b[k]` along `dim` with `a` this value and `y[−1] = 0`, as a
     /// scan of affine maps. (Blelloch 1990) Carries [`Error::Shape`] where the operands differ in shape.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let a = Tensor::full([3], 2.0, &device).node();
-    /// let b = Tensor::from_slice(&[1f32, 2.0, 3.0], [3], &device).node();
-    /// assert_eq!(Tensor::from_var(a.linear_recurrence(&b, 0), &device).to_vec::<f32>()?, [1.0, 4.0, 11.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn linear_recurrence(&self, b: &Var, dim: usize) -> Var {
         Var::apply(Recurrence { dim }, &[self, b])
@@ -529,14 +474,6 @@ impl Var {
     }
 
     /// Differences of neighbours along `dim`, which gets one element fewer; booleans: whether they differ.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 4.0, 9.0], [3], &device).node();
-    /// assert_eq!(Tensor::from_var(x.diff(0), &device).to_vec::<f32>()?, [3.0, 5.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn diff(&self, dim: usize) -> Var {
         if let Err(error) = check_dim("diff", self.shape(), dim) {

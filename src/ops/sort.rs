@@ -202,14 +202,6 @@ impl Routine for Argsort {
 
 impl Var {
     /// The order that sorts along `dim`, as indices (u32); equal elements keep theirs, NaN counts as largest.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[2f32, 3.0, 1.0], [3], &device).node();
-    /// assert_eq!(Tensor::from_var(x.argsort(0, false), &device).to_vec::<u32>()?, [2, 0, 1]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn argsort(&self, dim: usize, descending: bool) -> Var {
         if self.shape().rank() == 0 && dim == 0 && self.0.error.is_none() {
@@ -219,16 +211,6 @@ impl Var {
     }
 
     /// The elements in sorted order along `dim`, and the indices (u32) that they had; stable, NaN counts as largest.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[2f32, 3.0, 1.0], [3], &device).node();
-    /// let (values, indices) = x.sort(0, true);
-    /// assert_eq!(Tensor::from_var(values, &device).to_vec::<f32>()?, [3.0, 2.0, 1.0]);
-    /// assert_eq!(Tensor::from_var(indices, &device).to_vec::<u32>()?, [1, 0, 2]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn sort(&self, dim: usize, descending: bool) -> (Var, Var) {
         self.taken(dim, self.argsort(dim, descending))
@@ -247,16 +229,6 @@ impl Var {
     }
 
     /// The `k` largest (or smallest) elements along `dim`, the best first, and their indices (u32).
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[3f32, 7.0, 2.0], [3], &device).node();
-    /// let (values, indices) = x.topk(2, 0, true)?;
-    /// assert_eq!(Tensor::from_var(values, &device).to_vec::<f32>()?, [7.0, 3.0]);
-    /// assert_eq!(Tensor::from_var(indices, &device).to_vec::<u32>()?, [1, 0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Argument`] where the dim has fewer than `k` elements.
@@ -279,16 +251,6 @@ impl Var {
 
     /// The `k`-th smallest element along `dim`, counted from 1, and its index (u32); with `keepdim` the dim stays with size 1.
     ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[4f32, 1.0, 3.0], [3], &device).node();
-    /// let (values, indices) = x.kthvalue(2, 0, true)?;
-    /// assert_eq!(Tensor::from_var(values, &device).to_vec::<f32>()?, [3.0]);
-    /// assert_eq!(Tensor::from_var(indices, &device).to_vec::<u32>()?, [2]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// [`Error::Argument`] where there is no such element.
     #[track_caller]
@@ -306,16 +268,6 @@ impl Var {
 
     /// The lower median along `dim` and its index (u32): of an even number of elements the smaller middle one. Where an
     /// element is NaN, the first NaN; with `ignore_nan`, the median of the others.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 5.0, 3.0, 8.0, 9.0, 7.0], [2, 3], &device).node();
-    /// let (values, indices) = x.median(1, false, false)?;
-    /// assert_eq!(Tensor::from_var(values, &device).to_vec::<f32>()?, [3.0, 8.0]);
-    /// assert_eq!(Tensor::from_var(indices, &device).to_vec::<u32>()?, [2, 0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Argument`] where the dim has no elements.
@@ -352,14 +304,6 @@ impl Var {
     }
 
     /// The lower median of all elements, without NaNs with `ignore_nan`; NaN of no floats.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[4f32, 1.0, 3.0, 2.0], [4], &device).node();
-    /// assert_eq!(Tensor::from_var(x.median_all(false)?, &device).item::<f32>()?, 2.0);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Argument`] where there are no elements and the type has no NaN.

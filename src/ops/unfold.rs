@@ -136,16 +136,6 @@ impl Routine for Fold {
 impl Var {
     /// Windows of `size` elements along `dim`, `step` apart, as a view: `dim` counts the windows, and a new last dim holds their
     /// elements. Carries an error where a window is larger than the dim, or `step` is 0.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[0f32, 1.0, 2.0, 3.0, 4.0], [5], &device).node();
-    /// let windows = Tensor::from_var(x.unfold(0, 3, 2), &device);
-    /// assert_eq!(windows.shape(), [2, 3]);
-    /// assert_eq!(windows.to_vec::<f32>()?, [0.0, 1.0, 2.0, 2.0, 3.0, 4.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn unfold(&self, dim: usize, size: usize, step: usize) -> Var {
         Var::apply(ViewOp(View::Unfold { dim, size, step }), &[self])
@@ -153,14 +143,6 @@ impl Var {
 
     /// The transpose of [`Var::unfold`]: adds up the windows in the last dim, which start `step` apart, into `dim`, which gets
     /// `length` elements. Carries an error where they do not fit.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let windows = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], &device).node();
-    /// assert_eq!(Tensor::from_var(windows.fold(0, 3, 1), &device).to_vec::<f32>()?, [1.0, 5.0, 4.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn fold(&self, dim: usize, length: usize, step: usize) -> Var {
         Var::apply(Fold { dim, length, step }, &[self])

@@ -1,7 +1,6 @@
 //! Windows over the spatial dims of `[…, *spatial]`: which input positions an output position reads, and the linear op
 //! that sums them with weights. Average pooling and interpolation are this op, and its transpose is their gradient.
 
-
 use crate::array::Array;
 use crate::caps::Caps;
 use crate::dtype::DType;

@@ -3,10 +3,9 @@
 use std::panic::Location;
 
 use crate::dtype::DType;
-use crate::error::{Error, Result};
+use crate::error::Error;
+use crate::graph::Var;
 use crate::graph::number::Number;
-use crate::graph::{Var, with_location};
-use crate::ops::elementwise::ElementwiseOp;
 use crate::ops::elementwise::example::{call, given, operands};
 use crate::tensor::Tensor;
 use crate::tensor::create::expect_type;
@@ -202,33 +201,5 @@ impl Tensor {
     #[track_caller]
     pub(super) fn scalar_beside(&self, value: impl Operand) -> Tensor {
         self.build(Location::caller(), |v| Ok(value.beside(v)))
-    }
-}
-
-impl ElementwiseOp {
-    /// Applies the op to tensors of shapes that broadcast. It fuses with its neighbours like a built-in op.
-    ///
-    /// ```
-    /// use wgrad::ops::elementwise::ElementwiseOp;
-    /// use wgrad::{Device, Tensor};
-    /// let gap = ElementwiseOp::new("gap", "fn gap_fwd(a: f32, b: f32) -> f32 { return abs(a - b); }")?
-    ///     .with_reference(|args| (args[0] - args[1]).abs());
-    /// let device = Device::default();
-    /// let (a, b) = (Tensor::from_slice(&[1f32, 5.0], [2], &device), Tensor::from_slice(&[3f32], [1], &device));
-    /// assert_eq!(gap.apply(&[&a, &b]).to_vec::<f32>()?, [2.0, 2.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn apply(&self, operands: &[&Tensor]) -> Tensor {
-        let at = Location::caller();
-        let Some(first) = operands.first() else {
-            let device = crate::backend::Device::cpu();
-            let error = Error::argument(self.name(), "no operands were given").or_at(at);
-            return Tensor::from_var(Var::failed(error, device.context(), at), &device);
-        };
-        let vars: Vec<Var> = operands.iter().map(|t| t.node()).collect();
-        let refs: Vec<&Var> = vars.iter().collect();
-        let built: Result<Var> = Ok(with_location(at, || self.apply_vars(&refs)));
-        first.build(at, |_| built)
     }
 }

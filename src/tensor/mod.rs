@@ -51,6 +51,7 @@ use crate::site::Site;
 pub use attention::Offset;
 pub use elementwise::Operand;
 use initial::Initial;
+pub use movement::Sizes;
 pub use slicing::{Position, Positions};
 
 /// An n-dimensional array on a [`Device`], with gradients. A cheap handle: clones share the value.
@@ -180,16 +181,8 @@ impl Drop for Held {
 }
 
 impl Tensor {
-    /// The handle of a node on `device`, such as one made by [`Var::apply`] from a custom [`Op`](crate::graph::Op). The
-    /// counterpart of [`Tensor::node`].
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let x = Tensor::zeros([2, 3], &Device::cpu());
-    /// let y = Tensor::from_var(x.node().transpose(0, 1), x.device());
-    /// assert_eq!(y.shape(), [3, 2]);
-    /// ```
-    pub fn from_var(var: Var, device: &Device) -> Tensor {
+    /// The handle of a node on `device`. The counterpart of [`Tensor::node`].
+    pub(crate) fn from_var(var: Var, device: &Device) -> Tensor {
         Tensor::with_cell(var, device, None)
     }
 
@@ -209,14 +202,8 @@ impl Tensor {
         tensor
     }
 
-    /// The node in the graph: what custom ops compute with.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let x = Tensor::zeros([2, 3], &Device::cpu());
-    /// assert_eq!(x.node().shape().rank(), 2);
-    /// ```
-    pub fn node(&self) -> Var {
+    /// The node in the graph.
+    pub(crate) fn node(&self) -> Var {
         let var = self.inner.present();
         if recording::active() {
             recording::read(&self.inner, Some(&var));

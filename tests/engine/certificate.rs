@@ -1,9 +1,9 @@
 //! `WGRAD_VALIDATE=1` holds an op's kernels against its plainest ones before the first use.
 
-use wgrad::array::Array;
-use wgrad::caps::Caps;
-use wgrad::graph::kernel::{Access, Kernel, Operand, Read, Routine, Slot, Stage, Word, Write};
-use wgrad::graph::{Meta, Op, Var};
+use wgrad::internals::Array;
+use wgrad::internals::Caps;
+use wgrad::internals::kernel::{Access, Kernel, Operand, Read, Routine, Slot, Stage, Word, Write};
+use wgrad::internals::{Meta, Op, Var};
 use wgrad::{Device, Result, Tensor};
 
 use crate::environment::{printed, run};
@@ -73,7 +73,7 @@ pub fn program() -> Result<()> {
     let scaled = |rows: usize, error: u32| {
         let x = Tensor::from_slice(&vec![1f32; 2 * rows], [rows, 2], &device);
         let op = Scale { factor: 3, is_fast: true, error };
-        Tensor::from_var(Var::apply(op, &[&x.transpose(0, 1).node()]), &device)
+        wgrad::internals::tensor(Var::apply(op, &[&wgrad::internals::node(&x.transpose(0, 1))]), &device)
     };
     let mut counts = Vec::new();
     for rows in [2, 3, 3] {

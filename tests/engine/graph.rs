@@ -47,7 +47,7 @@ fn deep_chains_on_the_cpu() {
 
 #[test]
 fn a_deep_chain_that_is_never_read_drops() {
-    let null = Device::null(wgrad::caps::Caps::baseline(), true);
+    let null = Device::null(wgrad::internals::Caps::baseline(), true);
     on_a_small_stack(move || {
         for device in [null, Device::cpu()] {
             let mut y = Tensor::ones([4], &device).requires_grad();

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use serde_json::Value;
-use wgrad::caps::Caps;
+use wgrad::internals::Caps;
 use wgrad::{Device, EndReason, Error, Explanation, KernelReport, Result, StoreReason, Tensor};
 
 use crate::environment::{printed, run};

@@ -217,7 +217,7 @@ fn edit(bytes: &[u8], change: impl Fn(&str) -> String) -> Vec<u8> {
         header.as_object().unwrap().iter().filter(|(name, _)| *name != "__metadata__").collect();
     tensors.sort_by_key(|(name, _)| name.as_str());
     let data = &bytes[8 + n..];
-    let mut hash = wgrad::schedule::snapshot::StructuralHasher::default();
+    let mut hash = wgrad::internals::StructuralHasher::default();
     std::hash::Hasher::write(&mut hash, changed.as_bytes());
     for (name, info) in tensors {
         let offset = |i: usize| info["data_offsets"][i].as_u64().unwrap() as usize;

@@ -15,7 +15,7 @@ fn floor(module: &str) -> Option<u32> {
         "differentiate" | "schedule" | "codegen" => 3,
         "backend" => 4,
         "tensor" => 5,
-        "nn" | "optim" | "amp" | "data" | "io" | "train" | "autograd" => 6,
+        "arguments" | "custom" | "internals" | "nn" | "optim" | "amp" | "data" | "io" | "train" | "autograd" => 6,
         _ => return None,
     })
 }

@@ -1,10 +1,10 @@
 //! A broad sample of graphs, recorded on null devices, and the plans that come of them.
 
-use wgrad::array::Array;
-use wgrad::caps::Caps;
-use wgrad::graph::kernel::{Kernel, Operand, Routine, Stage};
-use wgrad::graph::{Meta, Op, Var};
-use wgrad::ops::matmul::plan::{self, Family, Problem};
+use wgrad::internals::Array;
+use wgrad::internals::Caps;
+use wgrad::internals::kernel::{Kernel, Operand, Routine, Stage};
+use wgrad::internals::plan::{self, Family, Problem};
+use wgrad::internals::{Meta, Op, Var};
 use wgrad::optim::clip_grad_norm_with;
 use wgrad::optim::{Adadelta, Adagrad, Adam, AdamW, Adamax, ClipNorm, Lion, NAdam, Optimizer, RmsProp, Sgd};
 use wgrad::{Conv, DType, Device, Error, ScatterReduction, Tensor};
@@ -206,8 +206,9 @@ fn matmuls(d: &Device) {
     data([2, 3, 7], d).matmul(&data([7], d)).realize().unwrap();
     // The second has so many products an element that they are added in several stages.
     for k in [24, 200_000] {
-        let y = Var::apply(Naive, &[&data([16, k], d).node(), &data([k, 8], d).node()]);
-        Tensor::from_var(y, d).realize().unwrap();
+        let y =
+            Var::apply(Naive, &[&wgrad::internals::node(&data([16, k], d)), &wgrad::internals::node(&data([k, 8], d))]);
+        wgrad::internals::tensor(y, d).realize().unwrap();
     }
     let x = data([12, 12], d);
     x.matmul(&x).realize().unwrap();
@@ -250,7 +251,7 @@ fn elementwise(d: &Device) {
     let same = x.clone();
     (&x - &same).realize().unwrap();
     (&x / &same).realize().unwrap();
-    for row in wgrad::ops::elementwise::rows() {
+    for row in wgrad::internals::rows() {
         for shape in [[8, 16], [3, 7]] {
             let leaves: Vec<Tensor> = (0..row.args.len()).map(|_| leaf(shape, d)).collect();
             let column = leaf([shape[0], 1], d);
@@ -259,10 +260,10 @@ fn elementwise(d: &Device) {
                 *v = v.scalar_like(*low);
             }
             if row.tensors > 1 {
-                vars[1] = column.node();
+                vars[1] = wgrad::internals::node(&column);
             }
             let y = vars[0].elementwise(row.name, &vars[1..].iter().collect::<Vec<_>>());
-            let y = Tensor::from_var(y, d);
+            let y = wgrad::internals::tensor(y, d);
             y.check().unwrap_or_else(|e| panic!("{}: {e}", row.name));
             if row.derivative.is_some() {
                 let loss = (&y * &y).sum();
@@ -283,9 +284,9 @@ fn integers(d: &Device) {
     let dtypes = [DType::Bool, DType::U32, DType::I32, DType::F32];
     for dtype in dtypes {
         let x = data([4, 6], d).to_dtype(dtype);
-        for row in wgrad::ops::elementwise::rows() {
-            let vars = vec![x.node(); row.args.len()];
-            let y = Tensor::from_var(vars[0].elementwise(row.name, &vars[1..].iter().collect::<Vec<_>>()), d);
+        for row in wgrad::internals::rows() {
+            let vars = vec![wgrad::internals::node(&x); row.args.len()];
+            let y = wgrad::internals::tensor(vars[0].elementwise(row.name, &vars[1..].iter().collect::<Vec<_>>()), d);
             if y.check().is_ok() {
                 y.realize().unwrap_or_else(|e| panic!("{}: {e}", row.name));
             }
@@ -303,8 +304,8 @@ fn integers(d: &Device) {
     }
     let x = data([4, 6], d);
     let is_above = x.gt(0.1);
-    let places = Var::generate_arange(0.0, 1.0, 5, DType::U32, &x.node().0.context.clone());
-    for z in [x.triu(1), is_above.where_(&is_above, x.lt(0.7)), Tensor::from_var(places, d)] {
+    let places = Var::generate_arange(0.0, 1.0, 5, DType::U32, &wgrad::internals::node(&x).0.context.clone());
+    for z in [x.triu(1), is_above.where_(&is_above, x.lt(0.7)), wgrad::internals::tensor(places, d)] {
         z.realize().unwrap();
     }
 }
@@ -461,7 +462,7 @@ fn pooling(d: &Device) {
         x.max_pool2d_with(&Pool::new(2)).0,
         x.max_pool2d(2, 2, 0),
         x.max_pool2d(3, 3, 0),
-        Tensor::from_var(x.node().max_pool(2, &Pool { ceil_mode: true, ..Pool::new(3) }), d),
+        wgrad::internals::tensor(wgrad::internals::node(&x).max_pool(2, &Pool { ceil_mode: true, ..Pool::new(3) }), d),
         x.avg_pool2d(3, 2, 1),
         x.avg_pool2d_with(&inside),
         x.avg_pool2d_with(&AvgPool { divisor_override: Some(2), ..inside.clone() }),

@@ -1,7 +1,7 @@
 //! Known graphs become the kernels that they should.
 
 use wgrad::PlanSummary;
-use wgrad::caps::Caps;
+use wgrad::internals::Caps;
 use wgrad::optim::{Adam, AdamW, Optimizer, RmsProp, Sgd};
 use wgrad::{Conv, Device, Tensor};
 

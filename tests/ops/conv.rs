@@ -574,7 +574,10 @@ fn bad_calls_are_errors() {
         (x.conv_transpose2d(&z(&[4, 3, 3, 3]), None, back().stride(0)), "conv_transpose2d: stride 0"),
         (z(&[4, 5, 5]).conv_transpose3d(&w, None, back()), "conv_transpose3d: the input must be"),
     ];
-    let var = Tensor::from_var(x.node().conv(4, &w.node(), None, &plain()), device);
+    let var = wgrad::internals::tensor(
+        wgrad::internals::node(&x).conv(4, &wgrad::internals::node(&w), None, &plain()),
+        device,
+    );
     assert!(var.check().is_err_and(|error| error.to_string().starts_with("conv: 4 spatial dims are not 1 to 3")));
     for (result, expected) in cases {
         let text = result.check().map_or_else(|error| error.to_string(), |()| "no error".into());

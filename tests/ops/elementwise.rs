@@ -1,7 +1,7 @@
 //! The elementwise table: every row in every form, forward and backward, against the f64 reference.
 
-use wgrad::ops::elementwise::rows;
-use wgrad::ops::elementwise::table::{Kind, Row};
+use wgrad::internals::rows;
+use wgrad::internals::{Kind, Row};
 use wgrad::{DType, Device, Tensor};
 
 use crate::common::*;

@@ -1,8 +1,8 @@
 //! Gradients of the elementwise table against central differences in f64, and second derivatives on the GPU.
 
 use wgrad::autograd::{grad, grad_allow_unused, grad_with, gradcheck, gradgradcheck};
-use wgrad::ops::elementwise::rows;
-use wgrad::ops::elementwise::table::{Kind, Row};
+use wgrad::internals::rows;
+use wgrad::internals::{Kind, Row};
 use wgrad::{DType, Device, Tensor};
 
 use crate::common::*;

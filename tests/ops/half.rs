@@ -167,7 +167,7 @@ fn numbers_beside_f16_keep_their_f32_value() {
 
 #[test]
 fn matrix_products_of_every_family() {
-    type Choice = fn(&mut wgrad::caps::Caps);
+    type Choice = fn(&mut wgrad::internals::Caps);
     let choices: [(&str, Choice); 3] = [
         ("subgroups", |_| ()),
         ("no subgroups", |caps| caps.subgroup = None),

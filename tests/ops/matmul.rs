@@ -1,10 +1,10 @@
 //! Matrix multiplication: every kernel family on whatever adapter there is, against f64.
 
-use wgrad::array::Array;
-use wgrad::caps::Caps;
-use wgrad::graph::kernel::{Kernel, Operand, Routine, Stage};
-use wgrad::graph::{Meta, Op};
-use wgrad::ops::matmul::plan::{self, Family};
+use wgrad::internals::Array;
+use wgrad::internals::Caps;
+use wgrad::internals::kernel::{Kernel, Operand, Routine, Stage};
+use wgrad::internals::plan::{self, Family};
+use wgrad::internals::{Meta, Op};
 use wgrad::{DType, Device, Result, Tensor};
 
 use crate::common::*;

@@ -2,8 +2,8 @@
 //! memory.
 
 use wgrad::autograd::{grad_with, gradcheck, gradgradcheck};
-use wgrad::graph::Var;
-use wgrad::ops::norm::Statistic;
+use wgrad::internals::Statistic;
+use wgrad::internals::Var;
 use wgrad::{DType, Device, Tensor};
 
 use crate::common::*;
@@ -156,8 +156,8 @@ fn kernels_agree_with_their_decompositions() {
             };
             let composed = |statistic: Statistic, rows: std::ops::Range<usize>| {
                 move |x: &Tensor| {
-                    let y: Var = x.node().normalize_composed(statistic, rows.clone(), f64::from(EPS));
-                    Tensor::from_var(y, x.device())
+                    let y: Var = wgrad::internals::node(&x).normalize_composed(statistic, rows.clone(), f64::from(EPS));
+                    wgrad::internals::tensor(y, x.device())
                 }
             };
             let zeros = |x: &Tensor| Tensor::zeros([6], x.device());
@@ -256,7 +256,15 @@ fn derivatives_of_first_and_second_order() -> wgrad::Result<()> {
         };
         check(&batch, &[&x, &w, &b])?;
     }
-    check(&|x| Tensor::from_var(x[0].node().normalize_composed(Statistic::Layer, 1..2, 1e-2), x[0].device()), &[&x])?;
+    check(
+        &|x| {
+            wgrad::internals::tensor(
+                wgrad::internals::node(&x[0]).normalize_composed(Statistic::Layer, 1..2, 1e-2),
+                x[0].device(),
+            )
+        },
+        &[&x],
+    )?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Numbers beside tensors: f64 tensors compute with them as they are, f32 tensors with them rounded once.
 
+use wgrad::autograd::grad;
 use wgrad::nn::{LayerNorm, LeakyRelu, Module, loss};
-use wgrad::tensor::autograd::grad;
 use wgrad::{DType, Device, Tensor};
 
 use crate::common::*;

@@ -73,7 +73,9 @@ fn max_pooling() {
             };
             compare(&format!("with indices, pool {k}"), input, &both, TOLERANCE, &mut failures);
             // Windows that do not overlap have a gradient kernel of their own.
-            let alone = |x: &Tensor| Tensor::from_var((x * 2.0).node().max_pool(2, pool), x.device()).square();
+            let alone = |x: &Tensor| {
+                wgrad::internals::tensor(wgrad::internals::node(&(x * 2.0)).max_pool(2, pool), x.device()).square()
+            };
             compare(&format!("pool {k}"), input, &alone, TOLERANCE, &mut failures);
         }
         compare("max_pool2d", input, &|x| (x * 2.0).max_pool2d(3, 2, 1).square(), TOLERANCE, &mut failures);
@@ -113,7 +115,9 @@ fn max_pooling_of_many_windows() {
     let mut failures = Vec::new();
     for input in &MANY {
         for (k, pool) in pools.iter().enumerate() {
-            let op = |x: &Tensor| Tensor::from_var(x.node().max_pool(2, pool), x.device()).square();
+            let op = |x: &Tensor| {
+                wgrad::internals::tensor(wgrad::internals::node(&x).max_pool(2, pool), x.device()).square()
+            };
             compare(&format!("pool {k}"), input, &op, TOLERANCE, &mut failures);
         }
     }

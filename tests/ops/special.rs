@@ -1,7 +1,7 @@
 //! The elementwise table at special values, and in integers and booleans.
 
-use wgrad::ops::elementwise::rows;
-use wgrad::ops::elementwise::table::{Kind, Row};
+use wgrad::internals::rows;
+use wgrad::internals::{Kind, Row};
 use wgrad::{DType, Device, Tensor};
 
 use crate::common::*;
@@ -229,7 +229,7 @@ fn casts_and_promotion() {
         }
     }
     for name in ["div", "sqrt", "sigmoid", "atan2"] {
-        let row = wgrad::ops::elementwise::row(name).unwrap();
+        let row = wgrad::internals::row(name).unwrap();
         let run = |device: &Device| {
             let x = tensor(&[1.0, 2.0, 3.0, 7.0], &[4], DType::I32, device);
             let y = tensor(&[4.0, 2.0, 3.0, 1.0], &[4], DType::U32, device).to_dtype(DType::I32);
@@ -243,7 +243,7 @@ fn casts_and_promotion() {
 /// The prelude's integer division, on which index arithmetic rests, against Rust's.
 #[test]
 fn quotients_are_exact() -> wgrad::Result<()> {
-    let op = wgrad::ops::elementwise::ElementwiseOp::new(
+    let op = wgrad::custom::ElementwiseOp::new(
         "quotient_bits",
         "fn quotient_bits_fwd(n_high: f32, n_low: f32, d_high: f32, d_low: f32) -> f32 {
             let n = (u32(n_high) << 16u) | u32(n_low);

@@ -1,6 +1,6 @@
 //! Checkpoints, and the search for the op that made a NaN or an infinity.
 
-use wgrad::caps::Caps;
+use wgrad::internals::Caps;
 use wgrad::optim::Sgd;
 use wgrad::{Device, Error, Result, Tensor, autograd, capture};
 

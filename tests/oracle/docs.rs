@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
-use wgrad::ops::registry::{Entry, Form, Gradient, Types, entries};
+use wgrad::internals::registry::{Entry, Form, Gradient, Types, entries};
 
 use crate::table::Line;
 

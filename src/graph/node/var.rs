@@ -21,15 +21,6 @@ use crate::site::Site;
 
 /// A reference to a node: what gradient rules and composite ops compute with. Its methods are those of [`Tensor`](crate::Tensor), with dims
 /// counted from 0.
-///
-/// ```
-/// use wgrad::{Device, Tensor};
-/// let device = Device::default();
-/// let x = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], &device).node();
-/// let y = x.matmul(&x.transpose(0, 1)).sum(&[1], false);
-/// assert_eq!(Tensor::from_var(y, &device).to_vec::<f32>()?, [16.0, 36.0]);
-/// # Ok::<(), wgrad::Error>(())
-/// ```
 #[derive(Clone)]
 pub struct Var(pub Arc<Node>);
 
@@ -122,32 +113,12 @@ impl Drop for AtLocation {
 }
 
 /// Runs `f` with every node that it makes attributed to `site`, a line and a layer: gradient nodes belong to the line of their forward op.
-///
-/// ```
-/// use std::panic::Location;
-/// use wgrad::graph::with_location;
-/// use wgrad::{Device, Tensor};
-/// let x = Tensor::from_slice(&[1f32, 2.0], [2], &Device::default()).node();
-/// let at = Location::caller();
-/// let y = with_location(at, || &x * 2.0);
-/// assert_eq!(y.0.at.line(), at.line());
-/// ```
 pub fn with_location<R>(site: impl Into<Site>, f: impl FnOnce() -> R) -> R {
     let _at = AtLocation::new(site.into());
     f()
 }
 
 /// The user's line and layer: those that [`with_location`] names, else the caller's.
-///
-/// ```
-/// use std::panic::Location;
-/// use wgrad::graph::here;
-/// #[track_caller]
-/// fn called_at() -> u32 {
-///     here().line()
-/// }
-/// assert_eq!(called_at(), Location::caller().line());
-/// ```
 #[track_caller]
 pub fn here() -> Site {
     let line = Location::caller();
@@ -156,55 +127,12 @@ pub fn here() -> Site {
 
 impl Var {
     /// Applies an op. Bad operands give a node that carries the error; so does an operand that carries one.
-    ///
-    /// ```
-    /// use wgrad::graph::Var;
-    /// use wgrad::ops::elementwise::{Forward, row};
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 2.0], [2], &device).node();
-    /// let op = Forward(row("add").unwrap().definition()); // or an op of your own
-    /// let y = Tensor::from_var(Var::apply(op, &[&x, &x]), &device);
-    /// assert_eq!(y.to_vec::<f32>()?, [2.0, 4.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn apply(op: impl Op, inputs: &[&Var]) -> Var {
         Var::apply_in(Arc::new(op), inputs, &inputs[0].0.context)
     }
 
     /// [`Var::apply`] with the context given, for ops without inputs.
-    ///
-    /// ```
-    /// use std::sync::Arc;
-    /// use wgrad::graph::Var;
-    /// # use wgrad::graph::kernel::{Elementwise, Kernel, WgslFn};
-    /// # use wgrad::graph::{Meta, Op};
-    /// # use wgrad::{DType, Device, Result, Tensor, array::Array};
-    /// # #[derive(Hash)]
-    /// # struct Squares;
-    /// # impl Op for Squares {
-    /// #     fn name(&self) -> &str {
-    /// #         "squares"
-    /// #     }
-    /// #     fn infer(&self, _inputs: &[&Meta]) -> Result<Meta> {
-    /// #         Ok(Meta::new([4], DType::F32))
-    /// #     }
-    /// #     fn kernel(&self, _inputs: &[&Meta], _output: &Meta) -> Kernel {
-    /// #         let source = "fn squares(i: u32) -> f32 { return f32(i * i); }";
-    /// #         let function = Arc::new(WgslFn { name: "squares".into(), source: source.into(), trusted: false });
-    /// #         Kernel::Elementwise(Elementwise { function, field: None, left_out: Vec::new(), index: true })
-    /// #     }
-    /// #     fn reference(&self, _inputs: &[&Array], output: &Meta) -> Result<Array> {
-    /// #         Ok(Array::from_vec(&output.shape, vec![0f32, 1.0, 4.0, 9.0]))
-    /// #     }
-    /// # }
-    /// let device = Device::cpu();
-    /// let context = Tensor::scalar(0.0, &device).node().0.context.clone();
-    /// let y = Var::apply_in(Arc::new(Squares), &[], &context); // an op that makes each element from its index
-    /// assert_eq!(Tensor::from_var(y, &device).to_vec::<f32>()?, [0.0, 1.0, 4.0, 9.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn apply_in(op: Arc<dyn Op>, inputs: &[&Var], context: &Arc<Context>) -> Var {
         let at = here();
@@ -243,16 +171,6 @@ impl Var {
     }
 
     /// A node that holds a value from the start.
-    ///
-    /// ```
-    /// use wgrad::graph::Var;
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 2.0], [2], &device).node();
-    /// let y = Var::data(x.meta().clone(), x.0.value().unwrap(), &x.0.context); // shares the storage
-    /// assert_eq!(Tensor::from_var(y, &device).to_vec::<f32>()?, [1.0, 2.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn data(meta: Meta, value: Value, context: &Arc<Context>) -> Var {
         let at = here();
@@ -270,18 +188,6 @@ impl Var {
     }
 
     /// A value as a flush left it, without what it was computed from.
-    ///
-    /// ```
-    /// use wgrad::graph::Var;
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let y = Tensor::ones([2], &device) * 3.0;
-    /// y.realize()?;
-    /// let v = y.node();
-    /// let bare = Var::computed(v.meta().clone(), v.0.value().unwrap(), v.0.doubt(), v.0.at, &v.0.context);
-    /// assert_eq!(Tensor::from_var(bare, &device).to_vec::<f32>()?, [3.0, 3.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn computed(meta: Meta, value: Value, doubt: Doubt, at: Site, context: &Arc<Context>) -> Var {
         let var = with_location(at, || Var::data(meta, value, context));
         var.0.set_doubt(doubt);
@@ -289,14 +195,6 @@ impl Var {
     }
 
     /// The same op without its inputs, for plans that outlive their graph.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let x = Tensor::from_slice(&[1f32, 2.0], [2], &Device::default()).node();
-    /// let y = (&x * 2.0).skeleton();
-    /// assert_eq!(y.shape()[..], [2]);
-    /// assert!(y.0.inputs().is_empty());
-    /// ```
     pub fn skeleton(&self) -> Var {
         let node = &self.0;
         Var::bare(node.op.clone(), node.meta.clone(), node.at, &node.context)
@@ -352,30 +250,12 @@ impl Var {
     }
 
     /// Whether the value was there from the start: uploaded, or left by a captured step.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let x = Tensor::from_slice(&[1f32, 2.0], [2], &Device::default()).node();
-    /// assert!(x.is_data() && !(&x * 2.0).is_data());
-    /// ```
     pub fn is_data(&self) -> bool {
         let op: &dyn Any = &*self.0.op;
         op.is::<Data>()
     }
 
     /// A leaf: a new name for `self`, at which backward stops and puts the gradient into `cell`.
-    ///
-    /// ```
-    /// use std::sync::Arc;
-    /// use wgrad::graph::GradCell;
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let cell = Arc::new(GradCell::default());
-    /// let x = Tensor::from_slice(&[3f32], [1], &device).node().leaf(cell.clone());
-    /// Tensor::from_var((&x * &x).sum(&[0], false), &device).backward()?;
-    /// assert_eq!(Tensor::from_var(cell.get().unwrap(), &device).item::<f32>()?, 6.0);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn leaf(&self, cell: Arc<GradCell>) -> Var {
         let at = here();
@@ -396,31 +276,12 @@ impl Var {
     }
 
     /// The same value outside the graph. It shares the storage once the value is computed, and then holds nothing else.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[3f32], [1], &device).requires_grad();
-    /// let y = &x.node() * &x.node().detach(); // the second factor counts as a constant
-    /// Tensor::from_var(y.sum(&[0], false), &device).backward()?;
-    /// assert_eq!(x.grad().unwrap().item::<f32>()?, 3.0);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn detach(&self) -> Var {
         no_grad(|| Var::apply(Alias { leaf: false }, &[self]))
     }
 
     /// Where the input of an alias or a leaf has been computed, takes over its value and lets the input go.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let x = Tensor::from_slice(&[1f32, 2.0], [2], &Device::default()).node();
-    /// let y = x.detach();
-    /// assert!(!y.0.has_value());
-    /// y.settle(); // the value of `x` is there
-    /// assert!(y.0.has_value() && y.0.inputs().is_empty());
-    /// ```
     pub fn settle(&self) {
         // A captured step must see where its values come from. An assignment waits for the index checks of its new value.
         let waits = || {
@@ -443,12 +304,6 @@ impl Var {
     }
 
     /// Whether the node is its input by another name.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let x = Tensor::from_slice(&[1f32, 2.0], [2], &Device::default()).node();
-    /// assert!(x.detach().is_alias() && !x.is_alias());
-    /// ```
     pub fn is_alias(&self) -> bool {
         self.0.op.is_name()
     }
@@ -459,14 +314,6 @@ impl Var {
     }
 
     /// A node that carries an error, of which nothing else is known: it says that it is an f32 scalar.
-    ///
-    /// ```
-    /// use wgrad::graph::{Var, here};
-    /// use wgrad::{Device, Error, Tensor};
-    /// let x = Tensor::from_slice(&[1f32, 2.0], [2], &Device::default()).node();
-    /// let y = Var::failed(Error::argument("rotate", "the angle is NaN"), &x.0.context, here());
-    /// assert_eq!((y * 2.0).check().unwrap_err().to_string(), "rotate: the angle is NaN");
-    /// ```
     pub fn failed(error: Error, context: &Arc<Context>, at: impl Into<Site>) -> Var {
         Var::failed_as(error, None, context, at)
     }
@@ -526,17 +373,6 @@ impl Var {
     }
 
     /// Registers the node with its device as held by a user, so that a flush of everything computes it.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let y = Tensor::from_slice(&[1f32, 2.0], [2], &device).node() * 2.0;
-    /// y.0.add_handle(); // a user holds it
-    /// y.register();
-    /// device.sync()?;
-    /// assert!(y.0.has_value());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn register(&self) {
         if self.0.error.is_none() && !self.0.has_value() && !recording::hold(&self.0) && !anomaly::keep(&self.0) {
             lock(&self.0.context.pending).push(Arc::downgrade(&self.0));
@@ -544,47 +380,21 @@ impl Var {
     }
 
     /// Shape and type.
-    ///
-    /// ```
-    /// use wgrad::{DType, Device, Tensor, graph::Meta};
-    /// let x = Tensor::zeros([2, 3], &Device::default()).node();
-    /// assert_eq!(x.meta(), &Meta::new([2, 3], DType::F32));
-    /// ```
     pub fn meta(&self) -> &Meta {
         &self.0.meta
     }
 
     /// Shape.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let x = Tensor::zeros([2, 3], &Device::default()).node();
-    /// assert_eq!(x.shape()[..], [2, 3]);
-    /// ```
     pub fn shape(&self) -> &Shape {
         &self.0.meta.shape
     }
 
     /// Element type.
-    ///
-    /// ```
-    /// use wgrad::{DType, Device, Tensor};
-    /// let x = Tensor::zeros([2, 3], &Device::default()).node();
-    /// assert_eq!(x.dtype(), DType::F32);
-    /// ```
     pub fn dtype(&self) -> DType {
         self.0.meta.dtype
     }
 
     /// The error that the node carries, if any.
-    ///
-    /// ```
-    /// use wgrad::{Device, Error, Tensor};
-    /// let device = Device::default();
-    /// let (a, b) = (Tensor::zeros([3], &device).node(), Tensor::zeros([4], &device).node());
-    /// let y = (&a + &b) * 2.0; // no panic
-    /// assert!(matches!(y.check(), Err(Error::Shape { .. })));
-    /// ```
     pub fn check(&self) -> Result<()> {
         match &self.0.error {
             Some(error) => Err(error.clone()),

@@ -17,7 +17,6 @@ mod patches;
 mod reference;
 mod tiled;
 
-
 pub use options::{Conv, ConvTranspose, Padding};
 
 use crate::array::Array;
@@ -124,16 +123,6 @@ impl Op for Convolution {
 impl Var {
     /// Convolution over the last `dims` dims: `y[n, o, p] = Σ w[o, c, k] x[n, c, p·stride + k·dilation − padding] + bias[o]`. `self` is
     /// `[N, C, …]` or `[C, …]`, `weight` `[O, C / groups, …]`, `bias` `[O]`. Carries an error where they do not fit.
-    ///
-    /// ```
-    /// use wgrad::{Conv, Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 2.0, 4.0, 8.0], [1, 1, 4], &device).node();
-    /// let w = Tensor::from_slice(&[1f32, -1.0], [1, 1, 2], &device).node();
-    /// let y = Tensor::from_var(x.conv(1, &w, None, &Conv::default()), &device);
-    /// assert_eq!(y.to_vec::<f32>()?, [-1.0, -2.0, -4.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn conv(&self, dims: usize, weight: &Var, bias: Option<&Var>, options: &Conv) -> Var {
         let Some(op) = ["conv1d", "conv2d", "conv3d"].get(dims.wrapping_sub(1)) else {
@@ -147,16 +136,6 @@ impl Var {
 
     /// Transposed convolution over the last `dims` dims: the gradient of [`Var::conv`] with respect to its input. `self` is
     /// `[N, C, …]` or `[C, …]`, `weight` `[C, O / groups, …]`, `bias` `[O]`. Carries an error where they do not fit.
-    ///
-    /// ```
-    /// use wgrad::{ConvTranspose, Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 10.0], [1, 1, 2], &device).node();
-    /// let w = Tensor::from_slice(&[1f32, 2.0, 3.0], [1, 1, 3], &device).node();
-    /// let y = Tensor::from_var(x.conv_transpose(1, &w, None, &ConvTranspose::default().stride(2)), &device);
-    /// assert_eq!(y.to_vec::<f32>()?, [1.0, 2.0, 13.0, 20.0, 30.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn conv_transpose(&self, dims: usize, weight: &Var, bias: Option<&Var>, options: &ConvTranspose) -> Var {
         let Some(op) = ["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"].get(dims.wrapping_sub(1)) else {

@@ -28,16 +28,6 @@ fn batched(op: &str, x: &Var, rank: usize) -> Result<(Var, bool)> {
 impl Var {
     /// The windows of `[N, C, H, W]` that a convolution with these options sees, as columns `[N, C·kh·kw, windows]`; without a
     /// batch likewise. Carries an error where they do not fit.
-    ///
-    /// ```
-    /// use wgrad::{Conv, Device, PerDim, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::arange(0.0, 9.0, 1.0, &device).reshape([1, 3, 3]).node();
-    /// let columns = Tensor::from_var(x.unfold2d(PerDim::from(2), &Conv::default()), &device);
-    /// assert_eq!(columns.shape(), [4, 4]);
-    /// assert_eq!(columns.select(1, 3).to_vec::<f32>()?, [4.0, 5.0, 7.0, 8.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn unfold2d(&self, kernel: PerDim, options: &Conv) -> Var {
         let plan = || {
@@ -64,15 +54,6 @@ impl Var {
 
     /// The transpose of [`Var::unfold2d`]: adds columns `[N, C·kh·kw, windows]` up where their windows lie in an image `[N, C,
     /// size]`. Carries an error where they do not fit.
-    ///
-    /// ```
-    /// use wgrad::{Conv, Device, PerDim, Tensor};
-    /// let device = Device::default();
-    /// let columns = Tensor::ones([4, 4], &device).node();
-    /// let image = Tensor::from_var(columns.fold2d(PerDim::from(3), PerDim::from(2), &Conv::default()), &device);
-    /// assert_eq!(image.to_vec::<f32>()?, [1.0, 2.0, 1.0, 2.0, 4.0, 2.0, 1.0, 2.0, 1.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn fold2d(&self, size: PerDim, kernel: PerDim, options: &Conv) -> Var {
         let plan = || {

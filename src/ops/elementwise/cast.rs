@@ -43,15 +43,6 @@ impl Op for Cast {
 
 impl Var {
     /// The same values as another type: to bool by `!= 0`, from float to integer by truncation (saturating).
-    ///
-    /// ```
-    /// use wgrad::{DType, Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1.9f32, -1.9], [2], &device).node();
-    /// let y = Tensor::from_var(x.cast(DType::I32), &device);
-    /// assert_eq!(y.to_vec::<i32>()?, [1, -1]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn cast(&self, dtype: DType) -> Var {
         if self.dtype() == dtype {

@@ -135,19 +135,14 @@ impl Var {
     ) -> Var {
         let mut all: Vec<Var> = scalars.iter().map(|&(v, t)| Var::scalar(v, t, context)).collect();
         all.extend(Var::key(key, context));
-        Var::generate_from(Generate { file: Unhashed(&RANDOM), function, output, value: Unhashed(value) }, &all, context)
+        Var::generate_from(
+            Generate { file: Unhashed(&RANDOM), function, output, value: Unhashed(value) },
+            &all,
+            context,
+        )
     }
 
     /// Uniform f32 numbers in `[low, high)` for the key (seed, stream).
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, graph::Var};
-    /// let device = Device::default();
-    /// let context = Tensor::scalar(0.0, &device).node().0.context.clone();
-    /// let x = Tensor::from_var(Var::generate_uniform([10], -2.0, 2.0, (7, 0), &context), &device);
-    /// assert!(x.to_vec::<f32>()?.iter().all(|v| (-2.0..2.0).contains(v)));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn generate_uniform(shape: impl Into<Shape>, low: f64, high: f64, key: Key, context: &Arc<Context>) -> Var {
         let scalars = [(low, DType::F32), (high, DType::F32)];
@@ -159,15 +154,6 @@ impl Var {
     }
 
     /// Normally distributed f32 numbers (Box and Muller 1958) for the key (seed, stream).
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, graph::Var};
-    /// let device = Device::default();
-    /// let context = Tensor::scalar(0.0, &device).node().0.context.clone();
-    /// let x = Tensor::from_var(Var::generate_normal([10], 0.0, 1.0, (7, 0), &context), &device);
-    /// assert!(x.to_vec::<f32>()?.iter().all(|v| v.abs() < 6.0)); // none lies further out
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn generate_normal(shape: impl Into<Shape>, mean: f64, std: f64, key: Key, context: &Arc<Context>) -> Var {
         let scalars = [(mean, DType::F32), (std, DType::F32)];
@@ -179,15 +165,6 @@ impl Var {
     }
 
     /// Numbers of the standard Gumbel distribution, as f32, for the key (seed, stream).
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, graph::Var};
-    /// let device = Device::default();
-    /// let context = Tensor::scalar(0.0, &device).node().0.context.clone();
-    /// let x = Tensor::from_var(Var::generate_gumbel([10], (7, 0), &context), &device);
-    /// assert!(x.to_vec::<f32>()?.iter().all(|v| (-4.0..35.0).contains(v)));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn generate_gumbel(shape: impl Into<Shape>, key: Key, context: &Arc<Context>) -> Var {
         Var::random("random_gumbel", Meta::new(shape, DType::F32), &[], key, context, |i, s| {
@@ -199,15 +176,6 @@ impl Var {
     }
 
     /// True with probability `p`, for the key (seed, stream).
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, graph::Var};
-    /// let device = Device::default();
-    /// let context = Tensor::scalar(0.0, &device).node().0.context.clone();
-    /// let x = Tensor::from_var(Var::generate_bernoulli([3], 1.0, (7, 0), &context), &device);
-    /// assert_eq!(x.to_vec::<bool>()?, [true, true, true]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn generate_bernoulli(shape: impl Into<Shape>, p: f64, key: Key, context: &Arc<Context>) -> Var {
         Var::random("random_bernoulli", Meta::new(shape, DType::Bool), &[(p, DType::F32)], key, context, |i, s| {
@@ -216,15 +184,6 @@ impl Var {
     }
 
     /// Uniform i32 numbers in `low..high` for the key (seed, stream).
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, graph::Var};
-    /// let device = Device::default();
-    /// let context = Tensor::scalar(0.0, &device).node().0.context.clone();
-    /// let x = Tensor::from_var(Var::generate_randint([10], 1, 7, (7, 0), &context), &device);
-    /// assert!(x.to_vec::<i32>()?.iter().all(|v| (1..7).contains(v)));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn generate_randint(shape: impl Into<Shape>, low: i32, high: i32, key: Key, context: &Arc<Context>) -> Var {
         let at = crate::graph::here();
@@ -240,15 +199,6 @@ impl Var {
     }
 
     /// `start + i · step` for `i` in `0..len`, as f32, i32 or u32 (f64 on the CPU).
-    ///
-    /// ```
-    /// use wgrad::{DType, Device, Tensor, graph::Var};
-    /// let device = Device::default();
-    /// let context = Tensor::scalar(0.0, &device).node().0.context.clone();
-    /// let x = Tensor::from_var(Var::generate_arange(1.0, 2.0, 3, DType::I32, &context), &device);
-    /// assert_eq!(x.to_vec::<i32>()?, [1, 3, 5]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn generate_arange(start: f64, step: f64, len: usize, dtype: DType, context: &Arc<Context>) -> Var {
         let function = match dtype {
@@ -262,15 +212,6 @@ impl Var {
     }
 
     /// `len` numbers evenly spaced from `start` to `end`, as f32: counted from the nearer end, so that both ends are exact.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, graph::Var};
-    /// let device = Device::default();
-    /// let context = Tensor::scalar(0.0, &device).node().0.context.clone();
-    /// let x = Tensor::from_var(Var::generate_linspace(0.0, 1.0, 5, &context), &device);
-    /// assert_eq!(x.to_vec::<f32>()?, [0.0, 0.25, 0.5, 0.75, 1.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn generate_linspace(start: f64, end: f64, len: usize, context: &Arc<Context>) -> Var {
         let step = if len > 1 { (end - start) / (len - 1) as f64 } else { 0.0 };
@@ -278,7 +219,12 @@ impl Var {
             true => s[0] + f64::from(i) * s[2],
             false => s[1] - f64::from(s[3] as u32 - 1 - i) * s[2],
         };
-        let op = Generate { file: Unhashed(&ARANGE), function: "linspace", output: Meta::new(len, DType::F32), value: Unhashed(value) };
+        let op = Generate {
+            file: Unhashed(&ARANGE),
+            function: "linspace",
+            output: Meta::new(len, DType::F32),
+            value: Unhashed(value),
+        };
         // One number is the start.
         let end = if len > 1 { end } else { start };
         let f = DType::F32;
@@ -294,50 +240,28 @@ impl Var {
         context: &Arc<Context>,
         value: fn(u32, &[f64]) -> f64,
     ) -> Var {
-        let op = Generate { file: Unhashed(&MASK), function, output: Meta::new([rows, cols], DType::Bool), value: Unhashed(value) };
+        let op = Generate {
+            file: Unhashed(&MASK),
+            function,
+            output: Meta::new([rows, cols], DType::Bool),
+            value: Unhashed(value),
+        };
         Var::generate(op, &[(cols as f64, DType::U32), (f64::from(k), DType::I32)], context)
     }
 
     /// The mask `[rows, cols]` of the elements on and below diagonal `k`.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, graph::Var};
-    /// let device = Device::default();
-    /// let context = Tensor::scalar(0.0, &device).node().0.context.clone();
-    /// let x = Tensor::from_var(Var::generate_tril_mask(2, 3, 0, &context), &device);
-    /// assert_eq!(x.to_vec::<bool>()?, [true, false, false, true, true, false]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn generate_tril_mask(rows: usize, cols: usize, k: i32, context: &Arc<Context>) -> Var {
         Var::mask("mask_tril", rows, cols, k, context, |i, s| f64::from(u8::from(diagonal(i, s) <= s[1])))
     }
 
     /// The mask `[rows, cols]` of the elements on and above diagonal `k`.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, graph::Var};
-    /// let device = Device::default();
-    /// let context = Tensor::scalar(0.0, &device).node().0.context.clone();
-    /// let x = Tensor::from_var(Var::generate_triu_mask(2, 3, 0, &context), &device);
-    /// assert_eq!(x.to_vec::<bool>()?, [true, true, true, false, true, true]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn generate_triu_mask(rows: usize, cols: usize, k: i32, context: &Arc<Context>) -> Var {
         Var::mask("mask_triu", rows, cols, k, context, |i, s| f64::from(u8::from(diagonal(i, s) >= s[1])))
     }
 
     /// Ones on the main diagonal of `[rows, cols]`, zeros elsewhere.
-    ///
-    /// ```
-    /// use wgrad::{DType, Device, Tensor, graph::Var};
-    /// let device = Device::default();
-    /// let context = Tensor::scalar(0.0, &device).node().0.context.clone();
-    /// let x = Tensor::from_var(Var::generate_eye(2, 3, DType::F32, &context), &device);
-    /// assert_eq!(x.to_vec::<f32>()?, [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn generate_eye(rows: usize, cols: usize, dtype: DType, context: &Arc<Context>) -> Var {
         let equal = |i: u32, s: &[f64]| f64::from(u8::from(diagonal(i, s) == s[1]));

@@ -47,16 +47,6 @@ fn operand_type(kind: Kind, operands: &[&Var]) -> DType {
 
 impl Var {
     /// Applies a row of the table to operands of any shapes that broadcast and any types that promote.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 2.0], [2], &device).node();
-    /// let y = Tensor::from_var(x.elementwise("add", &[&x]), &device);
-    /// assert_eq!(y.to_vec::<f32>()?, [2.0, 4.0]);
-    /// assert!(x.elementwise("no such op", &[]).check().is_err());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn elementwise(&self, name: &str, rest: &[&Var]) -> Var {
         let at = crate::graph::here();
@@ -80,46 +70,18 @@ impl Var {
     }
 
     /// Zeros of this value's shape and type.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 2.0], [2], &device).node();
-    /// let y = Tensor::from_var(x.zeros(), &device);
-    /// assert_eq!(y.to_vec::<f32>()?, [0.0, 0.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn zeros(&self) -> Var {
         self.scalar_like(0.0).expand(self.shape())
     }
 
     /// `x^n` for a whole number.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[2f32, -3.0], [2], &device).node();
-    /// let y = Tensor::from_var(x.powi(3), &device);
-    /// assert_eq!(y.to_vec::<f32>()?, [8.0, -27.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn powi(&self, exponent: i32) -> Var {
         self.powf(f64::from(exponent))
     }
 
     /// `value` where `mask` holds, else this.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, -2.0, 3.0], [3], &device).node();
-    /// let mask = Tensor::from_slice(&[false, true, false], [3], &device).node();
-    /// let y = Tensor::from_var(x.masked_fill(&mask, 0.0), &device);
-    /// assert_eq!(y.to_vec::<f32>()?, [1.0, 0.0, 3.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn masked_fill(&self, mask: &Var, value: f64) -> Var {
         mask.where_(&self.scalar_like(value), self)

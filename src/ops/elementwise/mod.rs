@@ -15,8 +15,7 @@ mod tests;
 pub(crate) mod user;
 pub(crate) mod wgsl;
 
-pub use op::{Backward, Definition, Forward};
+pub use op::{Definition, Forward};
 pub use rows::{row, rows, select};
-pub use table::{Kind, Reference, Row};
-pub use user::ElementwiseOp;
+pub use table::{Kind, Row};
 pub use wgsl::{PRELUDE, length};

@@ -93,14 +93,6 @@ fn log_probability(count: f32, rate: f32) -> f32 {
 
 impl Var {
     /// Random counts of events with these rates (f32), for the key (seed, stream): NaN for a rate that is negative or not finite.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let rates = Tensor::full([3], 0.0, &device).node();
-    /// assert_eq!(Tensor::from_var(rates.generate_poisson((7, 0)), &device).to_vec::<f32>()?, [0.0; 3]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn generate_poisson(&self, key: (u32, u32)) -> Var {
         let [seed, stream]: [Var; 2] = Var::key(key as Key, &self.0.context);

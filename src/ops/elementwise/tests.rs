@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::op::{Expression, Host};
 use super::table::{Kind, Row};
+use super::user::{apply, define};
 use super::wgsl::{length, signatures};
-use super::{Definition, ElementwiseOp, Forward, rows};
+use super::{Definition, Forward, rows};
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::Error;
@@ -202,11 +203,11 @@ fn generators_and_types() {
 #[test]
 fn user_ops_are_validated() {
     let text = "fn swish2_fwd(x: f32) -> f32 { return x * sigmoid(2.0 * x); }";
-    let op = ElementwiseOp::new("swish2", text).unwrap().with_reference(|a| a[0] / (1.0 + (-2.0 * a[0]).exp()));
+    let op = Arc::new(define("swish2", text).unwrap().with_reference(Arc::new(|a| a[0] / (1.0 + (-2.0 * a[0]).exp()))));
     let context = context();
-    let y = op.apply_vars(&[&Var::generate_arange(0.0, 1.0, 2, DType::F32, &context)]);
+    let y = apply(&op, &[Var::generate_arange(0.0, 1.0, 2, DType::F32, &context)]);
     assert!((evaluate(&y).to_f64()[1] - 0.880797).abs() < 1e-6);
-    let text = ElementwiseOp::new("bad", "fn bad_fwd(x: f32) -> f32 { return nothing(x); }").err().unwrap().to_string();
+    let text = define("bad", "fn bad_fwd(x: f32) -> f32 { return nothing(x); }").err().unwrap().to_string();
     assert!(text.contains("bad") && text.contains("nothing"), "{text}");
 }
 
@@ -249,12 +250,12 @@ fn function_names_of_user_files_do_not_clash() {
             "fn {helper}(x: f32) -> f32 {{ return {body}; }}\nfn {op}_fwd(x: f32) -> f32 {{ return {helper}(x); }}\n"
         )
     };
-    ElementwiseOp::new("clash_a", &text("clash_a", "clash_helper", "x * x")).unwrap();
-    ElementwiseOp::new("clash_a", &text("clash_a", "clash_helper", "x * x")).unwrap();
-    let other = ElementwiseOp::new("clash_b", &text("clash_b", "clash_helper", "x + x")).err().unwrap().to_string();
+    define("clash_a", &text("clash_a", "clash_helper", "x * x")).unwrap();
+    define("clash_a", &text("clash_a", "clash_helper", "x * x")).unwrap();
+    let other = define("clash_b", &text("clash_b", "clash_helper", "x + x")).err().unwrap().to_string();
     assert!(other.contains("clash_helper"), "{other}");
     for taken in ["combine_sum_f32", "gelu_fwd", "store"] {
-        let error = ElementwiseOp::new("clash_c", &text("clash_c", taken, "x")).err().unwrap().to_string();
+        let error = define("clash_c", &text("clash_c", taken, "x")).err().unwrap().to_string();
         assert!(error.contains(taken), "{error}");
     }
 }

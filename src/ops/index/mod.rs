@@ -9,7 +9,6 @@ mod reduce;
 mod scatter;
 mod update;
 
-
 pub use reduce::ScatterReduction;
 
 use crate::array::Array;
@@ -226,15 +225,6 @@ impl Var {
 
     /// Elements at the given indices along `dim`; `index` has this rank and is not larger in any other dim. Scalars count as vectors of
     /// one element.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], &device).node();
-    /// let index = Tensor::from_slice(&[1i32, 0], [2, 1], &device).node();
-    /// assert_eq!(Tensor::from_var(x.gather(1, &index), &device).to_vec::<f32>()?, [2.0, 3.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn gather(&self, dim: usize, index: &Var) -> Var {
         if let Some(failed) = poisoned(&[self, index]) {
@@ -255,16 +245,6 @@ impl Var {
     }
 
     /// [`Var::gather`] with sizes that broadcast in all dims but `dim`.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[3f32, 1.0, 2.0, 4.0], [2, 2], &device).node();
-    /// let index = Tensor::from_slice(&[1i32], [1, 1], &device).node();
-    /// let y = x.take_along_dim(&index, 1)?;
-    /// assert_eq!(Tensor::from_var(y, &device).to_vec::<f32>()?, [1.0, 4.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Shape`] where they do not, or where the ranks differ.
@@ -287,15 +267,6 @@ impl Var {
     }
 
     /// The slices at the given indices (rank 1, or one number) along `dim`. A scalar is indexed by one number and stays a scalar.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::arange(0.0, 6.0, 1.0, &device).reshape([3, 2]).node();
-    /// let index = Tensor::from_slice(&[2i32, 0], [2], &device).node();
-    /// assert_eq!(Tensor::from_var(x.index_select(0, &index), &device).to_vec::<f32>()?, [4.0, 5.0, 0.0, 1.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn index_select(&self, dim: usize, index: &Var) -> Var {
         self.select_at("index_select", dim, index)
@@ -331,15 +302,6 @@ impl Var {
     }
 
     /// Rows of this `[n, d]` at indices of any shape.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let weight = Tensor::arange(0.0, 6.0, 1.0, &device).reshape([3, 2]).node();
-    /// let index = Tensor::from_slice(&[2i32, 0], [2], &device).node();
-    /// assert_eq!(Tensor::from_var(weight.embedding(&index), &device).to_vec::<f32>()?, [4.0, 5.0, 0.0, 1.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn embedding(&self, index: &Var) -> Var {
         if let Some(failed) = poisoned(&[self, index]) {
@@ -354,15 +316,6 @@ impl Var {
     }
 
     /// 1 at each index along a new last dim of size `classes`, else 0, as f32.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let labels = Tensor::from_slice(&[1i32, 0], [2], &device).node();
-    /// let y = labels.one_hot(3);
-    /// assert_eq!(Tensor::from_var(y, &device).to_vec::<f32>()?, [0.0, 1.0, 0.0, 1.0, 0.0, 0.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn one_hot(&self, classes: usize) -> Var {
         Var::apply(OneHot { classes }, &[self])

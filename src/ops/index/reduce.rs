@@ -172,17 +172,6 @@ impl Op for ScatterReduce {
 impl Var {
     /// This value with the elements of `source` put together with it at the given indices along `dim`. Shapes as in [`Var::scatter_add`].
     /// Without `include_self` what this value holds at places that indices name does not count.
-    ///
-    /// ```
-    /// use wgrad::{Device, ScatterReduction, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::ones([3], &device).node();
-    /// let index = Tensor::from_slice(&[0i32, 2, 0], [3], &device).node();
-    /// let source = Tensor::from_slice(&[5f32, -6.0, 7.0], [3], &device).node();
-    /// let y = x.scatter_reduce(0, &index, &source, ScatterReduction::Amax, true);
-    /// assert_eq!(Tensor::from_var(y, &device).to_vec::<f32>()?, [7.0, 1.0, 1.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn scatter_reduce(
         &self,

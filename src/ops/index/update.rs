@@ -11,17 +11,6 @@ use crate::shape::Shape;
 impl Var {
     /// This value with `source` added at the given indices along `dim`, in their order. In no dim is `index` larger than
     /// `source`, nor than this value in any dim but `dim`.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::zeros([3], &device).node();
-    /// let index = Tensor::from_slice(&[0i32, 2, 0], [3], &device).node();
-    /// let source = Tensor::from_slice(&[1f32, 2.0, 3.0], [3], &device).node();
-    /// let y = x.scatter_add(0, &index, &source);
-    /// assert_eq!(Tensor::from_var(y, &device).to_vec::<f32>()?, [4.0, 0.0, 2.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn scatter_add(&self, dim: usize, index: &Var, source: &Var) -> Var {
         if let Some(failed) = poisoned(&[self, index, source]) {
@@ -43,17 +32,6 @@ impl Var {
 
     /// This value with the elements at the given indices along `dim` replaced by `source`; the last of several wins. Shapes as
     /// in [`Var::scatter_add`].
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::zeros([3], &device).node();
-    /// let index = Tensor::from_slice(&[2i32, 0], [2], &device).node();
-    /// let source = Tensor::from_slice(&[5f32, 6.0], [2], &device).node();
-    /// let y = x.scatter(0, &index, &source);
-    /// assert_eq!(Tensor::from_var(y, &device).to_vec::<f32>()?, [6.0, 0.0, 5.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn scatter(&self, dim: usize, index: &Var, source: &Var) -> Var {
         if let Some(failed) = poisoned(&[self, index, source]) {
@@ -109,16 +87,6 @@ impl Var {
     }
 
     /// This value with the slices of `source` added at the given indices (rank 1) along `dim`, in their order.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let (x, ones) = (Tensor::zeros([4], &device).node(), Tensor::ones([3], &device).node());
-    /// let index = Tensor::from_slice(&[2i32, 0, 2], [3], &device).node();
-    /// let y = x.index_add(0, &index, &ones);
-    /// assert_eq!(Tensor::from_var(y, &device).to_vec::<f32>()?, [1.0, 0.0, 2.0, 0.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn index_add(&self, dim: usize, index: &Var, source: &Var) -> Var {
         match self.slices_at("index_add", dim, index, source) {
@@ -129,17 +97,6 @@ impl Var {
 
     /// This value with the slices at the given indices (rank 1) along `dim` replaced by those of `source`; the last of several
     /// wins.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::zeros([3], &device).node();
-    /// let index = Tensor::from_slice(&[2i32, 0], [2], &device).node();
-    /// let source = Tensor::from_slice(&[5f32, 6.0], [2], &device).node();
-    /// let y = x.index_copy(0, &index, &source);
-    /// assert_eq!(Tensor::from_var(y, &device).to_vec::<f32>()?, [6.0, 0.0, 5.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn index_copy(&self, dim: usize, index: &Var, source: &Var) -> Var {
         match self.slices_at("index_copy", dim, index, source) {
@@ -149,16 +106,6 @@ impl Var {
     }
 
     /// This value with the slices at the given indices (rank 1) along `dim` filled with `value`.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::ones([3], &device).node();
-    /// let index = Tensor::from_slice(&[2i32, 0], [2], &device).node();
-    /// let y = x.index_fill(0, &index, 7.0);
-    /// assert_eq!(Tensor::from_var(y, &device).to_vec::<f32>()?, [7.0, 1.0, 7.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn index_fill(&self, dim: usize, index: &Var, value: f64) -> Var {
         if let Some(failed) = poisoned(&[self, index]) {
@@ -200,14 +147,6 @@ impl Var {
 
     /// How often each of `0..bins` occurs among these indices (any shape), as i32; with `weights` (of this shape) their sums.
     /// An index out of range is reported when the result is read.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1i32, 0, 1], [3], &device).node();
-    /// assert_eq!(Tensor::from_var(x.bincount(None, 3), &device).to_vec::<i32>()?, [1, 2, 0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn bincount(&self, weights: Option<&Var>, bins: usize) -> Var {
         if let Some(failed) = poisoned(&[self]) {

@@ -323,15 +323,6 @@ fn known_shape(a: &Shape, b: &Shape) -> Shape {
 impl Var {
     /// Matrix product. Batch dims broadcast; a vector on the left counts as a row, on the right as a column, and its dim is
     /// dropped from the result.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let a = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], &device).node();
-    /// let x = Tensor::from_slice(&[1f32, -1.0], [2], &device).node();
-    /// assert_eq!(Tensor::from_var(a.matmul(&x), &device).to_vec::<f32>()?, [-1.0, -1.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn matmul(&self, other: &Var) -> Var {
         let at = crate::graph::here();
@@ -380,16 +371,6 @@ impl Var {
     }
 
     /// `x · wᵀ + bias` with `w` `[out, in]` and `bias` `[out]`.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 2.0], [1, 2], &device).node();
-    /// let w = Tensor::from_slice(&[1f32, 1.0, 0.0, 2.0], [2, 2], &device).node();
-    /// let bias = Tensor::from_slice(&[10f32, 20.0], [2], &device).node();
-    /// assert_eq!(Tensor::from_var(x.linear(&w, Some(&bias)), &device).to_vec::<f32>()?, [13.0, 24.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn linear(&self, weight: &Var, bias: Option<&Var>) -> Var {
         let at = crate::graph::here();

@@ -354,16 +354,6 @@ impl Var {
 
     /// Normalisation out of primitive ops: what the kernels are tested against, and what very long rows use. The dims
     /// `rows` number the rows; the statistics run over all others.
-    ///
-    /// ```
-    /// use wgrad::ops::norm::Statistic;
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::cpu();
-    /// let x = Tensor::from_slice(&[1f32, 3.0, 10.0, 14.0], [2, 2], &device).node();
-    /// let y = x.normalize_composed(Statistic::Layer, 0..1, 0.0);
-    /// assert_eq!(Tensor::from_var(y, &device).to_vec::<f32>()?, [-1.0, 1.0, -1.0, 1.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn normalize_composed(&self, statistic: Statistic, rows: Range<usize>, eps: f64) -> Var {
         if let Some(y) = self.in_f32(|x| x.normalize_composed(statistic, rows.clone(), eps)) {
@@ -375,17 +365,6 @@ impl Var {
     }
 
     /// Layer norm (or RMS norm) over the last `count` dims; weight and bias have their shape.
-    ///
-    /// ```
-    /// use wgrad::ops::norm::Statistic;
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::cpu();
-    /// let x = Tensor::from_slice(&[1f32, 3.0, 10.0, 14.0], [2, 2], &device).node();
-    /// let (w, b) = (Tensor::full([2], 2.0, &device).node(), Tensor::ones([2], &device).node());
-    /// let y = x.norm_over(Statistic::Layer, 1, Some(&w), Some(&b), 0.0);
-    /// assert_eq!(Tensor::from_var(y, &device).to_vec::<f32>()?, [-1.0, 3.0, -1.0, 3.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn norm_over(
         &self,
@@ -430,15 +409,6 @@ impl Var {
 
     /// Group norm of `[N, C, …]`: the channels in `groups` of equal size, each group of each sample normalised; weight
     /// and bias are `[C]`.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::cpu();
-    /// let x = Tensor::from_slice(&[1f32, 3.0, 10.0, 14.0], [1, 4], &device).node();
-    /// let y = x.group_norm(2, None, None, 0.0);
-    /// assert_eq!(Tensor::from_var(y, &device).to_vec::<f32>()?, [-1.0, 1.0, -1.0, 1.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn group_norm(&self, groups: usize, weight: Option<&Var>, bias: Option<&Var>, eps: f64) -> Var {
         if let Some(failed) = failed(self, &[weight, bias]) {
@@ -474,15 +444,6 @@ impl Var {
     }
 
     /// Instance norm of `[N, C, …]`: each channel of each sample normalised; weight and bias are `[C]`.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::cpu();
-    /// let x = Tensor::from_slice(&[1f32, 3.0, 10.0, 14.0], [1, 2, 2], &device).node();
-    /// let y = x.instance_norm(None, None, 0.0);
-    /// assert_eq!(Tensor::from_var(y, &device).to_vec::<f32>()?, [-1.0, 1.0, -1.0, 1.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn instance_norm(&self, weight: Option<&Var>, bias: Option<&Var>, eps: f64) -> Var {
         if let Some(failed) = failed(self, &[weight, bias]) {
@@ -516,17 +477,6 @@ impl Var {
     ///
     /// In training the channels are normalised by their own mean and (biased) variance, and the running statistics move
     /// towards the mean and the unbiased variance by `momentum`; else the running statistics normalise and stay.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::cpu();
-    /// let x = Tensor::from_slice(&[1f32, 3.0], [2, 1], &device).node();
-    /// let (mean, var) = (Tensor::zeros([1], &device).node(), Tensor::ones([1], &device).node());
-    /// let (y, _, var) = x.batch_norm(None, None, &mean, &var, true, 0.5, 0.0);
-    /// assert_eq!(Tensor::from_var(y, &device).to_vec::<f32>()?, [-1.0, 1.0]);
-    /// assert_eq!(Tensor::from_var(var, &device).to_vec::<f32>()?, [1.5]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[allow(clippy::too_many_arguments)]
     #[track_caller]
     pub fn batch_norm(

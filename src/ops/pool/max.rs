@@ -1,7 +1,6 @@
 //! The largest element of each window: values, places, and the two linear ops that pick elements at places and put them
 //! back.
 
-
 use crate::array::Array;
 use crate::caps::Caps;
 use crate::dtype::DType;

@@ -147,14 +147,6 @@ fn name(names: [&'static str; 3], dims: usize) -> &'static str {
 impl Var {
     /// The largest element of each window over the last `dims` dims. NaN wins; of equal elements the first gets the
     /// gradient.
-    ///
-    /// ```
-    /// use wgrad::{Device, Pool, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 3.0, 2.0, 5.0], [1, 1, 4], &device).node();
-    /// assert_eq!(Tensor::from_var(x.max_pool(1, &Pool::new(2)), &device).to_vec::<f32>()?, [3.0, 5.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn max_pool(&self, dims: usize, pool: &Pool) -> Var {
         let name = name(["max_pool1d", "max_pool2d", "max_pool3d"], dims);
@@ -162,16 +154,6 @@ impl Var {
     }
 
     /// [`Var::max_pool`] with the place of each element (u32) in the flattened spatial dims.
-    ///
-    /// ```
-    /// use wgrad::{Device, Pool, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 3.0, 2.0, 5.0], [1, 1, 4], &device).node();
-    /// let (y, places) = x.max_pool_with_indices(1, &Pool::new(2));
-    /// assert_eq!(Tensor::from_var(y, &device).to_vec::<f32>()?, [3.0, 5.0]);
-    /// assert_eq!(Tensor::from_var(places, &device).to_vec::<u32>()?, [1, 3]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn max_pool_with_indices(&self, dims: usize, pool: &Pool) -> (Var, Var) {
         let name = name(["max_pool1d", "max_pool2d", "max_pool3d"], dims);
@@ -179,14 +161,6 @@ impl Var {
     }
 
     /// The average of each window over the last `dims` dims.
-    ///
-    /// ```
-    /// use wgrad::{AvgPool, Device, Tensor};
-    /// let device = Device::cpu();
-    /// let x = Tensor::from_slice(&[1f32, 3.0, 2.0, 5.0], [1, 1, 4], &device).node();
-    /// assert_eq!(Tensor::from_var(x.avg_pool(1, &AvgPool::new(2)), &device).to_vec::<f32>()?, [2.0, 3.5]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn avg_pool(&self, dims: usize, pool: &AvgPool) -> Var {
         let name = name(["avg_pool1d", "avg_pool2d", "avg_pool3d"], dims);
@@ -204,15 +178,6 @@ impl Var {
     }
 
     /// Averages over windows that bring the last `dims` dims to `size`, whatever they were.
-    ///
-    /// ```
-    /// use wgrad::{Device, PerDim, Tensor};
-    /// let device = Device::cpu();
-    /// let x = Tensor::from_slice(&[1f32, 3.0, 2.0, 5.0], [1, 1, 4], &device).node();
-    /// let y = x.adaptive_avg_pool(1, &PerDim::from(2));
-    /// assert_eq!(Tensor::from_var(y, &device).to_vec::<f32>()?, [2.0, 3.5]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn adaptive_avg_pool(&self, dims: usize, size: &PerDim) -> Var {
         let name = name(["adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"], dims);
@@ -230,15 +195,6 @@ impl Var {
     }
 
     /// Largest elements over windows that bring the last `dims` dims to `size`.
-    ///
-    /// ```
-    /// use wgrad::{Device, PerDim, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 3.0, 2.0, 5.0], [1, 1, 4], &device).node();
-    /// let y = x.adaptive_max_pool(1, &PerDim::from(2));
-    /// assert_eq!(Tensor::from_var(y, &device).to_vec::<f32>()?, [3.0, 5.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn adaptive_max_pool(&self, dims: usize, size: &PerDim) -> Var {
         let name = name(["adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d"], dims);
@@ -246,16 +202,6 @@ impl Var {
     }
 
     /// [`Var::adaptive_max_pool`] with the place of each element (u32) in the flattened spatial dims.
-    ///
-    /// ```
-    /// use wgrad::{Device, PerDim, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 3.0, 2.0, 5.0], [1, 1, 4], &device).node();
-    /// let (y, places) = x.adaptive_max_pool_with_indices(1, &PerDim::from(2));
-    /// assert_eq!(Tensor::from_var(y, &device).to_vec::<f32>()?, [3.0, 5.0]);
-    /// assert_eq!(Tensor::from_var(places, &device).to_vec::<u32>()?, [1, 3]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn adaptive_max_pool_with_indices(&self, dims: usize, size: &PerDim) -> (Var, Var) {
         let name = name(["adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d"], dims);
@@ -263,16 +209,6 @@ impl Var {
     }
 
     /// The p-norm without absolute values of each window, `(Σ xᵖ)^(1/p)`, out of primitive ops.
-    ///
-    /// ```
-    /// use wgrad::{Device, PerDim, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[3f32, 4.0, 6.0, 8.0], [1, 1, 4], &device).node();
-    /// let size = PerDim::from(2);
-    /// let y = Tensor::from_var(x.lp_pool(1, 2.0, &size, &size), &device).to_vec::<f32>()?;
-    /// assert!((y[0] - 5.0).abs() < 1e-4 && (y[1] - 10.0).abs() < 1e-4);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn lp_pool(&self, dims: usize, p: f64, kernel: &PerDim, stride: &PerDim) -> Var {
         if p == 0.0 || p.is_nan() {

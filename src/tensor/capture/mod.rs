@@ -28,7 +28,7 @@ const VARIANTS: usize = 64;
 /// What the closure of [`capture`] may return: tensors, or a `Result` of them, so that `?` works inside.
 ///
 /// ```
-/// use wgrad::tensor::capture::Outputs;
+/// use wgrad::arguments::Outputs;
 /// use wgrad::{Device, Result, Tensor};
 /// let plain = vec![Tensor::ones([2], &Device::cpu())];
 /// let fallible: Result<Vec<Tensor>> = Ok(plain.clone());
@@ -39,7 +39,7 @@ pub trait Outputs {
     /// The tensors.
     ///
     /// ```
-    /// use wgrad::{Device, Tensor, tensor::capture::Outputs};
+    /// use wgrad::{Device, Tensor, arguments::Outputs};
     /// let outputs = vec![Tensor::ones([2], &Device::cpu())];
     /// assert_eq!(outputs.into_outputs()?.len(), 1);
     /// # Ok::<(), wgrad::Error>(())
