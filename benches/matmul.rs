@@ -16,6 +16,7 @@ use wgrad::internals::{Meta, Op, Var};
 use wgrad::{Device, Error, Result, Tensor};
 
 /// Matrix multiplication by the textbook's kernel: one element of the result an invocation.
+#[derive(Hash)]
 struct Naive;
 
 impl Op for Naive {
@@ -43,7 +44,7 @@ impl Routine for Naive {
 }
 
 fn naive(a: &Tensor, b: &Tensor) -> Tensor {
-    wgrad::internals::tensor(Var::apply(Naive, &[&wgrad::internals::node(&a), &wgrad::internals::node(&b)]), a.device())
+    wgrad::internals::tensor(Var::apply(Naive, &[&wgrad::internals::node(a), &wgrad::internals::node(b)]), a.device())
 }
 
 fn repeat(turns: u64, device: &Device, f: impl Fn() -> Tensor) -> Result<()> {

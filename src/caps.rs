@@ -36,7 +36,7 @@ pub struct Caps {
     pub wide_loads: bool,
     /// CPU cores that a software adapter runs on: products are cut into work for all of them.
     pub cores: u32,
-    /// Texels that a panel ([`PANELS`]) may have; 0 where kernels read packed operands from buffers.
+    /// Texels that a panel (`PANELS`) may have; 0 where kernels read packed operands from buffers.
     pub panel_texels: u64,
     /// Which kernels were fastest here for classes of shapes, where that is found out (`WGRAD_TUNE`).
     pub choices: Option<Arc<Choices>>,

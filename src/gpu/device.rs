@@ -336,7 +336,7 @@ impl Gpu {
     }
 
     /// Marks the device as lost, as a driver would: for tests of what happens then.
-    #[doc(hidden)]
+    #[cfg(test)]
     pub fn lose(&self, why: &str) {
         self.0.sticky.set(Error::DeviceLost(why.into()));
     }

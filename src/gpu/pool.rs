@@ -51,11 +51,6 @@ impl Buffer {
         self.0.capacity
     }
 
-    /// Whether `other` is a handle to the same allocation.
-    pub fn same(&self, other: &Buffer) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
     /// Whether this is the only handle, so that nobody reads or writes the buffer any more.
     pub fn is_free(&self) -> bool {
         Arc::strong_count(&self.0) == 1

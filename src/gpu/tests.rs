@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use pollster::block_on;
 
+use super::encode::fold;
 use super::*;
 use crate::caps::size_class;
 use crate::error::{Error, Result};

@@ -137,7 +137,7 @@ pub trait Routine: Send + Sync {
         None
     }
 
-    /// The same by the kernels of this number, below [`CANDIDATES`](crate::tuning::CANDIDATES); number 0 is what is taken where nothing
+    /// The same by the kernels of this number, below `tuning::CANDIDATES`; number 0 is what is taken where nothing
     /// was tried. With `WGRAD_TUNE` set the fastest is found out for each class of shapes; the routine's stages then look it
     /// up in [`Caps::choices`].
     fn candidate(&self, _candidate: usize) -> Option<Box<dyn Routine>> {

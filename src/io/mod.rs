@@ -2,7 +2,7 @@
 //!
 //! Files are written atomically: a reader, or a program that resumes after a crash, finds the old file or the new one, whole.
 //! What is read is not trusted: sizes in headers are held against the file's length before anything is allocated, and damage is
-//! an [`Error::Io`](crate::Error::Io) that names file and reason.
+//! an [`Error::Io`] that names file and reason.
 
 mod element;
 mod npy;
@@ -40,7 +40,7 @@ use crate::tensor::Tensor;
 /// ```
 ///
 /// # Errors
-/// [`Error::Io`](crate::Error::Io) with the path and the system's message, or that of `write`; the temporary file is removed.
+/// [`Error::Io`] with the path and the system's message, or that of `write`; the temporary file is removed.
 pub fn write_atomically(
     path: impl AsRef<Path>,
     write: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>,

@@ -255,7 +255,7 @@ fn elementwise(d: &Device) {
         for shape in [[8, 16], [3, 7]] {
             let leaves: Vec<Tensor> = (0..row.args.len()).map(|_| leaf(shape, d)).collect();
             let column = leaf([shape[0], 1], d);
-            let mut vars: Vec<Var> = leaves.iter().map(Tensor::node).collect();
+            let mut vars: Vec<Var> = leaves.iter().map(wgrad::internals::node).collect();
             for (v, (low, _)) in vars[row.tensors..].iter_mut().zip(&row.domain[row.tensors..]) {
                 *v = v.scalar_like(*low);
             }

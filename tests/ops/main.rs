@@ -8,6 +8,7 @@ mod common;
 mod conv;
 mod create;
 mod cumulative;
+mod custom;
 mod duals;
 mod einsum;
 mod elementwise;

@@ -156,7 +156,7 @@ fn kernels_agree_with_their_decompositions() {
             };
             let composed = |statistic: Statistic, rows: std::ops::Range<usize>| {
                 move |x: &Tensor| {
-                    let y: Var = wgrad::internals::node(&x).normalize_composed(statistic, rows.clone(), f64::from(EPS));
+                    let y: Var = wgrad::internals::node(x).normalize_composed(statistic, rows.clone(), f64::from(EPS));
                     wgrad::internals::tensor(y, x.device())
                 }
             };

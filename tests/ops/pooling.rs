@@ -115,9 +115,8 @@ fn max_pooling_of_many_windows() {
     let mut failures = Vec::new();
     for input in &MANY {
         for (k, pool) in pools.iter().enumerate() {
-            let op = |x: &Tensor| {
-                wgrad::internals::tensor(wgrad::internals::node(&x).max_pool(2, pool), x.device()).square()
-            };
+            let op =
+                |x: &Tensor| wgrad::internals::tensor(wgrad::internals::node(x).max_pool(2, pool), x.device()).square();
             compare(&format!("pool {k}"), input, &op, TOLERANCE, &mut failures);
         }
     }

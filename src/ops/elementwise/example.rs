@@ -1,4 +1,4 @@
-//! The examples in the docs of the methods that the table makes, for tensors and for nodes.
+//! The examples in the docs of the methods that the table makes.
 
 /// The operands of an example of an op of this kind.
 macro_rules! operands {

@@ -11,7 +11,6 @@ use super::table::{Kind, Row};
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::graph::{Meta, Op, Var, recording};
-use crate::ops::elementwise::example::{call, operands};
 use crate::shape::Shape;
 
 /// The type that `operands` compute in. Scalars adapt to tensors of their category, as in PyTorch.
@@ -146,13 +145,6 @@ macro_rules! methods {
     )*) => {
         impl Var {$(
             #[doc = $doc]
-            ///
-            #[doc = concat!(
-                "```\n# use wgrad::{Device, Tensor};\n# let device = Device::cpu();\n", operands!($kind),
-                "let y = Tensor::from_var(", call!(".node()" $first $name $(, $rest)* $(; $($scalar),+)?), ", &device);\n",
-                "assert_eq!(y.to_string(), ", call!("" $first $name $(, $rest)* $(; $($scalar),+)?),
-                ".to_string());\n# Ok::<(), wgrad::Error>(())\n```"
-            )]
             #[track_caller]
             pub fn $name(&self $(, $rest: &Var)* $($(, $scalar: impl IntoScalar)+)?) -> Var {
                 self.elementwise(stringify!($name), &[$($rest,)* $($(&$scalar.into_scalar(self),)+)?])
