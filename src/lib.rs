@@ -51,8 +51,6 @@
 //!
 //! `docs/supported.md` has the table of what is supported, `docs/platforms.md` the limits; `ARCHITECTURE.md` says how the crate is built.
 
-#![warn(missing_docs)]
-
 pub mod amp;
 pub mod array;
 pub mod autograd;

@@ -540,7 +540,7 @@ impl Var {
     /// assert_eq!(Tensor::from_var(var, &device).to_vec::<f32>()?, [1.5]);
     /// # Ok::<(), wgrad::Error>(())
     /// ```
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "the operands and options of the op, as PyTorch has them")]
     #[track_caller]
     pub fn batch_norm(
         &self,
