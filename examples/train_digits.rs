@@ -166,7 +166,7 @@ fn run(args: &Args) -> Result {
     common::table(
         ["result", "value"],
         &[
-            ["adapter".into(), device.info().name.to_string()],
+            ["adapter".into(), device.info().name.clone()],
             ["epochs × steps of images".into(), format!("{epochs} × {} of {batch_size}", batches.per_epoch())],
             ["training loss".into(), format!("{:.4}", last.loss)],
             ["training accuracy".into(), format!("{:.2} %", 100.0 * last.train_accuracy)],

@@ -89,7 +89,7 @@ fn run(args: &Args) -> Result {
     );
     let weights_error = relative_difference(&hand.w1, &auto.w1)?.max(relative_difference(&hand.w2, &auto.w2)?);
     println!("  weights after {steps} steps: largest relative difference {weights_error:.1e}");
-    println!("  {:.2} s by hand, {:.2} s by autograd", hand_seconds, auto_seconds);
+    println!("  {hand_seconds:.2} s by hand, {auto_seconds:.2} s by autograd");
     ensure(weights_error < 1e-3, "training by hand and by autograd ends at different weights")?;
     ensure(auto.losses[steps - 1] < auto.losses[0] || steps == 1, "the loss did not fall")?;
     println!("  all three agree\n");

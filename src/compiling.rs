@@ -14,8 +14,7 @@ thread_local! {
     static WATCHER: RefCell<Option<Watcher>> = const { RefCell::new(None) };
 }
 
-// Only a progress bar watches, which comes with the feature `train`.
-#[cfg_attr(not(feature = "train"), allow(dead_code))]
+#[cfg_attr(not(feature = "train"), allow(dead_code, reason = "only the progress bar of the feature `train` watches"))]
 /// Calls `f` with the kernels done and the kernels to compile, whenever this thread has compiled one, until the guard is dropped.
 #[must_use = "watching ends when the guard is dropped"]
 pub fn watch(f: impl Fn(usize, usize) + 'static) -> Watch {

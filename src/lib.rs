@@ -50,8 +50,6 @@
 //!
 //! `docs/supported.md` has the table of what is supported, `docs/environment.md` the environment variables, `docs/platforms.md` the limits; `ARCHITECTURE.md` says how the crate is built.
 
-#![warn(missing_docs)]
-
 pub mod amp;
 pub mod arguments;
 mod array;

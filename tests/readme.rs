@@ -1,5 +1,7 @@
 //! Holds the documents against the code.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use wgrad::internals::rows;
 
 const README: &str = include_str!("../README.md");
@@ -34,8 +36,10 @@ fn the_readme_is_short_and_in_order() {
 #[test]
 fn links_between_the_documents_lead_somewhere() {
     let root = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    let pages = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
-    let pages = pages.chain(["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md"].map(|name| root.join(name)));
+    let pages = ["docs", "docs/decisions"].into_iter().flat_map(|folder| std::fs::read_dir(root.join(folder)).unwrap());
+    let pages = pages.map(|entry| entry.unwrap().path());
+    let pages =
+        pages.chain(["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "SECURITY.md"].map(|name| root.join(name)));
     let mut links = 0;
     for page in pages.filter(|page| page.extension().is_some_and(|extension| extension == "md")) {
         let text = std::fs::read_to_string(&page).unwrap();
@@ -51,6 +55,33 @@ fn links_between_the_documents_lead_somewhere() {
         }
     }
     assert!(links > 50, "{links}");
+}
+
+/// Every decision is listed on the index page by its own number, and has the parts that a decision has.
+#[test]
+fn decisions_are_listed_and_whole() {
+    let folder = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/decisions"));
+    let index = std::fs::read_to_string(folder.join("README.md")).unwrap();
+    let mut names: Vec<String> =
+        folder.read_dir().unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| name != "README.md");
+    names.sort();
+    for (name, number) in names.iter().zip(1..) {
+        assert!(name.starts_with(&format!("{number:04}-")), "{name} is not number {number}");
+        assert!(index.contains(&format!("| [{number}]({name}) |")), "docs/decisions/README.md: {name} is missing");
+        let page = std::fs::read_to_string(folder.join(name)).unwrap();
+        assert!(page.starts_with(&format!("# {number}. ")), "{name}: {:?}", page.lines().next());
+        for part in ["**Context.**", "**Decision", "**Consequences.**"] {
+            assert!(page.contains(&format!("\n{part}")), "{name} has no {part}");
+        }
+    }
+    assert!(!names.is_empty());
+}
+
+#[test]
+fn the_architecture_is_short() {
+    let lines = include_str!("../ARCHITECTURE.md").lines().count();
+    assert!(lines < 300, "{lines} lines");
 }
 
 /// The profile that the README gives to users is the one that this crate is developed with.

@@ -1,7 +1,6 @@
 //! What the benchmarks share: short measurements by criterion, and a Markdown table of the medians at the end.
 
-// Every benchmark compiles this module for itself and uses its own part of it.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "every benchmark compiles this module for itself and uses its own part of it")]
 
 pub mod models;
 

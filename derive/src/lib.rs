@@ -1,7 +1,5 @@
 //! The derive macro of wgrad's modules; use it as `wgrad::nn::Module`.
 
-#![warn(missing_docs)]
-
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;

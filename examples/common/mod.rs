@@ -1,7 +1,6 @@
 //! What the examples share: command-line flags, the choice of a device, tables, JSON, and a hash of the weights.
 
-// Every example compiles this module for itself and uses its own part of it.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "every example compiles this module for itself and uses its own part of it")]
 
 use std::error::Error;
 use std::fs;

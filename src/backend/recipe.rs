@@ -281,8 +281,7 @@ impl Recipe {
         let workspace = self.places.iter().copied().fold(panels, u64::saturating_add);
         let (outputs, leaves) = (total(&outputs), total(&self.leaves));
         let kernel = |call: &Dispatch| &self.kernels[call.kernel];
-        // What else a summary says is of graphs.
-        #[allow(clippy::needless_update)]
+        #[allow(clippy::needless_update, reason = "the other fields of a summary describe graphs")]
         PlanSummary {
             kernels: self.calls.iter().map(|call| kernel(call).name.clone()).collect(),
             shaders: self.calls.iter().map(|call| kernel(call).needed()).collect(),

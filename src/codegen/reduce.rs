@@ -216,7 +216,7 @@ pub fn segment(writer: &mut Writer, group: &Group, snap: &Snapshot, caps: &Caps,
 
 /// Writes the reduction of one row, `thread`, over `[rows, length]` with its consumers; gives the values of the group's outputs, to
 /// each of the row's `sharers`.
-#[allow(clippy::too_many_arguments)]
+#[allow(clippy::too_many_arguments, reason = "each is a part of the kernel, and one place calls it")]
 pub fn row(
     writer: &mut Writer,
     parts: &Parts,
@@ -486,7 +486,7 @@ impl Stage<'_> {
     }
 
     /// The kernel of a stage that leaves partial results, from place `first` of the scratch buffers on where that is given.
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "each is a part of the kernel, and one place calls it")]
     fn partial(
         &self,
         snap: &Snapshot,

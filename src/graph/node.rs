@@ -208,7 +208,7 @@ impl Slot for GradCell {
     fn bind(&self, value: Option<Var>) {
         self.exchange(|_| value);
     }
-    fn renew(&self, meta: &Meta, value: Value, doubt: Doubt, at: Site) -> std::result::Result<(), (Value, Doubt)> {
+    fn renew(&self, meta: &Meta, value: Value, doubt: Doubt, at: Site) -> Result<(), (Value, Doubt)> {
         match &mut *lock(&self.grad) {
             Some(grad) => grad.renew(meta, value, doubt, at),
             None => Err((value, doubt)),

@@ -71,7 +71,7 @@ macro_rules! with_number {
             #[doc = concat!("use wgrad::nn::", stringify!($name), ";")]
             #[doc = concat!("assert_eq!(", stringify!($name), "::new(", stringify!($default), ").", stringify!($field), ", ", stringify!($default), ");")]
             /// ```
-            #[allow(clippy::useless_conversion)]
+            #[allow(clippy::useless_conversion, reason = "some fields are given in their own type")]
             pub fn new($field: $given) -> $name {
                 $name { $field: $field.into() }
             }

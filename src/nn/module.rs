@@ -599,15 +599,15 @@ pointers! {
 }
 
 /// Layers and shapes of parameters, as a tree.
-impl std::fmt::Debug for dyn Module {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for dyn Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         summary::describe(self, f)
     }
 }
 
 /// Layers and shapes of parameters, as a tree.
-impl std::fmt::Debug for dyn Parameters {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for dyn Parameters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         summary::describe(self, f)
     }
 }

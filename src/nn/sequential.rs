@@ -73,7 +73,7 @@ impl Sequential {
     /// let model = Sequential::new().add(Relu).add(Linear::new(4, 3, &Device::default()));
     /// assert_eq!(model.named_parameters()[0].0, "1.weight");
     /// ```
-    #[allow(clippy::should_implement_trait)]
+    #[allow(clippy::should_implement_trait, reason = "it adds a layer and is no arithmetic")]
     pub fn add(self, layer: impl Module + Clone + 'static) -> Sequential {
         let name = self.layers.len().to_string();
         self.add_named(&name, layer)

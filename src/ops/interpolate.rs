@@ -172,7 +172,7 @@ impl Var {
 
     /// Splits the last three dims, reorders the parts, joins them; `plan` says how, `None` where they do not divide.
     #[track_caller]
-    #[allow(clippy::type_complexity)]
+    #[allow(clippy::type_complexity, reason = "the type of one closure, written once")]
     fn shuffle(
         &self,
         op: &str,

@@ -260,8 +260,7 @@ fn horner(x: f64, coefficients: &[f64]) -> f64 {
 
 /// The error function to double precision by the rational approximations of W. J. Cody, "Rational Chebyshev approximations
 /// for the error function", Math. Comp. 23 (1969) 631–637.
-// The coefficients are kept as printed.
-#[allow(clippy::excessive_precision)]
+#[allow(clippy::excessive_precision, reason = "the coefficients are kept as printed")]
 pub fn erf(x: f64) -> f64 {
     const A: [f64; 5] = [
         1.857_777_061_846_031_53e-1,
@@ -297,7 +296,7 @@ pub fn erfc(x: f64) -> f64 {
 }
 
 /// `1 - erf(a)` for `a > 0.46875`.
-#[allow(clippy::excessive_precision)]
+#[allow(clippy::excessive_precision, reason = "the coefficients are kept as printed")]
 fn complement(a: f64) -> f64 {
     const C: [f64; 9] = [
         2.153_115_354_744_038_46e-8,

@@ -156,7 +156,7 @@ impl Tensor {
     /// assert_eq!((mean.item::<f32>()?, var.item::<f32>()?), (1.0, 1.5));
     /// # Ok::<(), wgrad::Error>(())
     /// ```
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "the operands and options of the op, as PyTorch has them")]
     #[track_caller]
     pub fn batch_norm<'a>(
         &self,

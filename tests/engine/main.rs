@@ -1,6 +1,8 @@
 //! The engine as a whole, on a GPU adapter: fusion, steady loops, graphs, threads, errors, environment variables,
 //! determinism and memory.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod budget;
 mod capture;
 mod certificate;

@@ -1,5 +1,7 @@
 //! What a user reads when something is wrong: the message, the line, the layer.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod mistakes;
 mod own_ops;
 mod places;

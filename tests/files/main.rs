@@ -1,9 +1,10 @@
 //! Files: what is written is read again, PyTorch's and numpy's files are read, damage is an `Err`, checkpoints resume exactly.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod checkpoints;
 mod damage;
-// A whole program, of which its own `main` is not called.
-#[allow(dead_code)]
+#[allow(dead_code, reason = "a whole program, whose own `main` is not called")]
 #[path = "../../examples/digits_cnn.rs"]
 mod digits_cnn;
 mod exchange;

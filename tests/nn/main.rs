@@ -1,5 +1,7 @@
 //! Layers and models, on a GPU adapter and on the CPU reference.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod derived;
 mod init;
 mod layers;

@@ -1,6 +1,6 @@
 //! Equal operands that are infinite or NaN: what a driver may take out of a kernel as if they were real numbers.
 
-#![allow(clippy::eq_op)] // It is what is tested.
+#![allow(clippy::eq_op, reason = "equal operands are what is tested")]
 
 use wgrad::nn::loss;
 use wgrad::{DType, Device, Tensor};

@@ -3,7 +3,7 @@
 use num_dual::{Dual64, DualNum};
 
 // The library keeps them to itself; this file of it stands alone.
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the tests need a part of the file")]
 #[path = "../../src/ops/real.rs"]
 mod real;
 

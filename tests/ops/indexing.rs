@@ -141,7 +141,7 @@ fn other_data_than_floats() {
     for device in [cpu(), gpu(), hardware()] {
         for unsigned in [false, true] {
             let index = indices(8, 3, &[2, 4], unsigned, device);
-            let at = index.to_dtype(wgrad::DType::I32).to_vec::<i32>().unwrap();
+            let at = index.to_dtype(DType::I32).to_vec::<i32>().unwrap();
             let pick = |i: usize| (i / 4) * 3 + at[i] as usize;
             let signed = Tensor::from_slice(&whole, [2, 3], device).gather(1, &index);
             assert_eq!(signed.to_vec::<i32>().unwrap(), (0..8).map(|i| whole[pick(i)]).collect::<Vec<_>>());
@@ -155,7 +155,7 @@ fn other_data_than_floats() {
             assert_eq!(found, (0..8).map(|i| bits[pick(i)]).collect::<Vec<_>>());
             let row = indices(3, 2, &[3], unsigned, device);
             let found = Tensor::from_slice(&whole, [2, 3], device).index_select(0, &row).to_vec::<i32>().unwrap();
-            let rows = row.to_dtype(wgrad::DType::I32).to_vec::<i32>().unwrap();
+            let rows = row.to_dtype(DType::I32).to_vec::<i32>().unwrap();
             assert_eq!(found, rows.iter().flat_map(|&r| whole[r as usize * 3..][..3].to_vec()).collect::<Vec<_>>());
             let put = Tensor::from_slice(&whole, [1, 6], device).scatter(
                 1,

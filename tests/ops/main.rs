@@ -2,6 +2,8 @@
 //!
 //! `cargo test --test ops -- --nocapture` prints the worst error of each elementwise op.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod attention;
 mod cancel;
 mod common;

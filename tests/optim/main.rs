@@ -1,5 +1,7 @@
 //! Optimizers and what stands around them.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod around;
 mod graph;
 mod mixed;

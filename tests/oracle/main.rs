@@ -4,6 +4,8 @@
 //! `WGRAD_ORACLE=softmax,matmul cargo test --test oracle -- --nocapture` runs the named ops only; a name with a star at its
 //! end stands for all ops that begin so.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod attributes;
 mod docs;
 mod fixtures;

@@ -1,5 +1,7 @@
 //! Layers and training runs against PyTorch. `generator/` made `fixtures/` with it.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod fixtures;
 mod layers;
 mod models;

@@ -60,7 +60,7 @@ macro_rules! define_rows {
 /// The rows of one area, with what their formulas name.
 macro_rules! area {
     ($module:ident, $table:ident) => {
-        #[allow(unused_imports)]
+        #[allow(unused_imports, reason = "no area of the table needs all of them")]
         mod $module {
             use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, LN_2, LOG2_E, LOG10_E};
             use std::sync::OnceLock;

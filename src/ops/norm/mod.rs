@@ -477,7 +477,7 @@ impl Var {
     ///
     /// In training the channels are normalised by their own mean and (biased) variance, and the running statistics move
     /// towards the mean and the unbiased variance by `momentum`; else the running statistics normalise and stay.
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "the operands and options of the op, as PyTorch has them")]
     #[track_caller]
     pub fn batch_norm(
         &self,
