@@ -88,7 +88,7 @@ pub use dtype::DType;
 pub use error::{Error, Result};
 pub use graph::{enable_grad, no_grad};
 pub use half::f16;
-/// The crate of host arrays, in the version that [`Tensor::to_array`] and [`custom::Op::reference`] speak.
+/// The crate of host arrays, in the version that [`Tensor::to_array`] and [`custom::Op::reference`] use.
 pub use ndarray;
 pub use ops::conv::{Conv, ConvTranspose, Padding};
 pub use ops::index::ScatterReduction;
