@@ -148,7 +148,7 @@ impl fmt::Display for DType {
 /// A Rust type that tensors can be made from and read into: `f32`, `f64`, [`half::f16`], `i32`, `u32`, `bool`.
 ///
 /// ```
-/// use wgrad::{DType, dtype::Element};
+/// use wgrad::{DType, arguments::Element};
 /// assert_eq!(bool::DTYPE, DType::Bool);
 /// assert_eq!(i32::from_bytes(&i32::to_bytes(&[1, -2])), [1, -2]);
 /// ```

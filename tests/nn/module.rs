@@ -287,7 +287,10 @@ fn frozen_parameters_stay() {
         assert_eq!(net.parameters().len(), 16);
         frozen.iter().for_each(|p| p.requires_grad_(true));
         step(&mut optimizer);
-        assert!(read().iter().zip(&before).all(|(now, before)| now != before));
+        // The gradient of a bias in front of batch norm may be exactly zero; that of a weight is not.
+        let weights = read().into_iter().zip(&before).filter(|(now, _)| now.len() > 4);
+        let moved: Vec<bool> = weights.map(|(now, before)| now != *before).collect();
+        assert!(!moved.is_empty() && moved.iter().all(|&moved| moved), "{moved:?}");
     }
 }
 
