@@ -54,7 +54,11 @@ impl Op for Folded {
 
     fn kernel(&self, inputs: &[&Meta], _output: &Meta) -> Kernel {
         let total = inputs[0].numel();
-        let source = if self.fault == Fault::Syntax { &["@compute @workgroup_size(1)\nfn main() { nothing(); }"] } else { &[FOLDED] };
+        let source = if self.fault == Fault::Syntax {
+            &["@compute @workgroup_size(1)\nfn main() { nothing(); }"]
+        } else {
+            &[FOLDED]
+        };
         let kernel = Kernel::new("folded", source)
             .input("x", if self.fault == Fault::NoInput { 3 } else { 0 })
             .size("total", total)
