@@ -83,6 +83,7 @@ pub mod tensor;
 mod trace;
 pub mod train;
 pub mod tuning;
+mod wait;
 
 pub use backend::{Device, DeviceInfo, Explanation, KernelReport, KernelTotals, Memory, RngState, Stats, StoredValue};
 pub use dtype::DType;
@@ -97,7 +98,7 @@ pub use ops::pool::{AvgPool, Pool};
 pub use schedule::{EndReason, PlanSummary, StoreReason};
 pub use shape::Shape;
 pub use tensor::Tensor;
-pub use tensor::capture::{Captured, Variable, capture, load_captured};
+pub use tensor::capture::{Captured, Variable, capture, load_captured, load_captured_bytes};
 
 /// Compiles and runs the examples of the README and of the guides.
 #[cfg(doctest)]
