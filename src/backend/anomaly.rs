@@ -86,7 +86,8 @@ impl Device {
         } else if var.dtype().is_float() {
             let given = var.0.has_value();
             self.compute(std::slice::from_ref(var), &[])?;
-            let special = Special::of(&wait("detect_anomaly", "use it natively or on the CPU reference", self.fetch(var))?);
+            let special =
+                Special::of(&wait("detect_anomaly", "use it natively or on the CPU reference", self.fetch(var))?);
             if given {
                 look_at_leaf(var, special);
             }

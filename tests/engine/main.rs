@@ -25,6 +25,7 @@ mod soak;
 mod steady;
 mod threads;
 mod tuned;
+mod twins;
 mod validated;
 mod withheld;
 

@@ -47,7 +47,8 @@ impl State {
                 Tensor::zeros([SIZES[i + 1]], device).requires_grad(),
             )
         });
-        let parameters: Vec<Tensor> = (&layers as &[(Tensor, Tensor)]).iter().flat_map(|(w, b)| [w.clone(), b.clone()]).collect();
+        let parameters: Vec<Tensor> =
+            (&layers as &[(Tensor, Tensor)]).iter().flat_map(|(w, b)| [w.clone(), b.clone()]).collect();
         let train = Data::train();
         State {
             device: device.clone(),
@@ -96,7 +97,8 @@ impl State {
             entries.insert(format!("{i}.weight"), weight.detach());
             entries.insert(format!("{i}.bias"), bias.detach());
         }
-        entries.extend(self.optimizer.state_dict().into_iter().map(|(name, value)| (format!("{OPTIMIZER}{name}"), value)));
+        entries
+            .extend(self.optimizer.state_dict().into_iter().map(|(name, value)| (format!("{OPTIMIZER}{name}"), value)));
         entries
     }
 
@@ -105,19 +107,26 @@ impl State {
         let (mut entries, metadata) = io::from_safetensors_bytes(bytes, &wgrad::Device::cpu())?;
         let steps = metadata.get(STEPS).and_then(|steps| steps.parse().ok());
         let Some(steps) = steps else {
-            return Err(Error::Io { path: "file".into(), detail: "it was not saved by this page: it names no step".into() });
+            return Err(Error::Io {
+                path: "file".into(),
+                detail: "it was not saved by this page: it names no step".into(),
+            });
         };
         let mut values = Vec::new();
         for (i, (weight, bias)) in self.layers.iter().enumerate() {
             for (name, like) in [(format!("{i}.weight"), weight), (format!("{i}.bias"), bias)] {
                 let value = entries.remove(&name).filter(|value| value.shape() == like.shape());
-                let value = value.ok_or_else(|| Error::Io { path: "file".into(), detail: format!("it has no {name} of shape {:?}", like.shape()) })?;
+                let value = value.ok_or_else(|| Error::Io {
+                    path: "file".into(),
+                    detail: format!("it has no {name} of shape {:?}", like.shape()),
+                })?;
                 let value = value.to_device(&self.device);
                 value.realize()?;
                 values.push((like.clone(), value));
             }
         }
-        let state = entries.into_iter().filter_map(|(name, value)| Some((name.strip_prefix(OPTIMIZER)?.to_owned(), value)));
+        let state =
+            entries.into_iter().filter_map(|(name, value)| Some((name.strip_prefix(OPTIMIZER)?.to_owned(), value)));
         self.optimizer.load_state_dict(&state.collect())?;
         no_grad(|| values.iter().for_each(|(parameter, value)| parameter.assign(value)));
         self.steps = steps;
@@ -157,6 +166,13 @@ impl Digits {
         let image = Tensor::from_slice(pixels, [1, Data::PIXELS], &state.device);
         let probabilities = no_grad(|| state.scores(&image)).softmax(-1);
         promise(async move { Ok(Float32Array::from(&probabilities.to_vec_async::<f32>().await?[..])) })
+    }
+
+    /// What evaluating the network on the test images runs, in words.
+    pub fn kernels(&self) -> Result<String, JsValue> {
+        let state = self.0.borrow();
+        let explained = no_grad(|| state.scores(&state.test.0)).explain();
+        explained.map(|explanation| explanation.to_string()).map_err(exception)
     }
 
     /// Steps taken.

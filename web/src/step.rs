@@ -34,7 +34,8 @@ impl Step {
         let mut lengths = Vec::with_capacity(inputs.len());
         for (i, input) in inputs.iter().enumerate() {
             let length = data::length(input);
-            lengths.push(length.ok_or_else(|| named("DType", format!("input {i} is no typed array of 32-bit elements")))?);
+            lengths
+                .push(length.ok_or_else(|| named("DType", format!("input {i} is no typed array of 32-bit elements")))?);
         }
         let variants = self.0.inputs();
         let fits = |variant: &&Vec<(wgrad::DType, Shape)>| {

@@ -118,11 +118,7 @@ impl Captured<'_> {
         self.serialize(Path::new(BYTES), Location::caller())
     }
 
-    fn serialize(
-        &self,
-        path: &Path,
-        at: &'static Location<'static>,
-    ) -> impl Future<Output = Result<Vec<u8>>> + use<> {
+    fn serialize(&self, path: &Path, at: &'static Location<'static>) -> impl Future<Output = Result<Vec<u8>>> + use<> {
         // At once; what is read after that are values that no later run changes.
         let draft = with_location(at, || self.draft());
         let (device, path) = (self.device.clone(), path.to_owned());

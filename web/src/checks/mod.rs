@@ -75,11 +75,8 @@ pub fn digits_batch(step: usize) -> Array {
     let batches = Batches::new(data.len(), 32, 0).drop_last(true);
     let (epoch, number) = (step / batches.per_epoch(), step % batches.per_epoch());
     let batch = batches.epoch(epoch).nth(number).unwrap_or_default();
-    let images: Vec<f32> = batch
-        .iter()
-        .flat_map(|&i| &data.images[i * Digits::PIXELS..(i + 1) * Digits::PIXELS])
-        .copied()
-        .collect();
+    let images: Vec<f32> =
+        batch.iter().flat_map(|&i| &data.images[i * Digits::PIXELS..(i + 1) * Digits::PIXELS]).copied().collect();
     let labels: Vec<i32> = batch.iter().map(|&i| data.labels[i]).collect();
     Array::of2(&Float32Array::from(&images[..]).into(), &Int32Array::from(&labels[..]).into())
 }
@@ -115,7 +112,14 @@ pub fn blocking_calls(device: &Device) -> Vec<String> {
         text("save_safetensors", wgrad::io::save_safetensors("x.safetensors", &named)),
         text("load_captured", wgrad::load_captured("step.safetensors", device).map(drop)),
         text("load_safetensors", wgrad::io::load_safetensors("x.safetensors", device).map(drop)),
-        text("Display", if format!("{x}").contains("error: ") { Err(wgrad::Error::argument("Display", format!("{x}"))) } else { Ok(()) }),
+        text(
+            "Display",
+            if format!("{x}").contains("error: ") {
+                Err(wgrad::Error::argument("Display", format!("{x}")))
+            } else {
+                Ok(())
+            },
+        ),
     ]
 }
 
