@@ -117,4 +117,6 @@ mod guides {
     struct Performance;
     #[doc = include_str!("../docs/troubleshooting.md")]
     struct Troubleshooting;
+    #[doc = include_str!("../docs/browser.md")]
+    struct Browser;
 }
