@@ -42,6 +42,49 @@ pub struct Caps {
     pub choices: Option<Arc<Choices>>,
 }
 
+/// What kernels are made for where it is not the adapter at hand: [`Device::gpu_for`](crate::Device::gpu_for) takes one.
+///
+/// ```
+/// use wgrad::Target;
+/// assert_eq!(Target::portable(), Target::portable().clone());
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target(Caps);
+
+impl Target {
+    /// Any device of WebGPU: its default limits, no optional feature, and kernels for GPUs. A step that is captured for it runs on every
+    /// adapter, in browsers too.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor, Target, capture, load_captured_bytes};
+    /// let (Ok(portable), Ok(own)) = (Device::gpu_for(&Target::portable()), Device::gpu()) else { return Ok(()) };
+    /// let step = capture(&portable, |x: &[Tensor]| vec![x[0].matmul(&x[0])])?;
+    /// step.run(&[Tensor::ones([4, 4], &portable)])?;
+    /// let loaded = load_captured_bytes(&step.to_bytes()?, &own)?;
+    /// assert_eq!(loaded.run(&[Tensor::ones([4, 4], &own)])?[0].to_vec::<f32>()?, [4.0; 16]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    pub fn portable() -> Target {
+        Target(Caps::baseline())
+    }
+
+    /// What kernels may use on an adapter that has `own`.
+    pub(crate) fn within(&self, own: &Caps) -> Caps {
+        let Target(target) = self;
+        Caps {
+            max_binding: target.max_binding.min(own.max_binding),
+            max_buffer: target.max_buffer.min(own.max_buffer),
+            max_storage_buffers: target.max_storage_buffers.min(own.max_storage_buffers),
+            max_workgroups: target.max_workgroups.min(own.max_workgroups),
+            max_invocations: target.max_invocations.min(own.max_invocations),
+            workgroup_memory: target.workgroup_memory.min(own.workgroup_memory),
+            timestamps: own.timestamps,
+            cores: own.cores,
+            ..target.clone()
+        }
+    }
+}
+
 /// Panels of a device: textures into which kernels pack what they read many times. A software adapter fetches a texel for all its
 /// lanes at once, and loads from buffers lane by lane.
 pub const PANELS: usize = 3;

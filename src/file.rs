@@ -12,6 +12,14 @@ pub(crate) fn failed(path: &Path, error: impl std::fmt::Display) -> Error {
     Error::Io { path: path.display().to_string(), detail: error.to_string() }
 }
 
+/// Browsers have no files, and some calls of the system panic there.
+fn expect_files(path: &Path) -> Result<()> {
+    match cfg!(target_arch = "wasm32") {
+        true => Err(failed(path, "a browser has no files; save to bytes, and load from bytes")),
+        false => Ok(()),
+    }
+}
+
 /// Writes a file so that at every moment `path` holds either what it held before or all of the new content: `write` fills a
 /// temporary file beside it, which is brought to the disk and then takes its place.
 ///
@@ -19,6 +27,7 @@ pub(crate) fn failed(path: &Path, error: impl std::fmt::Display) -> Error {
 /// [`Error::Io`] with the path and the system's message; the temporary file is gone then.
 pub(crate) fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
+    expect_files(path)?;
     let Some(name) = path.file_name() else { return Err(failed(path, "this names no file")) };
     let mut temporary = name.to_os_string();
     temporary.push(format!(".{}-{}.tmp", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
@@ -51,6 +60,7 @@ pub(crate) fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -
 /// # Errors
 /// [`Error::Io`] where that cannot be done.
 pub(crate) fn create_folder(folder: &Path) -> Result<()> {
+    expect_files(folder)?;
     fs::create_dir_all(folder).map_err(|error| failed(folder, error))
 }
 
@@ -59,6 +69,7 @@ pub(crate) fn create_folder(folder: &Path) -> Result<()> {
 /// # Errors
 /// [`Error::Io`] where there is none, or it is a folder or another thing that is no file.
 pub(crate) fn length(path: &Path) -> Result<u64> {
+    expect_files(path)?;
     let about = fs::metadata(path).map_err(|error| failed(path, error))?;
     match (about.is_dir(), about.is_file()) {
         (true, _) => Err(failed(path, "is a folder, not a file")),

@@ -82,8 +82,10 @@ mod tensor;
 mod trace;
 pub mod train;
 mod tuning;
+mod wait;
 
 pub use backend::{Device, DeviceInfo, Explanation, KernelReport, KernelTotals, Memory, RngState, Stats, StoredValue};
+pub use caps::Target;
 pub use dtype::DType;
 pub use error::{Error, Result};
 pub use graph::{enable_grad, no_grad};
@@ -98,7 +100,7 @@ pub use ops::pool::{AvgPool, Pool};
 pub use schedule::{EndReason, PlanSummary, StoreReason};
 pub use shape::Shape;
 pub use tensor::Tensor;
-pub use tensor::capture::{Captured, Variable, capture, load_captured};
+pub use tensor::capture::{Captured, Variable, capture, load_captured, load_captured_bytes};
 
 /// Compiles and runs the examples of the README and of the guides.
 #[cfg(doctest)]
@@ -117,4 +119,6 @@ mod guides {
     struct Performance;
     #[doc = include_str!("../docs/troubleshooting.md")]
     struct Troubleshooting;
+    #[doc = include_str!("../docs/browser.md")]
+    struct Browser;
 }

@@ -17,15 +17,10 @@ const GPU: u32 = 0;
 /// Where the lanes start of kernels that run while another does.
 const BESIDE: u32 = 1 << 20;
 
-/// Time since the first call in this process. (Browsers have no such clock: there it stands still.)
+/// Time since the first call in this process.
 pub fn now() -> Duration {
-    #[cfg(target_arch = "wasm32")]
-    return Duration::ZERO;
-    #[cfg(not(target_arch = "wasm32"))]
-    {
-        static START: OnceLock<std::time::Instant> = OnceLock::new();
-        START.get_or_init(std::time::Instant::now).elapsed()
-    }
+    static START: OnceLock<web_time::Instant> = OnceLock::new();
+    START.get_or_init(web_time::Instant::now).elapsed()
 }
 
 struct Output {

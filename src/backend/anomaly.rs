@@ -9,6 +9,7 @@ use crate::backend::Device;
 use crate::error::{At, Error, Result};
 use crate::graph::kernel::Kernel;
 use crate::graph::{Meta, Var, anomaly};
+use crate::wait::wait;
 
 /// What a value holds besides finite numbers.
 #[derive(Clone, Copy, Default)]
@@ -85,7 +86,8 @@ impl Device {
         } else if var.dtype().is_float() {
             let given = var.0.has_value();
             self.compute(std::slice::from_ref(var), &[])?;
-            let special = Special::of(&pollster::block_on(self.fetch(var))?);
+            let special =
+                Special::of(&wait("detect_anomaly", "use it natively or on the CPU reference", self.fetch(var))?);
             if given {
                 look_at_leaf(var, special);
             }

@@ -10,7 +10,7 @@ use crate::array::Array;
 use crate::backend::cpu::CpuBackend;
 use crate::backend::gpu::GpuBackend;
 use crate::backend::null::NullBackend;
-use crate::caps::Caps;
+use crate::caps::{Caps, Target};
 use crate::env;
 use crate::error::{Error, Result};
 use crate::gpu::{AdapterInfo, Gpu, Memory, Select, Stats};
@@ -19,6 +19,7 @@ use crate::graph::recording::Tick;
 use crate::graph::{Context, Traits, Value, Var, recording};
 use crate::host;
 use crate::schedule::{Cluster, PlanSummary, Snapshot};
+use crate::wait::wait;
 
 /// What a device is.
 ///
@@ -144,7 +145,8 @@ impl Device {
     /// [`Error::NoAdapter`](crate::Error::NoAdapter) with advice on what to install where there is none.
     #[track_caller]
     pub fn gpu() -> Result<Device> {
-        pollster::block_on(Device::gpu_async())
+        let at = Location::caller();
+        wait("Device::gpu", "await Device::gpu_async", Device::gpu_async()).map_err(|e| e.or_at(at))
     }
 
     /// [`Device::gpu`] without blocking, for browsers.
@@ -203,14 +205,31 @@ impl Device {
     #[track_caller]
     pub fn named(name: &str) -> Result<Device> {
         let at = Location::caller();
-        Device::find(name).map_err(|e| e.or_at(at))
+        wait("Device::named", "await Device::named_async", Device::find(name)).map_err(|e| e.or_at(at))
     }
 
-    fn find(name: &str) -> Result<Device> {
+    /// [`Device::named`] without blocking, for browsers, whose one graphics interface is `webgpu`.
+    ///
+    /// ```
+    /// use wgrad::Device;
+    /// let device = pollster::block_on(Device::named_async("cpu"))?; // browsers await it
+    /// assert!(device.is_cpu());
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Device::named`].
+    #[track_caller]
+    pub fn named_async(name: &str) -> impl Future<Output = Result<Device>> {
+        let at = Location::caller();
+        async move { Device::find(name).await.map_err(|e| e.or_at(at)) }
+    }
+
+    async fn find(name: &str) -> Result<Device> {
         if name.trim().eq_ignore_ascii_case("cpu") {
             return Ok(Device::cpu());
         }
-        pollster::block_on(Device::open(&Select::parse(name)))
+        Device::open(&Select::parse(name)).await
     }
 
     /// A new GPU device with fusion switched on or off whatever `WGRAD_FUSE` says.
@@ -231,6 +250,44 @@ impl Device {
         Device::gpu_with(fuse, |_| {})
     }
 
+    /// A new GPU device on the best adapter whose kernels use no more than `target` has, whatever the adapter does: a step that is
+    /// captured on it runs on others too.
+    ///
+    /// ```
+    /// use wgrad::{Device, Target};
+    /// let device = Device::gpu_for(&Target::portable()).unwrap_or(Device::cpu());
+    /// println!("{}", device.info());
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Device::gpu`].
+    #[track_caller]
+    pub fn gpu_for(target: &Target) -> Result<Device> {
+        let at = Location::caller();
+        wait("Device::gpu_for", "await Device::gpu_for_async", Device::gpu_for_async(target)).map_err(|e| e.or_at(at))
+    }
+
+    /// [`Device::gpu_for`] without blocking, for browsers.
+    ///
+    /// ```
+    /// use wgrad::{Device, Target};
+    /// let opened = pollster::block_on(Device::gpu_for_async(&Target::portable())); // browsers await it
+    /// println!("{}", opened.unwrap_or(Device::cpu()).info());
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Device::gpu`].
+    #[track_caller]
+    pub fn gpu_for_async(target: &Target) -> impl Future<Output = Result<Device>> {
+        let at = Location::caller();
+        async move {
+            start_log();
+            let gpu = Gpu::open(&Select::Best).await.map_err(|e| e.or_at(at))?;
+            let (info, caps) = (gpu.info().clone(), target.within(gpu.caps()));
+            Ok(Device::new(info, Backend::Gpu(Box::new(GpuBackend::new(gpu, caps, env::get().fuse)))))
+        }
+    }
+
     /// A new GPU device on the best adapter whose kernels are chosen as if it had other capabilities, for tests: with
     /// `software` unset, a software adapter runs the kernels meant for GPUs.
     ///
@@ -241,7 +298,8 @@ impl Device {
     pub fn gpu_with(fuse: bool, change: impl FnOnce(&mut Caps)) -> Result<Device> {
         let at = Location::caller();
         start_log();
-        let gpu = pollster::block_on(Gpu::open(&Select::Best)).map_err(|e| e.or_at(at))?;
+        let opened = wait("Device::gpu_with", "await Device::gpu_async", Gpu::open(&Select::Best));
+        let gpu = opened.map_err(|e| e.or_at(at))?;
         let mut caps = gpu.caps().clone();
         change(&mut caps);
         let info = gpu.info().clone();
@@ -262,15 +320,27 @@ impl Device {
         Device::new(info, Backend::Null(NullBackend::new(caps, fuse)))
     }
 
-    /// The adapters of this machine.
+    /// The adapters of this machine. Browsers have [`Device::adapters_async`] only.
     ///
     /// ```
     /// for adapter in wgrad::Device::adapters() {
     ///     println!("{adapter}, driver {}", adapter.driver);
     /// }
     /// ```
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn adapters() -> Vec<AdapterInfo> {
-        pollster::block_on(Gpu::adapters())
+        pollster::block_on(Device::adapters_async())
+    }
+
+    /// The adapters of this machine, or the one that the browser gives a page, without blocking.
+    ///
+    /// ```
+    /// for adapter in pollster::block_on(wgrad::Device::adapters_async()) {
+    ///     println!("{adapter}"); // browsers await the call
+    /// }
+    /// ```
+    pub async fn adapters_async() -> Vec<AdapterInfo> {
+        Gpu::adapters().await
     }
 
     /// Name, graphics interface and kind.
@@ -386,7 +456,7 @@ impl Device {
     /// # Errors
     /// What went wrong in the pending work, such as an index out of range.
     pub fn sync(&self) -> Result<()> {
-        pollster::block_on(self.sync_async())
+        wait("sync", "await sync_async", self.sync_async())
     }
 
     /// [`Device::sync`] as a future, for browsers, where it does not block. Natively it polls the device inside, so awaiting it
@@ -591,15 +661,16 @@ impl Default for Device {
     /// The device that `WGRAD_DEVICE` names; without it the best GPU adapter, or the CPU reference where there is none. One
     /// device is shared by all calls.
     ///
-    /// Where `WGRAD_DEVICE` names nothing that exists, the CPU reference is used, and the log and standard error say so.
+    /// Where `WGRAD_DEVICE` names nothing that exists, the CPU reference is used, and the log and standard error say so. In browsers,
+    /// where a GPU takes an await to open, this is always the CPU reference; [`Device::gpu_async`] opens the other.
     fn default() -> Device {
         static DEFAULT: OnceLock<Device> = OnceLock::new();
         DEFAULT
             .get_or_init(|| {
                 start_log();
                 let opened = match &env::get().device {
-                    Some(name) => Device::find(name),
-                    None => pollster::block_on(Device::open(&Select::Best)),
+                    Some(name) => Device::named(name),
+                    None => Device::gpu(),
                 };
                 opened.unwrap_or_else(|error| {
                     log::warn!("using the CPU reference: {error}");

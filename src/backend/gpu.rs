@@ -548,7 +548,12 @@ impl GpuBackend {
             let found = pollster::block_on(self.gpu.wait(asked.slots.clone()))?;
             state.faults.settle(&asked, &found);
         }
-        state.faults.check(doubt)
+        state.faults.check(doubt)?;
+        if cfg!(target_arch = "wasm32") && !doubt.after(state.faults.settled()).is_empty() {
+            let detail = "whether an index was out of range is not known yet, and a browser cannot block; await sync_async first";
+            return Err(Error::unsupported("run", detail));
+        }
+        Ok(())
     }
 
     /// Waits for all work, and returns the first fault that nobody was told of.

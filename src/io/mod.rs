@@ -14,7 +14,8 @@ mod zip;
 pub(crate) use crate::file::failed;
 pub use npz::{load_npy, load_npz, save_npy, save_npz};
 pub use safetensors::{
-    load_safetensors, load_safetensors_with_metadata, save_safetensors, save_safetensors_with_metadata,
+    from_safetensors_bytes, load_safetensors, load_safetensors_with_metadata, save_safetensors,
+    save_safetensors_with_metadata, to_safetensors_bytes, to_safetensors_bytes_async,
 };
 
 use std::collections::BTreeMap;
@@ -48,7 +49,6 @@ pub fn write_atomically(
     file::write_atomically(path.as_ref(), write)
 }
 
-/// The values of tensors in host memory.
 /// Says where a file that could not be read is a pickle, which is what PyTorch writes.
 pub(crate) fn or_pickle(path: &Path, error: Error) -> Error {
     use std::io::Read;
@@ -64,6 +64,7 @@ pub(crate) fn or_pickle(path: &Path, error: Error) -> Error {
     failed(path, detail)
 }
 
+/// The values of tensors in host memory.
 fn to_host(tensors: &BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Array>> {
     tensors.iter().map(|(name, tensor)| Ok((name.clone(), tensor.to_host()?))).collect()
 }

@@ -1,6 +1,7 @@
 //! The safetensors format: eight bytes with the length of a JSON header, the header, the data.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, Metadata};
@@ -14,9 +15,12 @@ use crate::io::element::{Element, checked_shape, decode, encode};
 use crate::io::source::Source;
 use crate::io::{failed, to_device, to_host, write_atomically};
 use crate::tensor::Tensor;
+use crate::wait::wait;
 
 /// The key of the header that is no tensor.
 const METADATA: &str = "__metadata__";
+/// What errors call bytes that are in no file.
+const BYTES: &str = "safetensors bytes";
 /// The longest header that the format allows.
 const LONGEST_HEADER: u64 = 100_000_000;
 
@@ -115,6 +119,78 @@ pub fn load_safetensors_with_metadata(
     Ok((to_device(arrays, device)?, metadata))
 }
 
+/// What [`save_safetensors_with_metadata`] writes, as bytes, for where there are no files.
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use wgrad::{Device, Tensor, io};
+/// let device = Device::default();
+/// let weights = BTreeMap::from([("w".to_string(), Tensor::ones([2, 3], &device))]);
+/// let bytes = io::to_safetensors_bytes(&weights, &BTreeMap::new())?;
+/// let (read, _) = io::from_safetensors_bytes(&bytes, &device)?;
+/// assert_eq!(read["w"].to_vec::<f32>()?, [1.0; 6]);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Io`](crate::Error::Io) where a name cannot be written; the error that a tensor carries.
+#[track_caller]
+pub fn to_safetensors_bytes(
+    tensors: &BTreeMap<String, Tensor>,
+    metadata: &BTreeMap<String, String>,
+) -> Result<Vec<u8>> {
+    wait("to_safetensors_bytes", "await to_safetensors_bytes_async", to_safetensors_bytes_async(tensors, metadata))
+}
+
+/// [`to_safetensors_bytes`] as a future, for browsers, where it does not block; natively it blocks the thread that awaits it.
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use wgrad::{Device, Tensor, io};
+/// let weights = BTreeMap::from([("w".to_string(), Tensor::ones([2], &Device::cpu()))]);
+/// let bytes = pollster::block_on(io::to_safetensors_bytes_async(&weights, &BTreeMap::new()))?;
+/// assert_eq!(bytes, io::to_safetensors_bytes(&weights, &BTreeMap::new())?);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`to_safetensors_bytes`].
+pub async fn to_safetensors_bytes_async(
+    tensors: &BTreeMap<String, Tensor>,
+    metadata: &BTreeMap<String, String>,
+) -> Result<Vec<u8>> {
+    // Before anything is awaited, so that all are of one moment.
+    let held: Vec<(&String, Tensor)> = tensors.iter().map(|(name, tensor)| (name, tensor.detach())).collect();
+    held.iter().try_for_each(|(_, tensor)| tensor.realize())?;
+    let mut arrays = BTreeMap::new();
+    for (name, tensor) in held {
+        arrays.insert(name.clone(), tensor.to_host_async().await?);
+    }
+    let path = Path::new(BYTES);
+    let (header, order) = header(path, &arrays, metadata)?;
+    let mut bytes = Vec::new();
+    put(&mut bytes, &header, &order).map_err(|error| failed(path, error))?;
+    Ok(bytes)
+}
+
+/// The tensors and the metadata in a safetensors file's bytes, as [`load_safetensors_with_metadata`] reads them. It never blocks.
+///
+/// ```
+/// use wgrad::{Device, io};
+/// let error = io::from_safetensors_bytes(b"no such file", &Device::cpu()).unwrap_err();
+/// assert!(error.to_string().contains("safetensors"));
+/// ```
+///
+/// # Errors
+/// As [`load_safetensors`].
+pub fn from_safetensors_bytes(
+    bytes: &[u8],
+    device: &Device,
+) -> Result<(BTreeMap<String, Tensor>, BTreeMap<String, String>)> {
+    let (arrays, metadata) = contents(Source::of_bytes(BYTES, bytes))?;
+    Ok((to_device(arrays, device)?, metadata))
+}
+
 fn name_of(element: Element) -> &'static str {
     match element {
         Element::Bool => "BOOL",
@@ -157,6 +233,23 @@ fn element_of(dtype: Dtype) -> Option<Element> {
 /// # Errors
 /// As [`save_safetensors`].
 pub(crate) fn write(path: &Path, arrays: &BTreeMap<String, Array>, metadata: &BTreeMap<String, String>) -> Result<()> {
+    let (header, order) = header(path, arrays, metadata)?;
+    write_atomically(path, |file| put(file, &header, &order))
+}
+
+/// Header and data, one after the other.
+fn put(out: &mut dyn Write, header: &str, order: &[&Array]) -> std::io::Result<()> {
+    out.write_all(&(header.len() as u64).to_le_bytes())?;
+    out.write_all(header.as_bytes())?;
+    order.iter().try_for_each(|array| out.write_all(&encode(array)))
+}
+
+/// The header, and the arrays in the order of their data.
+fn header<'a>(
+    path: &Path,
+    arrays: &'a BTreeMap<String, Array>,
+    metadata: &BTreeMap<String, String>,
+) -> Result<(String, Vec<&'a Array>)> {
     if arrays.contains_key(METADATA) {
         return Err(failed(path, format!("no tensor can be called {METADATA}: the format uses the name itself")));
     }
@@ -183,11 +276,7 @@ pub(crate) fn write(path: &Path, arrays: &BTreeMap<String, Array>, metadata: &BT
             format!("the header would have {} bytes, at most {LONGEST_HEADER} can be", header.len()),
         ));
     }
-    write_atomically(path, |file| {
-        file.write_all(&(header.len() as u64).to_le_bytes())?;
-        file.write_all(header.as_bytes())?;
-        order.iter().try_for_each(|(_, array)| file.write_all(&encode(array)))
-    })
+    Ok((header, order.into_iter().map(|(_, array)| array).collect()))
 }
 
 /// Arrays by name, and the metadata.
@@ -198,11 +287,10 @@ pub(crate) type Contents = (BTreeMap<String, Array>, BTreeMap<String, String>);
 /// # Errors
 /// As [`load_safetensors`].
 pub(crate) fn read(path: &Path) -> Result<Contents> {
-    contents(path).map_err(|error| crate::io::or_pickle(path, error))
+    Source::open(path).and_then(contents).map_err(|error| crate::io::or_pickle(path, error))
 }
 
-fn contents(path: &Path) -> Result<Contents> {
-    let mut source = Source::open(path)?;
+fn contents(mut source: Source) -> Result<Contents> {
     let len = source.bytes(0, 8, "the length of a safetensors header")?;
     let len = u64::from_le_bytes(len.try_into().unwrap_or_default());
     if len > LONGEST_HEADER {

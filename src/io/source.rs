@@ -1,7 +1,7 @@
-//! Files that are read: their length is known, and no read goes past it.
+//! Files that are read, and bytes that could be one: their length is known, and no read goes past it.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::{DeflateDecoder, GzDecoder};
@@ -19,22 +19,30 @@ const EXPANSION: u64 = 64;
 /// Capacity that is reserved on the word of a compressed stream; more comes as the data does.
 const RESERVE: u64 = 1 << 20;
 
+trait Input: Read + Seek {}
+impl<T: Read + Seek> Input for T {}
+
 /// A file that is being read.
-pub struct Source {
+pub struct Source<'a> {
     path: PathBuf,
-    file: BufReader<File>,
+    file: Box<dyn Input + 'a>,
     len: u64,
 }
 
-impl Source {
+impl<'a> Source<'a> {
     /// Opens a file.
     ///
     /// # Errors
     /// Where it cannot be opened, or is a folder or another thing that is no file.
-    pub fn open(path: &Path) -> Result<Source> {
+    pub fn open(path: &Path) -> Result<Source<'a>> {
         let len = crate::file::length(path)?;
         let file = File::open(path).map_err(|e| failed(path, e))?;
-        Ok(Source { path: path.to_owned(), file: BufReader::new(file), len })
+        Ok(Source { path: path.to_owned(), file: Box::new(BufReader::new(file)), len })
+    }
+
+    /// A file's bytes, which errors call `name`.
+    pub fn of_bytes(name: &str, bytes: &'a [u8]) -> Source<'a> {
+        Source { path: PathBuf::from(name), file: Box::new(Cursor::new(bytes)), len: bytes.len() as u64 }
     }
 
     /// Bytes in the file.

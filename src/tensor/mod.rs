@@ -27,6 +27,7 @@ mod operators;
 mod order;
 mod pool;
 mod random;
+mod read;
 mod rearrange;
 mod reduce;
 mod slicing;
@@ -35,16 +36,12 @@ use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use ndarray::ArrayD;
-
-use crate::array::{Array, ArrayElement};
 use crate::backend::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::doubt::Doubt;
 use crate::graph::recording::{self, Slot};
 use crate::graph::{GradCell, Meta, Value, Var, with_location};
-use crate::host;
 use crate::shape::Shape;
 use crate::site::Site;
 
@@ -379,136 +376,6 @@ impl Tensor {
     /// What went wrong on the way here.
     pub fn realize(&self) -> Result<()> {
         self.device().flush(&[self.node()])
-    }
-
-    /// The elements in row-major order. Blocks; on the web use [`Tensor::to_vec_async`].
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let x = Tensor::arange(0.0, 6.0, 1.0, &Device::default()).reshape([2, 3]);
-    /// assert_eq!(x.t().to_vec::<f32>()?, [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
-    /// assert!(x.to_vec::<i32>().is_err());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::DType`] where `T` is not the tensor's type, and whatever went wrong on the way here.
-    #[track_caller]
-    pub fn to_vec<T: ArrayElement>(&self) -> Result<Vec<T>> {
-        self.expect_type(T::DTYPE, "to_vec", Location::caller())?;
-        let at = Location::caller();
-        let array = pollster::block_on(self.device().read(&self.node())).map_err(|e| e.or_at(at))?;
-        self.room_for_copy("to_vec", at)?;
-        Ok(array.to_vec().unwrap_or_default())
-    }
-
-    /// [`Tensor::to_vec`] as a future, for browsers, where it does not block. Natively it polls the device inside, so awaiting
-    /// it blocks the thread until the value is there.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let x = Tensor::ones([2], &Device::cpu());
-    /// let values = pollster::block_on(x.to_vec_async::<f32>())?;
-    /// assert_eq!(values, [1.0, 1.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As [`Tensor::to_vec`].
-    #[track_caller]
-    pub fn to_vec_async<T: ArrayElement>(&self) -> impl Future<Output = Result<Vec<T>>> {
-        let at = Location::caller();
-        async move {
-            self.expect_type(T::DTYPE, "to_vec_async", at)?;
-            let array = self.device().read(&self.node()).await.map_err(|e| e.or_at(at))?;
-            self.room_for_copy("to_vec_async", at)?;
-            Ok(array.to_vec().unwrap_or_default())
-        }
-    }
-
-    /// The one element of a tensor with one element.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let x = Tensor::full([10], 0.5, &Device::default());
-    /// assert_eq!(x.sum().item::<f32>()?, 5.0);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::Argument`] where there is not exactly one element; else as [`Tensor::to_vec`].
-    #[track_caller]
-    pub fn item<T: ArrayElement>(&self) -> Result<T> {
-        let at = Location::caller();
-        self.expect_type(T::DTYPE, "item", at)?;
-        // Before anything is computed or read.
-        if self.numel() != 1 {
-            let detail = format!("shape {} has {} elements, not one", self.inner.meta.shape, self.numel());
-            return Err(Error::argument("item", detail).or_at(at));
-        }
-        let values = self.to_vec::<T>()?;
-        values.first().copied().ok_or_else(|| Error::argument("item", "no element was read").or_at(at))
-    }
-
-    /// The elements as an ndarray.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let x = Tensor::eye(2, &Device::default());
-    /// assert_eq!(x.to_array::<f32>()?[[1, 1]], 1.0);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As [`Tensor::to_vec`].
-    #[track_caller]
-    pub fn to_array<T: ArrayElement>(&self) -> Result<ArrayD<T>> {
-        let at = Location::caller();
-        self.expect_type(T::DTYPE, "to_array", at)?;
-        let array = pollster::block_on(self.device().read(&self.node())).map_err(|e| e.or_at(at))?;
-        self.room_for_copy("to_array", at)?;
-        T::unwrap(&array).cloned().ok_or_else(|| Error::dtype("to_array", "wrong type", &[T::DTYPE, self.dtype()]))
-    }
-
-    /// Looks for room for another copy of the values on the host.
-    fn room_for_copy(&self, op: &str, at: &'static Location<'static>) -> Result<()> {
-        host::room_for(op, Some(self.full_shape()), self.inner.meta.bytes()).map_err(|error| error.or_at(at))
-    }
-
-    fn expect_type(&self, asked: DType, op: &str, at: &'static Location<'static>) -> Result<()> {
-        self.check()?;
-        recording::forbid_reading(op, Some(at))?;
-        if asked == self.dtype() {
-            return Ok(());
-        }
-        let detail = format!("a tensor of {} cannot be read as {asked}; convert it with to_dtype", self.dtype());
-        Err(Error::dtype(op, detail, &[self.dtype(), asked]).or_at(at))
-    }
-
-    /// The elements as a host array of whatever type.
-    pub(crate) fn to_host(&self) -> Result<Array> {
-        pollster::block_on(self.device().read(&self.node()))
-    }
-
-    /// The same values on another device, outside the graph.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let x = Tensor::ones([3], &Device::default()).to_device(&Device::cpu());
-    /// assert!(x.device().is_cpu());
-    /// ```
-    #[track_caller]
-    pub fn to_device(&self, device: &Device) -> Tensor {
-        if device.same(self.device()) {
-            return self.clone();
-        }
-        let at = Location::caller();
-        let moved =
-            with_location(at, || self.to_host().and_then(|array| device.upload(array))).unwrap_or_else(|error| {
-                let known = Meta::new(self.full_shape().clone(), self.dtype());
-                Var::failed_as(error.or_at(at), Some(known), device.context(), at)
-            });
-        Tensor::from_var(moved, device)
     }
 
     /// Graphviz' DOT text of the graph that leads to this tensor.

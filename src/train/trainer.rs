@@ -2,7 +2,8 @@
 
 use std::panic::Location;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+
+use web_time::Instant;
 
 use crate::Device;
 use crate::array::Array;

@@ -27,6 +27,7 @@ mod soak;
 mod steady;
 mod threads;
 mod tuned;
+mod twins;
 mod validated;
 mod withheld;
 

@@ -25,7 +25,7 @@ impl Drop for TempFile {
 }
 
 /// A step with dropout, a running mean, an index check and an optimizer with two moments.
-fn training(device: &Device) -> (Net, Captured<'static>) {
+pub fn training(device: &Device) -> (Net, Captured<'static>) {
     let net = Net::new(device);
     let (own, mut optimizer) = (net.clone(), Adam::new(net.parameters.clone(), 0.01).weight_decay(1e-3));
     let scale = Tensor::arange(1.0, 4.0, 1.0, device).contiguous();
@@ -54,7 +54,7 @@ fn words(x: &Tensor) -> Vec<u32> {
     }
 }
 
-fn outcome(step: &Captured<'_>, from: usize, to: usize, device: &Device) -> Vec<Vec<u32>> {
+pub fn outcome(step: &Captured<'_>, from: usize, to: usize, device: &Device) -> Vec<Vec<u32>> {
     let mut all = Vec::new();
     for i in from..to {
         // Two batch sizes are two variants.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 fn floor(module: &str) -> Option<u32> {
     Some(match module {
         "error" | "compiling" | "env" | "file" | "host" | "dtype" | "shape" | "site" | "layout" | "caps" | "tuning"
-        | "array" | "trace" => 0,
+        | "array" | "trace" | "wait" => 0,
         "graph" => 1,
         "ops" => 2,
         "differentiate" | "schedule" | "codegen" => 3,

@@ -144,10 +144,10 @@ impl Device {
             }
     }
 
-    /// Waits until index checks have answered. Browsers cannot wait, and go on.
+    /// Waits until index checks have answered.
     ///
     /// # Errors
-    /// What a check has found.
+    /// What a check has found; in browsers, which cannot wait, also where one has not answered.
     pub(crate) fn answer(&self, doubt: &Doubt) -> Result<()> {
         match &self.inner.backend {
             Backend::Gpu(gpu) => gpu.answer(doubt),

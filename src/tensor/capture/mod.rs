@@ -2,9 +2,10 @@
 
 mod format;
 mod saved;
+mod saving;
 mod variables;
 
-pub use saved::load_captured;
+pub use saved::{load_captured, load_captured_bytes};
 pub use variables::Variable;
 
 use std::panic::Location;

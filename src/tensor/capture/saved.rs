@@ -1,6 +1,7 @@
-//! Captured steps in files.
+//! Captured steps read from files, and from bytes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::hash::Hasher;
 use std::panic::Location;
 use std::path::Path;
@@ -10,10 +11,9 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::format::{
-    CheckFile, FormulaFile, KernelFile, MetaFile, Needs, OriginFile, OutcomeFile, Sources, StepFile, Table, TickFile,
-    VERSION, VariableFile, VariantFile, Version, at, unsound,
+    CheckFile, MetaFile, OriginFile, OutcomeFile, StepFile, TickFile, VERSION, VariantFile, Version, at, unsound,
 };
-use super::{Captured, Origin, Outcome, Read, State, Variant, settle};
+use super::{Captured, Origin, Outcome, Read, State, Variant};
 use crate::backend::faults::Check;
 use crate::backend::program::Computed;
 use crate::backend::recipe::Recipe;
@@ -22,7 +22,6 @@ use crate::codegen::KernelText;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::file;
-use crate::graph::node::{address, lock};
 use crate::graph::number::{Count, Live, Rate};
 use crate::graph::recording::{Slot, Tick};
 use crate::graph::{GradCell, Meta, Var, with_location};
@@ -32,199 +31,13 @@ use crate::site::Site;
 use crate::tensor::Tensor;
 
 /// Under which name the metadata hold the step.
-const KEY: &str = "wgrad.captured";
+pub(super) const KEY: &str = "wgrad.captured";
 /// Hexadecimal digits of the checksum in front of the step.
 const CHECKSUM: usize = 32;
+/// What errors call a step that is in no file.
+pub(super) const BYTES: &str = "captured step";
 
-impl Captured<'_> {
-    /// Writes the step to a file, with everything that it takes to go on in another process: kernels, dispatches, buffers,
-    /// constants, the present values of its variables (parameters, an optimizer's state, gradients), learning rates, counts of
-    /// steps, and where the device's random numbers are. All recorded variants go into it. The file is a safetensors file,
-    /// from which other programs can read the variables by name ([`Captured::named`]); bools are stored as 32-bit integers. It
-    /// is replaced as a whole, so a crash leaves the old or the new one. [`load_captured`] reads it.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, capture, load_captured, optim::Sgd};
-    /// let device = Device::default();
-    /// let w = Tensor::ones([3], &device).requires_grad();
-    /// let mut optimizer = Sgd::new(vec![w.clone()], 0.1);
-    /// let own = w.clone();
-    /// let step = capture(&device, move |x: &[Tensor]| {
-    ///     let loss = (&own * &x[0]).sum();
-    ///     optimizer.zero_grad();
-    ///     loss.backward()?;
-    ///     optimizer.step()?;
-    ///     Ok(vec![loss])
-    /// })?
-    /// .named([("w", &w)]);
-    /// let x = [Tensor::from_slice(&[1f32, 2.0, 3.0], [3], &device)];
-    /// step.run(&x)?;
-    /// let path = std::env::temp_dir().join(format!("step-{}.safetensors", std::process::id()));
-    /// if !device.is_cpu() {
-    ///     step.save(&path)?;
-    ///     let again = load_captured(&path, &device)?; // in another process, as a rule
-    ///     again.rates()[0].set(0.2);
-    ///     again.run(&x)?;
-    ///     let loaded = again.variable("w").unwrap().get().unwrap().to_vec::<f32>()?;
-    ///     assert!((loaded[0] - 0.7).abs() < 1e-5 && (loaded[2] - 0.1).abs() < 1e-5);
-    ///     assert!((w.to_vec::<f32>()?[0] - 0.9).abs() < 1e-5); // the loaded step has variables of its own
-    /// #   std::fs::remove_file(path).unwrap();
-    /// }
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::Argument`] before the first run, which records the step; [`Error::Unsupported`] on the CPU reference, which has
-    /// no kernels, and where the step runs host code that cannot be written down (seeding another device); the error of a
-    /// variable that could not be computed; [`Error::Io`].
-    #[track_caller]
-    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let at = Location::caller();
-        with_location(at, || self.write(path.as_ref())).map_err(|error| error.or_at(at))
-    }
-
-    fn write(&self, path: &Path) -> Result<()> {
-        let state = lock(&self.state);
-        let Some(caps) = self.device.caps() else {
-            return Err(Error::unsupported(
-                "save",
-                "steps are saved from GPU adapters; this one runs its graph, not kernels",
-            ));
-        };
-        if state.variants.is_empty() {
-            return Err(Error::argument(
-                "save",
-                "the step is recorded at its first run: run it once before it is saved",
-            ));
-        }
-        let table = self.table(&state);
-        let position: HashMap<usize, usize> =
-            table.iter().enumerate().map(|(i, variable)| (address(variable.slot()), i)).collect();
-        let mut values: BTreeMap<String, (Meta, Vec<u8>)> = BTreeMap::new();
-        let mut variables = Vec::with_capacity(table.len());
-        for variable in &table {
-            let value = variable.value();
-            if let Some(var) = &value {
-                settle(&self.device, std::slice::from_ref(var))?;
-                let clash = values.insert(variable.name().to_owned(), (var.meta().clone(), self.bytes(var)?));
-                if clash.is_some() {
-                    let detail = format!("two variables are called {:?}", variable.name());
-                    return Err(Error::argument("save", detail));
-                }
-            }
-            variables.push(VariableFile {
-                name: variable.name().to_owned(),
-                gradient: variable.is_gradient(),
-                value: value.map(|var| MetaFile::of(var.meta())),
-            });
-        }
-        let mut constants: Table<(Computed, Meta)> = Table::default();
-        let mut kernels: Table<Arc<KernelText>> = Table::default();
-        let mut sources = Sources::default();
-        let mut draws = false;
-        let mut variants = Vec::with_capacity(state.variants.len());
-        for variant in &state.variants {
-            let Some(recipe) = variant.program.recipe() else {
-                return Err(Error::unsupported("save", "the step has no kernels"));
-            };
-            let mut origin = |origin: &Origin| match origin {
-                Origin::Input(i) => OriginFile::Input(*i),
-                Origin::Read(r) => OriginFile::Read(*r),
-                Origin::Constant(value, meta) => {
-                    OriginFile::Constant(constants.position(address(&value.value), &(value.clone(), meta.clone())))
-                }
-            };
-            let mut live: Table<Live> = Table::default();
-            for source in &recipe.live {
-                live.position(source.id(), source);
-            }
-            let leaves = variant.leaves.iter().map(&mut origin).collect();
-            let mut outcome = |(made, given): &Outcome| {
-                let given = given.as_ref().map(&mut origin);
-                OutcomeFile::of(made, given, &mut live)
-            };
-            let outputs = variant.outputs.iter().map(&mut outcome).collect();
-            let writes: Vec<_> = (variant.writes.iter())
-                .map(|(slot, made)| (position[&address(slot)], made.as_ref().map(&mut outcome)))
-                .collect();
-            let mut ticks = Vec::with_capacity(variant.ticks.len());
-            for tick in &variant.ticks {
-                ticks.push(match tick {
-                    Tick::Seed(seed) => TickFile::Seed(*seed),
-                    Tick::Draw([a, b]) => {
-                        draws = true;
-                        TickFile::Draw(live.position(a.id(), a), live.position(b.id(), b))
-                    }
-                    Tick::Count(count) => TickFile::Count(sources.counts.position(count.id(), count)),
-                    Tick::Number(number, formula) => {
-                        let formula = FormulaFile::of(formula, &mut sources);
-                        TickFile::Number(live.position(number.id(), number), formula)
-                    }
-                    Tick::Opaque(_) => {
-                        let detail = "the step seeds another device, which a file cannot describe";
-                        return Err(Error::unsupported("save", detail));
-                    }
-                });
-            }
-            variants.push(VariantFile {
-                inputs: variant.inputs.iter().map(MetaFile::of).collect(),
-                reads: variant.reads.iter().map(|read| (position[&address(&read.slot)], read.there)).collect(),
-                leaves,
-                kernels: recipe.kernels.iter().map(|k| kernels.position(Arc::as_ptr(k) as usize, k)).collect(),
-                live: live.list.iter().map(|live| live.get().to_bits()).collect(),
-                checks: recipe.checks.iter().map(check_file).collect(),
-                recipe: recipe.clone(),
-                ticks,
-                outputs,
-                writes,
-            });
-        }
-        for (i, (value, meta)) in constants.list.iter().enumerate() {
-            let Computed { value, doubt } = value.clone();
-            let var = Var::computed(meta.clone(), value, doubt, super::location(), self.device.context());
-            if values.insert(format!("constant.{i}"), (meta.clone(), self.bytes(&var)?)).is_some() {
-                return Err(Error::argument("save", format!("a variable may not be called \"constant.{i}\"")));
-            }
-        }
-        let step = StepFile {
-            version: VERSION,
-            written_by: format!("wgrad {}", env!("CARGO_PKG_VERSION")),
-            adapter: self.device.info().to_string(),
-            needs: Needs::of(state.variants.iter().filter_map(|variant| variant.program.recipe()), caps),
-            kernels: kernels.list.iter().map(|kernel| KernelFile::of(kernel)).collect(),
-            variables,
-            constants: constants.list.iter().map(|(_, meta)| MetaFile::of(meta)).collect(),
-            rates: sources.rates.list.iter().map(|rate| rate.get().to_bits()).collect(),
-            counts: sources.counts.list.iter().map(Count::get).collect(),
-            random: draws.then(|| self.device.random_state()),
-            variants,
-        };
-        let text = serde_json::to_string(&step).map_err(|error| file::failed(path, error))?;
-        let views = values.iter().map(|(name, (meta, bytes))| {
-            // A bool lies in GPU buffers as a 32-bit integer.
-            let view = TensorView::new(stored_dtype(meta.dtype), meta.shape.to_vec(), bytes);
-            view.map(|view| (name.clone(), view)).map_err(|error| file::failed(path, error))
-        });
-        let views = views.collect::<Result<Vec<_>>>()?;
-        let checksum = checksum(&text, values.iter().map(|(name, (_, bytes))| (name.as_str(), bytes.as_slice())));
-        let metadata = [(KEY.to_owned(), format!("{checksum}{text}"))].into_iter().collect();
-        let bytes = safetensors::serialize(views, Some(metadata)).map_err(|error| file::failed(path, error))?;
-        file::write_atomically(path, |out| out.write_all(&bytes))
-    }
-
-    /// The elements of a computed value, as they lie in GPU buffers.
-    fn bytes(&self, var: &Var) -> Result<Vec<u8>> {
-        Ok(pollster::block_on(self.device.read(var))?.to_bytes())
-    }
-}
-
-fn check_file(check: &Check) -> CheckFile {
-    // The line belongs to another program by the time that the file is read.
-    let op = check.at.map_or_else(|| check.op.clone(), |at| format!("{} (captured at {at})", check.op));
-    CheckFile { op, shape: check.shape.as_ref().map(|shape| shape.to_vec()) }
-}
-
-fn stored_dtype(dtype: DType) -> Dtype {
+pub(super) fn stored_dtype(dtype: DType) -> Dtype {
     match dtype {
         DType::Bool | DType::U32 => Dtype::U32,
         DType::I32 => Dtype::I32,
@@ -235,7 +48,7 @@ fn stored_dtype(dtype: DType) -> Dtype {
 }
 
 /// Finds damage, not forgery.
-fn checksum<'a>(text: &str, values: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
+pub(super) fn checksum<'a>(text: &str, values: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
     let mut hash = StructuralHasher::default();
     hash.write(text.as_bytes());
     for (name, bytes) in values {
@@ -279,15 +92,39 @@ fn checksum<'a>(text: &str, values: impl Iterator<Item = (&'a str, &'a [u8])>) -
 #[track_caller]
 pub fn load_captured(path: impl AsRef<Path>, device: &Device) -> Result<Captured<'static>> {
     let at = Site::from(Location::caller());
-    with_location(at, || load(path.as_ref(), device, at)).map_err(|error| error.or_at(at))
+    let path = path.as_ref();
+    let loaded = || load(path, || file::read(path, u64::MAX).map(Cow::Owned), device, at);
+    with_location(at, loaded).map_err(|error| error.or_at(at))
 }
 
-fn load(path: &Path, device: &Device, line: Site) -> Result<Captured<'static>> {
+/// [`load_captured`] of bytes that [`Captured::to_bytes`] has given, or that lie in a file. It never blocks.
+///
+/// ```
+/// use wgrad::{Device, load_captured_bytes};
+/// let error = load_captured_bytes(b"no step", &Device::default()).unwrap_err();
+/// println!("{error}");
+/// ```
+///
+/// # Errors
+/// As [`load_captured`], but for those of files.
+#[track_caller]
+pub fn load_captured_bytes(bytes: &[u8], device: &Device) -> Result<Captured<'static>> {
+    let at = Site::from(Location::caller());
+    let loaded = || load(Path::new(BYTES), || Ok(Cow::Borrowed(bytes)), device, at);
+    with_location(at, loaded).map_err(|error| error.or_at(at))
+}
+
+fn load<'a>(
+    path: &Path,
+    read: impl FnOnce() -> Result<Cow<'a, [u8]>>,
+    device: &Device,
+    line: Site,
+) -> Result<Captured<'static>> {
     super::refuse_nesting(line)?;
     let Some(caps) = device.caps() else {
         return Err(Error::unsupported("load_captured", "saved steps run on GPU adapters only"));
     };
-    let bytes = file::read(path, u64::MAX)?;
+    let bytes = read()?;
     let named = |error: Error| match error {
         Error::Argument { op, detail, at } => {
             Error::Argument { op, detail: format!("{}: {detail}", path.display()), at }

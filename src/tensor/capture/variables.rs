@@ -5,13 +5,15 @@ use std::fmt::{self, Write};
 use std::panic::Location;
 use std::sync::Arc;
 
-use super::{Captured, State};
+use super::{Captured, State, Variant};
 use crate::backend::Device;
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::node::{address, lock};
 use crate::graph::number::{Formula, Rate};
 use crate::graph::recording::{Slot, Tick};
 use crate::graph::{Meta, Var, no_grad, with_location};
+use crate::shape::Shape;
 use crate::tensor::Tensor;
 
 /// A variable of a captured step: a parameter, a part of an optimizer's state, a running statistic, a gradient. It lives on in
@@ -162,6 +164,22 @@ impl Captured<'_> {
             self.names.push((name, tensor.borrow().inner.clone() as Arc<dyn Slot>));
         }
         self
+    }
+
+    /// Types and shapes of the inputs of each recorded variant; none before the first run.
+    ///
+    /// ```
+    /// use wgrad::{DType, Device, Tensor, capture};
+    /// let device = Device::default();
+    /// let step = capture(&device, |x: &[Tensor]| vec![&x[0] * 2.0])?;
+    /// step.run(&[Tensor::ones([2, 3], &device)])?;
+    /// let [(dtype, shape)] = &step.inputs()[0][..] else { panic!("there is one input") };
+    /// assert_eq!((*dtype, &shape[..]), (DType::F32, &[2, 3][..]));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    pub fn inputs(&self) -> Vec<Vec<(DType, Shape)>> {
+        let inputs = |variant: &Variant| variant.inputs.iter().map(|meta| (meta.dtype, meta.shape.clone())).collect();
+        lock(&self.state).variants.iter().map(inputs).collect()
     }
 
     /// The step's variables, in the order in which it meets them; none before its first run.

@@ -1,0 +1,50 @@
+// A server of static files and a headless Chromium with its software adapter for WebGPU.
+
+import { createReadStream, existsSync, statSync } from "node:fs";
+import { createServer } from "node:http";
+import { extname, join, normalize } from "node:path";
+
+import { chromium } from "playwright-core";
+
+const TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".wasm": "application/wasm",
+    ".safetensors": "application/octet-stream",
+};
+
+/** Serves a folder on a free port of this machine; secure enough for WebGPU. */
+export async function serve(root, port = 0) {
+    const server = createServer((request, response) => {
+        const path = normalize(decodeURIComponent(new URL(request.url, "http://localhost").pathname));
+        let file = join(root, path);
+        if (existsSync(file) && statSync(file).isDirectory()) file = join(file, "index.html");
+        if (!file.startsWith(root) || !existsSync(file)) {
+            response.writeHead(404).end();
+            return;
+        }
+        response.writeHead(200, {
+            "content-type": TYPES[extname(file)] ?? "application/octet-stream",
+            "content-length": statSync(file).size,
+        });
+        createReadStream(file).pipe(response);
+    });
+    await new Promise((resolve) => server.listen(port, "localhost", resolve));
+    return { url: `http://localhost:${server.address().port}`, close: () => server.close() };
+}
+
+/** Where the browser is, by the environment or by name. */
+function executable() {
+    const names = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+    const found = process.env.CHROMIUM ?? names.find(existsSync);
+    if (!found) throw new Error("no Chromium was found; install it (apt-get install chromium), or name it in CHROMIUM");
+    return found;
+}
+
+/** Starts a headless Chromium. */
+export function launch() {
+    const args = ["--no-sandbox", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
+    return chromium.launch({ executablePath: executable(), args });
+}
