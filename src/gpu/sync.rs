@@ -56,7 +56,7 @@ impl<T> Receiver<T> {
 }
 
 #[cfg(target_arch = "wasm32")]
-impl<T> std::future::Future for Receiver<T> {
+impl<T> Future for Receiver<T> {
     type Output = T;
     fn poll(self: std::pin::Pin<&mut Self>, context: &mut std::task::Context<'_>) -> std::task::Poll<T> {
         let mut slot = lock(&self.0.value);

@@ -51,7 +51,8 @@ fn products_try_a_few_kernels_and_keep_the_fastest() {
 
     // Another process looks it up.
     let second = run("tuned", &variables);
-    assert_eq!(number(&second, "dispatches"), number(&usual, "dispatches"));
+    // One more where the fastest packs an operand first.
+    assert!(number(&second, "dispatches") <= number(&usual, "dispatches") + 1.0, "{text}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
     // And takes what it finds.
     let tiles = [0, 1, 2].map(|candidate| {

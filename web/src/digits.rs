@@ -19,6 +19,8 @@ const BATCH: usize = 32;
 const OPTIMIZER: &str = "optimizer.";
 /// The key of a file's metadata under which the count of steps stands.
 const STEPS: &str = "steps";
+/// The key of the seed, by which the images are shuffled.
+const SEED: &str = "seed";
 
 /// A network that learns to read digits of 8×8 pixels.
 #[wasm_bindgen]
@@ -29,11 +31,17 @@ struct State {
     layers: [(Tensor, Tensor); 3],
     optimizer: Adam,
     batches: Batches,
+    seed: u64,
     steps: usize,
     train: (Tensor, Tensor),
     test: (Tensor, Tensor),
     /// The order of the epoch that is being trained.
     order: Option<(usize, Vec<Vec<usize>>)>,
+}
+
+/// The mini-batches of all epochs, shuffled by a seed.
+fn batches(seed: u64) -> Batches {
+    Batches::new(Data::train().len(), BATCH, seed).drop_last(true)
 }
 
 impl State {
@@ -54,7 +62,8 @@ impl State {
             device: device.clone(),
             layers,
             optimizer: Adam::new(parameters, 2e-3),
-            batches: Batches::new(train.len(), BATCH, seed).drop_last(true),
+            batches: batches(seed),
+            seed,
             steps: 0,
             train: train.tensors(device),
             test: Data::test().tensors(device),
@@ -105,11 +114,11 @@ impl State {
     fn load(&mut self, bytes: &[u8]) -> Result<()> {
         // On the CPU reference, where the numbers of the optimizer are read without a wait.
         let (mut entries, metadata) = io::from_safetensors_bytes(bytes, &wgrad::Device::cpu())?;
-        let steps = metadata.get(STEPS).and_then(|steps| steps.parse().ok());
-        let Some(steps) = steps else {
+        let number = |key: &str| metadata.get(key).and_then(|number| number.parse::<u64>().ok());
+        let (Some(steps), Some(seed)) = (number(STEPS), number(SEED)) else {
             return Err(Error::Io {
                 path: "file".into(),
-                detail: "it was not saved by this page: it names no step".into(),
+                detail: "it was not saved by this page: it names no step and no seed".into(),
             });
         };
         let mut values = Vec::new();
@@ -129,7 +138,8 @@ impl State {
             entries.into_iter().filter_map(|(name, value)| Some((name.strip_prefix(OPTIMIZER)?.to_owned(), value)));
         self.optimizer.load_state_dict(&state.collect())?;
         no_grad(|| values.iter().for_each(|(parameter, value)| parameter.assign(value)));
-        self.steps = steps;
+        (self.batches, self.seed, self.order) = (batches(seed), seed, None);
+        self.steps = steps as usize;
         Ok(())
     }
 }
@@ -209,7 +219,9 @@ impl Digits {
     #[wasm_bindgen(unchecked_return_type = "Promise<Uint8Array>")]
     pub fn save(&self) -> Promise {
         let state = self.0.borrow();
-        let (entries, metadata) = (state.entries(), BTreeMap::from([(STEPS.to_owned(), state.steps.to_string())]));
+        let numbers = [(STEPS, state.steps as u64), (SEED, state.seed)];
+        let metadata = numbers.map(|(key, number)| (key.to_owned(), number.to_string())).into();
+        let entries = state.entries();
         promise(async move { Ok(Uint8Array::from(&io::to_safetensors_bytes_async(&entries, &metadata).await?[..])) })
     }
 

@@ -22,8 +22,9 @@ const web = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 const out = resolve(options.out ?? join(web, "out"));
 mkdirSync(out, { recursive: true });
 
-/** Relative error up to which ops agree with the CPU reference, which computes in another order. */
+/** Relative error up to which ops agree with the CPU reference, which computes in another order; gradients cancel more. */
 const OPS = 1e-5;
+const GRADIENTS = 2e-5;
 /** Bound of the difference of a loss from the native one, relative to the first loss. */
 const LOSSES = 1e-3;
 
@@ -110,7 +111,7 @@ const tests = {
             rows.push({ name, value, gradient, error: Array.isArray(outcome) ? undefined : outcome });
         }
         writeFileSync(join(out, "ops.json"), JSON.stringify(rows, null, 1));
-        const failed = rows.filter(({ value, gradient }) => !(value <= OPS && gradient <= OPS));
+        const failed = rows.filter(({ value, gradient }) => !(value <= OPS && gradient <= GRADIENTS));
         for (const row of failed) console.log(`    ${row.name}: ${row.error ?? `${row.value}, gradient ${row.gradient}`}`);
         check(failed.length === 0, `${failed.length} of ${rows.length} cases failed`);
         const worst = (key) => Math.max(...rows.map((row) => row[key])).toExponential(1);

@@ -30,7 +30,7 @@ impl Captured<'_> {
     /// constants, the present values of its variables (parameters, an optimizer's state, gradients), learning rates, counts of
     /// steps, and where the device's random numbers are. All recorded variants go into it. The file is a safetensors file,
     /// from which other programs can read the variables by name ([`Captured::named`]); bools are stored as 32-bit integers. It
-    /// is replaced as a whole, so a crash leaves the old or the new one. [`load_captured`] reads it.
+    /// is replaced as a whole, so a crash leaves the old or the new one. [`load_captured`](crate::load_captured) reads it.
     ///
     /// ```
     /// use wgrad::{Device, Tensor, capture, load_captured, optim::Sgd};
@@ -75,7 +75,7 @@ impl Captured<'_> {
         written.map_err(|error| error.or_at(at))
     }
 
-    /// What [`Captured::save`] writes, as bytes, for where there are no files; [`load_captured_bytes`] reads them.
+    /// What [`Captured::save`] writes, as bytes, for where there are no files; [`load_captured_bytes`](crate::load_captured_bytes) reads them.
     ///
     /// ```
     /// use wgrad::{Device, Tensor, capture, load_captured_bytes};
