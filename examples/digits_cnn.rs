@@ -10,7 +10,7 @@
 //! cargo run --release --example digits_cnn -- --resume
 //! ```
 //!
-//! Writes `learning_curve` and `wrongly_read` (PNG and SVG), `log.csv`, `best.safetensors`, `model.safetensors` and checkpoints to
+//! Writes `learning_curve` and `misclassified` (PNG and SVG), `log.csv`, `best.safetensors`, `model.safetensors` and checkpoints to
 //! `out/digits_cnn`.
 
 mod common;
@@ -178,8 +178,8 @@ pub fn run(args: &Args) -> Result {
     for (&label, &read) in test.labels.iter().zip(&read) {
         confusion.note(label as usize, read as usize)?;
     }
-    println!("\nWhat is read as what:\n{confusion}\n");
-    let wrong = common::draw_wrong(&out.join("wrongly_read"), &test, &read)?;
+    println!("\nConfusion matrix (rows: targets, columns: predictions):\n{confusion}\n");
+    let wrong = common::draw_wrong(&out.join("misclassified"), &test, &read)?;
     io::save_safetensors(out.join("model.safetensors"), &model.state_dict())?;
     let accuracy = 1.0 - wrong as f64 / test.len() as f64;
     let weights = model.parameters();
@@ -187,7 +187,7 @@ pub fn run(args: &Args) -> Result {
     let mut rows = vec![
         ["parameters".into(), weights.iter().map(Tensor::numel).sum::<usize>().to_string()],
         ["test accuracy".into(), format!("{:.2} %", 100.0 * accuracy)],
-        ["wrongly read".into(), format!("{wrong} of {}", test.len())],
+        ["misclassified".into(), format!("{wrong} of {}", test.len())],
     ];
     rows.extend(common::training_rows(epochs, per_epoch, batch_size, outcome.seconds, &hash));
     common::table(["result", "value"], &rows);

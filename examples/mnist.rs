@@ -8,7 +8,7 @@
 //! plain or with `.gz`; `docs/examples.md` says where people get them. Images of any size will do. With `--quick` and without a folder the
 //! digits of this crate are written as such a folder first.
 //!
-//! Writes `learning_curve` and `wrongly_read` (PNG and SVG), `log.csv` and `model.safetensors` to `out/mnist`.
+//! Writes `learning_curve` and `misclassified` (PNG and SVG), `log.csv` and `model.safetensors` to `out/mnist`.
 
 mod common;
 
@@ -140,7 +140,7 @@ fn run(args: &Args) -> Result {
     };
     let title = format!("{} of {} read wrongly", wrong.len(), answers.len());
     let pictures: Vec<Picture> = wrong.iter().take(40).map(picture).collect();
-    common::drew(plot::grid(out.join("wrongly_read"), &title, &pictures, 8)?);
+    common::drew(plot::grid(out.join("misclassified"), &title, &pictures, 8)?);
     io::save_safetensors(out.join("model.safetensors"), &model.state_dict())?;
 
     let accuracy = 1.0 - wrong.len() as f64 / answers.len() as f64;

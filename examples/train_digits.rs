@@ -9,7 +9,7 @@
 //! cargo run --release --example train_digits -- --device cpu --epochs 10 --seed 7 --json out/figures.json
 //! ```
 //!
-//! Writes `learning_curve` and `wrongly_read`, each as PNG and SVG, to `out/train_digits`.
+//! Writes `learning_curve` and `misclassified`, each as PNG and SVG, to `out/train_digits`.
 
 mod common;
 
@@ -160,7 +160,7 @@ fn run(args: &Args) -> Result {
     let speed = images_timed / timed.iter().map(|e| e.seconds).sum::<f64>();
 
     draw_history(&out, &history)?;
-    common::draw_wrong(&out.join("wrongly_read"), &test, &read)?;
+    common::draw_wrong(&out.join("misclassified"), &test, &read)?;
     let last = history.last().ok_or("no epoch was run")?;
     println!();
     common::table(
@@ -171,7 +171,7 @@ fn run(args: &Args) -> Result {
             ["training loss".into(), format!("{:.4}", last.loss)],
             ["training accuracy".into(), format!("{:.2} %", 100.0 * last.train_accuracy)],
             ["test accuracy".into(), format!("{:.2} %", 100.0 * accuracy)],
-            ["wrongly read".into(), format!("{} of {}", wrong.len(), test.len())],
+            ["misclassified".into(), format!("{} of {}", wrong.len(), test.len())],
             ["training time".into(), format!("{seconds:.2} s")],
             ["speed after the first epoch".into(), format!("{speed:.0} samples/s")],
             ["weights' hash".into(), hash.clone()],
@@ -185,7 +185,7 @@ fn run(args: &Args) -> Result {
         "peak_learning_rate": peak_rate,
         "layers": Mlp::SIZES,
         "test_accuracy": accuracy,
-        "wrongly_read": wrong.iter().map(|&i| json!({
+        "misclassified": wrong.iter().map(|&i| json!({
             "test_image": i, "label": test.labels[i], "read": read[i],
         })).collect::<Vec<_>>(),
         "training_seconds": seconds,

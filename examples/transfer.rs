@@ -10,7 +10,7 @@
 //! cargo run --release --example transfer -- --weights other.safetensors
 //! ```
 //!
-//! Writes `accuracy` and `wrongly_read` (PNG and SVG) and `model.safetensors` to `out/transfer`; the latter loads in PyTorch with
+//! Writes `accuracy` and `misclassified` (PNG and SVG) and `model.safetensors` to `out/transfer`; the latter loads in PyTorch with
 //! `strict=True`.
 
 mod common;
@@ -140,7 +140,7 @@ fn run(args: &Args) -> Result {
     let lines = vec![("fine-tuned", series(&tuned)), ("from nothing", series(&scratch))];
     common::drew(plot::curves(out.join("accuracy"), &[Panel { title: &title, x: "step", y: "%", lines }])?);
     let read = common::answers(&model, &test.images)?;
-    let wrong = common::draw_wrong(&out.join("wrongly_read"), &Digits::test(), &read)?;
+    let wrong = common::draw_wrong(&out.join("misclassified"), &Digits::test(), &read)?;
     let file = out.join("model.safetensors");
     io::save_safetensors_with_metadata(&file, &model.state_dict(), &[("format".into(), "pt".into())].into())?;
     println!("wrote {}", file.display());
@@ -151,7 +151,7 @@ fn run(args: &Args) -> Result {
         "images_of_each_digit": args.images,
         "fine_tuned": percent(&tuned),
         "from_nothing": percent(&scratch),
-        "wrongly_read": wrong,
+        "misclassified": wrong,
         "weights_hash": common::weights_hash(&model.parameters())?,
         "device": common::device_json(&device),
     }))?;

@@ -279,7 +279,7 @@ pub fn draw_wrong(path: &Path, test: &wgrad::data::Digits, read: &[u32]) -> Resu
         .collect();
     let title = match wrong.len() {
         0 => "All test digits are read rightly".to_string(),
-        n if n > MOST => format!("The first {MOST} of {n} wrongly read digits"),
+        n if n > MOST => format!("The first {MOST} of {n} misclassified digits"),
         n => format!("{n} of {} read wrongly", test.len()),
     };
     let columns = (pictures.len() as f64).sqrt().ceil().min(8.0) as usize;
