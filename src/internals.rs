@@ -3,7 +3,7 @@
 pub use crate::array::Array;
 pub use crate::caps::Caps;
 pub use crate::graph::{Meta, Op, Var, kernel};
-pub use crate::ops::elementwise::{Kind, Row, row, rows};
+pub use crate::ops::elementwise::{Row, RowKind, row, rows};
 pub use crate::ops::matmul::plan;
 pub use crate::ops::norm::Statistic;
 pub use crate::ops::registry;

@@ -77,11 +77,11 @@ impl Group<'_> {
         self.group.bench_function(case, |bencher| {
             bencher.iter_custom(|turns| {
                 let start = Instant::now();
-                if let Err(error) = run(turns) {
+                if let Err(error) = run(iterations) {
                     panic!("{case}: {error}");
                 }
                 let elapsed = start.elapsed();
-                samples.push(elapsed / turns.max(1) as u32);
+                samples.push(elapsed / iterations.max(1) as u32);
                 elapsed
             });
         });

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::graph::no_grad;
 use crate::nn::StateDict;
 use crate::optim::Optimizer;
-use crate::optim::driver::settled;
+use crate::optim::driver::uncaptured;
 use crate::optim::state::{self, Loader};
 use crate::site;
 use crate::tensor::Tensor;
@@ -60,7 +60,7 @@ impl GradScaler {
     pub fn new(device: &Device) -> GradScaler {
         let mut fault = None;
         let mut variable = |value: f32| {
-            settled(|| Tensor::full((), value, device)).unwrap_or_else(|error| {
+            uncaptured(|| Tensor::full((), value, device)).unwrap_or_else(|error| {
                 fault.get_or_insert(error);
                 Tensor::full((), value, device)
             })

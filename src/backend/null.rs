@@ -49,7 +49,7 @@ impl NullBackend {
         for (i, o) in &plan.values {
             snap.nodes[*i].0.set_value(values[*o].clone());
         }
-        snap.settle();
+        snap.share_values();
         lock(&self.plans).push(summary);
         Ok(())
     }

@@ -7,15 +7,15 @@
 mod cancel;
 mod elementwise;
 mod expr;
+mod horizontal;
 mod reached;
 mod reduce;
 mod routine;
-mod rows;
-mod wide;
+mod row_fusion;
 mod writer;
 
 pub use expr::is_flat;
-pub use wide::workgroup_of;
+pub use horizontal::workgroup_of;
 pub use writer::KernelText;
 
 use std::sync::Arc;
@@ -106,8 +106,8 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps) -> Result<Calls> {
         Core::Routine { node, routine, inputs, producers } => {
             routine::generate(group, snap, caps, routine::Parts { node: *node, routine: &**routine, inputs, producers })
         }
-        Core::Wide(parts) => wide::generate(parts, snap, caps),
-        Core::Rows { parts, rows, size } => rows::generate(group, parts, *rows, *size, snap, caps),
+        Core::Wide(parts) => horizontal::generate(parts, snap, caps),
+        Core::Rows { parts, rows, size } => row_fusion::generate(group, parts, *rows, *size, snap, caps),
     };
     let blamed = match &group.core {
         Core::Elementwise | Core::Wide(_) | Core::Rows { .. } => group.members.first(),

@@ -1,7 +1,7 @@
 //! Reductions with their fused producers and consumers.
 //!
 //! An invocation combines some of the elements of one output, in order, and stores a partial result; further stages combine
-//! the partial results. So the order is fixed and no invocation loops longer than `MAX_TURNS`. On GPUs the elements of
+//! the partial results. So the order is fixed and no invocation loops longer than `MAX_ITERATIONS`. On GPUs the elements of
 //! neighbouring invocations interleave, so that they load neighbouring elements at once; on software adapters each takes a
 //! run of neighbours, which is what the caches of a CPU like. The last stage runs the consumers.
 //!
@@ -21,8 +21,8 @@ use crate::schedule::group::{Body, Core, Group, Leaf, What};
 use crate::schedule::snapshot::{Snapshot, Source};
 use crate::shape::Shape;
 
-/// Loop turns of one invocation; some drivers end loops silently after 65,535.
-const MAX_TURNS: usize = 8192;
+/// Loop iterations of one invocation; some drivers end loops silently after 65,535.
+const MAX_ITERATIONS: usize = 8192;
 
 /// Terms of a sum of floats that are added one after the other; their sums are added so in turn. So rounding errors hardly grow with the
 /// number of terms (pairwise summation, Higham 2002, section 4.2, in blocks).
@@ -303,7 +303,7 @@ fn chunks(outputs: usize, length: usize, row_major: bool, caps: &Caps) -> usize 
     let (threads, alone) = if caps.software { (1024, 2048) } else { (65_536, 256) };
     // Walking down columns touches a page of memory a row: on a CPU, no more rows at a time than its TLB holds pages.
     let tall = caps.software && !row_major && outputs * length > TALL;
-    let at_least = length.div_ceil(if tall { TLB_ROWS } else { MAX_TURNS }).max(1);
+    let at_least = length.div_ceil(if tall { TLB_ROWS } else { MAX_ITERATIONS }).max(1);
     let wanted = if length <= alone || outputs >= threads {
         at_least
     } else {

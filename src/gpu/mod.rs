@@ -32,5 +32,5 @@ pub use pipeline::{Binding, KernelSource, Pipeline};
 pub use pool::{Buffer, BufferId};
 pub use profile::Timing;
 pub use readback::IndexFault;
-pub use replay::{Call, Operand, Program};
+pub use replay::{BoundBuffer, Call, Program};
 pub use stats::{Memory, Stats};

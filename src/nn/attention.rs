@@ -16,7 +16,7 @@ use crate::tensor::Tensor;
 ///
 /// Parameters are `in_proj_weight` `[3·size, size]` (for queries, keys and values; it begins uniform as by Glorot & Bengio
 /// 2010), `in_proj_bias` `[3·size]` (begins at 0) and `out_proj` (its bias begins at 0). Where keys or values are of
-/// another size ([`MultiheadAttention::new_with`]), three weights of their own stand in the place of `in_proj_weight`.
+/// another size ([`MultiheadAttention::new_with`]), three weights of their own stand instead of `in_proj_weight`.
 ///
 /// Where queries, keys and values are one tensor, one product projects all. [`Module::forward`] is self-attention without a
 /// mask. Attention weights are not returned: fused attention never stores them.

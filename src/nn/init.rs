@@ -19,7 +19,7 @@ use crate::backend::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::no_grad;
-use crate::ops::real::erf;
+use crate::ops::float::erf;
 use crate::tensor::Tensor;
 
 /// A parameter that begins uniform in `±1/√fan_in`: what PyTorch's `Linear` and convolutions begin with, weights (He et al.

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::graph::kernel::{Kernel, Operand, Routine, Stage, Wgsl};
 use crate::graph::{Meta, Op, Var, Vjp};
 use crate::ops::routine::{self, LONG_ROW, around, check_dim, expect_float, largest};
-use crate::ops::rows::{RowPlan, rows_texts};
+use crate::ops::row_kernels::{RowPlan, rows_texts};
 
 /// Softmax (`log` unset) or log-softmax along `dim`.
 #[derive(Clone, Copy, Hash)]

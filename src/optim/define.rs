@@ -112,7 +112,7 @@ macro_rules! optimizer {
 
             $(
                 /// The handle of the momentum (where there are decay rates β, of the first), which the steps to come follow, also captured
-                /// ones: for schedules such as [`OneCycle::momentum`](crate::optim::lr::OneCycle::momentum). State dictionaries have an
+                /// ones: for schedules such as [`OneCycle::momentum`](crate::optim::lr::OneCycle::momentum). ParameterState dictionaries have an
                 /// entry `momentum` from then on. A momentum of 0 cannot be driven, as nothing is kept for it: the step says so.
                 ///
                 /// ```

@@ -132,9 +132,9 @@ impl<'a> Fuser<'a> {
     fn classify(&mut self, i: usize) {
         let keep = self.snap.keep[i];
         let kernel = self.snap.kernel_of(i);
-        if let Some(twin) = self.snap.twin(i) {
+        if let Some(representative) = self.snap.representative(i) {
             // A value of its own is needed only where it was asked for; whoever else keeps it shares the first one's.
-            let (base, path) = self.resolve(Source::Pending(twin));
+            let (base, path) = self.resolve(Source::Pending(representative));
             let (role, resolved) = if keep.root {
                 (Role::Copy(base, path), (Source::Pending(i), Path::new()))
             } else {
@@ -183,16 +183,16 @@ impl<'a> Fuser<'a> {
         if let Role::View = self.role[i] {
             if let Source::Pending(base) = self.resolved[i].0 {
                 let dear = matches!(self.role[base], Role::Reduce(_) | Role::Routine(_));
-                let awaited = keep.awaits_backward && dear && self.snap.twin(i).is_some();
+                let awaited = keep.awaits_backward && dear && self.snap.representative(i).is_some();
                 self.keep[base] |= (keep.held || awaited) && !matches!(self.role[base], Role::Scalar);
             }
             return;
         }
         self.keep[i] |= keep.root || (keep.held && !matches!(self.role[i], Role::Scalar));
         let is_routine = matches!(self.role[i], Role::Routine(_));
-        let twin = self.snap.twin(i).map(Source::Pending);
-        let sources: SmallVec<[Source; 3]> = match twin {
-            Some(twin) => SmallVec::from_slice(&[twin]),
+        let representative = self.snap.representative(i).map(Source::Pending);
+        let sources: SmallVec<[Source; 3]> = match representative {
+            Some(representative) => SmallVec::from_slice(&[representative]),
             None => self.snap.inputs[i].clone(),
         };
         for source in sources {

@@ -18,10 +18,10 @@ use crate::graph::{IndexCheck, Meta, Var, order};
 use crate::layout::View;
 use crate::ops::assign::{Assign, Scope};
 
-/// Which leaves may hang on index checks that fail.
+/// Which leaves may depend on index checks that fail.
 #[derive(Clone, Copy, Debug)]
 pub enum Unchecked {
-    /// Those that hang on checks above this number, or on a fault that is known.
+    /// Those that depend on checks above this number, or on a fault that is known.
     After(u64),
     /// All of them, together: for steps that run again and again.
     All,
@@ -42,7 +42,7 @@ pub struct Ordered {
 pub struct Contents {
     /// Nodes that check indices.
     pub checks: Vec<u64>,
-    /// Leaves that hang on checks.
+    /// Leaves that depend on checks.
     pub leaves: Vec<u64>,
     /// Whether all leaves may.
     pub all_leaves: bool,
@@ -130,7 +130,7 @@ struct Search<'a> {
     checks: Vec<usize>,
     /// For each node that checks indices which of them does so first.
     number: HashMap<usize, usize>,
-    /// Leaves that may hang on checks that fail, by their ids, with their numbers behind those of the checks.
+    /// Leaves that may depend on checks that fail, by their ids, with their numbers behind those of the checks.
     leaves: HashMap<u64, usize>,
     /// Leaves whose assignment waited for checks that may fail, with numbers behind those.
     behind: HashMap<u64, usize>,
@@ -160,16 +160,19 @@ impl<'a> Search<'a> {
         for node in nodes {
             node.0.with_needed_inputs(|inputs| {
                 for leaf in inputs.iter().filter(|input| input.0.has_value()) {
-                    let (hangs, waited) = match unchecked {
-                        Unchecked::After(settled) => {
-                            let doubt = leaf.0.doubt();
-                            (!doubt.after(settled).is_empty(), !doubt.gate().after(settled).is_empty())
+                    let (depends, waited) = match unchecked {
+                        Unchecked::After(resolved) => {
+                            let pending_checks = leaf.0.pending_checks();
+                            (
+                                !pending_checks.after(resolved).is_empty(),
+                                !pending_checks.gate().after(resolved).is_empty(),
+                            )
                         }
                         Unchecked::All => (true, false),
                         Unchecked::Nothing => (false, false),
                     };
                     let next = leaves.len();
-                    if hangs {
+                    if depends {
                         leaves.entry(leaf.0.id).or_insert(if all { 0 } else { next });
                     }
                     let next = behind.len();

@@ -1,6 +1,6 @@
 //! Where stored values live during a flush.
 //!
-//! Values that outlive the flush get buffers of their own. The others share a workspace: a value takes the place of one
+//! Values that outlive the flush get buffers of their own. The others share a workspace: a value takes the region of one
 //! whose last reader has run.
 
 use std::cmp::Reverse;
@@ -20,7 +20,7 @@ pub struct Lifetime {
 
 /// Where a value lies in the workspace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct Region {
     /// The buffer.
     pub buffer: usize,
     /// Where it starts there, in bytes.
@@ -32,8 +32,8 @@ pub struct Place {
 pub struct Assignment {
     /// Bytes of each buffer, the largest first.
     pub buffers: Vec<u64>,
-    /// The place of each value.
-    pub places: Vec<Place>,
+    /// The region of each value.
+    pub regions: Vec<Region>,
 }
 
 impl Assignment {
@@ -56,7 +56,7 @@ pub enum Search {
 /// written by a kernel.
 pub type Conflicts = HashSet<(usize, usize)>;
 
-/// Gives every value a place; values whose lifetimes overlap never overlap in a buffer.
+/// Gives every value a region; values whose lifetimes overlap never overlap in a buffer.
 ///
 /// Values choose one after the other: first the large ones, so that small ones fill the gaps (greedy by size), or first those
 /// that are alive when most is (greedy by breadth); both from Pisarchyk & Lee 2020, arXiv 2001.03288. A value takes the gap
@@ -119,23 +119,23 @@ fn room(bytes: u64) -> u64 {
 }
 
 /// Sorts buffers by size and takes the order along.
-fn sorted(buffers: Vec<u64>, mut places: Vec<Place>) -> Assignment {
+fn sorted(buffers: Vec<u64>, mut regions: Vec<Region>) -> Assignment {
     let mut order: Vec<usize> = (0..buffers.len()).collect();
     order.sort_by_key(|&b| (Reverse(buffers[b]), b));
     let mut rank = vec![0; buffers.len()];
     order.iter().enumerate().for_each(|(r, &b)| rank[b] = r);
-    places.iter_mut().for_each(|place| place.buffer = rank[place.buffer]);
-    Assignment { buffers: order.iter().map(|&b| buffers[b]).collect(), places }
+    regions.iter_mut().for_each(|region| region.buffer = rank[region.buffer]);
+    Assignment { buffers: order.iter().map(|&b| buffers[b]).collect(), regions }
 }
 
-/// One scan in time: a value takes the place of the class that fell free last.
+/// One scan in time: a value takes the region of the class that fell free last.
 fn scan(values: &[Lifetime]) -> Assignment {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by_key(|&v| (values[v].first, v));
     let mut ends: BinaryHeap<Reverse<(usize, u64, usize)>> = BinaryHeap::new();
     let mut free: HashMap<u64, Vec<usize>> = HashMap::new();
     let mut buffers: Vec<u64> = Vec::new();
-    let mut places = vec![Place::default(); values.len()];
+    let mut regions = vec![Region::default(); values.len()];
     for v in order {
         while let Some(&Reverse((last, class, buffer))) = ends.peek() {
             if last >= values[v].first {
@@ -150,10 +150,10 @@ fn scan(values: &[Lifetime]) -> Assignment {
             buffers.len() - 1
         });
         buffers[buffer] = buffers[buffer].max(room(values[v].bytes));
-        places[v].buffer = buffer;
+        regions[v].buffer = buffer;
         ends.push(Reverse((values[v].last, class, buffer)));
     }
-    sorted(buffers, places)
+    sorted(buffers, regions)
 }
 
 /// Large values first.
@@ -194,7 +194,7 @@ fn by_breadth(values: &[Lifetime]) -> Vec<usize> {
 fn greedy(values: &[Lifetime], conflicts: &Conflicts, largest: u64, order: &[usize]) -> Assignment {
     let mut buffers: Vec<u64> = Vec::new();
     let mut held: Vec<Vec<usize>> = Vec::new();
-    let mut places = vec![Place::default(); values.len()];
+    let mut regions = vec![Region::default(); values.len()];
     for &v in order {
         let (value, wanted) = (values[v], room(values[v].bytes));
         let overlaps = |h: usize| values[h].first <= value.last && value.first <= values[h].last;
@@ -207,7 +207,7 @@ fn greedy(values: &[Lifetime], conflicts: &Conflicts, largest: u64, order: &[usi
             let mut taken: Vec<(u64, u64)> = inside
                 .iter()
                 .filter(|&&h| overlaps(h))
-                .map(|&h| (places[h].offset, places[h].offset + values[h].bytes))
+                .map(|&h| (regions[h].offset, regions[h].offset + values[h].bytes))
                 .collect();
             taken.sort_unstable();
             let mut start = 0u64;
@@ -228,9 +228,9 @@ fn greedy(values: &[Lifetime], conflicts: &Conflicts, largest: u64, order: &[usi
         }
         buffers[buffer] = buffers[buffer].max(offset + wanted);
         held[buffer].push(v);
-        places[v] = Place { buffer, offset };
+        regions[v] = Region { buffer, offset };
     }
-    sorted(buffers, places)
+    sorted(buffers, regions)
 }
 
 /// Bytes alive at each step.
@@ -305,18 +305,18 @@ mod tests {
 
     fn check(values: &[Lifetime], conflicts: &Conflicts, assignment: &Assignment) {
         assert!(assignment.buffers.is_sorted_by(|a, b| a >= b));
-        let part = |v: usize| (assignment.places[v].offset, assignment.places[v].offset + values[v].bytes);
+        let part = |v: usize| (assignment.regions[v].offset, assignment.regions[v].offset + values[v].bytes);
         for (i, a) in values.iter().enumerate() {
-            let place = assignment.places[i];
-            assert!(place.offset.is_multiple_of(ALIGN) && part(i).1 <= assignment.buffers[place.buffer]);
+            let region = assignment.regions[i];
+            assert!(region.offset.is_multiple_of(ALIGN) && part(i).1 <= assignment.buffers[region.buffer]);
             for (j, b) in values.iter().enumerate().skip(i + 1) {
-                if place.buffer != assignment.places[j].buffer {
+                if region.buffer != assignment.regions[j].buffer {
                     continue;
                 }
                 assert!(!conflicts.contains(&(i, j)), "{a:?} and {b:?} are read and written");
                 let together = a.first <= b.last && b.first <= a.last;
                 let disjoint = part(i).1 <= part(j).0 || part(j).1 <= part(i).0;
-                assert!(!together || disjoint, "{a:?} and {b:?} share a place");
+                assert!(!together || disjoint, "{a:?} and {b:?} share a region");
             }
         }
     }

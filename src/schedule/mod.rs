@@ -6,16 +6,16 @@
 pub mod fuse;
 pub mod gate;
 pub mod group;
+mod horizontal;
 pub mod in_place;
 pub mod memory;
 pub mod picture;
 pub mod plan;
 mod reason;
 mod recompute;
-mod rows;
+mod row_fusion;
 mod share;
 pub mod snapshot;
-mod wide;
 
 pub use plan::{BufferRef, Cluster, ParamSource, Plan, PlanSummary, Step};
 pub use reason::{EndReason, StoreReason};

@@ -55,8 +55,8 @@ impl Drawing<'_> {
                             return Some(Read::Stored(maker, i));
                         }
                         // What is neither computed here nor stored anywhere is a view, a number, or another op's value.
-                        match (self.snap.twin(i), self.snap.inputs[i].first()) {
-                            (Some(twin), _) => source = Source::Pending(twin),
+                        match (self.snap.representative(i), self.snap.inputs[i].first()) {
+                            (Some(representative), _) => source = Source::Pending(representative),
                             (None, Some(input)) => source = *input,
                             (None, None) => return Some(Read::Number(label(&self.snap.nodes[i]))),
                         }
@@ -64,8 +64,8 @@ impl Drawing<'_> {
                 }
             }
         };
-        match self.snap.twin(op) {
-            Some(twin) => find(&Source::Pending(twin)).into_iter().collect(),
+        match self.snap.representative(op) {
+            Some(representative) => find(&Source::Pending(representative)).into_iter().collect(),
             None => self.snap.inputs[op].iter().filter_map(find).collect(),
         }
     }

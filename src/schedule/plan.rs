@@ -13,7 +13,7 @@ use crate::schedule::group::{Core, Group};
 use crate::schedule::memory::{self, Lifetime, Search};
 use crate::schedule::reason::{EndReason, StoreReason};
 use crate::schedule::snapshot::{Snapshot, Source};
-use crate::schedule::{in_place, recompute, rows, wide};
+use crate::schedule::{horizontal, in_place, recompute, row_fusion};
 
 pub use crate::codegen::ParamSource;
 
@@ -24,8 +24,8 @@ pub enum BufferRef {
     Leaf(usize),
     /// A value that the flush leaves behind: position in [`Plan::outputs`].
     Output(usize),
-    /// A buffer of the workspace, bound in part: position in [`Plan::places`].
-    Place(usize),
+    /// A buffer of the workspace, bound in part: position in [`Plan::workspace_buffers`].
+    Workspace(usize),
 }
 
 /// One dispatch.
@@ -118,7 +118,7 @@ pub struct Plan {
     /// one.
     pub values: Vec<(usize, usize)>,
     /// Bytes of the workspace's buffers, the largest first.
-    pub places: Vec<u64>,
+    pub workspace_buffers: Vec<u64>,
     /// Bytes of the workspace's buffers together.
     pub workspace: u64,
     /// Texels of the device's panels that the kernels use.
@@ -194,7 +194,7 @@ impl Plan {
             _ => built.plan,
         };
         let output = |node: usize| plan.outputs.binary_search_by_key(&node, |(i, _)| *i).ok();
-        let value = |i: usize| Some((i, output(i).or_else(|| output(snap.twin(i)?))?));
+        let value = |i: usize| Some((i, output(i).or_else(|| output(snap.representative(i)?))?));
         plan.values = (0..snap.nodes.len()).filter_map(value).collect();
         Ok(plan)
     }
@@ -217,8 +217,8 @@ impl Plan {
         let budget = caps.max_storage_buffers.min(8) as usize;
         let Fused { mut groups, keep, stored } = fuse::groups(snap, budget, fuse, over, caps)?;
         if fuse {
-            groups = rows::chain(groups, &keep, snap, caps, budget)?;
-            groups = wide::widen(groups, snap, caps);
+            groups = row_fusion::chain(groups, &keep, snap, caps, budget)?;
+            groups = horizontal::widen(groups, snap, caps);
         }
         in_place::decide(&mut groups, snap, &keep);
         let mut steps = Vec::new();
@@ -306,7 +306,7 @@ impl Plan {
                     Key::Source(Source::Pending(i)) if output_of.contains_key(i) => Ok(BufferRef::Output(output_of[i])),
                     other => rank
                         .get(other)
-                        .map(|&t| BufferRef::Place(assigned.places[t].buffer))
+                        .map(|&t| BufferRef::Workspace(assigned.regions[t].buffer))
                         .ok_or_else(|| Error::internal("plan", "a buffer has no place")),
                 })
                 .collect::<Result<Vec<_>>>()?;
@@ -316,7 +316,7 @@ impl Plan {
                     let Some(&t) = rank.get(key) else { return window };
                     let whole = (0, lifetimes[t].bytes.max(1).next_multiple_of(GRAIN));
                     let (offset, size) = window.unwrap_or(whole);
-                    Some((assigned.places[t].offset + offset, size))
+                    Some((assigned.regions[t].offset + offset, size))
                 };
                 step.windows = own.iter().enumerate().map(part).collect();
             }
@@ -329,7 +329,8 @@ impl Plan {
         let lives: Vec<(usize, Lifetime)> = lives.collect();
         let alive = memory::alive(&lifetimes);
         let kept = outputs.iter().map(|(i, _)| *i).collect();
-        let merged = (0..snap.nodes.len()).filter(|&i| snap.twin(i).is_some() && snap.again(i).is_none()).count();
+        let merged =
+            (0..snap.nodes.len()).filter(|&i| snap.representative(i).is_some() && snap.again(i).is_none()).count();
         let plan = Plan {
             steps,
             outputs,
@@ -338,7 +339,7 @@ impl Plan {
             workspace: assigned.bytes(),
             panels,
             lower_bound: memory::lower_bound(&lifetimes),
-            places: assigned.buffers,
+            workspace_buffers: assigned.buffers,
             merged,
             recomputed: 0,
             clusters,

@@ -37,7 +37,7 @@ const COPIES: usize = 32;
 /// # Errors
 /// [`Error::OverBudget`] with the least that was reached, where no plan is found.
 pub fn fit(snap: &Snapshot, caps: &Caps, fuse: bool, budget: u64, first: Built) -> Result<Plan> {
-    let mut state = State { snap: snap.with_origins(&first), built: first };
+    let mut state = Attempt { snap: snap.with_origins(&first), built: first };
     let mut least = u64::MAX;
     let mut tries = 0;
     loop {
@@ -57,7 +57,7 @@ pub fn fit(snap: &Snapshot, caps: &Caps, fuse: bool, budget: u64, first: Built) 
 }
 
 /// A snapshot with copies of ops, and its plan.
-struct State {
+struct Attempt {
     snap: Snapshot,
     built: Built,
 }
@@ -90,14 +90,14 @@ struct Made {
     lives: HashMap<usize, (usize, usize)>,
 }
 
-impl State {
+impl Attempt {
     /// Bytes over the target, added up over all steps.
     fn overshoot(&self, target: u64) -> u64 {
         self.built.alive.iter().map(|&bytes| bytes.saturating_sub(target)).sum()
     }
 
     /// The next state with less memory over the target.
-    fn improve(&self, caps: &Caps, fuse: bool, target: u64, tries: &mut usize) -> Result<Option<State>> {
+    fn improve(&self, caps: &Caps, fuse: bool, target: u64, tries: &mut usize) -> Result<Option<Attempt>> {
         let now = self.overshoot(target);
         let mut peaks: Vec<usize> =
             (0..self.built.alive.len()).filter(|&step| self.built.alive[step] > target).collect();
@@ -125,7 +125,7 @@ impl State {
                 let snap = self.with_copies(&candidate, &copies);
                 // Where the kernels cannot run in an order that suits, there is no such plan.
                 let Ok(built) = Plan::build(&snap, caps, fuse, Search::Quick) else { continue };
-                let next = State { snap, built };
+                let next = Attempt { snap, built };
                 if next.overshoot(target) < now {
                     return Ok(Some(next));
                 }
@@ -181,8 +181,8 @@ impl State {
 
     /// What a node reads: its inputs, or the earlier node of the same value.
     fn sources(&self, i: usize) -> Vec<Source> {
-        match self.snap.twin(i) {
-            Some(twin) => vec![Source::Pending(twin)],
+        match self.snap.representative(i) {
+            Some(representative) => vec![Source::Pending(representative)],
             None => self.snap.inputs[i].to_vec(),
         }
     }

@@ -1,8 +1,8 @@
 //! Common subexpressions: nodes that compute the same value become one, and what nobody needs then is not computed.
 //!
-//! Two nodes are twins where op, attributes, shape, type and inputs agree, which is what the structural hash goes by too, so a
-//! plan that merges twins serves every graph of its hash. Numbers known on the host differ from graph to graph under one
-//! hash, and data are what they are, so neither is ever a twin; ops on the same number are. Random ops have their counter as an
+//! Two nodes are equal nodes where op, attributes, shape, type and inputs agree, which is what the structural hash goes by too, so a
+//! plan that merges equal nodes serves every graph of its hash. Numbers known on the host differ from graph to graph under one
+//! hash, and data are what they are, so neither is ever a duplicate; ops on the same number are. Random ops have their counter as an
 //! input. Ops that check indices report under numbers of their own, so they stay apart.
 
 use std::any::TypeId;
@@ -16,7 +16,7 @@ use crate::graph::kernel::{Kernel, Operand};
 use crate::layout::Layout;
 use crate::schedule::snapshot::{Snapshot, Source, StructuralHasher};
 
-/// What makes two nodes twins.
+/// What makes two nodes equal nodes.
 #[derive(PartialEq, Eq, Hash)]
 struct Identity {
     op: TypeId,
@@ -31,7 +31,7 @@ struct Identity {
 const COMMUTATIVE: [&str; 6] = ["add_fwd", "mul_fwd", "eq_fwd", "ne_fwd", "logical_and_fwd", "logical_or_fwd"];
 
 impl Snapshot {
-    /// Finds twins: [`Snapshot::same`] and [`Snapshot::needed`] are set, and whoever reads a later twin reads the first.
+    /// Finds equal nodes: [`Snapshot::same`] and [`Snapshot::needed`] are set, and whoever reads a duplicate reads the first.
     pub fn share(&mut self, caps: &Caps) {
         let n = self.nodes.len();
         let mut first_of: HashMap<Identity, usize> = HashMap::with_capacity(n);
@@ -39,7 +39,7 @@ impl Snapshot {
         if self.wiring.is_empty() {
             self.wiring = self.inputs.clone();
         }
-        // The first twin of each node, views included.
+        // The first representative of each node, views included.
         let mut first: Vec<usize> = (0..n).collect();
         for i in 0..n {
             for input in &mut self.inputs[i] {
@@ -67,16 +67,16 @@ impl Snapshot {
             node.op.structure(&mut hash);
             let (op, name) = ((*node.op).type_id(), node.op.name().to_owned());
             let identity = Identity { op, name, attributes: hash.finish128(), meta: node.meta.clone(), inputs };
-            let Some(&twin) = first_of.get(&identity) else {
+            let Some(&representative) = first_of.get(&identity) else {
                 first_of.insert(identity, i);
                 continue;
             };
             if self.checks_indices(i, &kernel, caps) {
                 continue;
             }
-            first[i] = twin;
+            first[i] = representative;
             if !matches!(kernel, Kernel::View(_)) {
-                self.same[i] = Some(twin);
+                self.same[i] = Some(representative);
             }
         }
         self.find_needed();
@@ -108,14 +108,14 @@ impl Snapshot {
     fn spread_need(&mut self) {
         for i in (0..self.nodes.len()).rev() {
             let keep = self.keep[i];
-            let twin = self.twin(i).map(Source::Pending);
-            if keep.root || keep.held || (keep.awaits_backward && twin.is_some()) {
+            let representative = self.representative(i).map(Source::Pending);
+            if keep.root || keep.held || (keep.awaits_backward && representative.is_some()) {
                 self.needed[i] = true;
             }
             if !self.needed[i] {
                 continue;
             }
-            for source in twin.iter().chain(self.inputs[i].iter().filter(|_| twin.is_none())) {
+            for source in representative.iter().chain(self.inputs[i].iter().filter(|_| representative.is_none())) {
                 if let Source::Pending(j) = source {
                     self.needed[*j] = true;
                 }
@@ -134,7 +134,7 @@ impl Snapshot {
     }
 
     /// The earlier node of the same value.
-    pub fn twin(&self, i: usize) -> Option<usize> {
+    pub fn representative(&self, i: usize) -> Option<usize> {
         self.same.get(i).copied().flatten()
     }
 

@@ -117,8 +117,8 @@ impl Snapshot {
             };
             let mut checks: Vec<usize> = gate.checks.iter().map(|id| position[id]).collect();
             checks.sort_unstable();
-            let hanging = if gate.all_leaves { (0..leaves.len()).collect() } else { among(&gate.leaves) };
-            Gate { checks, leaves: hanging, behind: among(&gate.behind) }.planned(&roots[0])
+            let own_leaves = if gate.all_leaves { (0..leaves.len()).collect() } else { among(&gate.leaves) };
+            Gate { checks, leaves: own_leaves, behind: among(&gate.behind) }.planned(&roots[0])
         };
         let names = items.iter().any(|item| matches!(item, Item::Node(var) if var.is_assignment()));
         let nodes = items.iter().map(|item| match item {
@@ -203,18 +203,18 @@ impl Snapshot {
         }
     }
 
-    /// The inputs that decide which index checks the value of node `i` hangs on. An assignment that waits for them is as right as the old
+    /// The inputs that decide which index checks the value of node `i` depends on. An assignment that waits for them is as right as the old
     /// value is.
-    pub fn hangs_on(&self, i: usize) -> &[Source] {
+    pub fn check_inputs(&self, i: usize) -> &[Source] {
         let gated = self.nodes[i].is_alias() && self.inputs[i].len() == GATED;
         if gated { &self.inputs[i][GATED - 1..] } else { &self.inputs[i] }
     }
 
     /// Has names take over the values that have been computed.
-    pub fn settle(&self) {
+    pub fn share_values(&self) {
         if !recording::active() {
             let names = self.nodes.iter().enumerate().filter(|(i, _)| self.is_name(*i));
-            names.for_each(|(_, var)| var.take_over());
+            names.for_each(|(_, var)| var.share_value_now());
         }
     }
 

@@ -360,7 +360,7 @@ impl Trainer {
             _ => None,
         };
         let mut state =
-            State { step: 0, seconds: 0.0, history: History::new(), mean: Mean::default(), skipped: Vec::new() };
+            TrainerState { step: 0, seconds: 0.0, history: History::new(), mean: Mean::default(), skipped: Vec::new() };
         let resumed = match &checkpoints {
             Some(checkpoints) if self.resume => self.load(checkpoints, task, &mut state)?,
             _ => None,
@@ -379,7 +379,7 @@ impl Trainer {
         if let Some(folder) = &self.folder {
             state.history.save_json(folder.join("history.json"))?;
         }
-        let State { step, seconds, history, skipped, .. } = state;
+        let TrainerState { step, seconds, history, skipped, .. } = state;
         let stopped = task.stopped().filter(|_| finished && step < self.steps);
         Ok(Outcome { finished, stopped, steps: step, resumed, seconds, history, skipped })
     }
@@ -387,11 +387,11 @@ impl Trainer {
     fn steps(
         &self,
         task: &mut impl Task,
-        mut state: State,
+        mut state: TrainerState,
         checkpoints: Option<&Checkpoints>,
         mut log: Option<Log>,
         progress: &Progress,
-    ) -> Result<(State, bool)> {
+    ) -> Result<(TrainerState, bool)> {
         let before = state.seconds;
         let start = Instant::now();
         let (mut reported, mut reported_at) = (state.step, start);
@@ -454,7 +454,13 @@ impl Trainer {
     }
 
     /// Does the next step, or leaves its batch out.
-    fn step(&self, task: &mut impl Task, state: &mut State, watch: &mut Watch, progress: &Progress) -> Result<()> {
+    fn step(
+        &self,
+        task: &mut impl Task,
+        state: &mut TrainerState,
+        watch: &mut Watch,
+        progress: &Progress,
+    ) -> Result<()> {
         let (step, position) = (state.step, task.position());
         let before = self.skip_bad_batches.then(|| {
             let mut before = Checkpoint::new();
@@ -502,7 +508,7 @@ impl Trainer {
     }
 
     /// Saves a state, unless it is bad.
-    fn save(&self, state: &State, watch: &Watch, task: &mut impl Task, checkpoints: &Checkpoints) -> Result<()> {
+    fn save(&self, state: &TrainerState, watch: &Watch, task: &mut impl Task, checkpoints: &Checkpoints) -> Result<()> {
         let check = |name: &str, array: &Array| watch.check(state.step, name, array, checkpoints);
         let Err(error) = checkpoints.save_checked(state.step, &state.save(task)?, check) else { return Ok(()) };
         match watch.bad_state(&error) {
@@ -512,7 +518,7 @@ impl Trainer {
     }
 
     /// Saves the best state so far.
-    fn save_best(&self, state: &State, task: &impl Task) -> Result<()> {
+    fn save_best(&self, state: &TrainerState, task: &impl Task) -> Result<()> {
         let Some(folder) = &self.folder else {
             return Err(Error::argument("Trainer", "the best state needs a folder: call Trainer::folder"));
         };
@@ -520,7 +526,7 @@ impl Trainer {
     }
 
     /// Takes over the newest checkpoint that can be read; its step.
-    fn load(&self, checkpoints: &Checkpoints, task: &mut impl Task, state: &mut State) -> Result<Option<u64>> {
+    fn load(&self, checkpoints: &Checkpoints, task: &mut impl Task, state: &mut TrainerState) -> Result<Option<u64>> {
         let Some(latest) = checkpoints.latest(&self.device)? else { return Ok(None) };
         for damaged in &latest.damaged {
             // A log that may be off is too quiet for this.
@@ -528,7 +534,7 @@ impl Trainer {
         }
         let checkpoint = &latest.checkpoint;
         task.load(checkpoint)?;
-        *state = State {
+        *state = TrainerState {
             step: latest.step,
             seconds: checkpoint.get(SECONDS)?,
             history: History::from_csv(&checkpoint.get::<String>(HISTORY)?)?,
@@ -540,7 +546,7 @@ impl Trainer {
 }
 
 /// Where a run is.
-struct State {
+struct TrainerState {
     step: u64,
     seconds: f64,
     history: History,
@@ -548,7 +554,7 @@ struct State {
     skipped: Vec<u64>,
 }
 
-impl State {
+impl TrainerState {
     fn save(&self, task: &impl Task) -> Result<Checkpoint> {
         let mut checkpoint = Checkpoint::new();
         task.save(&mut checkpoint)?;

@@ -4,7 +4,7 @@
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::graph::kernel::{Access, Operand, Read, Slot, Stage, Write};
+use crate::graph::kernel::{Access, BufferSlot, Operand, Read, Stage, Write};
 use crate::ops::conv::geometry::volume;
 use crate::ops::conv::kernels::{names, sizes, strides, sum_stage};
 use crate::ops::conv::{Convolution, Role};
@@ -49,7 +49,7 @@ pub fn stages(
     }
     let Tiling { cut, mut consts, mut params, workgroups } = Tiling::new([rows, columns, steps], g.groups, caps, 0)?;
     let total = output.meta.numel();
-    let sums = Slot::Scratch(0);
+    let sums = BufferSlot::Scratch(0);
     if cut.splits > 1 && (cut.splits * total) as u64 * 4 > caps.max_binding.min(caps.max_buffer) {
         return Ok(None);
     }
@@ -78,7 +78,7 @@ pub fn stages(
             (Role::X, true) => text!("finish_output", "tiled_input_gradient", "tiled_positions"),
             (Role::X, false) => text!("finish_sum", "tiled_input_gradient", "tiled_positions"),
         },
-        reads: (0..2).map(|i| Read { name: names[i].0, slot: Slot::Input(i), access: Access::Raw }).collect(),
+        reads: (0..2).map(|i| Read { name: names[i].0, slot: BufferSlot::Input(i), access: Access::Raw }).collect(),
         writes: vec![if whole { routine::output() } else { partial }],
         consts,
         params,

@@ -5,8 +5,8 @@ use crate::error::Result;
 use crate::graph::kernel::Word;
 use crate::ops::matmul::problem::{count, product};
 
-/// Some drivers end loops silently after 65,535 turns an invocation; no kernel here takes more than half of that.
-pub(super) const MAX_TURNS: usize = 32_768;
+/// Some drivers end loops silently after 65,535 iterations an invocation; no kernel here takes more than half of that.
+pub(super) const MAX_ITERATIONS: usize = 32_768;
 /// Steps of k that one sum takes at most. Longer ones are cut, which also keeps the rounding errors of long sums small.
 pub(super) const MAX_STEPS: usize = 16_384;
 
@@ -56,7 +56,7 @@ impl Tile {
     }
 
     /// Turns of all loops that one step of the walk over k takes.
-    fn turns(&self) -> usize {
+    fn iterations(&self) -> usize {
         let threads = self.sides[0] * self.sides[1];
         let copies: u32 = [0, 1].map(|d| (self.depth * self.sides[d] * self.quads[d]).div_ceil(threads)).iter().sum();
         (1 + copies + self.depth * (1 + self.quads[0] * (1 + self.quads[1]))) as usize
@@ -106,7 +106,7 @@ impl Tiling {
         let [rows, columns] = tile.edges();
         let (row_tiles, column_tiles) = (m.div_ceil(rows), n.div_ceil(columns));
         let depth = tile.depth as usize;
-        let longest = (MAX_TURNS / tile.turns() * depth).min(MAX_STEPS);
+        let longest = (MAX_ITERATIONS / tile.iterations() * depth).min(MAX_STEPS);
         let tiles = row_tiles.saturating_mul(column_tiles).saturating_mul(matrices);
         let cut = cut(k, tiles, 128, 256, longest, depth);
         let tiles = product(&[row_tiles, column_tiles, matrices, cut.splits])?;
@@ -150,7 +150,7 @@ mod tests {
         // All others would be mostly empty.
         assert_eq!([1, 2].map(|c| Tile::choose(20, 20, 1, &caps, c)), [SMALL, SMALL]);
         for tile in [LARGE, MEDIUM, SMALL, WIDE, TALL] {
-            assert!(tile.turns() * (MAX_TURNS / tile.turns()) <= MAX_TURNS);
+            assert!(tile.iterations() * (MAX_ITERATIONS / tile.iterations()) <= MAX_ITERATIONS);
             let bytes = tile.depth * 16 * (tile.sides[0] * tile.quads[0] + tile.sides[1] * tile.quads[1] + 2);
             // With the columns of a convolution, 16 bytes each.
             assert!(bytes + tile.sides[1] * tile.quads[1] * 4 * 16 <= caps.workgroup_memory, "{tile:?}: {bytes}");

@@ -16,7 +16,7 @@ use crate::graph::{Bits, Meta, Op, Var, Vjp, no_grad};
 use crate::ops::routine::{expect_float, poisoned};
 use crate::shape::Shape;
 
-/// Longest row of the kernels: one invocation walks it up to four times, within the 65,535 turns after which some
+/// Longest row of the kernels: one invocation walks it up to four times, within the 65,535 iterations after which some
 /// software adapters end loops.
 const LONGEST_ROW: usize = 16_000;
 

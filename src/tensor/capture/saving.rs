@@ -12,7 +12,7 @@ use super::format::{
     VERSION, VariableFile, VariantFile,
 };
 use super::saved::{BYTES, KEY, checksum, stored_dtype};
-use super::{Captured, Origin, Outcome, settle};
+use super::{Captured, Origin, Outcome, realize_all};
 use crate::backend::Device;
 use crate::backend::faults::Check;
 use crate::backend::program::Computed;
@@ -151,7 +151,7 @@ impl Captured<'_> {
         for variable in &table {
             let value = variable.value();
             if let Some(var) = &value {
-                settle(&self.device, std::slice::from_ref(var))?;
+                realize_all(&self.device, std::slice::from_ref(var))?;
                 if values.insert(variable.name().to_owned(), var.clone()).is_some() {
                     let detail = format!("two variables are called {:?}", variable.name());
                     return Err(Error::argument("save", detail));
@@ -225,8 +225,8 @@ impl Captured<'_> {
             });
         }
         for (i, (value, meta)) in constants.list.iter().enumerate() {
-            let Computed { value, doubt } = value.clone();
-            let var = Var::computed(meta.clone(), value, doubt, super::location(), self.device.context());
+            let Computed { value, pending_checks } = value.clone();
+            let var = Var::computed(meta.clone(), value, pending_checks, super::location(), self.device.context());
             if values.insert(format!("constant.{i}"), var).is_some() {
                 return Err(Error::argument("save", format!("a variable may not be called \"constant.{i}\"")));
             }

@@ -11,7 +11,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::node::{address, lock};
 use crate::graph::number::{Formula, Rate};
-use crate::graph::recording::{Slot, Tick};
+use crate::graph::recording::{Rebindable, Tick};
 use crate::graph::{Meta, Var, no_grad, with_location};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -40,7 +40,7 @@ use crate::tensor::Tensor;
 #[derive(Clone)]
 pub struct Variable {
     name: String,
-    slot: Arc<dyn Slot>,
+    slot: Arc<dyn Rebindable>,
     device: Device,
     read: bool,
     written: bool,
@@ -124,7 +124,7 @@ impl Variable {
         Ok(())
     }
 
-    pub(super) fn slot(&self) -> &Arc<dyn Slot> {
+    pub(super) fn slot(&self) -> &Arc<dyn Rebindable> {
         &self.slot
     }
 
@@ -161,7 +161,7 @@ impl Captured<'_> {
         for (name, tensor) in names {
             let name = name.into();
             self.names.retain(|(known, _)| *known != name);
-            self.names.push((name, tensor.borrow().inner.clone() as Arc<dyn Slot>));
+            self.names.push((name, tensor.borrow().inner.clone() as Arc<dyn Rebindable>));
         }
         self
     }
@@ -234,7 +234,7 @@ impl Captured<'_> {
     }
 
     pub(super) fn table(&self, state: &State<'_>) -> Vec<Variable> {
-        let mut slots: Vec<(Arc<dyn Slot>, bool, bool)> = Vec::new();
+        let mut slots: Vec<(Arc<dyn Rebindable>, bool, bool)> = Vec::new();
         let mut position: HashMap<usize, usize> = HashMap::new();
         for variant in &state.variants {
             let reads = variant.reads.iter().map(|read| (&read.slot, read.needed, false));
@@ -261,7 +261,7 @@ impl Captured<'_> {
                 owner.entry(cell).or_insert(name);
             }
         }
-        let name = |i: usize, slot: &Arc<dyn Slot>| match (own.get(&address(slot)), slot.is_gradient()) {
+        let name = |i: usize, slot: &Arc<dyn Rebindable>| match (own.get(&address(slot)), slot.is_gradient()) {
             (Some(name), _) => (*name).to_owned(),
             (None, true) => match slot.gradient().and_then(|cell| owner.get(&cell)) {
                 Some(owner) => format!("{owner}.grad"),
@@ -269,7 +269,7 @@ impl Captured<'_> {
             },
             (None, false) => format!("variable.{i}"),
         };
-        let make = |(i, (slot, read, written)): (usize, (Arc<dyn Slot>, bool, bool))| Variable {
+        let make = |(i, (slot, read, written)): (usize, (Arc<dyn Rebindable>, bool, bool))| Variable {
             name: name(i, &slot),
             slot,
             device: self.device.clone(),

@@ -23,9 +23,9 @@ macro_rules! define_rows {
             wgsl: include_str!(concat!("../../../shaders/elementwise/", stringify!($name), ".wgsl")),
             args: &[$(stringify!($arg),)+ $($(stringify!($scalar),)+)?],
             tensors: [$(stringify!($arg)),+].len(),
-            kind: Kind::$kind,
+            kind: RowKind::$kind,
             reference: {
-                fn value<T: Real>(args: &[T]) -> T {
+                fn value<T: Float>(args: &[T]) -> T {
                     // The shape rule has checked the number of operands.
                     let &[$($arg,)+ $($($scalar,)+)?] = args else { return T::of(f64::NAN) };
                     $value
@@ -67,8 +67,8 @@ macro_rules! area {
 
             use super::{SELU_ALPHA, SELU_SCALE, SQRT_2_OVER_PI};
             use crate::graph::{Var, Vjp};
-            use crate::ops::elementwise::table::{Kind, Reference, Row};
-            use crate::ops::real::Real;
+            use crate::ops::elementwise::table::{Reference, Row, RowKind};
+            use crate::ops::float::Float;
 
             crate::$table!(define_rows);
         }

@@ -401,7 +401,7 @@ fn common_subexpressions_are_computed_once() {
         (&a - &b).sum_dims(&[0], true) / (&b - &a).sum_dims(&[0], true)
     };
     assert_kernels(&ratio, 2);
-    // A twin that is held is a second store, not a second product.
+    // A duplicate that is held is a second store, not a second product.
     let (first, second) = (x.matmul(&w), x.matmul(&w));
     d.sync().unwrap();
     let plan = d.planned().pop().unwrap();

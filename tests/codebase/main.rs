@@ -1,4 +1,4 @@
-//! The house rules, tested without any device: floors, shaders on disk, and plans.
+//! The rules of the codebase, tested without any device: floors, shaders on disk, and plans.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 

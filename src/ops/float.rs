@@ -1,6 +1,6 @@
-//! Real numbers in the sense of the CPU reference: `f32`, `f64` and dual numbers over them.
+//! The numbers of the CPU reference: `f32`, `f64` and dual numbers over them.
 //!
-//! A reference formula is written once over [`Real`]. Run on [`Dual`] it gives its own derivative by forward-mode
+//! A reference formula is written once over [`Float`]. Run on [`Dual`] it gives its own derivative by forward-mode
 //! automatic differentiation (R. E. Wengert, "A simple automatic derivative evaluation program", CACM 7(8), 1964; A. Griewank,
 //! A. Walther, "Evaluating Derivatives", 2nd ed., SIAM 2008, chapter 3).
 
@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 /// What reference formulas compute with. Comparisons look at the value only.
-pub trait Real:
+pub trait Float:
     Copy
     + Debug
     + PartialEq
@@ -150,9 +150,9 @@ pub trait Real:
     }
 }
 
-macro_rules! real {
+macro_rules! float {
     ($($t:ident),*) => {$(
-        impl Real for $t {
+        impl Float for $t {
             fn of(value: f64) -> Self {
                 value as $t
             }
@@ -165,7 +165,7 @@ macro_rules! real {
         }
     )*};
 }
-real!(f32, f64);
+float!(f32, f64);
 
 /// A number `value + slope · ε` with `ε² = 0`: a value together with one derivative.
 #[derive(Clone, Copy, Debug)]
@@ -176,7 +176,7 @@ pub struct Dual<T> {
     pub slope: T,
 }
 
-impl<T: Real> Dual<T> {
+impl<T: Float> Dual<T> {
     /// The variable that is differentiated by.
     pub fn variable(value: T) -> Dual<T> {
         Dual { value, slope: T::of(1.0) }
@@ -194,48 +194,48 @@ impl<T: Real> Dual<T> {
     }
 }
 
-impl<T: Real> PartialEq for Dual<T> {
+impl<T: Float> PartialEq for Dual<T> {
     fn eq(&self, other: &Self) -> bool {
         self.value == other.value
     }
 }
-impl<T: Real> PartialOrd for Dual<T> {
+impl<T: Float> PartialOrd for Dual<T> {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         self.value.partial_cmp(&other.value)
     }
 }
-impl<T: Real> Neg for Dual<T> {
+impl<T: Float> Neg for Dual<T> {
     type Output = Self;
     fn neg(self) -> Self {
         Dual { value: -self.value, slope: -self.slope }
     }
 }
-impl<T: Real> Add for Dual<T> {
+impl<T: Float> Add for Dual<T> {
     type Output = Self;
     fn add(self, other: Self) -> Self {
         Dual { value: self.value + other.value, slope: self.slope + other.slope }
     }
 }
-impl<T: Real> Sub for Dual<T> {
+impl<T: Float> Sub for Dual<T> {
     type Output = Self;
     fn sub(self, other: Self) -> Self {
         Dual { value: self.value - other.value, slope: self.slope - other.slope }
     }
 }
-impl<T: Real> Mul for Dual<T> {
+impl<T: Float> Mul for Dual<T> {
     type Output = Self;
     fn mul(self, other: Self) -> Self {
         Dual { value: self.value * other.value, slope: self.scaled(other.value) + other.scaled(self.value) }
     }
 }
-impl<T: Real> Div for Dual<T> {
+impl<T: Float> Div for Dual<T> {
     type Output = Self;
     fn div(self, other: Self) -> Self {
         let value = self.value / other.value;
         Dual { value, slope: self.scaled(T::of(1.0) / other.value) - other.scaled(value / other.value) }
     }
 }
-impl<T: Real> Real for Dual<T> {
+impl<T: Float> Float for Dual<T> {
     fn of(value: f64) -> Self {
         Dual::constant(T::of(value))
     }

@@ -13,7 +13,7 @@ use crate::ops::routine::{self, WORKGROUP, around, check_dim, wgsl};
 
 /// `y[o, start + k·step, i] = x[o, k, i]` along `dim`, which gets `size` elements, and `value` elsewhere.
 #[derive(Clone, Copy, Debug, Hash)]
-struct Place {
+struct Pad {
     dim: usize,
     start: usize,
     step: isize,
@@ -21,20 +21,20 @@ struct Place {
     value: Bits,
 }
 
-impl Op for Place {
+impl Op for Pad {
     fn name(&self) -> &str {
-        "place"
+        "pad"
     }
 
     fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
         let Meta { shape, dtype } = inputs[0];
-        check_dim("place", shape, self.dim)?;
+        check_dim("pad", shape, self.dim)?;
         let last = self.start as isize + shape[self.dim].saturating_sub(1) as isize * self.step;
         let inside = self.start < self.size && (0..self.size as isize).contains(&last);
         if self.step == 0 || (shape[self.dim] > 0 && !inside) {
-            let Place { dim, start, step, size, .. } = self;
+            let Pad { dim, start, step, size, .. } = self;
             let detail = format!("dim {dim} of {shape} does not fit a size of {size} from {start} in steps of {step}");
-            return Err(Error::shape("place", detail, &[shape]));
+            return Err(Error::shape("pad", detail, &[shape]));
         }
         let mut out = shape.clone();
         out.dims_mut()[self.dim] = self.size;
@@ -59,7 +59,7 @@ impl Op for Place {
         }
         let view = View::Slice { dim: self.dim, start: self.start, step: self.step, len };
         let layout = Layout::contiguous(output.shape.clone()).view(&view);
-        let layout = layout.ok_or_else(|| Error::internal("place", "a slice is always a layout"))?;
+        let layout = layout.ok_or_else(|| Error::internal("pad", "a slice is always a layout"))?;
         macro_rules! typed {
             ($($v:ident),*) => {
                 match (&mut y, x) {
@@ -68,7 +68,7 @@ impl Op for Place {
                             put(y, &layout, x.iter().copied());
                         }
                     })*
-                    _ => return Err(Error::dtype("place", "input and output differ", &[x.dtype(), output.dtype])),
+                    _ => return Err(Error::dtype("pad", "input and output differ", &[x.dtype(), output.dtype])),
                 }
             };
         }
@@ -86,14 +86,14 @@ impl Op for Place {
     }
 }
 
-impl Routine for Place {
+impl Routine for Pad {
     fn stages(&self, inputs: &[Operand], output: &Operand, _caps: &Caps) -> Result<Vec<Stage>> {
-        let size = |n| routine::size("place", n);
+        let size = |n| routine::size("pad", n);
         let to = around(&output.meta.shape, self.dim);
-        let start = i32::try_from(self.start).map_err(|_| Error::unsupported("place", "the start exceeds 31 bits"))?;
+        let start = i32::try_from(self.start).map_err(|_| Error::unsupported("pad", "the start exceeds 31 bits"))?;
         Ok(vec![Stage {
-            name: "place",
-            source: wgsl!("place/forward"),
+            name: "pad",
+            source: wgsl!("pad/forward"),
             reads: vec![routine::read("x", 0)],
             writes: vec![routine::output()],
             consts: vec![("WORKGROUP", WORKGROUP)],
@@ -119,7 +119,7 @@ impl Routine for Place {
 
 /// A slice's gradient before it is put among zeros: what stands from `start` along `dim`, which has `size` elements.
 #[derive(Clone)]
-pub struct Placed {
+pub struct Padded {
     /// The elements.
     pub part: Var,
     /// The dim.
@@ -130,7 +130,7 @@ pub struct Placed {
     pub size: usize,
 }
 
-impl Placed {
+impl Padded {
     /// Where the elements end.
     pub fn end(&self) -> usize {
         self.start + self.part.shape()[self.dim]
@@ -139,22 +139,22 @@ impl Placed {
 
 impl Var {
     /// Where this is a part among zeros, still to be computed: the part.
-    pub fn placed(&self) -> Option<Placed> {
+    pub fn placed(&self) -> Option<Padded> {
         let op: &dyn Any = &*self.0.op;
-        let &Place { dim, start, step: 1, size, value: Bits(0.0) } = op.downcast_ref::<Place>()? else { return None };
+        let &Pad { dim, start, step: 1, size, value: Bits(0.0) } = op.downcast_ref::<Pad>()? else { return None };
         let part = self.0.with_inputs(|inputs| inputs.first().cloned())?;
-        Some(Placed { part, dim, start, size })
+        Some(Padded { part, dim, start, size })
     }
 
     /// The transpose of [`Var::slice`]: along `dim`, which gets `size` elements, the elements of `self` stand from `start`,
     /// `step` apart; the rest is `value`. Carries [`Error::Shape`] where they do not fit.
     #[track_caller]
-    pub fn place(&self, dim: usize, start: usize, step: isize, size: usize, value: f64) -> Var {
+    pub fn pad_dim(&self, dim: usize, start: usize, step: isize, size: usize, value: f64) -> Var {
         if self.dtype() == DType::Bool && self.0.error.is_none() {
             // The kernel's constant has the type of a buffer element, which a boolean has not.
-            return self.cast(DType::U32).place(dim, start, step, size, value).cast(DType::Bool);
+            return self.cast(DType::U32).pad_dim(dim, start, step, size, value).cast(DType::Bool);
         }
-        Var::apply(Place { dim, start, step, size, value: Bits(value) }, &[self])
+        Var::apply(Pad { dim, start, step, size, value: Bits(value) }, &[self])
     }
 
     /// Adds `before` and `after` elements of `value` along each dim; `padding` has one pair a dim (else
@@ -169,7 +169,7 @@ impl Var {
         for (dim, &(before, after)) in padding.iter().enumerate() {
             if before > 0 || after > 0 {
                 let size = before.saturating_add(self.shape()[dim]).saturating_add(after);
-                out = out.place(dim, before, 1, size, value);
+                out = out.pad_dim(dim, before, 1, size, value);
             }
         }
         out

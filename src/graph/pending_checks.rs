@@ -1,9 +1,9 @@
-//! Which index checks a value hangs on.
+//! Which index checks a value depends on.
 //!
 //! A kernel that meets an index out of range notes it on the device, and the host learns of it only later. Until then every
-//! value that the kernel's output went into is in doubt. Checks are numbered; a value's [`Doubt`] is the set of the numbers
-//! it hangs on, and [`Checks`] holds what has become of 64 neighbouring numbers. Values share the latter, so a value knows
-//! its fault for as long as it lives, and a fault that no value hangs on any more takes up no memory.
+//! value that the kernel's output went into is in pending_checks. Checks are numbered; a value's [`PendingChecks`] is the set of the numbers
+//! it depends on, and [`Checks`] holds what has become of 64 neighbouring numbers. Values share the latter, so a value knows
+//! its fault for as long as it lives, and a fault that no value depends on any more takes up no memory.
 
 use std::sync::{Arc, Mutex};
 
@@ -32,7 +32,7 @@ impl Checks {
     }
 
     /// Notes that check `number` found a fault; whether that is new.
-    pub fn condemn(&self, number: u64, error: Arc<Error>) -> bool {
+    pub fn record_fault(&self, number: u64, error: Arc<Error>) -> bool {
         let mut faults = lock(&self.faults);
         let new = faults.iter().all(|(known, _)| *known != number);
         if new {
@@ -48,9 +48,9 @@ impl Checks {
         within.min_by_key(|(number, _)| *number).cloned()
     }
 
-    /// The bits of the numbers above `settled`.
-    fn above(&self, settled: u64) -> u64 {
-        match settled.checked_sub(self.first) {
+    /// The bits of the numbers above `resolved`.
+    fn above(&self, resolved: u64) -> u64 {
+        match resolved.checked_sub(self.first) {
             None => u64::MAX,
             Some(below) if below + 1 >= NEIGHBOURS => 0,
             Some(below) => u64::MAX << (below + 1),
@@ -64,31 +64,31 @@ type Among = (Arc<Checks>, u64);
 /// A set of checks, ascending. A clone shares it.
 type Checked = Option<Arc<Vec<Among>>>;
 
-/// The checks that a value hangs on. A clone shares the set.
+/// The checks that a value depends on. A clone shares the set.
 ///
-/// An assigned value that waited for checks hangs on none of these. It remembers them apart ([`Doubt::gate`]): what is assigned because it
+/// An assigned value that waited for checks depends on none of these. It remembers them apart ([`PendingChecks::gate`]): what is assigned because it
 /// was, as an average of it is, waits for the same ones.
 #[derive(Clone, Debug, Default)]
-pub struct Doubt(Checked, Checked);
+pub struct PendingChecks(Checked, Checked);
 
-impl Doubt {
-    /// The doubt of a value that hangs on one check.
-    pub fn of(checks: &Arc<Checks>, number: u64) -> Doubt {
-        Doubt(Some(Arc::new(vec![(Arc::clone(checks), 1 << (number - checks.first))])), None)
+impl PendingChecks {
+    /// The pending_checks of a value that depends on one check.
+    pub fn of(checks: &Arc<Checks>, number: u64) -> PendingChecks {
+        PendingChecks(Some(Arc::new(vec![(Arc::clone(checks), 1 << (number - checks.first))])), None)
     }
 
     /// This, of a value whose assignment waited for the checks of `gate`.
     #[must_use]
-    pub fn behind(self, gate: Doubt) -> Doubt {
-        Doubt(self.0, gate.0)
+    pub fn behind(self, gate: PendingChecks) -> PendingChecks {
+        PendingChecks(self.0, gate.0)
     }
 
     /// The checks that the assignment of the value waited for.
-    pub fn gate(&self) -> Doubt {
-        Doubt(self.1.clone(), None)
+    pub fn gate(&self) -> PendingChecks {
+        PendingChecks(self.1.clone(), None)
     }
 
-    /// Whether the value hangs on nothing.
+    /// Whether the value depends on nothing.
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
     }
@@ -97,23 +97,23 @@ impl Doubt {
         self.0.as_ref().map_or(&[], |entries| entries)
     }
 
-    fn covers(&self, other: &Doubt) -> bool {
+    fn covers(&self, other: &PendingChecks) -> bool {
         let holds = |(checks, bits): &Among| {
             self.entries().iter().any(|(own, set)| own.first == checks.first && bits & !set == 0)
         };
         other.entries().iter().all(holds)
     }
 
-    /// The doubt of a value made from two others.
+    /// The pending_checks of a value made from two others.
     #[must_use]
-    pub fn or(self, other: &Doubt) -> Doubt {
+    pub fn or(self, other: &PendingChecks) -> PendingChecks {
         let same = match (&self.0, &other.0) {
             (Some(a), Some(b)) => Arc::ptr_eq(a, b),
             (_, None) => true,
-            (None, Some(_)) => return Doubt(other.0.clone(), None),
+            (None, Some(_)) => return PendingChecks(other.0.clone(), None),
         };
         if same || self.covers(other) {
-            return Doubt(self.0, None);
+            return PendingChecks(self.0, None);
         }
         let mut all = self.entries().to_vec();
         for (checks, bits) in other.entries() {
@@ -122,7 +122,7 @@ impl Doubt {
                 Err(at) => all.insert(at, (Arc::clone(checks), *bits)),
             }
         }
-        Doubt(Some(Arc::new(all)), None)
+        PendingChecks(Some(Arc::new(all)), None)
     }
 
     /// The numbers of the checks.
@@ -139,19 +139,19 @@ impl Doubt {
         self.entries().iter().find_map(|(checks, bits)| checks.fault(*bits))
     }
 
-    /// What is left to say where all checks up to `settled` have answered: the fault if there is one, else the open checks.
+    /// What is left to say where all checks up to `resolved` have answered: the fault if there is one, else the open checks.
     #[must_use]
-    pub fn after(&self, settled: u64) -> Doubt {
+    pub fn after(&self, resolved: u64) -> PendingChecks {
         for (checks, bits) in self.entries() {
             if let Some((number, _)) = checks.fault(*bits) {
-                return Doubt::of(checks, number);
+                return PendingChecks::of(checks, number);
             }
         }
-        if self.entries().iter().all(|(checks, bits)| bits & !checks.above(settled) == 0) {
-            return Doubt(self.0.clone(), None);
+        if self.entries().iter().all(|(checks, bits)| bits & !checks.above(resolved) == 0) {
+            return PendingChecks(self.0.clone(), None);
         }
-        let open = self.entries().iter().map(|(checks, bits)| (Arc::clone(checks), bits & checks.above(settled)));
+        let open = self.entries().iter().map(|(checks, bits)| (Arc::clone(checks), bits & checks.above(resolved)));
         let open: Vec<_> = open.filter(|(_, bits)| *bits != 0).collect();
-        Doubt((!open.is_empty()).then(|| Arc::new(open)), None)
+        PendingChecks((!open.is_empty()).then(|| Arc::new(open)), None)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::caps::Caps;
 use crate::error::Result;
-use crate::graph::kernel::{Access, Read, Slot, Wgsl, Word, Write};
+use crate::graph::kernel::{Access, BufferSlot, Read, Wgsl, Word, Write};
 use crate::ops::routine::{self, LONG_ROW};
 
 /// Parts of a row that an invocation holds in registers at most.
@@ -28,9 +28,9 @@ pub(super) const LONGEST_ROW: usize = LONG_ROW * WORKGROUP as usize;
 macro_rules! rows_texts {
     ($($file:literal),+) => {
         [
-            [rows_texts!(@ "lanes_one", "scalars", $($file),+), rows_texts!(@ "lanes_one", "quads", $($file),+)],
-            [rows_texts!(@ "lanes_subgroup", "scalars", $($file),+), rows_texts!(@ "lanes_subgroup", "quads", $($file),+)],
-            [rows_texts!(@ "lanes_workgroup", "scalars", $($file),+), rows_texts!(@ "lanes_workgroup", "quads", $($file),+)],
+            [rows_texts!(@ "row_per_invocation", "scalars", $($file),+), rows_texts!(@ "row_per_invocation", "quads", $($file),+)],
+            [rows_texts!(@ "row_per_subgroup", "scalars", $($file),+), rows_texts!(@ "row_per_subgroup", "quads", $($file),+)],
+            [rows_texts!(@ "row_per_workgroup", "scalars", $($file),+), rows_texts!(@ "row_per_workgroup", "quads", $($file),+)],
         ]
     };
     (@ $lanes:literal, $width:literal, $($file:literal),+) => {
@@ -80,7 +80,7 @@ impl RowPlan {
             _ => MOST_HELD,
         };
         // By powers of two, so that rows of many sizes share few kernels.
-        let held = plan.turns().next_power_of_two();
+        let held = plan.iterations().next_power_of_two();
         RowPlan { held: if held <= most { held } else { 0 }, ..plan }
     }
 
@@ -117,12 +117,12 @@ impl RowPlan {
             Lanes::Subgroup(_) => SHARERS,
             Lanes::Workgroup => 4 * SHARERS,
         };
-        // Some drivers end loops after 65,535 turns: four walks over the parts of each row.
+        // Some drivers end loops after 65,535 iterations: four walks over the parts of each row.
         let most = 8192usize.checked_div(self.held)?;
         Some(rows.div_ceil(sharers).clamp(1, most))
     }
 
-    fn turns(&self) -> usize {
+    fn iterations(&self) -> usize {
         self.parts.div_ceil(self.sharers() as usize)
     }
 
@@ -164,14 +164,14 @@ impl RowPlan {
         Ok(vec![
             ("rows", routine::size(op, rows)?),
             ("parts", routine::size(op, self.parts)?),
-            ("turns", routine::size(op, self.turns())?),
+            ("iterations", routine::size(op, self.iterations())?),
         ])
     }
 
     /// The read of input `index` through `load_NAME`, by parts.
     pub fn read(&self, name: &'static str, index: usize) -> Read {
         let access = if self.quads { Access::LogicalVec4 } else { Access::Logical };
-        Read { name, slot: Slot::Input(index), access }
+        Read { name, slot: BufferSlot::Input(index), access }
     }
 
     /// How often a kernel that holds its rows loads each element; `None` where each walk loads them again.
@@ -205,10 +205,10 @@ mod tests {
                     let plan = RowPlan::new(&caps, rows, size, run);
                     let width = if plan.quads { 4 } else { 1 };
                     assert_eq!(plan.parts * width, size, "{plan:?}");
-                    assert!(plan.turns() * plan.sharers() as usize >= plan.parts, "{plan:?}");
+                    assert!(plan.iterations() * plan.sharers() as usize >= plan.parts, "{plan:?}");
                     assert!(size > LONG_ROW || plan.lanes != Lanes::Workgroup || !caps.software, "{plan:?}");
-                    assert!(plan.turns() <= LONG_ROW, "{plan:?}");
-                    assert!(plan.held == 0 || (plan.turns()..=MOST_HELD).contains(&plan.held), "{plan:?}");
+                    assert!(plan.iterations() <= LONG_ROW, "{plan:?}");
+                    assert!(plan.held == 0 || (plan.iterations()..=MOST_HELD).contains(&plan.held), "{plan:?}");
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Asynchronous calls give what their blocking twins give, errors too; bytes are those of files, and of the moment of the call.
+//! Asynchronous calls give what their blocking counterparts give, errors too; bytes are those of files, and of the moment of the call.
 
 use std::collections::BTreeMap;
 
@@ -38,8 +38,8 @@ fn reads_are_the_same_on_both_ways() {
         ];
         for (ours, blocking) in wrong {
             let (ours, blocking) = (ours.unwrap_err(), blocking.unwrap_err());
-            assert!(ours.to_string().contains("twins.rs"), "{ours}");
-            assert!(blocking.to_string().contains("twins.rs"), "{blocking}");
+            assert!(ours.to_string().contains("asynchronous.rs"), "{ours}");
+            assert!(blocking.to_string().contains("asynchronous.rs"), "{blocking}");
             assert_eq!(gist(ours), gist(blocking));
         }
         let failed = Tensor::ones([2], device).matmul(&Tensor::ones([3], device));
@@ -61,7 +61,7 @@ fn devices_open_on_both_ways() {
 
 #[test]
 fn safetensors_bytes_are_those_of_files() {
-    let path = std::env::temp_dir().join(format!("wgrad-twins-{}.safetensors", std::process::id()));
+    let path = std::env::temp_dir().join(format!("wgrad-asynchronous-{}.safetensors", std::process::id()));
     for device in [&Device::cpu(), gpu()] {
         let tensors = BTreeMap::from([
             ("w".to_owned(), Tensor::arange(0.0, 6.0, 1.0, device).reshape([2, 3])),
@@ -88,7 +88,7 @@ fn safetensors_bytes_are_those_of_files() {
 
 #[test]
 fn a_step_in_bytes_is_the_file_and_of_the_moment_of_the_call() {
-    let path = std::env::temp_dir().join(format!("wgrad-twins-step-{}.safetensors", std::process::id()));
+    let path = std::env::temp_dir().join(format!("wgrad-asynchronous-step-{}.safetensors", std::process::id()));
     let device = new_gpu();
     let (_net, step) = training(&device);
     assert!(matches!(step.to_bytes(), Err(Error::Argument { .. })), "nothing is recorded yet");

@@ -18,7 +18,7 @@ use crate::schedule::snapshot::StructuralHasher;
 pub enum Kernels {
     /// Its own.
     Own,
-    /// The plainest ones, [`Routine::yardstick`].
+    /// The plainest ones, [`Routine::baseline`].
     Plainest,
     /// Those of a number, [`Routine::candidate`].
     Candidate(usize),
@@ -29,7 +29,7 @@ impl Kernels {
     pub fn of(self, routine: Box<dyn Routine>) -> Option<Box<dyn Routine>> {
         match self {
             Kernels::Own => Some(routine),
-            Kernels::Plainest => routine.yardstick(),
+            Kernels::Plainest => routine.baseline(),
             Kernels::Candidate(candidate) => routine.candidate(candidate),
         }
     }
@@ -71,10 +71,10 @@ impl Op for By {
 
 impl GpuBackend {
     /// A node's op by each of `kernels` on the same numbers.
-    pub(super) fn stand_ins(&self, node: &Var, kernels: &[Kernels]) -> Result<Vec<Var>> {
-        let context = Context::new("stand-ins", node.0.context.traits);
+    pub(super) fn synthetic_runs(&self, node: &Var, kernels: &[Kernels]) -> Result<Vec<Var>> {
+        let context = Context::new("synthetic inputs", node.0.context.traits);
         let inputs = node.0.inputs();
-        let inputs = inputs.iter().zip(1..).map(|(input, salt)| self.stand_in(input, salt, &context));
+        let inputs = inputs.iter().zip(1..).map(|(input, salt)| self.synthetic_input(input, salt, &context));
         let inputs: Vec<Var> = inputs.collect::<Result<_>>()?;
         let inputs: Vec<&Var> = inputs.iter().collect();
         let by = |&kernels: &Kernels| Var::apply_in(Arc::new(By(node.0.op.clone(), kernels)), &inputs, &context);
@@ -83,8 +83,8 @@ impl GpuBackend {
         Ok(all)
     }
 
-    /// Numbers in the place of an input: views of them where it is views of something.
-    fn stand_in(&self, input: &Var, salt: u32, context: &Arc<Context>) -> Result<Var> {
+    /// Numbers instead of an input: views of them where it is views of something.
+    fn synthetic_input(&self, input: &Var, salt: u32, context: &Arc<Context>) -> Result<Var> {
         let (base, views) = unfold(input);
         let data = self.numbers(base.meta(), salt, context)?;
         Ok(views.iter().rev().fold(data, |x, view| Var::apply_in(view.0.op.clone(), &[&x], context)))

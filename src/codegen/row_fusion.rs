@@ -57,13 +57,13 @@ pub fn generate(
                 }
             }
             None => {
-                let turns = writer.constant(word(size / width)?);
+                let iterations = writer.constant(word(size / width)?);
                 let before_loop = writer.body.len();
                 writer.line(&only("is_own"));
-                writer.line(&format!("for (var turn = {first}; turn < {turns}; turn += {step}u) {{"));
+                writer.line(&format!("for (var turn = {first}; turn < {iterations}; turn += {step}u) {{"));
                 let space = Space::Split { kept: "thread", reduced: "turn", dims: &DIMS, quads };
                 let values = expr::emit(&mut writer, &part.body, &space, None)?;
-                let at = format!("thread * {turns} + turn");
+                let at = format!("thread * {iterations} + turn");
                 for &(value, node) in &part.outputs {
                     let target = Bound::Source(Source::Pending(node));
                     expr::store(&mut writer, target, &at, &values[value], width == 4);
