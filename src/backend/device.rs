@@ -239,7 +239,7 @@ impl Device {
     /// let device = Device::gpu_with_fusion(false).unwrap_or(Device::cpu());
     /// let y = (Tensor::from_slice(&[4f32], [1], &device).sqrt() + 1.0).exp();
     /// y.realize()?;
-    /// assert!(device.stats().dispatches >= 3); // a kernel an op
+    /// assert!(device.stats().dispatches >= 3); // a kernel per op
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     ///

@@ -154,7 +154,7 @@ impl KernelReport {
         self.bytes_read + self.bytes_written
     }
 
-    /// Traffic in 10⁹ bytes a second, where the time is known.
+    /// Traffic in 10⁹ bytes per second, where the time is known.
     pub fn gigabytes_per_second(&self) -> Option<f64> {
         rate(self.bytes(), self.time)
     }

@@ -1,4 +1,4 @@
-//! Kernels of elementwise code alone: four elements an invocation.
+//! Kernels of elementwise code alone: four elements per invocation.
 //!
 //! Where a buffer is larger than a binding may be, the kernel runs over windows: each run binds a part of every buffer that is
 //! walked from start to end, and the others whole.

@@ -1,4 +1,4 @@
-//! The ops, one file a family. Each defines shape rule, kernel, gradient and CPU reference in one place.
+//! The ops, one file per family. Each defines shape rule, kernel, gradient and CPU reference in one place.
 
 pub(crate) mod assign;
 pub(crate) mod attention;

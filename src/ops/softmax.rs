@@ -1,4 +1,4 @@
-//! Softmax and log-softmax along one dim, as one kernel a pass, and their decompositions into primitive ops.
+//! Softmax and log-softmax along one dim, as one kernel per pass, and their decompositions into primitive ops.
 
 use crate::array::Array;
 use crate::caps::Caps;

@@ -1,4 +1,4 @@
-//! What all optimizers with one update a parameter share: groups, states, the step itself, saving and loading.
+//! What all optimizers with one update per parameter share: groups, states, the step itself, saving and loading.
 
 use std::cell::{Cell, RefCell};
 use std::panic::Location;
@@ -285,7 +285,7 @@ pub(crate) fn uncaptured(make: impl FnOnce() -> Tensor) -> Result<Tensor> {
     suspended(|| no_grad(make).into_initial())
 }
 
-/// An optimizer with one update a parameter. What does not depend on the rule is compiled once, for any rule ([`Driver::any`]).
+/// An optimizer with one update per parameter. What does not depend on the rule is compiled once, for any rule ([`Driver::any`]).
 pub(super) struct Driver<R: ?Sized> {
     /// What errors call it.
     name: &'static str,

@@ -1,4 +1,4 @@
-//! Optimizers. An update is ordinary ops, so it fuses into one kernel a parameter and runs in the same submission as the
+//! Optimizers. An update is ordinary ops, so it fuses into one kernel per parameter and runs in the same submission as the
 //! forward and backward pass.
 
 mod adadelta;

@@ -72,7 +72,7 @@ pub struct Cluster {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct PlanSummary {
-    /// Names of the kernels in order, one a dispatch. On the CPU reference, the ops.
+    /// Names of the kernels in order, one per dispatch. On the CPU reference, the ops.
     pub kernels: Vec<String>,
     /// Their WGSL; empty on the CPU reference.
     pub shaders: Vec<String>,
@@ -90,7 +90,7 @@ pub struct PlanSummary {
     pub outputs: u64,
     /// Bytes of the computed values that it reads, as allocated.
     pub leaves: u64,
-    /// The most memory that the run needs at once, as allocated (buffers come in sizes of four an octave): workspace,
+    /// The most memory that the run needs at once, as allocated (buffers come in sizes of four per octave): workspace,
     /// what it leaves behind and what it reads.
     pub peak_bytes: u64,
 }

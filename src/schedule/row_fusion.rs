@@ -171,7 +171,7 @@ fn joins(chain: &Chain, next: usize, groups: &[Group], snap: &Snapshot) -> bool 
     let group = &groups[next];
     let (rows, size) = (chain.rows, chain.size);
     let from_chain = |source: Source| matches!(source, Source::Pending(i) if chain.parts.iter().any(|&g| made(&groups[g]).any(|node| node == i)));
-    // Over the rows' elements what the chain makes is one value a row; over the rows, it is the value of that row.
+    // Over the rows' elements what the chain makes is one value per row; over the rows, it is the value of that row.
     let repeats = |body: &Body| {
         body.leaves
             .iter()

@@ -159,7 +159,7 @@ impl History {
         line
     }
 
-    /// All figures as CSV, a line a step, in digits that give the same numbers again.
+    /// All figures as CSV, a line per step, in digits that give the same numbers again.
     ///
     /// ```
     /// use wgrad::train::History;

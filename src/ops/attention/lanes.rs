@@ -53,7 +53,7 @@ pub fn stage(op: &Attention, s: Sizes, inputs: &[Operand], caps: &Caps) -> Resul
     let octets = |size: usize| (size / PART).div_ceil(OCTET);
     let (d_octets, v_octets) = (octets(s.d), octets(s.v_size));
     let (heads, seq) = if op.part == Part::Kv { (s.kv_heads, s.keys) } else { (s.heads, s.queries) };
-    // More rows a lane share more loads, but what a lane holds must stay in the nearest cache; and tiles should not be half empty.
+    // More rows per lane share more loads, but what a lane holds must stay in the nearest cache; and tiles should not be half empty.
     let most = match op.part {
         Part::Forward | Part::Statistics => 4,
         _ => 2,

@@ -1,4 +1,4 @@
-//! The table of elementwise ops: one row an op.
+//! The table of elementwise ops: one row per op.
 //!
 //! A row reads
 //! ```text

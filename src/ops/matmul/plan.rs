@@ -409,7 +409,7 @@ impl<'a> Planner<'a> {
         Ok(self.stages)
     }
 
-    /// How the cpu kernels read A: packed where that pays, else in place. Each element is loaded once a tile, so aligned
+    /// How the cpu kernels read A: packed where that pays, else in place. Each element is loaded once per tile, so aligned
     /// rows are as good as a packed copy in a buffer. `uses` is how often a panel's texel would be fetched, where there are panels.
     fn read_a(
         &mut self,

@@ -1,7 +1,7 @@
 //! Normalisation by statistics of the data: layer, RMS, group, instance and batch norm, out of one op.
 //!
 //! The op computes the normalised values. In layer and RMS norm weight and bias are its operands, whose gradients are one op as well; in
-//! the others they are elementwise and join its kernel. Very long rows, and batch norm over many values a channel, are composed of
+//! the others they are elementwise and join its kernel. Very long rows, and batch norm over many values per channel, are composed of
 //! reductions, which the scheduler spreads over the device.
 
 mod kernels;
