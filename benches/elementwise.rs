@@ -36,18 +36,18 @@ fn main() {
     {
         let x = input(&device);
         let case = "relu(x·a + b)·c + x";
-        if let Some(time) = group.time(case, |turns| repeat(iterations, &device, || chain(&x))) {
+        if let Some(time) = group.time(case, |iterations| repeat(iterations, &device, || chain(&x))) {
             group.row(case, time, format!("{:.1} GB/s", giga(8.0 * COUNT as f64, time)));
         }
         let case = "sum";
-        if let Some(time) = group.time(case, |turns| repeat(iterations, &device, || x.sum())) {
+        if let Some(time) = group.time(case, |iterations| repeat(iterations, &device, || x.sum())) {
             group.row(case, time, format!("{:.1} GB/s", giga(4.0 * COUNT as f64, time)));
         }
     }
     if let Some(device) = unfused {
         let x = input(&device);
         let case = "relu(x·a + b)·c + x, one kernel an op";
-        if let Some(time) = group.time(case, |turns| repeat(iterations, &device, || chain(&x))) {
+        if let Some(time) = group.time(case, |iterations| repeat(iterations, &device, || chain(&x))) {
             group.row(case, time, format!("{:.1} GB/s", giga(8.0 * COUNT as f64, time)));
         }
     }

@@ -35,7 +35,7 @@ fn chain(x: &Tensor, realize: bool) -> Result<Tensor> {
 fn measure(group: &mut Group, case: &str, device: &Device, realize: bool) {
     let x = Tensor::ones([16], device).contiguous();
     let run = |iterations: u64| -> Result<()> {
-        for _ in 0..turns {
+        for _ in 0..iterations {
             drop(chain(&x, realize)?);
             device.sync()?;
         }

@@ -5,8 +5,6 @@ use std::ops::Deref;
 
 use smallvec::SmallVec;
 
-use crate::error::{Error, Result};
-
 /// The size of a tensor along each dim, outermost first. A scalar has no dims.
 ///
 /// ```
@@ -104,83 +102,6 @@ impl Shape {
         let mut out = self.clone();
         out.0.insert(index, size);
         out
-    }
-
-    /// Resolves a dim that may count from the end into `0..rank`.
-    ///
-    /// ```
-    /// use wgrad::Shape;
-    /// assert_eq!(Shape::from([2, 3]).dim("sum", -1)?, 1);
-    /// assert!(Shape::from([2, 3]).dim("sum", 2).is_err());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::Argument`] where `dim` lies outside `-rank..rank`.
-    pub fn dim(&self, op: &str, dim: isize) -> Result<usize> {
-        let rank = self.rank() as isize;
-        let resolved = if dim < 0 { dim + rank } else { dim };
-        if (0..rank).contains(&resolved) {
-            Ok(resolved as usize)
-        } else {
-            Err(Error::argument(op, format!("dim {dim} is out of range for shape {self} of rank {rank}")))
-        }
-    }
-
-    /// [`Shape::dim`], for which a scalar counts as of one dim.
-    pub(crate) fn dim_of_at_least_one(&self, op: &str, dim: isize) -> Result<usize> {
-        if self.rank() == 0 && (-1..=0).contains(&dim) { Ok(0) } else { self.dim(op, dim) }
-    }
-
-    /// Resolves several dims, each at most once, into ascending order.
-    ///
-    /// ```
-    /// use wgrad::Shape;
-    /// assert_eq!(Shape::from([2, 3, 4]).dims_sorted("sum", &[-1, 0])?, [0, 2]);
-    /// assert!(Shape::from([2, 3, 4]).dims_sorted("sum", &[-1, 2]).is_err());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::Argument`] where one is out of range or given twice.
-    pub fn dims_sorted(&self, op: &str, dims: &[isize]) -> Result<Vec<usize>> {
-        let mut out = dims.iter().map(|&d| self.dim(op, d)).collect::<Result<Vec<_>>>()?;
-        out.sort_unstable();
-        if out.windows(2).any(|w| w[0] == w[1]) {
-            return Err(Error::argument(op, format!("dims {dims:?} name one dim twice in shape {self}")));
-        }
-        Ok(out)
-    }
-
-    /// The common shape of two operands under NumPy's broadcasting rules.
-    ///
-    /// ```
-    /// use wgrad::Shape;
-    /// let column = Shape::from([3, 1]);
-    /// assert_eq!(column.broadcast("add", &Shape::from([4]))?, Shape::from([3, 4]));
-    /// assert!(column.broadcast("add", &Shape::from([2, 4])).is_err());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::Shape`] where a dim differs and neither side is 1.
-    pub fn broadcast(&self, op: &str, other: &Shape) -> Result<Shape> {
-        let rank = self.rank().max(other.rank());
-        let mut out: SmallVec<[usize; 6]> = SmallVec::from_elem(1, rank);
-        for (i, slot) in out.iter_mut().enumerate() {
-            let side = |s: &Shape| (i + s.rank()).checked_sub(rank).map_or(1, |j| s[j]);
-            let (a, b) = (side(self), side(other));
-            *slot = match (a, b) {
-                (a, b) if a == b => a,
-                (1, b) => b,
-                (a, 1) => a,
-                _ => {
-                    let detail = format!("sizes {a} and {b} at dim {i} do not broadcast");
-                    return Err(Error::shape(op, detail, &[self, other]));
-                }
-            };
-        }
-        Ok(Shape(out))
     }
 
     /// Row-major strides, in elements.

@@ -5,11 +5,11 @@ use std::panic::Location;
 use crate::backend::Device;
 use crate::error::{Error, Result};
 use crate::graph::no_grad;
-use crate::nn::StateDict;
 use crate::optim::Optimizer;
 use crate::optim::driver::uncaptured;
 use crate::optim::state::{self, Loader};
 use crate::site;
+use crate::state::StateDict;
 use crate::tensor::Tensor;
 
 /// Multiplies losses, so that small gradients do not vanish in f16, and divides gradients again before the optimizer's step. Where a

@@ -17,11 +17,12 @@ use crate::graph::node::lock;
 use crate::graph::pending_checks::PendingChecks;
 use crate::graph::{Meta, Value, Var};
 use crate::host;
+use crate::ir::Source;
+use crate::ir::gate::Unchecked;
+use crate::ir::{Snapshot, StoreReason};
 use crate::layout::{Layout, View};
-use crate::schedule::gate::Unchecked;
-use crate::schedule::memory::{self, Lifetime};
-use crate::schedule::snapshot::Source;
-use crate::schedule::{Cluster, PlanSummary, Snapshot, StoreReason};
+use crate::plan::memory::{self, Lifetime};
+use crate::plan::{Cluster, PlanSummary};
 use crate::trace::{self, Arg};
 
 /// The backend of the CPU reference.

@@ -18,7 +18,8 @@ use crate::graph::node::lock;
 use crate::graph::recording::Tick;
 use crate::graph::{Context, Traits, Value, Var, recording};
 use crate::host;
-use crate::schedule::{Cluster, PlanSummary, Snapshot};
+use crate::ir::Merged;
+use crate::plan::{Cluster, PlanSummary};
 use crate::wait::wait;
 
 /// What a device is.
@@ -79,7 +80,7 @@ struct Inner {
 
 /// A plan that was only looked at.
 pub(crate) struct Planned {
-    pub snap: Snapshot,
+    pub graph: Merged,
     pub clusters: Vec<Cluster>,
     pub summary: PlanSummary,
 }

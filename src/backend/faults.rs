@@ -20,8 +20,8 @@ use crate::codegen::GATE_WORDS;
 use crate::error::{At, Error, Result};
 use crate::gpu::{FAULT_SLOTS, IndexFault};
 use crate::graph::pending_checks::{Checks, NEIGHBOURS, PendingChecks};
-use crate::schedule::Snapshot;
-use crate::schedule::snapshot::Source;
+use crate::ir::Snapshot;
+use crate::ir::Source;
 use crate::shape::Shape;
 use crate::site::Site;
 

@@ -26,9 +26,10 @@ use crate::gpu::{Binding, Buffer, BufferId, BufferSlice, Dispatch, Gpu, KernelSo
 use crate::graph::node::lock;
 use crate::graph::pending_checks::PendingChecks;
 use crate::graph::{Value, Var};
+use crate::ir::gate::Unchecked;
+use crate::ir::{Merged, Snapshot};
 use crate::ops::scalar::bits;
-use crate::schedule::gate::Unchecked;
-use crate::schedule::{BufferRef, ParamSource, Plan, Snapshot};
+use crate::plan::{BufferRef, ParamSource, Plan};
 use crate::trace;
 use crate::tuning::Choices;
 
@@ -164,7 +165,7 @@ impl GpuBackend {
         let mut state = lock(&self.state);
         let start = trace::now();
         let budget = self.budget();
-        let mut snap = Snapshot::new(targets, also, Unchecked::After(state.faults.resolved()), self.settings(budget));
+        let snap = Snapshot::new(targets, also, Unchecked::After(state.faults.resolved()), self.settings(budget));
         if snap.nodes.is_empty() {
             return Ok(());
         }
@@ -180,7 +181,7 @@ impl GpuBackend {
             drop(planning);
         } else {
             self.tune(&snap, state)?;
-            let plan = Plan::new(&mut snap, &self.caps, self.fuse, budget)?;
+            let (plan, _) = Plan::new(&snap, &self.caps, self.fuse, budget)?;
             drop(planning);
             if env::get().validate {
                 self.certify(&snap, state)?;
@@ -233,13 +234,12 @@ impl GpuBackend {
     }
 
     /// Plans what `targets` need, without running or remembering anything.
-    pub fn plan(&self, targets: &[Var], budget: Option<u64>) -> Result<(Snapshot, Plan)> {
+    pub fn plan(&self, targets: &[Var], budget: Option<u64>) -> Result<(Plan, Merged)> {
         let state = lock(&self.state);
         let budget = budget.or(self.budget());
         let unchecked = Unchecked::After(state.faults.resolved());
-        let mut snap = Snapshot::new(targets, &[], unchecked, self.settings(budget));
-        let plan = Plan::new(&mut snap, &self.caps, self.fuse, budget)?;
-        Ok((snap, plan))
+        let snap = Snapshot::new(targets, &[], unchecked, self.settings(budget));
+        Plan::new(&snap, &self.caps, self.fuse, budget)
     }
 
     /// Tells the log of a new plan.

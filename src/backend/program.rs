@@ -19,10 +19,11 @@ use crate::graph::number::Live;
 use crate::graph::pending_checks::PendingChecks;
 use crate::graph::recording::Tick;
 use crate::graph::{Meta, Op, Value, Var, order, with_location};
+use crate::ir::gate::Unchecked;
+use crate::ir::{Dag, Snapshot};
 use crate::layout::View;
 use crate::ops::movement::ViewOp;
-use crate::schedule::gate::Unchecked;
-use crate::schedule::{Plan, Snapshot};
+use crate::plan::Plan;
 use crate::site::Site;
 use crate::trace;
 
@@ -138,7 +139,8 @@ impl Device {
         let unchecked = if guarded { Unchecked::All } else { Unchecked::Nothing };
         let mut snap = Snapshot::new(stored, held, unchecked, 0);
         let ids: HashSet<u64> = held.iter().map(|v| v.0.id).collect();
-        for (keep, node) in snap.keep.iter_mut().zip(&snap.nodes) {
+        let Dag { keep, nodes, .. } = &mut snap.dag;
+        for (keep, node) in keep.iter_mut().zip(nodes) {
             keep.held = ids.contains(&node.0.id);
             // Nothing goes backward through a step once it is done.
             keep.awaits_backward = false;
@@ -147,7 +149,7 @@ impl Device {
         // Positions of the outputs, and which output the value of each node is that has one.
         let (kind, outputs, values) = match self.backend() {
             Backend::Gpu(gpu) => {
-                let (program, plan) = gpu.compile(&mut snap)?;
+                let (program, plan) = gpu.compile(&snap)?;
                 (ProgramKind::Gpu(Box::new(program)), positions(&plan), plan.values)
             }
             Backend::Cpu(_) => {
@@ -157,16 +159,16 @@ impl Device {
                 (ProgramKind::Cpu, outputs, values)
             }
             Backend::Null(null) => {
-                let plan = Plan::new(&mut snap, &null.caps, null.fuse, null.budget())?;
+                let (plan, _) = Plan::new(&snap, &null.caps, null.fuse, null.budget())?;
                 (ProgramKind::Null, positions(&plan), plan.values)
             }
         };
         let position: HashMap<u64, usize> = snap.nodes.iter().enumerate().map(|(i, v)| (v.0.id, i)).collect();
         let output: HashMap<usize, usize> = values.into_iter().collect();
         let made = results.iter().map(|var| trace(var, &position, &output)).collect::<Result<Vec<_>>>()?;
-        let leaves = std::mem::take(&mut snap.leaves);
-        snap.leaves = leaves.iter().map(Var::skeleton).collect();
-        snap.nodes = snap.nodes.iter().map(Var::skeleton).collect();
+        let leaves = std::mem::take(&mut snap.dag.leaves);
+        snap.dag.leaves = leaves.iter().map(Var::skeleton).collect();
+        snap.dag.nodes = snap.nodes.iter().map(Var::skeleton).collect();
         let live = snap.nodes.iter().enumerate().filter_map(|(i, v)| Some((i, v.live()?))).collect();
         Ok((Program { snap: Some(snap), outputs, live, guarded, kind }, leaves, made))
     }
@@ -324,7 +326,7 @@ fn refresh(snap: &mut Snapshot, live: &[(usize, Live)]) {
     for (i, live) in live {
         let old = &snap.nodes[*i];
         let scalar = || Var::live_scalar(live.get(), old.dtype(), Some(live.clone()), &old.0.context);
-        snap.nodes[*i] = with_location(old.0.at, scalar);
+        snap.dag.nodes[*i] = with_location(old.0.at, scalar);
     }
 }
 

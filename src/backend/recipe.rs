@@ -10,9 +10,10 @@ use crate::backend::faults::{Check, CheckSources};
 use crate::caps::{PANELS, panel_bytes};
 use crate::codegen::{GATE_WORDS, KernelText};
 use crate::graph::number::Live;
+use crate::ir::Source;
+use crate::ir::{EndReason, Snapshot};
 use crate::ops::scalar::bits;
-use crate::schedule::snapshot::Source;
-use crate::schedule::{BufferRef, EndReason, ParamSource, Plan, PlanSummary, Snapshot};
+use crate::plan::{BufferRef, ParamSource, Plan, PlanSummary};
 
 /// A captured step as a GPU runs it. Buffers are counted through: what it starts from, what it leaves behind, the workspace.
 #[derive(Clone, Default, Serialize, Deserialize)]

@@ -9,8 +9,8 @@ use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::gpu::Buffer;
 use crate::graph::Meta;
-use crate::schedule::Snapshot;
-use crate::schedule::snapshot::Source;
+use crate::ir::Snapshot;
+use crate::ir::Source;
 
 /// Relative error in the Euclidean norm up to which values count as equal; rounding stays far below it.
 pub const TOLERANCE: f64 = 1e-3;

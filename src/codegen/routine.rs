@@ -8,9 +8,9 @@ use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::Meta;
 use crate::graph::kernel::{Access, BufferSlot, Operand, Read, Routine, Stage};
+use crate::ir::group::{Group, Leaf, Producer};
+use crate::ir::{Dag, Source};
 use crate::layout::Layout;
-use crate::schedule::group::{Group, Leaf, Producer};
-use crate::schedule::snapshot::{Snapshot, Source};
 
 /// The words of a gate, as its shader names them.
 const GATE_PARAMS: [&str; GATE_WORDS] =
@@ -25,9 +25,9 @@ pub struct Parts<'a> {
     pub producers: &'a [Option<Producer>],
 }
 
-pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps, parts: Parts) -> Result<Calls> {
+pub fn generate(group: &Group, dag: &Dag, caps: &Caps, parts: Parts) -> Result<Calls> {
     let Parts { node, routine, inputs, .. } = parts;
-    let meta = snap.nodes[node].meta();
+    let meta = dag.nodes[node].meta();
     let operands: Vec<Operand> = inputs
         .iter()
         .map(|leaf| Operand {
@@ -55,7 +55,7 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps, parts: Parts) -> Re
             panels[k] = panels[k].max(numel.div_ceil(4) as u64);
         }
     }
-    let printer = Printer { group, snap, caps, parts, operands: &operands, output: &output, scratch: &scratch };
+    let printer = Printer { group, dag, caps, parts, operands: &operands, output: &output, scratch: &scratch };
     let last = stages.len().saturating_sub(1);
     let fuses = routine.fuses_epilogue();
     let calls =
@@ -65,7 +65,7 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps, parts: Parts) -> Re
 
 struct Printer<'a> {
     group: &'a Group,
-    snap: &'a Snapshot,
+    dag: &'a Dag,
     caps: &'a Caps,
     parts: Parts<'a>,
     operands: &'a [Operand],
@@ -79,7 +79,7 @@ impl Printer<'_> {
         match slot {
             BufferSlot::Input(i) => (Bound::Source(self.parts.inputs[i].source), self.parts.inputs[i].dtype),
             BufferSlot::Output => {
-                (Bound::Source(Source::Pending(self.parts.node)), self.snap.nodes[self.parts.node].dtype())
+                (Bound::Source(Source::Pending(self.parts.node)), self.dag.nodes[self.parts.node].dtype())
             }
             BufferSlot::Scratch(k) | BufferSlot::Panel(k) => {
                 (Bound::Scratch(k), self.scratch.get(k).map_or(DType::F32, |s| s.1))
@@ -269,9 +269,9 @@ impl Printer<'_> {
             Access::RawVec4 | Access::RawOctets => ("quad", true),
         };
         let layout = self.layout(read.slot, dtype);
-        let logical = function == "load" && !expr::is_flat(&layout);
+        let logical = function == "load" && !layout.is_flat();
         let BufferSlot::Input(input) = read.slot else { return Ok(()) };
-        let numel = self.snap.var(self.parts.inputs[input].source).meta().numel();
+        let numel = self.dag.var(self.parts.inputs[input].source).meta().numel();
         let numel = writer.constant(word(numel)?);
         // The value at offset `index` of the buffer that would hold it.
         let at = |writer: &mut Writer, index: &str, vec4: bool| -> Result<Value> {
@@ -322,11 +322,11 @@ impl Printer<'_> {
 
     fn bytes(&self, slot: BufferSlot) -> u64 {
         if let Some(producer) = self.producer(slot) {
-            return producer.body.leaves.iter().map(|leaf| self.snap.var(leaf.source).meta().bytes()).sum();
+            return producer.body.leaves.iter().map(|leaf| self.dag.var(leaf.source).meta().bytes()).sum();
         }
         match slot {
             BufferSlot::Input(i) => self.operands[i].meta.bytes(),
-            BufferSlot::Output => self.snap.nodes[self.parts.node].meta().bytes(),
+            BufferSlot::Output => self.dag.nodes[self.parts.node].meta().bytes(),
             BufferSlot::Scratch(k) => self.scratch.get(k).map_or(0, |s| s.0),
             BufferSlot::Panel(_) => 0,
         }

@@ -5,22 +5,15 @@ use crate::codegen::expr::{self, Quads, Space};
 use crate::codegen::writer::{Held, Segment, Writer};
 use crate::codegen::{Bound, Calls, calls, elementwise, reduce, word};
 use crate::error::Result;
-use crate::schedule::group::{Body, Core, Group};
-use crate::schedule::snapshot::{Snapshot, Source};
+use crate::ir::group::{Body, Core, Group};
+use crate::ir::{Dag, Source};
 
 /// Invocations of a workgroup: few, since rows are long and all cores should have some.
 const WORKGROUP: u32 = 16;
 /// What a walk over the elements of a row counts by; the parts' bodies work on `[rows, size]`.
 const DIMS: [usize; 1] = [1];
 
-pub fn generate(
-    group: &Group,
-    parts: &[Group],
-    rows: usize,
-    size: usize,
-    snap: &Snapshot,
-    caps: &Caps,
-) -> Result<Calls> {
+pub fn generate(group: &Group, parts: &[Group], rows: usize, size: usize, dag: &Dag, caps: &Caps) -> Result<Calls> {
     let mut writer = Writer::new(caps);
     let limit = writer.named_constant("threads", word(rows)?);
     let bodies = || parts.iter().map(over_elements);
@@ -37,7 +30,7 @@ pub fn generate(
         match reduce::Parts::of(&part.core) {
             Some(reduction) => {
                 flops += (rows * size) as u64 + calls(&part.body) * rows as u64;
-                let dtypes = part.outputs.iter().map(|&(_, node)| (node, snap.nodes[node].dtype()));
+                let dtypes = part.outputs.iter().map(|&(_, node)| (node, dag.nodes[node].dtype()));
                 for (node, dtype) in dtypes.clone() {
                     writer.line(&format!("var row_{node}: {};", dtype.wgsl()));
                 }
@@ -76,7 +69,7 @@ pub fn generate(
     let work = (parts.len() * rows * size * 4) as u64;
     let size = if caps.software { WORKGROUP } else { reduce::SHARED_WORKGROUP };
     let segment = Segment { size, limit, threads: word(rows)?, work, flops };
-    let name = format!("{}_rows", elementwise::name(group, snap));
+    let name = format!("{}_rows", elementwise::name(group, dag));
     let call = match sharers {
         1 => writer.finish_threads(name, &segment),
         _ => writer.finish_shared(name, &segment, sharers),

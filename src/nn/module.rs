@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::backend::Device;
 use crate::error::Result;
 use crate::nn::renew::{self, MembersMut};
-use crate::nn::state::{self, StateDict, Unmatched};
 use crate::nn::summary::{self, Part};
 use crate::site::{self, Scope};
+use crate::state::{self, StateDict, Unmatched};
 use crate::tensor::Tensor;
 
 /// A layer or model that maps one tensor to one tensor. What takes other arguments (a recurrent layer with its state,

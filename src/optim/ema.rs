@@ -5,11 +5,11 @@ use std::panic::Location;
 use crate::error::Result;
 use crate::graph::no_grad;
 use crate::graph::recording::suspended;
-use crate::nn::StateDict;
 use crate::ops::assign::Scope;
 use crate::optim::driver::in_domain;
 use crate::optim::state::{self, Loader};
 use crate::site;
+use crate::state::StateDict;
 use crate::tensor::Tensor;
 
 /// An exponential moving average of parameters, which often generalises better than they do (Polyak & Juditsky 1992; Izmailov et al.

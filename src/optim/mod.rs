@@ -42,8 +42,8 @@ pub use sgd::Sgd;
 use std::panic::Location;
 
 use crate::error::Result;
-use crate::nn::StateDict;
 use crate::site;
+use crate::state::StateDict;
 use crate::tensor::Tensor;
 use define::optimizer;
 

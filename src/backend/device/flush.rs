@@ -14,8 +14,9 @@ use crate::graph::node::{Node, lock};
 use crate::graph::pending_checks::PendingChecks;
 use crate::graph::{Var, anomaly, order, recording};
 use crate::host;
+use crate::ir::Merged;
 use crate::layout::Layout;
-use crate::schedule::{Plan, Snapshot};
+use crate::plan::Plan;
 
 /// Nodes recorded since the last flush of everything at which a flush starts by itself, so that loops that never read do not
 /// grow.
@@ -109,17 +110,17 @@ impl Device {
     /// What computing `targets` would take, within a budget of bytes if there is one: nothing is run.
     pub(crate) fn plan(&self, targets: &[Var], budget: Option<u64>) -> Result<Planned> {
         targets.iter().try_for_each(Var::check)?;
-        let planned = |snap: Snapshot, plan: Plan| {
-            let summary = plan.summary(&snap);
-            Planned { snap, clusters: plan.clusters, summary }
+        let planned = |(plan, graph): (Plan, Merged)| {
+            let summary = plan.summary(&graph);
+            Planned { graph, clusters: plan.clusters, summary }
         };
         match &self.inner.backend {
-            Backend::Gpu(gpu) => gpu.plan(targets, budget).map(|(snap, plan)| planned(snap, plan)),
-            Backend::Null(null) => null.plan(targets, budget).map(|(snap, plan)| planned(snap, plan)),
+            Backend::Gpu(gpu) => gpu.plan(targets, budget).map(planned),
+            Backend::Null(null) => null.plan(targets, budget).map(planned),
             Backend::Cpu(cpu) => {
                 let snap = cpu.snapshot(targets);
                 let (clusters, summary) = cpu::outline(&snap);
-                Ok(Planned { snap, clusters, summary })
+                Ok(Planned { graph: Merged::without_duplicates((*snap).clone()), clusters, summary })
             }
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use foldhash::{HashMap, HashMapExt};
 
 use super::{Explanation, KernelReport, KernelTotals, StoredValue, micros, short};
-use crate::schedule::picture::size;
+use crate::plan::picture::size;
 
 /// Rows of a table of totals, and lines of the list of kernels, that the short form prints.
 const TOTALS: usize = 20;

@@ -8,8 +8,9 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::node::{Context, Traits, lock};
 use crate::graph::{Meta, Var};
-use crate::schedule::gate::Unchecked;
-use crate::schedule::{Plan, Snapshot};
+use crate::ir::Snapshot;
+use crate::ir::gate::Unchecked;
+use crate::plan::Plan;
 
 /// Products that cooperative matrices are tried on: edges that fill no tile, a sum that is cut, and operands read across their rows.
 const TRIALS: [([usize; 2], [usize; 2], bool); 3] =
@@ -87,8 +88,8 @@ impl GpuBackend {
     /// The relative error between what an op's kernels and its plainest ones make of the same numbers.
     fn distance(&self, node: &Var, state: &mut GpuState) -> Result<f64> {
         let both = self.synthetic_runs(node, &[Kernels::Own, Kernels::Plainest])?;
-        let mut snap = Snapshot::new(&both, &[], Unchecked::Nothing, self.settings(None));
-        let plan = Plan::new(&mut snap, &self.caps, self.fuse, None)?;
+        let snap = Snapshot::new(&both, &[], Unchecked::Nothing, self.settings(None));
+        let (plan, _) = Plan::new(&snap, &self.caps, self.fuse, None)?;
         let mut prepared = self.prepare(&snap, plan)?;
         let GpuState { workspace, faults, partners, .. } = state;
         self.execute(&snap, &mut prepared, workspace, faults, partners, Purpose::default())?;

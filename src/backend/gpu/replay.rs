@@ -18,7 +18,8 @@ use crate::graph::Value;
 use crate::graph::node::{address, lock};
 use crate::graph::number::Live;
 use crate::graph::pending_checks::PendingChecks;
-use crate::schedule::{Plan, Snapshot};
+use crate::ir::Snapshot;
+use crate::plan::Plan;
 use crate::trace;
 
 /// Buffers that are kept for one result: that of the last run is read while the next is written, and one may be held by the
@@ -69,9 +70,9 @@ impl GpuProgram {
 
 impl GpuBackend {
     /// Plans a step; beside the program its plan, which says which nodes' values it leaves behind.
-    pub fn compile(&self, snap: &mut Snapshot) -> Result<(GpuProgram, Plan)> {
+    pub fn compile(&self, snap: &Snapshot) -> Result<(GpuProgram, Plan)> {
         self.tune(snap, &mut lock(&self.state))?;
-        let plan = Plan::new(snap, &self.caps, self.fuse, self.budget())?;
+        let (plan, _) = Plan::new(snap, &self.caps, self.fuse, self.budget())?;
         if env::get().validate {
             self.certify(snap, &mut lock(&self.state))?;
         }

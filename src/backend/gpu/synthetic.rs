@@ -10,8 +10,8 @@ use crate::error::Result;
 use crate::graph::kernel::{Kernel, Operand, Routine, Stage};
 use crate::graph::node::Context;
 use crate::graph::{Meta, Op, Value, Var};
+use crate::ir::hash::StructuralHasher;
 use crate::layout::Layout;
-use crate::schedule::snapshot::StructuralHasher;
 
 /// Which kernels of an op.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

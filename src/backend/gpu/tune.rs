@@ -7,8 +7,9 @@ use super::{GpuBackend, GpuState, Purpose};
 use crate::error::Result;
 use crate::graph::Var;
 use crate::graph::kernel::Kernel;
-use crate::schedule::gate::Unchecked;
-use crate::schedule::{Plan, Snapshot};
+use crate::ir::Snapshot;
+use crate::ir::gate::Unchecked;
+use crate::plan::Plan;
 use crate::trace;
 use crate::tuning::CANDIDATES;
 
@@ -54,8 +55,8 @@ impl GpuBackend {
     /// How long one candidate takes at best.
     fn time(&self, node: &Var, candidate: usize, state: &mut GpuState) -> Result<Duration> {
         let own = self.synthetic_runs(node, &[Kernels::Candidate(candidate)])?;
-        let mut snap = Snapshot::new(&own, &[], Unchecked::Nothing, self.settings(None));
-        let plan = Plan::new(&mut snap, &self.caps, self.fuse, None)?;
+        let snap = Snapshot::new(&own, &[], Unchecked::Nothing, self.settings(None));
+        let (plan, _) = Plan::new(&snap, &self.caps, self.fuse, None)?;
         let mut prepared = self.prepare(&snap, plan)?;
         let GpuState { workspace, faults, partners, .. } = state;
         let mut best = Duration::MAX;

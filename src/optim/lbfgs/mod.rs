@@ -9,10 +9,10 @@ use crate::backend::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{no_grad, recording};
-use crate::nn::StateDict;
 use crate::optim::Rate;
 use crate::optim::driver::{in_domain, run};
 use crate::optim::state::{self, Loader};
+use crate::state::StateDict;
 use crate::tensor::Tensor;
 use wolfe::Point;
 

@@ -4,9 +4,9 @@ use std::panic::Location;
 
 use crate::backend::Device;
 use crate::error::Result;
-use crate::nn::StateDict;
 use crate::optim::Rate;
 use crate::optim::state::{self, Loader};
+use crate::state::StateDict;
 
 /// What counts as an improvement of the best value so far.
 ///

@@ -4,10 +4,10 @@ use std::panic::Location;
 
 use crate::backend::Device;
 use crate::error::Result;
-use crate::nn::StateDict;
 use crate::optim::Rate;
 use crate::optim::lr::Schedule;
 use crate::optim::state::{self, Loader};
+use crate::state::StateDict;
 
 /// Sets the learning rates of all groups of an optimizer by a schedule for each, also of one that a captured step owns.
 ///

@@ -12,8 +12,8 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::Meta;
 use crate::graph::number::{Count, Formula, Live, Operation, Rate};
+use crate::ir::hash::hash_text;
 use crate::layout::View;
-use crate::schedule::snapshot::hash_text;
 use crate::shape::Shape;
 use crate::site::Site;
 

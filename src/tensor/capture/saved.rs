@@ -25,7 +25,7 @@ use crate::file;
 use crate::graph::number::{Count, Live, Rate};
 use crate::graph::recording::{Rebindable, Tick};
 use crate::graph::{GradCell, Meta, Var, with_location};
-use crate::schedule::snapshot::StructuralHasher;
+use crate::ir::hash::StructuralHasher;
 use crate::shape::Shape;
 use crate::site::Site;
 use crate::tensor::Tensor;

@@ -5,9 +5,9 @@ use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 use super::{Fuser, Path, Role, fold};
 use crate::dtype::DType;
 use crate::graph::Var;
+use crate::ir::Source;
+use crate::ir::group::{Body, Inst, Leaf, What};
 use crate::layout::View;
-use crate::schedule::group::{Body, Inst, Leaf, What};
-use crate::schedule::snapshot::Source;
 
 /// Turns nodes into straight-line code, each (node, path) once.
 pub struct Emitter<'a> {
@@ -34,7 +34,7 @@ impl Emitter<'_> {
 
     /// The value of `source` seen through `path`, in an index space of `space`.
     pub fn read(&mut self, fuser: &Fuser, source: Source, path: &[View], space: &crate::shape::Shape) -> usize {
-        let var: &Var = fuser.snap.var(source);
+        let var: &Var = fuser.graph.var(source);
         if let (true, Source::Pending(i)) = (fuser.is_scalar(source), source) {
             return match self.memo.get(&(i, Path::new())) {
                 Some(&value) => value,
@@ -75,7 +75,7 @@ impl Emitter<'_> {
 
     /// Evaluates elementwise node `i` at the elements that `path` selects.
     pub fn compute(&mut self, fuser: &Fuser, i: usize, path: &[View]) -> usize {
-        let meta = fuser.snap.nodes[i].meta();
+        let meta = fuser.graph.nodes[i].meta();
         if let Role::Fill(scalar) = fuser.role[i] {
             self.note(i);
             return self.push(What::Scalar(scalar), meta.dtype);

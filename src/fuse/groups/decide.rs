@@ -6,9 +6,8 @@ use super::{Fuser, Role, fold};
 use crate::error::{Error, Result};
 use crate::graph::Meta;
 use crate::graph::kernel::Operand;
+use crate::ir::{Source, StoreReason};
 use crate::layout::Layout;
-use crate::schedule::reason::StoreReason;
-use crate::schedule::snapshot::Source;
 
 /// Instructions that one kernel may hold; long chains are cut here, since drivers compile in superlinear time.
 pub const MAX_INSTRUCTIONS: usize = 128;
@@ -28,9 +27,9 @@ const REPEATED_INSTRUCTIONS: usize = 2;
 impl Fuser<'_> {
     /// Decides for every node whether it is stored.
     pub(super) fn decide(&mut self) -> Result<()> {
-        if !self.snap.decided.is_empty() {
-            let is_value = |i: usize| !matches!(self.role[i], Role::Scalar | Role::View) && self.snap.is_needed(i);
-            self.stored = (0..self.role.len()).map(|i| self.snap.decided[i] && is_value(i)).collect();
+        if let Some(decisions) = self.decisions {
+            let is_value = |i: usize| !matches!(self.role[i], Role::Scalar | Role::View) && self.graph.is_needed(i);
+            self.stored = (0..self.role.len()).map(|i| decisions.stored[i] && is_value(i)).collect();
         }
         // Storing a value changes what its earlier readers load, so this goes on until nothing changes. The stored values
         // only ever grow in number, so it ends.
@@ -43,17 +42,17 @@ impl Fuser<'_> {
         }
         for i in 0..self.stored.len() {
             // What is in memory anyway is kept for a backward pass still to come.
-            let awaited = |j: usize| self.snap.keep[j].awaits_backward;
+            let awaited = |j: usize| self.graph.keep[j].awaits_backward;
             let dear = matches!(self.role[i], Role::Reduce(_) | Role::Routine(_));
             let read_by_awaited = dear && self.consumers[i].iter().any(|&c| awaited(c));
-            let copied = self.snap.again(i).is_some();
+            let copied = self.is_copy(i);
             self.keep[i] |= self.stored[i] && !copied && (awaited(i) || read_by_awaited);
         }
         Ok(())
     }
 
     fn decide_once(&mut self) -> Result<()> {
-        for i in (0..self.snap.nodes.len()).filter(|&i| self.snap.is_needed(i)) {
+        for i in (0..self.graph.nodes.len()).filter(|&i| self.graph.is_needed(i)) {
             match self.role[i] {
                 Role::Scalar | Role::View => continue,
                 Role::Routine(_) => {
@@ -78,7 +77,7 @@ impl Fuser<'_> {
                 Role::Elementwise(_) | Role::Copy(..) | Role::Fill(_) => {
                     self.fit(i, self.budget - 1)?;
                     let reason = self.must_store(i);
-                    match self.snap.decided.get(i) {
+                    match self.decisions.map(|decisions| decisions.stored[i]) {
                         // What was computed by its readers before ops were copied still is: kernels keep their form, and
                         // results their bits.
                         Some(false) => {}
@@ -101,8 +100,8 @@ impl Fuser<'_> {
         if !self.fuse || !self.is_virtual(source) || !matches!(self.role[p], Role::Elementwise(_)) {
             return false;
         }
-        if let Some(&stored) = self.snap.decided.get(p) {
-            return !stored;
+        if let Some(decisions) = self.decisions {
+            return !decisions.stored[p];
         }
         if self.keep[p] || self.consumers[p].len() != 1 {
             return false;
@@ -126,12 +125,12 @@ impl Fuser<'_> {
     fn loads_of(&self, i: usize) -> Vec<Option<usize>> {
         let Role::Routine(Some(routine)) = &self.role[i] else { return Vec::new() };
         let operand = |(source, path): &(Source, super::Path)| {
-            let meta = self.snap.var(*source).meta();
+            let meta = self.graph.var(*source).meta();
             let layout = fold(&meta.shape, path)?;
             Some(Operand { meta: Meta { shape: layout.shape.clone(), dtype: meta.dtype }, layout })
         };
         let Some(inputs) = self.operands(i).iter().map(operand).collect::<Option<Vec<_>>>() else { return Vec::new() };
-        let meta = self.snap.nodes[i].meta();
+        let meta = self.graph.nodes[i].meta();
         let output = Operand { meta: meta.clone(), layout: Layout::contiguous(meta.shape.clone()) };
         (0..inputs.len()).map(|k| routine.loads(k, &inputs, &output, self.caps)).collect()
     }
@@ -153,9 +152,9 @@ impl Fuser<'_> {
     /// Stores node `i`; the first reason is the one that counts, but for what the user sees.
     fn mark(&mut self, i: usize, reason: StoreReason) {
         self.stored[i] = true;
-        let keep = self.snap.keep[i];
+        let keep = self.graph.keep[i];
         let seen = if keep.root { Some(StoreReason::Asked) } else { self.keep[i].then_some(StoreReason::Held) };
-        let again = self.snap.again(i).map(|_| StoreReason::Budget);
+        let again = self.is_copy(i).then_some(StoreReason::Budget);
         self.reason[i].get_or_insert(again.or(seen).unwrap_or(reason));
     }
 
@@ -199,7 +198,7 @@ impl Fuser<'_> {
     }
 
     pub(super) fn too_many_buffers(&self, i: usize) -> Error {
-        let node = &self.snap.nodes[i].0;
+        let node = &self.graph.nodes[i].0;
         let detail = format!("the op reads more buffers than the {} that a kernel may bind", self.budget - 1);
         Error::unsupported(node.op.name(), detail).or_at(node.at)
     }
@@ -223,7 +222,7 @@ impl Fuser<'_> {
         if let Some((_, reason)) = plain.into_iter().find(|(applies, _)| *applies) {
             return Some(reason);
         }
-        let numel = self.snap.nodes[i].meta().numel();
+        let numel = self.graph.nodes[i].meta().numel();
         let mut evaluations = 0usize;
         for c in self.consumers[i].clone() {
             if matches!(self.role[c], Role::Routine(_)) {
@@ -233,8 +232,8 @@ impl Fuser<'_> {
                 return Some(StoreReason::Operand);
             }
             let space = match &self.role[c] {
-                Role::Reduce(_) => self.snap.var(self.snap.inputs[c][0]).meta().numel(),
-                _ => self.snap.nodes[c].meta().numel(),
+                Role::Reduce(_) => self.graph.var(self.graph.inputs[c][0]).meta().numel(),
+                _ => self.graph.nodes[c].meta().numel(),
             };
             if space > numel {
                 evaluations += space;

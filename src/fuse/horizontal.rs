@@ -1,13 +1,12 @@
-//! Fusion side by side: kernels that do not depend on each other become one dispatch, as the updates of all parameters do.
+//! Horizontal fusion: kernels that do not depend on each other become one dispatch, as the updates of all parameters do.
 
 use foldhash::HashSet;
 
 use crate::caps::Caps;
-use crate::codegen::workgroup_of;
+use crate::fuse::groups::RECOMPUTE_WORK;
+use crate::ir::group::{Body, Core, Group};
+use crate::ir::{Merged, Source};
 use crate::layout::Layout;
-use crate::schedule::fuse::RECOMPUTE_WORK;
-use crate::schedule::group::{Body, Core, Group};
-use crate::schedule::snapshot::{Snapshot, Source};
 
 /// Storage buffers that one kernel binds at most, where the device has more.
 const MAX_BUFFERS: usize = 48;
@@ -18,7 +17,7 @@ const LARGE: usize = 1 << 22;
 /// Bytes that may stay alive longer because their reader waits for others.
 const DELAYED: u64 = 1 << 20;
 
-/// Groups that become one kernel at the place of the last.
+/// Groups that become one kernel at the position of the last.
 struct Bundle {
     workgroup: u32,
     parts: Vec<usize>,
@@ -28,7 +27,7 @@ struct Bundle {
     pending_bytes: u64,
 }
 
-/// Elements times instructions that software adapters walk through for nothing where these groups stand side by side: their lanes go
+/// Elements times instructions that software adapters walk through for nothing where these groups share a kernel: their lanes go
 /// through every branch, so that each element takes the instructions of all.
 fn wasted<'a>(groups: impl Iterator<Item = &'a Group>) -> u64 {
     let (mut elements, mut instructions, mut work) = (0, 0, 0);
@@ -41,8 +40,9 @@ fn wasted<'a>(groups: impl Iterator<Item = &'a Group>) -> u64 {
     elements * instructions - work
 }
 
-/// Puts independent small groups side by side where the device binds enough buffers.
-pub fn widen(groups: Vec<Group>, snap: &Snapshot, caps: &Caps) -> Vec<Group> {
+/// Puts independent small groups into one kernel where the device binds enough buffers. `workgroups` has the invocations per workgroup of those
+/// groups whose kernel is one body that works by its linear invocation index: only such kernels can share one, and only those of one size.
+pub fn fuse(groups: Vec<Group>, workgroups: &[Option<u32>], graph: &Merged, caps: &Caps) -> Vec<Group> {
     let limit = (caps.max_storage_buffers as usize).min(MAX_BUFFERS);
     let mut open: Vec<Bundle> = Vec::new();
     let mut done: Vec<Bundle> = Vec::new();
@@ -57,7 +57,7 @@ pub fn widen(groups: Vec<Group>, snap: &Snapshot, caps: &Caps) -> Vec<Group> {
                 done.push(open.swap_remove(i));
             }
         }
-        let Some(workgroup) = workgroup_of(group, snap, caps).filter(|_| group.numel <= LARGE) else { continue };
+        let Some(workgroup) = workgroups[g].filter(|_| group.numel <= LARGE) else { continue };
         let own: HashSet<(Source, Option<Layout>)> = leaves
             .iter()
             .map(|leaf| (leaf.source, Some(leaf.layout.clone())))
@@ -65,7 +65,7 @@ pub fn widen(groups: Vec<Group>, snap: &Snapshot, caps: &Caps) -> Vec<Group> {
             .collect();
         let pending: HashSet<usize> =
             leaves.iter().filter_map(|l| if let Source::Pending(i) = l.source { Some(i) } else { None }).collect();
-        let pending_bytes: u64 = pending.iter().map(|&i| snap.nodes[i].meta().bytes()).sum();
+        let pending_bytes: u64 = pending.iter().map(|&i| graph.nodes[i].meta().bytes()).sum();
         let pays = |bundle: &Bundle| {
             let parts = || bundle.parts.iter().map(|&part| &groups[part]);
             !caps.software || wasted(parts().chain([group])) <= wasted(parts()) + RECOMPUTE_WORK as u64
@@ -99,13 +99,13 @@ pub fn widen(groups: Vec<Group>, snap: &Snapshot, caps: &Caps) -> Vec<Group> {
     for bundle in done.into_iter().filter(|bundle| bundle.parts.len() > 1) {
         let parts: Vec<Group> = bundle.parts.iter().filter_map(|&g| slots[g].take()).collect();
         if let Some(&last) = bundle.parts.last() {
-            slots[last] = Some(side_by_side(parts));
+            slots[last] = Some(together(parts));
         }
     }
     slots.into_iter().flatten().collect()
 }
 
-fn side_by_side(parts: Vec<Group>) -> Group {
+fn together(parts: Vec<Group>) -> Group {
     fn all<T: Clone>(parts: &[Group], of: impl Fn(&Group) -> &Vec<T>) -> Vec<T> {
         parts.iter().flat_map(|part| of(part).clone()).collect()
     }
@@ -118,6 +118,6 @@ fn side_by_side(parts: Vec<Group>) -> Group {
         ops: all(&parts, |part| &part.ops),
         stored: all(&parts, |part| &part.stored),
         ended: all(&parts, |part| &part.ended),
-        core: Core::Wide(parts),
+        core: Core::Horizontal(parts),
     }
 }

@@ -5,9 +5,8 @@ use std::fmt::Write;
 
 use crate::graph::dot::label;
 use crate::graph::svg;
-use crate::schedule::plan::Cluster;
-use crate::schedule::reason::StoreReason;
-use crate::schedule::snapshot::{Snapshot, Source};
+use crate::ir::{Merged, Source, StoreReason};
+use crate::plan::Cluster;
 
 /// What an op in a cluster reads, views looked through.
 enum Read {
@@ -22,19 +21,19 @@ enum Read {
 
 /// Who stores what, and what each op reads.
 struct Drawing<'a> {
-    snap: &'a Snapshot,
+    graph: &'a Merged,
     clusters: &'a [Cluster],
     /// The clusters that leave a node's value in memory, in order; several where it is computed again.
     makers: HashMap<usize, Vec<usize>>,
 }
 
 impl Drawing<'_> {
-    fn new<'a>(snap: &'a Snapshot, clusters: &'a [Cluster]) -> Drawing<'a> {
+    fn new<'a>(graph: &'a Merged, clusters: &'a [Cluster]) -> Drawing<'a> {
         let mut makers: HashMap<usize, Vec<usize>> = HashMap::new();
         for (c, cluster) in clusters.iter().enumerate() {
             cluster.stored.iter().for_each(|(i, _)| makers.entry(*i).or_default().push(c));
         }
-        Drawing { snap, clusters, makers }
+        Drawing { graph, clusters, makers }
     }
 
     /// The cluster whose value of op `i` cluster `c` reads: the last before it.
@@ -55,24 +54,24 @@ impl Drawing<'_> {
                             return Some(Read::Stored(maker, i));
                         }
                         // What is neither computed here nor stored anywhere is a view, a number, or another op's value.
-                        match (self.snap.representative(i), self.snap.inputs[i].first()) {
+                        match (self.graph.representative(i), self.graph.inputs[i].first()) {
                             (Some(representative), _) => source = Source::Pending(representative),
                             (None, Some(input)) => source = *input,
-                            (None, None) => return Some(Read::Number(label(&self.snap.nodes[i]))),
+                            (None, None) => return Some(Read::Number(label(&self.graph.nodes[i]))),
                         }
                     }
                 }
             }
         };
-        match self.snap.representative(op) {
+        match self.graph.representative(op) {
             Some(representative) => find(&Source::Pending(representative)).into_iter().collect(),
-            None => self.snap.inputs[op].iter().filter_map(find).collect(),
+            None => self.graph.inputs[op].iter().filter_map(find).collect(),
         }
     }
 
     /// The op, and the numbers that it takes.
     fn name(&self, c: usize, op: usize) -> String {
-        let mut name = label(&self.snap.nodes[op]);
+        let mut name = label(&self.graph.nodes[op]);
         for read in self.reads(c, op) {
             if let Read::Number(number) = read {
                 let _ = write!(name, " {number}");
@@ -117,19 +116,19 @@ pub fn size(bytes: u64) -> String {
 
 /// Graphviz' DOT text: clusters hold the ops of a kernel, filled ops are stored. An op that several kernels compute
 /// stands in each of them.
-pub fn dot(snap: &Snapshot, clusters: &[Cluster]) -> String {
-    let drawing = Drawing::new(snap, clusters);
+pub fn dot(graph: &Merged, clusters: &[Cluster]) -> String {
+    let drawing = Drawing::new(graph, clusters);
     let mut out = String::from(
         "digraph plan {\n  rankdir=LR;\n  node [fontname=\"Helvetica\", fontsize=11, shape=box, style=\"rounded\"];\n  \
          fontname=\"Helvetica\";\n",
     );
     // Writing to a String cannot fail, here and below.
     for l in drawing.leaves() {
-        let meta = snap.leaves[l].meta();
+        let meta = graph.leaves[l].meta();
         let _ = writeln!(
             out,
             "  l{l} [label=\"{}\\n{} {}\\n{}\", style=filled, fillcolor=\"#eeeeee\"];",
-            quoted(&label(&snap.leaves[l])),
+            quoted(&label(&graph.leaves[l])),
             meta.dtype,
             meta.shape,
             size(meta.bytes())
@@ -138,7 +137,7 @@ pub fn dot(snap: &Snapshot, clusters: &[Cluster]) -> String {
     for (c, cluster) in clusters.iter().enumerate() {
         let _ = writeln!(out, "  subgraph cluster_{c} {{\n    label=\"{} {}\";", c + 1, quoted(&cluster.name));
         for &op in &cluster.ops {
-            let meta = snap.nodes[op].meta();
+            let meta = graph.nodes[op].meta();
             let stored = drawing.reason(c, op).map(|reason| (size(meta.bytes()), reason));
             let (style, note) = match stored {
                 Some((bytes, reason)) => {
@@ -199,21 +198,21 @@ struct Card {
 }
 
 /// A layered drawing: one box for each kernel, with its ops in order; edges are values that travel through memory.
-pub fn svg(snap: &Snapshot, clusters: &[Cluster]) -> String {
-    let drawing = Drawing::new(snap, clusters);
+pub fn svg(graph: &Merged, clusters: &[Cluster]) -> String {
+    let drawing = Drawing::new(graph, clusters);
     let leaves = drawing.leaves();
     let mut cards: Vec<Card> = leaves
         .iter()
         .map(|&l| {
-            let meta = snap.leaves[l].meta();
+            let meta = graph.leaves[l].meta();
             let line = format!("{} {}, {}", meta.dtype, meta.shape, size(meta.bytes()));
-            Card { title: label(&snap.leaves[l]), lines: vec![(line, false)], leaf: true, reads: Vec::new() }
+            Card { title: label(&graph.leaves[l]), lines: vec![(line, false)], leaf: true, reads: Vec::new() }
         })
         .collect();
     for (c, cluster) in clusters.iter().enumerate() {
         let (mut lines, mut reads) = (Vec::new(), Vec::new());
         for &op in &cluster.ops {
-            let meta = snap.nodes[op].meta();
+            let meta = graph.nodes[op].meta();
             lines.push((format!("{}  {} {}", drawing.name(c, op), meta.dtype, meta.shape), false));
             if let Some(reason) = drawing.reason(c, op) {
                 lines.push((format!("stored, {}: {reason}", size(meta.bytes())), true));

@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use crate::dtype::DType;
 use crate::graph::kernel::{Reduce, Routine, WgslFn};
+use crate::ir::{EndReason, Replacement, Source, StoreReason};
 use crate::layout::Layout;
-use crate::schedule::in_place::Replacement;
-use crate::schedule::reason::{EndReason, StoreReason};
-use crate::schedule::snapshot::Source;
 
 /// Straight-line code over single-assignment values, evaluated at every element of an index space.
 #[derive(Clone, Default)]
@@ -56,8 +54,8 @@ pub enum Core {
     Elementwise,
     /// A reduction of `body`'s value `value`, which lives in the index space `input_shape`.
     Reduce { node: usize, reduce: Reduce, body: Body, value: usize },
-    /// Several groups without dependence on each other, side by side in one kernel.
-    Wide(Vec<Group>),
+    /// Horizontal fusion: several groups without dependence on each other in one kernel.
+    Horizontal(Vec<Group>),
     /// Reductions over the last dim of `[rows, size]`, and elementwise code over its elements, in one kernel that walks over each row
     /// once a part.
     Rows { parts: Vec<Group>, rows: usize, size: usize },
@@ -72,10 +70,10 @@ pub struct Producer {
 }
 
 impl Group {
-    /// The groups that stand side by side in it; else itself.
+    /// The groups that horizontal fusion put into it; else itself.
     pub fn parts(&self) -> impl Iterator<Item = &Group> {
         let (parts, own) = match &self.core {
-            Core::Wide(parts) => (parts.as_slice(), None),
+            Core::Horizontal(parts) => (parts.as_slice(), None),
             _ => (&[][..], Some(self)),
         };
         parts.iter().chain(own)
@@ -118,7 +116,7 @@ impl Group {
                 let bound = inputs.iter().zip(producers).filter(|(_, made)| made.is_none());
                 bound.map(|(input, _)| input).chain(made).collect()
             }
-            Core::Wide(parts) => parts.iter().flat_map(Group::leaves).collect(),
+            Core::Horizontal(parts) => parts.iter().flat_map(Group::leaves).collect(),
             Core::Rows { parts, .. } => {
                 let made = |source: Source| {
                     matches!(source, Source::Pending(i)

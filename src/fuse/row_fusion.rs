@@ -9,11 +9,12 @@ use foldhash::{HashMap, HashMapExt, HashSet};
 
 use crate::caps::Caps;
 use crate::error::{Error, Result};
+use crate::fuse::Decisions;
+use crate::fuse::groups::MAX_INSTRUCTIONS;
 use crate::graph::kernel::Combine;
+use crate::ir::group::{Body, Core, Group, What};
+use crate::ir::{Merged, Source};
 use crate::layout::{Layout, View};
-use crate::schedule::fuse::MAX_INSTRUCTIONS;
-use crate::schedule::group::{Body, Core, Group, What};
-use crate::schedule::snapshot::{Snapshot, Source};
 use crate::shape::Shape;
 
 /// Elements of the longest row: with [`MAX_PARTS`] walks an invocation turns far fewer than 65,535 times.
@@ -38,9 +39,19 @@ struct Chain {
 /// Puts chains of kernels over the same rows together. `budget` is the number of storage buffers that one kernel may bind.
 ///
 /// # Errors
-/// Where the chains are given (see [`Snapshot::row`]) and cannot run in an order that suits.
-pub fn chain(groups: Vec<Group>, kept: &[bool], snap: &Snapshot, caps: &Caps, budget: usize) -> Result<Vec<Group>> {
-    let chains = if snap.row.is_empty() { find(&groups, kept, snap, caps, budget) } else { given(&groups, snap)? };
+/// Where the chains are given (see [`Decisions::row`]) and cannot run in an order that suits.
+pub fn chain(
+    groups: Vec<Group>,
+    kept: &[bool],
+    graph: &Merged,
+    decisions: Option<&Decisions>,
+    caps: &Caps,
+    budget: usize,
+) -> Result<Vec<Group>> {
+    let chains = match decisions {
+        Some(decisions) => given(&groups, graph, decisions)?,
+        None => find(&groups, kept, graph, caps, budget),
+    };
     let mut readers: HashMap<usize, usize> = HashMap::new();
     for i in groups.iter().flat_map(pending_reads) {
         *readers.entry(i).or_default() += 1;
@@ -49,7 +60,7 @@ pub fn chain(groups: Vec<Group>, kept: &[bool], snap: &Snapshot, caps: &Caps, bu
     for chain in chains {
         let parts: Vec<Group> = chain.parts.iter().filter_map(|&g| slots[g].take()).collect();
         if let Some(&last) = chain.parts.last() {
-            slots[last] = Some(together(parts, &chain, &readers, kept, snap));
+            slots[last] = Some(together(parts, &chain, &readers, kept, decisions));
         }
     }
     Ok(slots.into_iter().flatten().collect())
@@ -69,11 +80,11 @@ fn made(group: &Group) -> impl Iterator<Item = usize> + '_ {
     group.outputs.iter().map(|(_, node)| *node)
 }
 
-fn find(groups: &[Group], kept: &[bool], snap: &Snapshot, caps: &Caps, budget: usize) -> Vec<Chain> {
+fn find(groups: &[Group], kept: &[bool], graph: &Merged, caps: &Caps, budget: usize) -> Vec<Chain> {
     let mut taken = vec![false; groups.len()];
     let mut chains = Vec::new();
     for first in 0..groups.len() {
-        let Some((rows, size)) = rows_of(&groups[first], snap).filter(|_| !taken[first]) else { continue };
+        let Some((rows, size)) = rows_of(&groups[first], graph).filter(|_| !taken[first]) else { continue };
         let near = |g: usize| caps.software || is_along_rows(&groups[g], rows, size);
         if caps.software && rows < FEWEST && rows * size > FEW_ELEMENTS || !near(first) {
             continue;
@@ -87,8 +98,8 @@ fn find(groups: &[Group], kept: &[bool], snap: &Snapshot, caps: &Caps, budget: u
             }
             // Whoever else reads what the chain makes has to run after it.
             let buffers = buffers(&chain, next, groups, kept);
-            let bound = buffers.iter().all(|source| snap.var(*source).meta().bytes() <= caps.max_binding);
-            let fits = bound && buffers.len() <= budget && joins(&chain, next, groups, snap) && near(next);
+            let bound = buffers.iter().all(|source| graph.var(*source).meta().bytes() <= caps.max_binding);
+            let fits = bound && buffers.len() <= budget && joins(&chain, next, groups, graph) && near(next);
             if taken[next] || !fits {
                 break;
             }
@@ -102,16 +113,16 @@ fn find(groups: &[Group], kept: &[bool], snap: &Snapshot, caps: &Caps, budget: u
     chains
 }
 
-/// The chains that the snapshot asks for.
-fn given(groups: &[Group], snap: &Snapshot) -> Result<Vec<Chain>> {
-    let number = |group: &Group| group.members.first().and_then(|&i| snap.row[i]);
+/// The chains that the decisions ask for.
+fn given(groups: &[Group], graph: &Merged, decisions: &Decisions) -> Result<Vec<Chain>> {
+    let number = |group: &Group| group.members.first().and_then(|&i| decisions.row[i]);
     let mut chains: Vec<(usize, Chain)> = Vec::new();
     for (g, group) in groups.iter().enumerate() {
         if let Some(number) = number(group) {
             match chains.iter_mut().find(|(own, _)| *own == number) {
                 Some((_, chain)) => chain.parts.push(g),
                 None => {
-                    let Some((rows, size)) = rows_of(group, snap) else { return Err(apart(group, snap)) };
+                    let Some((rows, size)) = rows_of(group, graph) else { return Err(apart(group, graph)) };
                     chains.push((number, Chain { parts: vec![g], rows, size }));
                 }
             }
@@ -123,21 +134,21 @@ fn given(groups: &[Group], snap: &Snapshot) -> Result<Vec<Chain>> {
                 && groups[g + 1..].iter().any(|later| number(later) == number(&groups[chain.parts[0]]))
         };
         if chains.iter().any(|(_, chain)| early(chain)) {
-            return Err(apart(group, snap));
+            return Err(apart(group, graph));
         }
     }
     Ok(chains.into_iter().map(|(_, chain)| chain).collect())
 }
 
-fn apart(group: &Group, snap: &Snapshot) -> Error {
-    let op = group.members.first().map_or("rows", |&i| snap.nodes[i].0.op.name());
+fn apart(group: &Group, graph: &Merged) -> Error {
+    let op = group.members.first().map_or("rows", |&i| graph.nodes[i].0.op.name());
     Error::internal(op, "kernels over rows would have to run apart")
 }
 
 /// Rows and their size, where the group reduces the last dim.
-fn rows_of(group: &Group, snap: &Snapshot) -> Option<(usize, usize)> {
+fn rows_of(group: &Group, graph: &Merged) -> Option<(usize, usize)> {
     let Core::Reduce { node, reduce, body, .. } = &group.core else { return None };
-    let shape = snap.var(snap.inputs[*node][0]).shape();
+    let shape = graph.var(graph.inputs[*node][0]).shape();
     let size = *shape.last()?;
     let rows = shape.numel().checked_div(size)?;
     let arg = matches!(reduce.combine, Combine::ArgMax | Combine::ArgMin);
@@ -167,7 +178,7 @@ fn is_along_rows(group: &Group, rows: usize, size: usize) -> bool {
 }
 
 /// Whether group `next` may be the chain's next part.
-fn joins(chain: &Chain, next: usize, groups: &[Group], snap: &Snapshot) -> bool {
+fn joins(chain: &Chain, next: usize, groups: &[Group], graph: &Merged) -> bool {
     let group = &groups[next];
     let (rows, size) = (chain.rows, chain.size);
     let from_chain = |source: Source| matches!(source, Source::Pending(i) if chain.parts.iter().any(|&g| made(&groups[g]).any(|node| node == i)));
@@ -184,7 +195,7 @@ fn joins(chain: &Chain, next: usize, groups: &[Group], snap: &Snapshot) -> bool 
     };
     let same = |body: &Body| body.leaves.iter().filter(|l| from_chain(l.source)).all(|l| flat(&l.layout));
     let over_elements = match &group.core {
-        Core::Reduce { body, .. } if rows_of(group, snap) == Some((rows, size)) && same(&group.body) => body,
+        Core::Reduce { body, .. } if rows_of(group, graph) == Some((rows, size)) && same(&group.body) => body,
         Core::Elementwise if group.numel == rows * size => &group.body,
         _ => return false,
     };
@@ -222,7 +233,7 @@ fn together(
     chain: &Chain,
     readers: &HashMap<usize, usize>,
     kept: &[bool],
-    snap: &Snapshot,
+    decisions: Option<&Decisions>,
 ) -> Group {
     let (rows, size) = (chain.rows, chain.size);
     let mut inside: HashMap<usize, usize> = HashMap::new();
@@ -230,7 +241,9 @@ fn together(
         *inside.entry(i).or_default() += 1;
     }
     let is_read_outside = |node: usize| readers.get(&node) != inside.get(&node);
-    let written = |node: usize| kept[node] || is_read_outside(node) || snap.written_by_rows(node);
+    let written = |node: usize| {
+        kept[node] || is_read_outside(node) || decisions.is_some_and(|decisions| decisions.beyond_row[node])
+    };
     let outputs: Vec<(usize, usize)> =
         parts.iter().flat_map(made).filter(|&node| written(node)).map(|i| (0, i)).collect();
     fn all<T: Clone>(parts: &[Group], of: impl Fn(&Group) -> &Vec<T>) -> Vec<T> {

@@ -15,11 +15,11 @@ use smallvec::SmallVec;
 
 use crate::caps::Caps;
 use crate::error::Result;
+use crate::fuse::Decisions;
 use crate::graph::kernel::{Elementwise, Kernel, Reduce, Routine};
+use crate::ir::group::Group;
+use crate::ir::{Keep, Merged, Source, StoreReason};
 use crate::layout::{Layout, View};
-use crate::schedule::group::Group;
-use crate::schedule::reason::StoreReason;
-use crate::schedule::snapshot::{Keep, Snapshot, Source};
 
 mod build;
 mod decide;
@@ -48,7 +48,9 @@ enum Role {
 
 /// The planner's working state.
 struct Fuser<'a> {
-    snap: &'a Snapshot,
+    graph: &'a Merged,
+    /// What a plan within a memory budget takes over from the plan before.
+    decisions: Option<&'a Decisions>,
     role: Vec<Role>,
     /// Base and path of each node: itself for all but views.
     resolved: Vec<(Source, Path)>,
@@ -77,8 +79,15 @@ struct Fuser<'a> {
 ///
 /// # Errors
 /// Where one op alone needs more buffers than the budget.
-pub fn groups(snap: &Snapshot, budget: usize, fuse: bool, over: bool, caps: &Caps) -> Result<Fused> {
-    let mut fuser = Fuser::new(snap, budget, fuse, caps);
+pub fn groups(
+    graph: &Merged,
+    decisions: Option<&Decisions>,
+    budget: usize,
+    fuse: bool,
+    over: bool,
+    caps: &Caps,
+) -> Result<Fused> {
+    let mut fuser = Fuser::new(graph, decisions, budget, fuse, caps);
     fuser.decide()?;
     if over {
         fuser.find_overwritten();
@@ -103,10 +112,17 @@ fn fold(shape: &crate::shape::Shape, path: &[View]) -> Option<Layout> {
 }
 
 impl<'a> Fuser<'a> {
-    fn new(snap: &'a Snapshot, budget: usize, fuse: bool, caps: &'a Caps) -> Fuser<'a> {
-        let n = snap.nodes.len();
+    fn new(
+        graph: &'a Merged,
+        decisions: Option<&'a Decisions>,
+        budget: usize,
+        fuse: bool,
+        caps: &'a Caps,
+    ) -> Fuser<'a> {
+        let n = graph.nodes.len();
         let mut fuser = Fuser {
-            snap,
+            graph,
+            decisions,
             role: Vec::with_capacity(n),
             resolved: Vec::with_capacity(n),
             consumers: vec![Vec::new(); n],
@@ -123,16 +139,16 @@ impl<'a> Fuser<'a> {
         for i in 0..n {
             fuser.classify(i);
         }
-        for i in (0..n).filter(|&i| snap.is_needed(i)) {
+        for i in (0..n).filter(|&i| graph.is_needed(i)) {
             fuser.note_uses(i);
         }
         fuser
     }
 
     fn classify(&mut self, i: usize) {
-        let keep = self.snap.keep[i];
-        let kernel = self.snap.kernel_of(i);
-        if let Some(representative) = self.snap.representative(i) {
+        let keep = self.graph.keep[i];
+        let kernel = self.graph.kernel_of(i);
+        if let Some(representative) = self.graph.representative(i) {
             // A value of its own is needed only where it was asked for; whoever else keeps it shares the first one's.
             let (base, path) = self.resolve(Source::Pending(representative));
             let (role, resolved) = if keep.root {
@@ -151,12 +167,12 @@ impl<'a> Fuser<'a> {
                 (role, (Source::Pending(i), Path::new()))
             }
             Kernel::View(view) => {
-                let (base, mut path) = self.resolve(self.snap.inputs[i][0]);
+                let (base, mut path) = self.resolve(self.graph.inputs[i][0]);
                 // Names change nothing, and a value under two of them is one buffer.
                 if !matches!(view, View::Identity) {
                     path.push(view);
                 }
-                let expressible = self.is_scalar(base) || fold(self.snap.var(base).shape(), &path).is_some();
+                let expressible = self.is_scalar(base) || fold(self.graph.var(base).shape(), &path).is_some();
                 if expressible && !keep.root {
                     (Role::View, (base, path))
                 } else {
@@ -177,23 +193,23 @@ impl<'a> Fuser<'a> {
 
     /// Notes who reads what, and which values must outlive the flush.
     fn note_uses(&mut self, i: usize) {
-        let keep = self.snap.keep[i];
+        let keep = self.graph.keep[i];
         // What is computed again takes the same part as before, but outlives nothing.
-        let keep = if self.snap.again(i).is_some() { Keep { root: false, held: false, ..keep } } else { keep };
+        let keep = if self.is_copy(i) { Keep { root: false, held: false, ..keep } } else { keep };
         if let Role::View = self.role[i] {
             if let Source::Pending(base) = self.resolved[i].0 {
                 let dear = matches!(self.role[base], Role::Reduce(_) | Role::Routine(_));
-                let awaited = keep.awaits_backward && dear && self.snap.representative(i).is_some();
+                let awaited = keep.awaits_backward && dear && self.graph.representative(i).is_some();
                 self.keep[base] |= (keep.held || awaited) && !matches!(self.role[base], Role::Scalar);
             }
             return;
         }
         self.keep[i] |= keep.root || (keep.held && !matches!(self.role[i], Role::Scalar));
         let is_routine = matches!(self.role[i], Role::Routine(_));
-        let representative = self.snap.representative(i).map(Source::Pending);
+        let representative = self.graph.representative(i).map(Source::Pending);
         let sources: SmallVec<[Source; 3]> = match representative {
             Some(representative) => SmallVec::from_slice(&[representative]),
-            None => self.snap.inputs[i].clone(),
+            None => self.graph.inputs[i].clone(),
         };
         for source in sources {
             let (base, _) = self.resolve(source);
@@ -230,17 +246,17 @@ impl<'a> Fuser<'a> {
             Role::Fill(_) => Vec::new(),
             Role::Copy(base, path) => vec![(*base, path.clone())],
             role => {
-                let shape = self.snap.nodes[i].shape();
+                let shape = self.graph.nodes[i].shape();
                 let spreads = matches!(role, Role::Elementwise(_)) && shape.rank() > 0;
                 let resolve = |&source: &Source| {
                     let (base, mut path) = self.resolve(source);
                     // A scalar beside operands of any shape that has become data (somebody read it).
-                    if spreads && self.snap.var(source).shape().rank() == 0 && !self.is_scalar(base) {
+                    if spreads && self.graph.var(source).shape().rank() == 0 && !self.is_scalar(base) {
                         path.push(View::Expand(shape.clone()));
                     }
                     (base, path)
                 };
-                self.snap.inputs[i].iter().map(resolve).collect()
+                self.graph.inputs[i].iter().map(resolve).collect()
             }
         }
     }
@@ -277,11 +293,16 @@ impl<'a> Fuser<'a> {
         out
     }
 
+    /// Whether node `i` is computed again for the memory budget.
+    fn is_copy(&self, i: usize) -> bool {
+        self.decisions.is_some_and(|decisions| decisions.copied[i].is_some())
+    }
+
     fn is_generator(&self, i: usize) -> bool {
         matches!(&self.role[i], Role::Elementwise(kernel) if kernel.index)
     }
 
     fn expressible(&self, (source, path): &(Source, Path)) -> bool {
-        fold(self.snap.var(*source).shape(), path).is_some()
+        fold(self.graph.var(*source).shape(), path).is_some()
     }
 }

@@ -1,4 +1,10 @@
 //! A plan: the dispatches of a flush, ready to run again on any data of the same structure.
+//!
+//! [`memory`] assigns the workspace; [`recompute`] keeps to a memory budget; [`picture`] draws plans.
+
+pub mod memory;
+pub mod picture;
+mod recompute;
 
 use std::sync::Arc;
 
@@ -7,13 +13,12 @@ use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 use crate::caps::{Caps, GRAIN, PANELS, panel_bytes, size_class};
 use crate::codegen::{self, Bound, KernelText};
 use crate::error::{At, Error, Result};
+use crate::fuse::groups::{self, Fused};
+use crate::fuse::{Decisions, horizontal, in_place, merge, row_fusion};
+use crate::ir::group::{Core, Group};
+use crate::ir::{Dag, EndReason, Merged, Snapshot, Source, StoreReason};
 use crate::layout::Layout;
-use crate::schedule::fuse::{self, Fused};
-use crate::schedule::group::{Core, Group};
-use crate::schedule::memory::{self, Lifetime, Search};
-use crate::schedule::reason::{EndReason, StoreReason};
-use crate::schedule::snapshot::{Snapshot, Source};
-use crate::schedule::{horizontal, in_place, recompute, row_fusion};
+use crate::plan::memory::{Lifetime, Search};
 
 pub use crate::codegen::ParamSource;
 
@@ -133,7 +138,7 @@ pub struct Plan {
 }
 
 /// A plan, and what deciding on another one takes.
-pub(super) struct Built {
+struct Built {
     pub plan: Plan,
     /// Nodes whose values live in the workspace, and when.
     pub lives: Vec<(usize, Lifetime)>,
@@ -147,7 +152,7 @@ pub(super) struct Built {
 }
 
 /// What a group reads, and when.
-pub(super) struct Timed {
+struct Timed {
     /// Its first step.
     pub first: usize,
     /// The position of the first node that is part of it.
@@ -178,33 +183,31 @@ impl Timed {
 
 impl Plan {
     /// Plans a snapshot for a device; with a `budget` such that the run needs at most so many bytes at once, as
-    /// [`PlanSummary::peak_bytes`] counts them.
+    /// [`PlanSummary::peak_bytes`] counts them. Beside the plan the graph whose positions it names.
     ///
     /// # Errors
     /// Where an op cannot run on the device at its size, and [`Error::OverBudget`].
-    pub fn new(snap: &mut Snapshot, caps: &Caps, fuse: bool, budget: Option<u64>) -> Result<Plan> {
-        if fuse {
-            snap.share(caps);
-        }
-        let built = Plan::build(snap, caps, fuse, Search::Thorough)?;
+    pub fn new(snap: &Snapshot, caps: &Caps, fuse: bool, budget: Option<u64>) -> Result<(Plan, Merged)> {
+        let graph = if fuse { merge::merge(snap, caps) } else { Merged::without_duplicates((**snap).clone()) };
+        let built = Plan::build(&graph, None, caps, fuse, Search::Thorough)?;
         let mut plan = match budget {
-            Some(budget) if built.plan.fixed_bytes(snap) + built.plan.workspace > budget => {
-                recompute::fit(snap, caps, fuse, budget, built)?
+            Some(budget) if built.plan.fixed_bytes(&graph) + built.plan.workspace > budget => {
+                recompute::fit(&graph, caps, fuse, budget, built)?
             }
             _ => built.plan,
         };
         let output = |node: usize| plan.outputs.binary_search_by_key(&node, |(i, _)| *i).ok();
-        let value = |i: usize| Some((i, output(i).or_else(|| output(snap.representative(i)?))?));
-        plan.values = (0..snap.nodes.len()).filter_map(value).collect();
-        Ok(plan)
+        let value = |i: usize| Some((i, output(i).or_else(|| output(graph.representative(i)?))?));
+        plan.values = (0..graph.nodes.len()).filter_map(value).collect();
+        Ok((plan, graph))
     }
 
-    /// Plans a snapshot as it is.
-    pub(super) fn build(snap: &Snapshot, caps: &Caps, fuse: bool, search: Search) -> Result<Built> {
-        match Plan::build_with(snap, caps, fuse, search, true)? {
+    /// Plans a graph as it is.
+    fn build(graph: &Merged, decisions: Option<&Decisions>, caps: &Caps, fuse: bool, search: Search) -> Result<Built> {
+        match Plan::build_with(graph, decisions, caps, fuse, search, true)? {
             Some(built) => Ok(built),
             None => {
-                let built = Plan::build_with(snap, caps, fuse, search, false)?;
+                let built = Plan::build_with(graph, decisions, caps, fuse, search, false)?;
                 built.ok_or_else(|| Error::argument("plan", "a kernel binds more buffers than the device has"))
             }
         }
@@ -212,15 +215,23 @@ impl Plan {
 
     /// [`Plan::build`], where values that replace others count as written `over` those; `None` where that comes out otherwise, and a kernel
     /// binds too many buffers.
-    fn build_with(snap: &Snapshot, caps: &Caps, fuse: bool, search: Search, over: bool) -> Result<Option<Built>> {
+    fn build_with(
+        graph: &Merged,
+        decisions: Option<&Decisions>,
+        caps: &Caps,
+        fuse: bool,
+        search: Search,
+        over: bool,
+    ) -> Result<Option<Built>> {
         // Eight storage buffers are what every WebGPU device binds.
         let budget = caps.max_storage_buffers.min(8) as usize;
-        let Fused { mut groups, keep, stored } = fuse::groups(snap, budget, fuse, over, caps)?;
+        let Fused { mut groups, keep, stored } = groups::groups(graph, decisions, budget, fuse, over, caps)?;
         if fuse {
-            groups = row_fusion::chain(groups, &keep, snap, caps, budget)?;
-            groups = horizontal::widen(groups, snap, caps);
+            groups = row_fusion::chain(groups, &keep, graph, decisions, caps, budget)?;
+            let workgroups: Vec<_> = groups.iter().map(|group| codegen::workgroup_of(group, graph, caps)).collect();
+            groups = horizontal::fuse(groups, &workgroups, graph, caps);
         }
-        in_place::decide(&mut groups, snap, &keep);
+        in_place::decide(&mut groups, graph, &keep);
         let mut steps = Vec::new();
         // Values in the order of their making, each with its lifetime in steps.
         let mut values: Vec<(Key, Lifetime)> = Vec::new();
@@ -231,7 +242,7 @@ impl Plan {
         let mut panels = [0; PANELS];
         for (g, group) in groups.iter().enumerate() {
             timed.extend(group.parts().map(|part| Timed::new(part, steps.len())));
-            let calls = codegen::generate(group, snap, caps)?;
+            let calls = codegen::generate(group, graph, caps)?;
             panels.iter_mut().zip(calls.panels).for_each(|(most, own)| *most = own.max(*most));
             clusters.push(Cluster {
                 name: calls.calls.last().map(|call| call.kernel.name.clone()).unwrap_or_default(),
@@ -240,7 +251,8 @@ impl Plan {
                 ended: group.ended.clone(),
             });
             for call in calls.calls {
-                let own = if matches!(group.core, Core::Wide(_)) { caps.max_storage_buffers as usize } else { budget };
+                let own =
+                    if matches!(group.core, Core::Horizontal(_)) { caps.max_storage_buffers as usize } else { budget };
                 if over && call.bound.len() > own {
                     return Ok(None);
                 }
@@ -257,7 +269,7 @@ impl Plan {
                     own.push(bound);
                     let bytes = match bound {
                         Key::Source(Source::Leaf(_)) => continue,
-                        Key::Source(Source::Pending(i)) => snap.nodes[i].meta().bytes(),
+                        Key::Source(Source::Pending(i)) => graph.nodes[i].meta().bytes(),
                         Key::Scratch(_, k) => calls.scratch[k],
                     };
                     let slot = *index_of.entry(bound).or_insert_with(|| {
@@ -267,8 +279,8 @@ impl Plan {
                     values[slot].1.last = step;
                 }
                 bounds.push(own);
-                check_binding_sizes(&bounds[step], &call.windows, snap, &calls.scratch, caps, group)?;
-                let (bytes_read, bytes_written) = traffic(&call, group, snap, &calls.scratch);
+                check_binding_sizes(&bounds[step], &call.windows, graph, &calls.scratch, caps, group)?;
+                let (bytes_read, bytes_written) = traffic(&call, group, graph, &calls.scratch);
                 steps.push(Step {
                     kernel: call.kernel,
                     buffers: Vec::new(),
@@ -284,7 +296,7 @@ impl Plan {
             }
         }
         let outputs: Vec<(usize, u64)> =
-            (0..snap.nodes.len()).filter(|&i| keep[i]).map(|i| (i, snap.nodes[i].meta().bytes())).collect();
+            (0..graph.nodes.len()).filter(|&i| keep[i]).map(|i| (i, graph.nodes[i].meta().bytes())).collect();
         let replaced: HashMap<usize, usize> = groups
             .iter()
             .flat_map(|group| group.parts().flat_map(|part| &part.in_place))
@@ -307,7 +319,7 @@ impl Plan {
                     other => rank
                         .get(other)
                         .map(|&t| BufferRef::Workspace(assigned.regions[t].buffer))
-                        .ok_or_else(|| Error::internal("plan", "a buffer has no place")),
+                        .ok_or_else(|| Error::internal("plan", "a buffer is in no region of the workspace")),
                 })
                 .collect::<Result<Vec<_>>>()?;
             if own.iter().any(|key| rank.contains_key(key)) {
@@ -329,8 +341,9 @@ impl Plan {
         let lives: Vec<(usize, Lifetime)> = lives.collect();
         let alive = memory::alive(&lifetimes);
         let kept = outputs.iter().map(|(i, _)| *i).collect();
-        let merged =
-            (0..snap.nodes.len()).filter(|&i| snap.representative(i).is_some() && snap.again(i).is_none()).count();
+        let merged = (0..graph.nodes.len())
+            .filter(|&i| graph.representative(i).is_some() && decisions.is_none_or(|given| given.copied[i].is_none()))
+            .count();
         let plan = Plan {
             steps,
             outputs,
@@ -348,8 +361,8 @@ impl Plan {
     }
 
     /// Bytes that are needed whatever the order: what the run reads and leaves behind, as allocated.
-    pub fn fixed_bytes(&self, snap: &Snapshot) -> u64 {
-        let (leaves, outputs) = self.leaves_and_outputs(snap);
+    pub fn fixed_bytes(&self, dag: &Dag) -> u64 {
+        let (leaves, outputs) = self.leaves_and_outputs(dag);
         leaves + outputs + self.panel_bytes()
     }
 
@@ -359,7 +372,7 @@ impl Plan {
     }
 
     /// Bytes that the run reads, and those that it leaves behind, as allocated.
-    fn leaves_and_outputs(&self, snap: &Snapshot) -> (u64, u64) {
+    fn leaves_and_outputs(&self, dag: &Dag) -> (u64, u64) {
         // Aliases share their storage.
         let read: HashSet<usize> = self
             .steps
@@ -369,7 +382,7 @@ impl Plan {
             .collect();
         let storage: HashMap<*const (), u64> = read
             .into_iter()
-            .filter_map(|l| Some((Arc::as_ptr(&snap.leaves[l].0.value()?).cast(), snap.leaves[l].meta().bytes())))
+            .filter_map(|l| Some((Arc::as_ptr(&dag.leaves[l].0.value()?).cast(), dag.leaves[l].meta().bytes())))
             .collect();
         let leaves = storage.values().copied().map(size_class).sum();
         let outputs = self.outputs.iter().zip(&self.in_place).filter(|(_, replaced)| replaced.is_none());
@@ -377,7 +390,7 @@ impl Plan {
     }
 
     /// Names nodes by their positions in the snapshot without copies.
-    pub(super) fn rename(&mut self, origin: &[usize]) {
+    fn rename(&mut self, origin: &[usize]) {
         for param in self.steps.iter_mut().flat_map(|step| &mut step.params) {
             match param {
                 ParamSource::Const(_) => {}
@@ -398,8 +411,8 @@ impl Plan {
     }
 
     /// The plan in figures.
-    pub fn summary(&self, snap: &Snapshot) -> PlanSummary {
-        let (leaves, outputs) = self.leaves_and_outputs(snap);
+    pub fn summary(&self, dag: &Dag) -> PlanSummary {
+        let (leaves, outputs) = self.leaves_and_outputs(dag);
         PlanSummary {
             kernels: self.steps.iter().map(|s| s.kernel.name.clone()).collect(),
             shaders: self.steps.iter().map(|s| s.kernel.needed()).collect(),
@@ -416,7 +429,7 @@ impl Plan {
 }
 
 /// Bytes that a call reads and writes, each element once.
-fn traffic(call: &codegen::Call, group: &Group, snap: &Snapshot, scratch: &[u64]) -> (u64, u64) {
+fn traffic(call: &codegen::Call, group: &Group, graph: &Merged, scratch: &[u64]) -> (u64, u64) {
     let leaves = group.leaves();
     let walked = |source: Source| {
         let walks = leaves.iter().filter(|leaf| leaf.source == source);
@@ -429,7 +442,7 @@ fn traffic(call: &codegen::Call, group: &Group, snap: &Snapshot, scratch: &[u64]
             continue;
         }
         let all = match bound {
-            Bound::Source(source) => snap.var(*source).meta().bytes(),
+            Bound::Source(source) => graph.var(*source).meta().bytes(),
             Bound::Scratch(k) => scratch[*k],
         };
         let bytes = match (call.windows.get(i).copied().flatten(), bound) {
@@ -476,7 +489,7 @@ enum Key {
 fn check_binding_sizes(
     bounds: &[Key],
     windows: &[Option<(u64, u64)>],
-    snap: &Snapshot,
+    graph: &Merged,
     scratch: &[u64],
     caps: &Caps,
     group: &Group,
@@ -485,11 +498,11 @@ fn check_binding_sizes(
         let in_windows = windows.get(i).is_some_and(Option::is_some);
         let limit = if in_windows { caps.max_buffer } else { caps.max_binding };
         let bytes = match bound {
-            Key::Source(source) => snap.var(*source).meta().bytes(),
+            Key::Source(source) => graph.var(*source).meta().bytes(),
             Key::Scratch(_, k) => scratch[*k],
         };
         if bytes > limit {
-            let node = &snap.nodes[group.members[0]].0;
+            let node = &graph.nodes[group.members[0]].0;
             return Err(Error::TooLarge { op: node.op.name().into(), bytes, limit, at: At(None) }.or_at(node.at));
         }
     }

@@ -7,11 +7,10 @@ use super::emit::Emitter;
 use super::{Fuser, Path, Role, fold};
 use crate::error::{Error, Result};
 use crate::graph::kernel::Combine;
+use crate::ir::group::{Core, Group, Inst, Leaf, Producer, What};
+use crate::ir::{EndReason, Source, StoreReason};
 use crate::layout::View;
 use crate::ops::elementwise;
-use crate::schedule::group::{Core, Group, Inst, Leaf, Producer, What};
-use crate::schedule::reason::{EndReason, StoreReason};
-use crate::schedule::snapshot::Source;
 
 /// Elements from which on a kernel of its own for a long epilogue costs less than many copies of it.
 const LONG_EPILOGUE: usize = 64 << 10;
@@ -28,16 +27,16 @@ impl Fuser<'_> {
         let mut group_of: HashMap<usize, usize> = HashMap::new();
         let mut given: HashMap<usize, usize> = HashMap::new();
         // The last kernel so far that reads an old value, which may be written over after it.
-        let replaced: HashMap<usize, usize> = self.snap.replaces.iter().map(|r| (r.node, r.leaf)).collect();
-        let mut readers: HashMap<usize, usize> = self.snap.replaces.iter().map(|r| (r.leaf, 0)).collect();
-        for i in 0..self.snap.nodes.len() {
+        let replaced: HashMap<usize, usize> = self.graph.replaces.iter().map(|r| (r.node, r.leaf)).collect();
+        let mut readers: HashMap<usize, usize> = self.graph.replaces.iter().map(|r| (r.leaf, 0)).collect();
+        for i in 0..self.graph.nodes.len() {
             if !self.stored[i] {
                 continue;
             }
-            let numel = self.snap.nodes[i].meta().numel();
+            let numel = self.graph.nodes[i].meta().numel();
             let is_core = matches!(self.role[i], Role::Reduce(_) | Role::Routine(_));
             let dependencies = self.dependencies(&self.operands(i));
-            let kernel = self.snap.kernel.get(i).copied();
+            let kernel = self.decisions.map(|decisions| decisions.kernel[i]);
             let (home, why) = match (kernel, is_core, self.fuse) {
                 (Some(kernel), ..) => (kernel.and_then(|kernel| given.get(&kernel).copied()), EndReason::Budget),
                 (None, true, _) => (None, EndReason::Core),
@@ -95,11 +94,12 @@ impl Fuser<'_> {
 
     /// Finds the values that nothing keeps from being written over the ones that they replace.
     pub(super) fn find_overwritten(&mut self) {
-        if self.snap.replaces.is_empty() {
+        if self.graph.replaces.is_empty() {
             return;
         }
-        let mut readers: HashMap<usize, Vec<usize>> = self.snap.replaces.iter().map(|r| (r.leaf, Vec::new())).collect();
-        for i in (0..self.snap.nodes.len()).filter(|&i| self.stored[i]) {
+        let mut readers: HashMap<usize, Vec<usize>> =
+            self.graph.replaces.iter().map(|r| (r.leaf, Vec::new())).collect();
+        for i in (0..self.graph.nodes.len()).filter(|&i| self.stored[i]) {
             for (source, path) in self.dependencies(&self.operands(i)) {
                 let Source::Leaf(leaf) = source else { continue };
                 let apart =
@@ -110,11 +110,11 @@ impl Fuser<'_> {
                 }
             }
         }
-        for replacement in &self.snap.replaces {
+        for replacement in &self.graph.replaces {
             let node = replacement.node;
             let elementwise = self.stored[node] && matches!(self.role[node], Role::Elementwise(_) | Role::Copy(..));
             let last = readers[&replacement.leaf].iter().all(|&reader| reader <= node);
-            if elementwise && self.keep[node] && last && self.snap.nodes[node].meta().numel() > 1 {
+            if elementwise && self.keep[node] && last && self.graph.nodes[node].meta().numel() > 1 {
                 self.over.insert(node, replacement.leaf);
             }
         }
@@ -198,7 +198,7 @@ impl Fuser<'_> {
 
     /// Whether `path` leaves every element at its row-major index.
     pub(super) fn is_same_index(&self, source: Source, path: &[View]) -> bool {
-        let meta = self.snap.var(source).meta();
+        let meta = self.graph.var(source).meta();
         fold(&meta.shape, path).is_some_and(|l| l.is_contiguous() && l.shape.numel() == meta.numel())
     }
 
@@ -233,8 +233,8 @@ impl Fuser<'_> {
 
     /// Whether a member's value is needed outside the kernel that `inside` describes.
     fn leaves_kernel(&self, member: usize, inside: &dyn Fn(usize) -> bool) -> bool {
-        if let Some(&written) = self.snap.written.get(member) {
-            return written;
+        if let Some(decisions) = self.decisions {
+            return decisions.written[member];
         }
         self.keep[member]
             || self.consumers[member]
@@ -243,7 +243,7 @@ impl Fuser<'_> {
     }
 
     fn reordered(&self, i: usize) -> Error {
-        Error::internal(self.snap.nodes[i].0.op.name(), "its kernel would have to run before what it reads")
+        Error::internal(self.graph.nodes[i].0.op.name(), "its kernel would have to run before what it reads")
     }
 
     /// Prints a draft into a group.
@@ -254,7 +254,7 @@ impl Fuser<'_> {
         let core = match draft.core {
             None => Core::Elementwise,
             Some(node) => {
-                let dtype = self.snap.nodes[node].dtype();
+                let dtype = self.graph.nodes[node].dtype();
                 emitter.body.code.push(Inst { what: What::Result, dtype });
                 emitter.memo.insert((node, Path::new()), 0);
                 self.core(node, group_of, &mut ops)?
@@ -293,7 +293,7 @@ impl Fuser<'_> {
         if let Role::Reduce(reduce) = &self.role[node] {
             let mut emitter = Emitter::new(None, group_of);
             let (source, path) = &operands[0];
-            let shape = self.snap.var(self.snap.inputs[node][0]).shape().clone();
+            let shape = self.graph.var(self.graph.inputs[node][0]).shape().clone();
             let value = emitter.read(self, *source, path, &shape);
             ops.extend(emitter.computed);
             ops.push(node);
@@ -303,7 +303,7 @@ impl Fuser<'_> {
         for (source, _) in &operands {
             let producer = self.is_virtual(*source).then(|| {
                 let mut emitter = Emitter::new(None, group_of);
-                let value = emitter.read(self, *source, &[], self.snap.var(*source).shape());
+                let value = emitter.read(self, *source, &[], self.graph.var(*source).shape());
                 ops.extend(emitter.computed);
                 Producer { body: emitter.body, value }
             });
@@ -313,7 +313,7 @@ impl Fuser<'_> {
         let inputs = operands
             .iter()
             .map(|(source, path)| {
-                let meta = self.snap.var(*source).meta();
+                let meta = self.graph.var(*source).meta();
                 let layout = fold(&meta.shape, path).ok_or_else(|| self.too_many_buffers(node))?;
                 Ok(Leaf { source: *source, layout, dtype: meta.dtype })
             })

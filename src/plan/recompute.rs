@@ -16,11 +16,11 @@ use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 
 use crate::caps::Caps;
 use crate::error::{Error, Result};
+use crate::fuse::{Decisions, merge};
 use crate::graph::kernel::Kernel;
-use crate::schedule::in_place::Replacement;
-use crate::schedule::memory::Search;
-use crate::schedule::plan::{Built, Plan};
-use crate::schedule::snapshot::{Snapshot, Source};
+use crate::ir::{Dag, Merged, Replacement, Source};
+use crate::plan::memory::Search;
+use crate::plan::{Built, Plan};
 
 /// Plans looked at before giving up.
 const TRIES: usize = 512;
@@ -29,22 +29,22 @@ const CANDIDATES: usize = 12;
 /// Kernels that are run again for one value.
 const COPIES: usize = 32;
 
-/// A plan of `snap` that needs at most `budget` bytes at once, where `first` needs more.
+/// A plan of `graph` that needs at most `budget` bytes at once, where `first` needs more.
 ///
 /// The peak is lowered little by little, whatever the budget, until the plan fits. So what one budget reaches every larger one
 /// does too, and the least that an error tells of is reached indeed.
 ///
 /// # Errors
 /// [`Error::OverBudget`] with the least that was reached, where no plan is found.
-pub fn fit(snap: &Snapshot, caps: &Caps, fuse: bool, budget: u64, first: Built) -> Result<Plan> {
-    let mut state = Attempt { snap: snap.with_origins(&first), built: first };
+pub fn fit(graph: &Merged, caps: &Caps, fuse: bool, budget: u64, first: Built) -> Result<Plan> {
+    let mut state = Attempt { graph: graph.clone(), decisions: decisions_of(graph, &first), built: first };
     let mut least = u64::MAX;
     let mut tries = 0;
     loop {
-        let needed = state.built.plan.workspace + state.built.plan.fixed_bytes(snap);
+        let needed = state.built.plan.workspace + state.built.plan.fixed_bytes(graph);
         if needed <= budget {
             let mut plan = state.built.plan;
-            plan.rename(&state.snap.origin);
+            plan.rename(&state.decisions.origin);
             return Ok(plan);
         }
         least = least.min(needed);
@@ -56,9 +56,10 @@ pub fn fit(snap: &Snapshot, caps: &Caps, fuse: bool, budget: u64, first: Built) 
     }
 }
 
-/// A snapshot with copies of ops, and its plan.
+/// A graph with copies of ops, and its plan.
 struct Attempt {
-    snap: Snapshot,
+    graph: Merged,
+    decisions: Decisions,
     built: Built,
 }
 
@@ -122,10 +123,10 @@ impl Attempt {
                 if *tries > TRIES {
                     return Ok(None);
                 }
-                let snap = self.with_copies(&candidate, &copies);
+                let (graph, decisions) = self.with_copies(&candidate, &copies);
                 // Where the kernels cannot run in an order that suits, there is no such plan.
-                let Ok(built) = Plan::build(&snap, caps, fuse, Search::Quick) else { continue };
-                let next = Attempt { snap, built };
+                let Ok(built) = Plan::build(&graph, Some(&decisions), caps, fuse, Search::Quick) else { continue };
+                let next = Attempt { graph, decisions, built };
                 if next.overshoot(target) < now {
                     return Ok(Some(next));
                 }
@@ -179,19 +180,11 @@ impl Attempt {
         copies.last().is_none_or(|&last| last < candidate.at).then_some(copies)
     }
 
-    /// What a node reads: its inputs, or the earlier node of the same value.
-    fn sources(&self, i: usize) -> Vec<Source> {
-        match self.snap.representative(i) {
-            Some(representative) => vec![Source::Pending(representative)],
-            None => self.snap.inputs[i].to_vec(),
-        }
-    }
-
     /// A rough measure of what computing a node takes: elements touched, more for those of structured ops.
     fn work(&self, i: usize) -> u64 {
-        let elements = |source: Source| self.snap.var(source).meta().numel() as u64;
-        let touched: u64 = self.sources(i).into_iter().map(elements).sum::<u64>() + elements(Source::Pending(i));
-        match self.snap.kernel_of(i) {
+        let elements = |source: Source| self.graph.var(source).meta().numel() as u64;
+        let touched: u64 = self.graph.reads(i).into_iter().map(elements).sum::<u64>() + elements(Source::Pending(i));
+        match self.graph.kernel_of(i) {
             Kernel::Scalar(_) | Kernel::Data | Kernel::View(_) => 0,
             Kernel::Elementwise(_) => touched / 4,
             Kernel::Reduce(_) => touched,
@@ -199,10 +192,10 @@ impl Attempt {
         }
     }
 
-    /// The snapshot with copies of `copies` in front of position `at`, which everything from there on reads.
-    fn with_copies(&self, candidate: &Candidate, copies: &[usize]) -> Snapshot {
-        let (snap, at) = (&self.snap, candidate.at);
-        let n = snap.nodes.len();
+    /// The graph with copies of `copies` in front of position `at`, which everything from there on reads, and what it takes over from this plan.
+    fn with_copies(&self, candidate: &Candidate, copies: &[usize]) -> (Merged, Decisions) {
+        let (graph, decisions, at) = (&self.graph, &self.decisions, candidate.at);
+        let n = graph.nodes.len();
         // Whoever reads the value through views and through ops that are evaluated by their readers reads the copy through
         // copies of those.
         let mut through = vec![false; at];
@@ -213,8 +206,8 @@ impl Attempt {
             fresh[i] = !self.built.outputs.contains(&i);
         }
         for i in 0..at {
-            if !self.built.stored[i] && !snap.nodes[i].0.op.is_source() {
-                let sources = self.sources(i);
+            if !self.built.stored[i] && !graph.nodes[i].0.op.is_source() {
+                let sources = graph.reads(i);
                 let reads = |of: &[bool]| sources.iter().any(|s| matches!(s, Source::Pending(j) if of[*j]));
                 (through[i], fresh[i]) = (reads(&through), reads(&fresh));
             }
@@ -226,96 +219,68 @@ impl Attempt {
             unused: 1 + of.iter().flatten().max().copied().unwrap_or(0),
             new: HashMap::new(),
         };
-        let (mut kernels, mut rows) = (numbers(&snap.kernel), numbers(&snap.row));
-        let leaves = snap.leaves.clone();
-        let mut out = Snapshot { leaves, hash: snap.hash, ..Snapshot::default() };
+        let (mut kernels, mut rows) = (numbers(&decisions.kernel), numbers(&decisions.row));
+        let dag = Dag { leaves: graph.leaves.clone(), ..Dag::default() };
+        let (mut out, mut given) = (Merged::without_duplicates(dag), Decisions::default());
         let mut moved: Vec<usize> = Vec::with_capacity(n);
         let mut copies: HashMap<usize, usize> = HashMap::new();
         for i in 0..n {
             if i == at {
                 let start = out.nodes.len();
                 for j in (0..at).filter(|&j| through[j]) {
-                    let place = |k: usize| copies.get(&k).copied().unwrap_or_else(|| moved[k]);
-                    let to = out.adopt(snap, j, place);
-                    out.copied[to] = Some(start);
-                    out.kernel[to] = snap.kernel[j].map(|kernel| kernels.of_copy(kernel));
-                    out.row[to] = snap.row[j].map(|row| rows.of_copy(row));
+                    let position = |k: usize| copies.get(&k).copied().unwrap_or_else(|| moved[k]);
+                    let to = adopt(&mut out, graph, j, position);
+                    given.adopt(decisions, j);
+                    given.copied[to] = Some(start);
+                    given.kernel[to] = decisions.kernel[j].map(|kernel| kernels.of_copy(kernel));
+                    given.row[to] = decisions.row[j].map(|row| rows.of_copy(row));
                     copies.insert(j, to);
                 }
             }
             let copy = |k: usize| copies.get(&k).copied().filter(|_| fresh[k] && !early.contains(&i));
-            let to = out.adopt(snap, i, |k| copy(k).unwrap_or_else(|| moved[k]));
+            let to = adopt(&mut out, graph, i, |k| copy(k).unwrap_or_else(|| moved[k]));
+            given.adopt(decisions, i);
             moved.push(to);
-            out.copied[to] = snap.copied[i].map(|start| moved[start]);
+            given.copied[to] = decisions.copied[i].map(|start| moved[start]);
         }
-        let replaces = snap.replaces.iter();
-        out.replaces = replaces.map(|r| Replacement { node: moved[r.node], leaf: r.leaf }).collect();
-        out.find_needed();
-        out
+        let replaces = graph.replaces.iter();
+        out.dag.replaces = replaces.map(|r| Replacement { node: moved[r.node], leaf: r.leaf }).collect();
+        merge::find_needed(&mut out, Some(&given));
+        (out, given)
     }
 }
 
-impl Snapshot {
-    /// The snapshot, ready to take copies.
-    fn with_origins(&self, built: &Built) -> Snapshot {
-        let n = self.nodes.len();
-        let same = if self.same.is_empty() { vec![None; n] } else { self.same.clone() };
-        let needed = if self.needed.is_empty() { vec![true; n] } else { self.needed.clone() };
-        let (mut kernel, mut written) = (vec![None; n], vec![false; n]);
-        let (mut row, mut beyond_row) = (vec![None; n], vec![false; n]);
-        let mut number = 0;
-        for (g, group) in built.groups.iter().enumerate() {
-            for members in &group.kernels {
-                members.iter().for_each(|&i| kernel[i] = Some(number));
-                number += 1;
-            }
-            group.writes.iter().chain(&group.inner).for_each(|&i| written[i] = true);
-            if group.kernels.len() > 1 {
-                group.members.iter().for_each(|&i| row[i] = Some(g));
-                group.writes.iter().for_each(|&i| beyond_row[i] = true);
-            }
+/// The decisions of a plan without copies.
+fn decisions_of(graph: &Merged, built: &Built) -> Decisions {
+    let n = graph.nodes.len();
+    let (mut kernel, mut written) = (vec![None; n], vec![false; n]);
+    let (mut row, mut beyond_row) = (vec![None; n], vec![false; n]);
+    let mut number = 0;
+    for (g, group) in built.groups.iter().enumerate() {
+        for members in &group.kernels {
+            members.iter().for_each(|&i| kernel[i] = Some(number));
+            number += 1;
         }
-        Snapshot {
-            origin: (0..n).collect(),
-            copied: vec![None; n],
-            decided: built.stored.clone(),
-            kernel,
-            written,
-            row,
-            beyond_row,
-            same,
-            needed,
-            ..self.clone()
+        group.writes.iter().chain(&group.inner).for_each(|&i| written[i] = true);
+        if group.kernels.len() > 1 {
+            group.members.iter().for_each(|&i| row[i] = Some(g));
+            group.writes.iter().for_each(|&i| beyond_row[i] = true);
         }
     }
+    let stored = built.stored.clone();
+    Decisions { origin: (0..n).collect(), copied: vec![None; n], stored, kernel, written, row, beyond_row }
+}
 
-    /// Appends node `i` of another snapshot, whose positions are mapped by `place`; its new position.
-    fn adopt(&mut self, from: &Snapshot, i: usize, place: impl Fn(usize) -> usize) -> usize {
-        let map = |source: &Source| match source {
-            Source::Pending(k) => Source::Pending(place(*k)),
-            leaf => *leaf,
-        };
-        self.nodes.push(from.nodes[i].clone());
-        self.inputs.push(from.inputs[i].iter().map(map).collect());
-        self.keep.push(from.keep[i]);
-        self.same.push(from.same[i].map(&place));
-        self.origin.push(from.origin[i]);
-        self.decided.push(from.decided[i]);
-        self.kernel.push(from.kernel[i]);
-        self.written.push(from.written[i]);
-        self.row.push(from.row[i]);
-        self.beyond_row.push(from.beyond_row[i]);
-        self.copied.push(None);
-        self.nodes.len() - 1
-    }
-
-    /// Whether a kernel over rows that is given leaves the value of node `i` in memory.
-    pub fn written_by_rows(&self, i: usize) -> bool {
-        self.beyond_row.get(i).copied().unwrap_or(false)
-    }
-
-    /// Where the copies that node `i` belongs to begin, where it is computed again for the budget.
-    pub fn again(&self, i: usize) -> Option<usize> {
-        self.copied.get(i).copied().flatten()
-    }
+/// Appends node `i` of another graph, whose positions are mapped by `position`; its new position.
+fn adopt(to: &mut Merged, from: &Merged, i: usize, position: impl Fn(usize) -> usize) -> usize {
+    let map = |source: &Source| match source {
+        Source::Pending(k) => Source::Pending(position(*k)),
+        leaf => *leaf,
+    };
+    to.dag.nodes.push(from.nodes[i].clone());
+    to.dag.inputs.push(from.inputs[i].iter().map(map).collect());
+    to.dag.keep.push(from.keep[i]);
+    to.representative.push(from.representative[i].map(&position));
+    to.needed.push(true);
+    to.nodes.len() - 1
 }
