@@ -19,6 +19,7 @@ mod pipeline;
 mod pool;
 mod profile;
 mod readback;
+mod recent;
 mod replay;
 mod stats;
 mod sticky;

@@ -81,11 +81,6 @@ pub enum Gain {
 
 impl Gain {
     /// The factor.
-    ///
-    /// ```
-    /// use wgrad::nn::init::Gain;
-    /// assert_eq!(Gain::LeakyRelu(0.0).factor(), Gain::Relu.factor());
-    /// ```
     pub fn factor(self) -> f32 {
         match self {
             Gain::Linear => 1.0,

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod contracts;
 mod floors;
 mod graphs;
 mod memory;
@@ -11,3 +12,4 @@ mod mutations;
 mod plans;
 mod registry;
 mod shaders;
+mod snapshots;

@@ -10,12 +10,12 @@ use wgrad::Device;
 
 use crate::graphs::{adapters, plan_all};
 
-fn folder() -> PathBuf {
+pub fn folder() -> PathBuf {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join("shaders")
 }
 
 /// Shader files as (path below `shaders`, text).
-fn files() -> Vec<(String, String)> {
+pub fn files() -> Vec<(String, String)> {
     let mut out = Vec::new();
     let mut folders = vec![folder()];
     while let Some(folder) = folders.pop() {

@@ -4,7 +4,6 @@ pub(crate) mod cast;
 mod dependence;
 mod differences;
 mod entries;
-pub(crate) mod example;
 pub(crate) mod generate;
 pub(crate) mod methods;
 pub(crate) mod op;

@@ -32,12 +32,6 @@ pub struct Pool {
 
 impl Pool {
     /// Windows that stand side by side: the stride is the kernel.
-    ///
-    /// ```
-    /// use wgrad::Pool;
-    /// let pool = Pool::new([2, 3]); // one size for each spatial dim
-    /// assert_eq!(pool.stride, [2, 3].into());
-    /// ```
     pub fn new(kernel: impl Into<PerDim>) -> Pool {
         let kernel = kernel.into();
         Pool { stride: kernel, kernel, padding: 0.into(), dilation: 1.into(), ceil_mode: false }
@@ -71,13 +65,6 @@ pub struct AvgPool {
 
 impl AvgPool {
     /// Windows that stand side by side; padding counts.
-    ///
-    /// ```
-    /// use wgrad::AvgPool;
-    /// let pool = AvgPool::new(2);
-    /// assert_eq!(pool.stride, 2.into());
-    /// assert!(pool.count_include_pad);
-    /// ```
     pub fn new(kernel: impl Into<PerDim>) -> AvgPool {
         let kernel = kernel.into();
         let (stride, padding) = (kernel, 0.into());

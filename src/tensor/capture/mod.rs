@@ -39,13 +39,6 @@ const VARIANTS: usize = 64;
 pub trait Outputs {
     /// The tensors.
     ///
-    /// ```
-    /// use wgrad::{Device, Tensor, arguments::Outputs};
-    /// let outputs = vec![Tensor::ones([2], &Device::cpu())];
-    /// assert_eq!(outputs.into_outputs()?.len(), 1);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// The closure's own error.
     fn into_outputs(self) -> Result<Vec<Tensor>>;
@@ -206,57 +199,22 @@ impl std::fmt::Debug for Captured<'_> {
 impl Captured<'_> {
     /// Makes runs an error that would need another variant than the first: a shape that changes by mistake is found, instead
     /// of being planned anew.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, capture};
-    /// let device = Device::default();
-    /// let step = capture(&device, |x: &[Tensor]| vec![&x[0] * 2.0])?.strict();
-    /// step.run(&[Tensor::ones([2], &device)])?;
-    /// assert!(step.run(&[Tensor::ones([3], &device)]).is_err());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn strict(mut self) -> Self {
         self.strict = true;
         self
     }
 
     /// How many variants were recorded and are kept, of at most 64.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, capture};
-    /// let device = Device::default();
-    /// let step = capture(&device, |x: &[Tensor]| vec![&x[0] * 2.0])?;
-    /// assert_eq!(step.variants(), 0); // nothing is recorded before the first run
-    /// step.run(&[Tensor::ones([2], &device)])?;
-    /// assert_eq!(step.variants(), 1);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn variants(&self) -> usize {
         lock(&self.state).variants.len()
     }
 
     /// Where it runs.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, capture};
-    /// let step = capture(&Device::cpu(), |x: &[Tensor]| vec![&x[0] * 2.0])?;
-    /// assert!(step.device().is_cpu());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn device(&self) -> &Device {
         &self.device
     }
 
     /// Runs the step. The results are new tensors, outside any graph.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, capture};
-    /// let device = Device::default();
-    /// let step = capture(&device, |x: &[Tensor]| vec![&x[0] + &x[1]])?;
-    /// let (a, b) = (Tensor::ones([2], &device), Tensor::full([2], 2.0, &device));
-    /// assert_eq!(step.run(&[a, b])?[0].to_vec::<f32>()?, [3.0, 3.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// The error that an input carries; [`Error::DeviceMismatch`] for an input on another device; [`Error::Autograd`] for one
@@ -270,17 +228,6 @@ impl Captured<'_> {
 
     /// Runs the step and says how: the kernels with their ops, source lines, WGSL, traffic, arithmetic and time on the GPU, as
     /// [`Tensor::explain`] does. The run counts like any other.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, capture};
-    /// let device = Device::default();
-    /// let step = capture(&device, |x: &[Tensor]| vec![(&x[0] * 2.0).exp().sum()])?;
-    /// let (outputs, explanation) = step.explain(&[Tensor::zeros([100], &device)])?;
-    /// println!("{explanation}");
-    /// assert_eq!(outputs[0].item::<f32>()?, 100.0);
-    /// assert!(explanation.kernels[0].lines[0].contains(".rs:"));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// As [`Captured::run`].

@@ -61,22 +61,6 @@ impl Variable {
     }
 
     /// Whether it is the gradient of another variable.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, capture};
-    /// let device = Device::default();
-    /// let w = Tensor::ones([2], &device).requires_grad();
-    /// let own = w.clone();
-    /// let step = capture(&device, move |x: &[Tensor]| {
-    ///     let loss = (&own * &x[0]).sum();
-    ///     loss.backward()?;
-    ///     Ok(vec![loss])
-    /// })?
-    /// .named([("w", &w)]);
-    /// step.run(&[Tensor::ones([2], &device)])?;
-    /// assert!(step.variable("w.grad").unwrap().is_gradient());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn is_gradient(&self) -> bool {
         self.slot.is_gradient()
     }
@@ -138,22 +122,6 @@ impl Captured<'_> {
     /// Gives names to the tensors that the step works on, for [`Captured::variables`] and files: parameters under the names that
     /// a model gives them, for example. Their gradients get the name with `.grad`. Of two tensors with one name the later
     /// keeps it.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, capture};
-    /// let device = Device::default();
-    /// let total = Tensor::zeros([3], &device);
-    /// let own = total.clone();
-    /// let step = capture(&device, move |x: &[Tensor]| {
-    ///     own.assign(&(&own + &x[0]));
-    ///     Vec::new()
-    /// })?
-    /// .named([("total", &total)]);
-    /// step.run(&[Tensor::ones([3], &device)])?;
-    /// assert_eq!(step.variables()[0].name(), "total");
-    /// assert_eq!(step.variable("total").unwrap().get().unwrap().to_vec::<f32>()?, [1.0; 3]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn named<N: Into<String>, T: std::borrow::Borrow<Tensor>>(
         mut self,
         names: impl IntoIterator<Item = (N, T)>,
@@ -167,34 +135,12 @@ impl Captured<'_> {
     }
 
     /// Types and shapes of the inputs of each recorded variant; none before the first run.
-    ///
-    /// ```
-    /// use wgrad::{DType, Device, Tensor, capture};
-    /// let device = Device::default();
-    /// let step = capture(&device, |x: &[Tensor]| vec![&x[0] * 2.0])?;
-    /// step.run(&[Tensor::ones([2, 3], &device)])?;
-    /// let [(dtype, shape)] = &step.inputs()[0][..] else { panic!("there is one input") };
-    /// assert_eq!((*dtype, &shape[..]), (DType::F32, &[2, 3][..]));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn inputs(&self) -> Vec<Vec<(DType, Shape)>> {
         let inputs = |variant: &Variant| variant.inputs.iter().map(|meta| (meta.dtype, meta.shape.clone())).collect();
         lock(&self.state).variants.iter().map(inputs).collect()
     }
 
     /// The step's variables, in the order in which it meets them; none before its first run.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, capture};
-    /// let device = Device::default();
-    /// let w = Tensor::ones([2], &device);
-    /// let own = w.clone();
-    /// let step = capture(&device, move |x: &[Tensor]| vec![&own * &x[0]])?.named([("w", &w)]);
-    /// assert!(step.variables().is_empty());
-    /// step.run(&[Tensor::ones([2], &device)])?;
-    /// assert!(step.variables().iter().any(|variable| variable.name() == "w"));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn variables(&self) -> Vec<Variable> {
         self.table(&lock(&self.state))
     }
@@ -206,23 +152,6 @@ impl Captured<'_> {
 
     /// The learning rates that the step follows, in the order in which it meets them: one for each group of parameters; and where a
     /// [handle](crate::optim::Sgd::momentum_rate) drives an optimizer's momentum, that too. They are how the rate of a step from a file is set.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, capture, optim::Sgd};
-    /// let device = Device::default();
-    /// let w = Tensor::ones([1], &device).requires_grad();
-    /// let mut optimizer = Sgd::new(vec![w.clone()], 0.5);
-    /// let step = capture(&device, move |_| {
-    ///     optimizer.zero_grad();
-    ///     w.sum().backward()?;
-    ///     optimizer.step()?;
-    ///     Ok(vec![w.clone()])
-    /// })?;
-    /// step.run(&[])?;
-    /// step.rates()[0].set(0.25);
-    /// assert_eq!(step.run(&[])?[0].item::<f32>()?, 0.25); // 1 - 0.5 - 0.25
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn rates(&self) -> Vec<Rate> {
         let mut rates: Vec<Rate> = Vec::new();
         for tick in lock(&self.state).variants.iter().flat_map(|variant| &variant.ticks) {
@@ -280,16 +209,6 @@ impl Captured<'_> {
     }
 
     /// The step as a text for people: variables, numbers, and for each variant inputs, outputs, kernels and memory.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, capture};
-    /// let device = Device::default();
-    /// let step = capture(&device, |x: &[Tensor]| vec![x[0].exp().sum()])?;
-    /// step.run(&[Tensor::zeros([4, 5], &device)])?;
-    /// println!("{}", step.describe());
-    /// assert!(step.describe().contains("f32 [4, 5]"));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn describe(&self) -> String {
         let state = lock(&self.state);
         let mut text = format!("captured step on {}: {} variants\n", self.device.info(), state.variants.len());
