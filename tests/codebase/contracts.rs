@@ -141,8 +141,14 @@ fn contract(
 ) -> Vec<String> {
     let mut by_giver: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for name in &names.needed {
-        let from: Vec<&str> =
-            givers.get(name).into_iter().flatten().map(|file| file.trim_end_matches(".wgsl")).collect();
+        let all = givers.get(name).into_iter().flatten().map(|file| file.trim_end_matches(".wgsl"));
+        let all: Vec<&str> = all.filter(|giver| *giver != own.trim_end_matches(".wgsl")).collect();
+        // Files are put together with those of their folder, else with the ones that rows share.
+        let in_folder = |folder: &str| -> Vec<&str> {
+            all.iter().copied().filter(|file| file.rsplit_once('/').is_some_and(|(own, _)| own == folder)).collect()
+        };
+        let folder = own.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let from = [in_folder(folder), in_folder("rows")].into_iter().find(|files| !files.is_empty()).unwrap_or(all);
         if from == ["prelude"] {
             continue;
         }
