@@ -19,8 +19,8 @@ fn chain(x: &Tensor) -> Tensor {
     (x * 1.5 + 0.25).relu() * 0.5 + x
 }
 
-fn repeat(turns: u64, device: &Device, f: impl Fn() -> Tensor) -> Result<()> {
-    (0..turns).try_for_each(|_| f().realize())?;
+fn repeat(iterations: u64, device: &Device, f: impl Fn() -> Tensor) -> Result<()> {
+    (0..iterations).try_for_each(|_| f().realize())?;
     device.sync()
 }
 
@@ -36,18 +36,18 @@ fn main() {
     {
         let x = input(&device);
         let case = "relu(x·a + b)·c + x";
-        if let Some(time) = group.time(case, |turns| repeat(turns, &device, || chain(&x))) {
+        if let Some(time) = group.time(case, |iterations| repeat(iterations, &device, || chain(&x))) {
             group.row(case, time, format!("{:.1} GB/s", giga(8.0 * COUNT as f64, time)));
         }
         let case = "sum";
-        if let Some(time) = group.time(case, |turns| repeat(turns, &device, || x.sum())) {
+        if let Some(time) = group.time(case, |iterations| repeat(iterations, &device, || x.sum())) {
             group.row(case, time, format!("{:.1} GB/s", giga(4.0 * COUNT as f64, time)));
         }
     }
     if let Some(device) = unfused {
         let x = input(&device);
         let case = "relu(x·a + b)·c + x, one kernel an op";
-        if let Some(time) = group.time(case, |turns| repeat(turns, &device, || chain(&x))) {
+        if let Some(time) = group.time(case, |iterations| repeat(iterations, &device, || chain(&x))) {
             group.row(case, time, format!("{:.1} GB/s", giga(8.0 * COUNT as f64, time)));
         }
     }

@@ -63,8 +63,8 @@ struct Run<'a, 'b> {
 
 impl Run<'_, '_> {
     fn measure(&mut self, case: &str, work: Work, f: impl Fn() -> Result<Vec<Tensor>>) {
-        let run = |turns: u64| -> Result<()> {
-            for _ in 0..turns {
+        let run = |iterations: u64| -> Result<()> {
+            for _ in 0..iterations {
                 // One flush for all of them: what they share is computed once.
                 let outputs = f()?;
                 self.device.sync()?;

@@ -33,7 +33,7 @@ impl Op for Naive {
     }
 
     fn reference(&self, _inputs: &[&Array], _output: &Meta) -> Result<Array> {
-        Err(Error::unsupported(self.name(), "the yardstick runs on GPUs only"))
+        Err(Error::unsupported(self.name(), "the baseline runs on GPUs only"))
     }
 }
 
@@ -47,8 +47,8 @@ fn naive(a: &Tensor, b: &Tensor) -> Tensor {
     wgrad::internals::tensor(Var::apply(Naive, &[&wgrad::internals::node(a), &wgrad::internals::node(b)]), a.device())
 }
 
-fn repeat(turns: u64, device: &Device, f: impl Fn() -> Tensor) -> Result<()> {
-    (0..turns).try_for_each(|_| f().realize())?;
+fn repeat(iterations: u64, device: &Device, f: impl Fn() -> Tensor) -> Result<()> {
+    (0..iterations).try_for_each(|_| f().realize())?;
     device.sync()
 }
 
@@ -68,12 +68,12 @@ fn main() {
         if !device.is_cpu() {
             let (a, b) = operands(&device);
             let case = format!("{n}³ naive");
-            slow = group.time(&case, |turns| repeat(turns, &device, || naive(&a, &b)));
+            slow = group.time(&case, |iterations| repeat(iterations, &device, || naive(&a, &b)));
             if let Some(time) = slow {
                 group.row(&case, time, format!("{:.1} GFLOP/s", giga(work, time)));
             }
             let case = format!("{n}³");
-            if let Some(time) = group.time(&case, |turns| repeat(turns, &device, || a.matmul(&b))) {
+            if let Some(time) = group.time(&case, |iterations| repeat(iterations, &device, || a.matmul(&b))) {
                 let ratio = slow.map(|s| format!(", {:.1} × naive", s.as_secs_f64() / time.as_secs_f64()));
                 group.row(&case, time, format!("{:.1} GFLOP/s{}", giga(work, time), ratio.unwrap_or_default()));
             }
@@ -85,7 +85,7 @@ fn main() {
         }
         let (a, b) = operands(&cpu);
         let case = format!("{n}³ CPU reference");
-        if let Some(time) = group.time(&case, |turns| repeat(turns, &cpu, || a.matmul(&b))) {
+        if let Some(time) = group.time(&case, |iterations| repeat(iterations, &cpu, || a.matmul(&b))) {
             let ratio = slow.map(|s| format!(", {:.1} × naive", s.as_secs_f64() / time.as_secs_f64()));
             group.row(&case, time, format!("{:.1} GFLOP/s{}", giga(work, time), ratio.unwrap_or_default()));
         }

@@ -2,7 +2,7 @@
 //! a small network: when its structure is new, when its plan is known, when the step is captured, and beside that what wgpu takes
 //! to record and submit as many dispatches. And the whole step's time op by op, dynamic and captured, with its dispatches.
 //!
-//! What is compared takes turns, ten steps at a time, so that whatever else the machine does meets all alike. Medians count; of host
+//! What is compared takes iterations, ten steps at a time, so that whatever else the machine does meets all alike. Medians count; of host
 //! times the ratio of the fastest tenths stands beside theirs, which is what is left where other threads take no core away.
 //!
 //! ```text
@@ -34,8 +34,8 @@ fn chain(x: &Tensor, realize: bool) -> Result<Tensor> {
 
 fn measure(group: &mut Group, case: &str, device: &Device, realize: bool) {
     let x = Tensor::ones([16], device).contiguous();
-    let run = |turns: u64| -> Result<()> {
-        for _ in 0..turns {
+    let run = |iterations: u64| -> Result<()> {
+        for _ in 0..iterations {
             drop(chain(&x, realize)?);
             device.sync()?;
         }
@@ -128,7 +128,7 @@ impl Times {
     }
 }
 
-/// The times of each way; they take turns, a few steps at a time, as a training loop repeats its step.
+/// The times of each way; they take iterations, a few steps at a time, as a training loop repeats its step.
 fn alternate(ways: &mut [Way<'_>], rounds: usize) -> Result<Vec<Times>> {
     let mut times = vec![Vec::with_capacity(rounds); ways.len()];
     for block in 0..(WARM_UP + rounds) / BLOCK {

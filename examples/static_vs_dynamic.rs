@@ -140,7 +140,7 @@ fn run(args: &Args) -> Result {
             ensure(apart <= 1e-4 * scale, format!("{what}, {name}: results differ by {apart}"))?;
         }
         for n in counts {
-            // The ways take turns, so that whatever else the machine does meets all alike. The median counts.
+            // The ways take iterations, so that whatever else the machine does meets all alike. The median counts.
             let mut times = vec![Vec::new(); modes.len()];
             for _ in 0..rounds {
                 for ((times, call), work) in times.iter_mut().zip(&mut calls).zip(&works) {

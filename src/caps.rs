@@ -57,16 +57,6 @@ pub struct Target(Caps);
 impl Target {
     /// Any device of WebGPU: its default limits, no optional feature, and kernels for GPUs. A step that is captured for it runs on every
     /// adapter, in browsers too.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, Target, capture, load_captured_bytes};
-    /// let (Ok(portable), Ok(own)) = (Device::gpu_for(&Target::portable()), Device::gpu()) else { return Ok(()) };
-    /// let step = capture(&portable, |x: &[Tensor]| vec![x[0].matmul(&x[0])])?;
-    /// step.run(&[Tensor::ones([4, 4], &portable)])?;
-    /// let loaded = load_captured_bytes(&step.to_bytes()?, &own)?;
-    /// assert_eq!(loaded.run(&[Tensor::ones([4, 4], &own)])?[0].to_vec::<f32>()?, [4.0; 16]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn portable() -> Target {
         Target(Caps::baseline())
     }

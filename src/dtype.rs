@@ -37,31 +37,16 @@ impl DType {
     pub(crate) const NO_F16: &str = "this adapter has no 16-bit floats in shaders; use f32, or the CPU device";
 
     /// Whether gradients can flow through tensors of this type.
-    ///
-    /// ```
-    /// use wgrad::DType;
-    /// assert!(DType::F16.is_float() && !DType::Bool.is_float());
-    /// ```
     pub fn is_float(self) -> bool {
         matches!(self, DType::F16 | DType::F32 | DType::F64)
     }
 
     /// Whether this is a signed or unsigned integer type.
-    ///
-    /// ```
-    /// use wgrad::DType;
-    /// assert!(DType::U32.is_int() && !DType::Bool.is_int());
-    /// ```
     pub fn is_int(self) -> bool {
         matches!(self, DType::U32 | DType::I32)
     }
 
     /// Bytes an element takes in a GPU buffer.
-    ///
-    /// ```
-    /// use wgrad::DType;
-    /// assert_eq!([DType::F16, DType::F32, DType::Bool].map(DType::size), [2, 4, 4]);
-    /// ```
     pub fn size(self) -> usize {
         match self {
             DType::F16 => 2,
@@ -71,31 +56,16 @@ impl DType {
     }
 
     /// The type that an elementwise op on `self` and `other` computes in: bool < u32 < i32 < f16 < f32 < f64.
-    ///
-    /// ```
-    /// use wgrad::DType;
-    /// assert_eq!(DType::Bool.promote(DType::I32), DType::I32);
-    /// ```
     pub fn promote(self, other: DType) -> DType {
         self.max(other)
     }
 
     /// The type that kernels and the CPU reference compute in: f32 for f16, else the same.
-    ///
-    /// ```
-    /// use wgrad::DType;
-    /// assert_eq!([DType::F16, DType::I32].map(DType::register), [DType::F32, DType::I32]);
-    /// ```
     pub fn register(self) -> DType {
         if self == DType::F16 { DType::F32 } else { self }
     }
 
     /// The WGSL type of a value in a register.
-    ///
-    /// ```
-    /// use wgrad::DType;
-    /// assert_eq!([DType::Bool, DType::F16].map(DType::wgsl), ["bool", "f32"]);
-    /// ```
     pub fn wgsl(self) -> &'static str {
         match self {
             DType::Bool => "bool",
@@ -106,11 +76,6 @@ impl DType {
     }
 
     /// The WGSL type of a value in a buffer.
-    ///
-    /// ```
-    /// use wgrad::DType;
-    /// assert_eq!([DType::Bool, DType::F16].map(DType::wgsl_storage), ["u32", "f16"]);
-    /// ```
     pub fn wgsl_storage(self) -> &'static str {
         match self {
             DType::F16 => "f16",
@@ -119,11 +84,6 @@ impl DType {
     }
 
     /// The WGSL type of a kernel parameter.
-    ///
-    /// ```
-    /// use wgrad::DType;
-    /// assert_eq!([DType::Bool, DType::F16].map(DType::wgsl_param), ["u32", "f32"]);
-    /// ```
     pub fn wgsl_param(self) -> &'static str {
         match self {
             DType::Bool => "u32",
@@ -164,19 +124,8 @@ pub trait Element: Copy + Send + Sync + fmt::Debug + PartialEq + 'static {
     /// ```
     const DTYPE: DType;
     /// The elements as they lie in a GPU buffer.
-    ///
-    /// ```
-    /// use wgrad::arguments::Element;
-    /// assert_eq!(i32::to_bytes(&[-1]), [255; 4]);
-    /// assert_eq!(bool::to_bytes(&[true]), 1u32.to_ne_bytes());
-    /// ```
     fn to_bytes(values: &[Self]) -> Vec<u8>;
     /// The elements of a GPU buffer's bytes; the inverse of [`Element::to_bytes`].
-    ///
-    /// ```
-    /// use wgrad::arguments::Element;
-    /// assert_eq!(f32::from_bytes(&1.5f32.to_ne_bytes()), [1.5]);
-    /// ```
     fn from_bytes(bytes: &[u8]) -> Vec<Self>;
 }
 

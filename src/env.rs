@@ -12,7 +12,7 @@ pub struct Env {
     /// `WGRAD_LOG`, else `RUST_LOG`: starts env_logger with this filter when the first device is opened, unless the program
     /// has a logger.
     pub log: Option<String>,
-    /// `WGRAD_DEBUG`: 1 a line for each device and each new plan; 2 also one for each kernel that is run, with its time
+    /// `WGRAD_DEBUG`: 1 per line for each device and each new plan; 2 also one for each kernel that is run, with its time
     /// and rates (kernels are measured then, so flushes wait); 3 also, for each kernel of a new plan, its ops, what it
     /// stores and why it ends; 4 also its WGSL. Goes to the log at level info, with the filter `wgrad=info` where no
     /// other is given.

@@ -310,13 +310,6 @@ pub enum Error {
 
 impl Error {
     /// Fills in the source line where the error does not have one yet.
-    ///
-    /// ```
-    /// use std::panic::Location;
-    /// use wgrad::Error;
-    /// let error = Error::argument("rotate", "the angle is NaN").or_at(Location::caller());
-    /// assert!(error.to_string().starts_with("rotate: the angle is NaN (at "));
-    /// ```
     pub fn or_at(mut self, site: impl Into<Site>) -> Error {
         if let Some((op, at)) = self.origin()
             && at.0.is_none()
@@ -394,12 +387,6 @@ impl Error {
     }
 
     /// A [`Error::Shape`] without a source line yet.
-    ///
-    /// ```
-    /// use wgrad::{Error, Shape};
-    /// let error = Error::shape("rotate", "takes a matrix", &[&Shape::from([3])]);
-    /// assert_eq!(error.to_string(), "rotate: takes a matrix; operand shapes [3]");
-    /// ```
     pub fn shape(op: &str, detail: impl Into<String>, shapes: &[&Shape]) -> Error {
         Error::Shape {
             op: op.into(),
@@ -410,33 +397,16 @@ impl Error {
     }
 
     /// A [`Error::DType`] without a source line yet.
-    ///
-    /// ```
-    /// use wgrad::{DType, Error};
-    /// let error = Error::dtype("rotate", "takes floats", &[DType::I32]);
-    /// assert_eq!(error.to_string(), "rotate: takes floats; operand dtypes i32");
-    /// ```
     pub fn dtype(op: &str, detail: impl Into<String>, dtypes: &[DType]) -> Error {
         Error::DType { op: op.into(), detail: detail.into(), dtypes: dtypes.to_vec(), at: At(None) }
     }
 
     /// A [`Error::Argument`] without a source line yet.
-    ///
-    /// ```
-    /// use wgrad::Error;
-    /// assert_eq!(Error::argument("rotate", "the angle is NaN").to_string(), "rotate: the angle is NaN");
-    /// ```
     pub fn argument(op: &str, detail: impl Into<String>) -> Error {
         Error::Argument { op: op.into(), detail: detail.into(), at: At(None) }
     }
 
     /// A [`Error::Unsupported`] without a source line yet.
-    ///
-    /// ```
-    /// use wgrad::Error;
-    /// let error = Error::unsupported("rotate", "this adapter cannot");
-    /// assert!(matches!(error, Error::Unsupported { .. }));
-    /// ```
     pub fn unsupported(op: &str, detail: impl Into<String>) -> Error {
         Error::Unsupported { op: op.into(), detail: detail.into(), at: At(None) }
     }

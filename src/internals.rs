@@ -3,11 +3,11 @@
 pub use crate::array::Array;
 pub use crate::caps::Caps;
 pub use crate::graph::{Meta, Op, Var, kernel};
-pub use crate::ops::elementwise::{Kind, Row, row, rows};
+pub use crate::ir::hash::StructuralHasher;
+pub use crate::ops::elementwise::{Row, RowKind, row, rows};
 pub use crate::ops::matmul::plan;
 pub use crate::ops::norm::Statistic;
 pub use crate::ops::registry;
-pub use crate::schedule::snapshot::StructuralHasher;
 
 use crate::backend::Device;
 use crate::tensor::Tensor;

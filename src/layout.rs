@@ -51,6 +51,12 @@ pub enum View {
 }
 
 impl Layout {
+    /// Whether the layout walks its buffer from start to end, so that a part of the index space is a part of the buffer.
+    pub fn is_flat(&self) -> bool {
+        let flat = self.collapsed();
+        flat.offset == 0 && flat.shape.rank() == 1 && flat.strides[0] == 1
+    }
+
     /// Row-major layout from offset 0.
     pub fn contiguous(shape: impl Into<Shape>) -> Layout {
         let shape = shape.into();

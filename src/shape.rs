@@ -5,8 +5,6 @@ use std::ops::Deref;
 
 use smallvec::SmallVec;
 
-use crate::error::{Error, Result};
-
 /// The size of a tensor along each dim, outermost first. A scalar has no dims.
 ///
 /// ```
@@ -21,21 +19,11 @@ pub struct Shape(SmallVec<[usize; 6]>);
 
 impl Shape {
     /// The shape of a scalar.
-    ///
-    /// ```
-    /// use wgrad::Shape;
-    /// assert_eq!((Shape::scalar().rank(), Shape::scalar().numel()), (0, 1));
-    /// ```
     pub fn scalar() -> Shape {
         Shape::default()
     }
 
     /// Number of elements; 1 for a scalar. Where it does not fit `usize`, the largest one.
-    ///
-    /// ```
-    /// use wgrad::Shape;
-    /// assert_eq!(Shape::from([2, 3]).numel(), 6);
-    /// ```
     pub fn numel(&self) -> usize {
         match self.0.contains(&0) {
             true => 0,
@@ -44,12 +32,6 @@ impl Shape {
     }
 
     /// Number of elements, where it fits 2⁴⁸; more than that no device holds, and sums of such numbers could overflow.
-    ///
-    /// ```
-    /// use wgrad::Shape;
-    /// assert_eq!(Shape::from([2, 3]).checked_numel(), Some(6));
-    /// assert_eq!(Shape::from([usize::MAX, 2]).checked_numel(), None);
-    /// ```
     pub fn checked_numel(&self) -> Option<usize> {
         // Far more than any tensor has; on 32 bits, as in browsers, what a buffer can hold at most.
         const MOST: usize = 1 << if usize::BITS == 64 { 48 } else { 30 };
@@ -61,33 +43,16 @@ impl Shape {
     }
 
     /// Number of dims.
-    ///
-    /// ```
-    /// use wgrad::Shape;
-    /// assert_eq!(Shape::from([2, 3]).rank(), 2);
-    /// ```
     pub fn rank(&self) -> usize {
         self.0.len()
     }
 
     /// The sizes as a mutable slice.
-    ///
-    /// ```
-    /// use wgrad::Shape;
-    /// let mut shape = Shape::from([2, 3]);
-    /// shape.dims_mut()[1] = 1;
-    /// assert_eq!(shape, Shape::from([2, 1]));
-    /// ```
     pub fn dims_mut(&mut self) -> &mut [usize] {
         &mut self.0
     }
 
     /// The shape without the dim at `index`.
-    ///
-    /// ```
-    /// use wgrad::Shape;
-    /// assert_eq!(Shape::from([2, 3]).without(0), Shape::from([3]));
-    /// ```
     pub fn without(&self, index: usize) -> Shape {
         let mut out = self.clone();
         out.0.remove(index);
@@ -95,100 +60,13 @@ impl Shape {
     }
 
     /// The shape with a dim of `size` put before position `index`.
-    ///
-    /// ```
-    /// use wgrad::Shape;
-    /// assert_eq!(Shape::from([2, 3]).with_inserted(1, 1), Shape::from([2, 1, 3]));
-    /// ```
     pub fn with_inserted(&self, index: usize, size: usize) -> Shape {
         let mut out = self.clone();
         out.0.insert(index, size);
         out
     }
 
-    /// Resolves a dim that may count from the end into `0..rank`.
-    ///
-    /// ```
-    /// use wgrad::Shape;
-    /// assert_eq!(Shape::from([2, 3]).dim("sum", -1)?, 1);
-    /// assert!(Shape::from([2, 3]).dim("sum", 2).is_err());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::Argument`] where `dim` lies outside `-rank..rank`.
-    pub fn dim(&self, op: &str, dim: isize) -> Result<usize> {
-        let rank = self.rank() as isize;
-        let resolved = if dim < 0 { dim + rank } else { dim };
-        if (0..rank).contains(&resolved) {
-            Ok(resolved as usize)
-        } else {
-            Err(Error::argument(op, format!("dim {dim} is out of range for shape {self} of rank {rank}")))
-        }
-    }
-
-    /// [`Shape::dim`], for which a scalar counts as of one dim.
-    pub(crate) fn dim_of_at_least_one(&self, op: &str, dim: isize) -> Result<usize> {
-        if self.rank() == 0 && (-1..=0).contains(&dim) { Ok(0) } else { self.dim(op, dim) }
-    }
-
-    /// Resolves several dims, each at most once, into ascending order.
-    ///
-    /// ```
-    /// use wgrad::Shape;
-    /// assert_eq!(Shape::from([2, 3, 4]).dims_sorted("sum", &[-1, 0])?, [0, 2]);
-    /// assert!(Shape::from([2, 3, 4]).dims_sorted("sum", &[-1, 2]).is_err());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::Argument`] where one is out of range or given twice.
-    pub fn dims_sorted(&self, op: &str, dims: &[isize]) -> Result<Vec<usize>> {
-        let mut out = dims.iter().map(|&d| self.dim(op, d)).collect::<Result<Vec<_>>>()?;
-        out.sort_unstable();
-        if out.windows(2).any(|w| w[0] == w[1]) {
-            return Err(Error::argument(op, format!("dims {dims:?} name one dim twice in shape {self}")));
-        }
-        Ok(out)
-    }
-
-    /// The common shape of two operands under NumPy's broadcasting rules.
-    ///
-    /// ```
-    /// use wgrad::Shape;
-    /// let column = Shape::from([3, 1]);
-    /// assert_eq!(column.broadcast("add", &Shape::from([4]))?, Shape::from([3, 4]));
-    /// assert!(column.broadcast("add", &Shape::from([2, 4])).is_err());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::Shape`] where a dim differs and neither side is 1.
-    pub fn broadcast(&self, op: &str, other: &Shape) -> Result<Shape> {
-        let rank = self.rank().max(other.rank());
-        let mut out: SmallVec<[usize; 6]> = SmallVec::from_elem(1, rank);
-        for (i, slot) in out.iter_mut().enumerate() {
-            let side = |s: &Shape| (i + s.rank()).checked_sub(rank).map_or(1, |j| s[j]);
-            let (a, b) = (side(self), side(other));
-            *slot = match (a, b) {
-                (a, b) if a == b => a,
-                (1, b) => b,
-                (a, 1) => a,
-                _ => {
-                    let detail = format!("sizes {a} and {b} at dim {i} do not broadcast");
-                    return Err(Error::shape(op, detail, &[self, other]));
-                }
-            };
-        }
-        Ok(Shape(out))
-    }
-
     /// Row-major strides, in elements.
-    ///
-    /// ```
-    /// use wgrad::Shape;
-    /// assert_eq!(&Shape::from([2, 3, 4]).strides()[..], &[12, 4, 1]);
-    /// ```
     pub fn strides(&self) -> SmallVec<[isize; 6]> {
         let mut strides = SmallVec::from_elem(1, self.rank());
         for i in (0..self.rank().saturating_sub(1)).rev() {

@@ -172,7 +172,7 @@ impl fmt::Display for Layer {
 }
 
 #[derive(Clone, Copy)]
-struct State {
+struct ScopeState {
     /// The line by which the library was entered.
     line: Option<&'static Location<'static>>,
     layer: Option<&'static Layer>,
@@ -181,7 +181,7 @@ struct State {
 }
 
 thread_local! {
-    static SCOPE: Cell<State> = const { Cell::new(State { line: None, layer: None, open: None }) };
+    static SCOPE: Cell<ScopeState> = const { Cell::new(ScopeState { line: None, layer: None, open: None }) };
 }
 
 /// Whether a line is one of this library's.
@@ -194,13 +194,13 @@ fn is_ours(line: &Location) -> bool {
 
 /// A scope, until it is dropped.
 #[must_use = "the scope ends when it is dropped"]
-pub(crate) struct Scope(State);
+pub(crate) struct Scope(ScopeState);
 
 impl Scope {
-    fn new(line: &'static Location<'static>, change: impl FnOnce(State) -> State) -> Scope {
+    fn new(line: &'static Location<'static>, change: impl FnOnce(ScopeState) -> ScopeState) -> Scope {
         let before = SCOPE.get();
         let line = if is_ours(line) { before.line.unwrap_or(line) } else { line };
-        SCOPE.set(change(State { line: Some(line), ..before }));
+        SCOPE.set(change(ScopeState { line: Some(line), ..before }));
         Scope(before)
     }
 }
@@ -236,7 +236,7 @@ pub(crate) fn layer<L: ?Sized>(line: &'static Location<'static>, detail: fmt::Ar
             _ => (state.layer, ""),
         };
         let layer = Layer::below(parent, name, format_args!("{} {detail}", short(kind)), false);
-        State { layer: Some(layer), open: None, ..state }
+        ScopeState { layer: Some(layer), open: None, ..state }
     })
 }
 
@@ -244,7 +244,7 @@ pub(crate) fn layer<L: ?Sized>(line: &'static Location<'static>, detail: fmt::Ar
 pub(crate) fn part(line: &'static Location<'static>, name: &str, kind: &'static str) -> Scope {
     Scope::new(line, |state| {
         let layer = Layer::below(state.layer, name, format_args!("{}", short(kind)), false);
-        State { layer: Some(layer), open: Some(kind), ..state }
+        ScopeState { layer: Some(layer), open: Some(kind), ..state }
     })
 }
 
@@ -254,7 +254,7 @@ pub(crate) fn through<P: ?Sized, M: ?Sized>(line: &'static Location<'static>) ->
     Scope::new(line, |state| match (state.open, state.layer) {
         (Some(open), Some(layer)) if open == pointer => {
             let renamed = Layer::below(layer.parent, &layer.name, format_args!("{}", short(inner)), false);
-            State { layer: Some(renamed), open: Some(inner), ..state }
+            ScopeState { layer: Some(renamed), open: Some(inner), ..state }
         }
         _ => state,
     })
@@ -262,7 +262,7 @@ pub(crate) fn through<P: ?Sized, M: ?Sized>(line: &'static Location<'static>) ->
 
 /// A function made of several ops, a loss, runs: errors of its ops name it.
 pub(crate) fn function(line: &'static Location<'static>, name: &'static str) -> Scope {
-    Scope::new(line, |state| State {
+    Scope::new(line, |state| ScopeState {
         layer: Some(Layer::below(state.layer, "", format_args!("{name}"), true)),
         open: None,
         ..state

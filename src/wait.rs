@@ -6,7 +6,7 @@ use crate::error::Result;
 /// the event loop that it holds up; so in browsers only what is ready at once is returned, as everything on the CPU reference is.
 ///
 /// # Errors
-/// Those of `future`; in browsers [`Error::Unsupported`] with `instead`, what to do in the place of the call.
+/// Those of `future`; in browsers [`Error::Unsupported`] with `instead`, what to do instead of the call.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn wait<T>(_call: &str, _instead: &str, future: impl Future<Output = Result<T>>) -> Result<T> {
     pollster::block_on(future)
@@ -15,7 +15,7 @@ pub fn wait<T>(_call: &str, _instead: &str, future: impl Future<Output = Result<
 /// The answer of `future`, for the blocking call named `call`, where it is ready at once.
 ///
 /// # Errors
-/// Those of `future`; [`Error::Unsupported`] with `instead`, what to do in the place of the call, where it is not ready.
+/// Those of `future`; [`Error::Unsupported`] with `instead`, what to do instead of the call, where it is not ready.
 #[cfg(target_arch = "wasm32")]
 pub fn wait<T>(call: &str, instead: &str, future: impl Future<Output = Result<T>>) -> Result<T> {
     at_once(call, instead, future)

@@ -70,18 +70,18 @@ pub struct Group<'a> {
 }
 
 impl Group<'_> {
-    /// The median time of one turn of `run`, which takes the number of turns to do and ends with the device idle. `None`
+    /// The median time of one turn of `run`, which takes the number of iterations to do and ends with the device idle. `None`
     /// where the command line filters the case out.
     pub fn time(&mut self, case: &str, mut run: impl FnMut(u64) -> Result<()>) -> Option<Duration> {
         let mut samples: Vec<Duration> = Vec::new();
         self.group.bench_function(case, |bencher| {
-            bencher.iter_custom(|turns| {
+            bencher.iter_custom(|iterations| {
                 let start = Instant::now();
-                if let Err(error) = run(turns) {
+                if let Err(error) = run(iterations) {
                     panic!("{case}: {error}");
                 }
                 let elapsed = start.elapsed();
-                samples.push(elapsed / turns.max(1) as u32);
+                samples.push(elapsed / iterations.max(1) as u32);
                 elapsed
             });
         });

@@ -1,4 +1,4 @@
-// The upstream gradient, a row of v_size elements a query.
+// The upstream gradient, a row of v_size elements per query.
 fn dy_element(row: u32, d: u32) -> f32 {
     return select(0.0, load_dy(row * params.v_size + min(d, params.v_size - 1u)), d < params.v_size);
 }

@@ -9,7 +9,7 @@ fn run(row: u32, lane: u32) {
     let s = statistics(first, lane);
     let dy = load_dy(row);
     let uniform_part = params.smoothing / f32(params.classes);
-    for (var h = 0u; h < turns(); h++) {
+    for (var h = 0u; h < iterations(); h++) {
         let k = h * LANES + lane;
         if (k < params.parts) {
             var e: Part;

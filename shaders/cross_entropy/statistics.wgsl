@@ -13,7 +13,7 @@ var<private> held: array<Part, HELD_SIZE>;
 
 fn held_statistics(first: u32, lane: u32) -> Statistics {
     var top = all_of(-infinity());
-    for (var h = 0u; h < turns(); h++) {
+    for (var h = 0u; h < iterations(); h++) {
         let k = h * LANES + lane;
         if (k < params.parts) {
             let x = load_x(first + k);
@@ -24,7 +24,7 @@ fn held_statistics(first: u32, lane: u32) -> Statistics {
     let largest = lanes_max(largest_of(top), lane);
     var exps = no_sum();
     var offs = no_sum();
-    for (var h = 0u; h < turns(); h++) {
+    for (var h = 0u; h < iterations(); h++) {
         let k = h * LANES + lane;
         if (k < params.parts) {
             let off = held[h] - largest;
@@ -43,7 +43,7 @@ fn walked_statistics(first: u32, lane: u32) -> Statistics {
     var largest = -3.4028234e38;
     var exps = no_sum();
     var offs = no_sum();
-    for (var h = 0u; h < turns(); h++) {
+    for (var h = 0u; h < iterations(); h++) {
         let k = h * LANES + lane;
         if (k < params.parts) {
             let x = load_x(first + k);

@@ -1,4 +1,4 @@
-// y[p] = x[p]. A NaN is reported, as an index out of range is, so that what hangs on y is an error; where NO_INFINITY is set an infinity as well.
+// y[p] = x[p]. A NaN is reported, as an index out of range is, so that what depends on y is an error; where NO_INFINITY is set an infinity as well.
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

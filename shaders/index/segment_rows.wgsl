@@ -18,7 +18,7 @@ fn main(
     let end = order[segment + 1u];
     let first = line * params.inner;
     let last = params.inner - 1u;
-    for (var t = 0u; t < TURNS; t += 1u) {
+    for (var t = 0u; t < ITERATIONS; t += 1u) {
         let a = p - line * params.runs + 4u * t * params.runs;
         let b = a + params.runs;
         let c = b + params.runs;

@@ -1,6 +1,6 @@
 // C = A B of 16-bit floats for GPUs whose subgroups multiply matrices, for any strides; sums are 32-bit floats.
 //
-// A workgroup of four subgroups computes a square tile of C, EDGE elements a side, and each subgroup a quarter of it: two by two fragments.
+// A workgroup of four subgroups computes a square tile of C, EDGE elements per side, and each subgroup a quarter of it: two by two fragments.
 // The workgroup walks over k, DEPTH steps at a time: all invocations together copy the parts of A and B that the tile needs into
 // workgroup memory, zeros past the edges, from where the subgroups load their fragments. A_ALONG_K and B_ALONG_K say which way an operand
 // lies contiguous in memory, so that neighbouring invocations copy neighbouring elements. Rows in workgroup memory are padded, so that

@@ -1,4 +1,4 @@
-// C = A B, one element of C an invocation: the textbook's definition, for any strides. It is the yardstick of the benchmarks.
+// C = A B, one element of C an invocation: the textbook's definition, for any strides. It is the baseline of the benchmarks.
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

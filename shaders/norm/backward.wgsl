@@ -18,7 +18,7 @@ fn row_gradient(row: u32, lane: u32) {
 
     var sums = no_sum();
     var products = no_sum();
-    for (var h = 0u; h < turns(); h++) {
+    for (var h = 0u; h < iterations(); h++) {
         let k = h * LANES + lane;
         if (k < params.parts) {
             let dy = scaled(load_dy(place(row, k)), h, k);
@@ -31,7 +31,7 @@ fn row_gradient(row: u32, lane: u32) {
     var mean = 0.0;
     if (RMS == 0u) { mean = lanes_sum(value_of(sums), lane) / n; }
 
-    for (var h = 0u; h < turns(); h++) {
+    for (var h = 0u; h < iterations(); h++) {
         let k = h * LANES + lane;
         if (k < params.parts) {
             let i = place(row, k);

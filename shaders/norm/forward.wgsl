@@ -9,7 +9,7 @@ fn run(chunk: u32, lane: u32) {
         let row = chunk * params.chunk + r;
         if (row >= params.all_rows) { break; }
         let s = statistics(row, lane);
-        for (var h = 0u; h < turns(); h++) {
+        for (var h = 0u; h < iterations(); h++) {
             let k = h * LANES + lane;
             if (k < params.parts) { store(place(row, k), affine(normalized(part_of_x(row, h, k), s), h, k)); }
         }

@@ -4,7 +4,7 @@
 fn run(chunk: u32, lane: u32) {
     var weights: array<Part, HELD_SIZE>;
     var biases: array<Part, HELD_SIZE>;
-    for (var h = 0u; h < turns(); h++) {
+    for (var h = 0u; h < iterations(); h++) {
         weights[h] = all_of(0.0);
         biases[h] = all_of(0.0);
     }
@@ -12,7 +12,7 @@ fn run(chunk: u32, lane: u32) {
         let row = chunk * params.chunk + r;
         if (row >= params.all_rows) { break; }
         let s = statistics(row, lane);
-        for (var h = 0u; h < turns(); h++) {
+        for (var h = 0u; h < iterations(); h++) {
             let k = h * LANES + lane;
             if (k < params.parts) {
                 let dy = load_dy(place(row, k));
@@ -21,7 +21,7 @@ fn run(chunk: u32, lane: u32) {
             }
         }
     }
-    for (var h = 0u; h < turns(); h++) {
+    for (var h = 0u; h < iterations(); h++) {
         let k = h * LANES + lane;
         if (k < params.parts) {
             finish(chunk * 2u * params.parts + k, weights[h]);

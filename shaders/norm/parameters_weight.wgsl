@@ -4,7 +4,7 @@ var<private> weights: array<Part, HELD_SIZE>;
 // Loads the lane's parts once for all rows that it takes part in.
 fn hold_parameters(lane: u32) {
     if (!is_kept()) { return; }
-    for (var h = 0u; h < turns(); h++) {
+    for (var h = 0u; h < iterations(); h++) {
         let k = h * LANES + lane;
         if (k < params.parts) { weights[h] = load_weight(k); }
     }

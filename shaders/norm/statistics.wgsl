@@ -28,7 +28,7 @@ fn statistics(row: u32, lane: u32) -> Statistics {
     let n = f32(params.size);
     var sums = no_sum();
     if (RMS == 0u || is_kept()) {
-        for (var h = 0u; h < turns(); h++) {
+        for (var h = 0u; h < iterations(); h++) {
             let k = h * LANES + lane;
             if (k < params.parts) {
                 let x = load_x(place(row, k));
@@ -41,7 +41,7 @@ fn statistics(row: u32, lane: u32) -> Statistics {
     if (RMS == 0u) { shift = lanes_sum(value_of(sums), lane) / n; }
     var off = no_sum();
     var squares = no_sum();
-    for (var h = 0u; h < turns(); h++) {
+    for (var h = 0u; h < iterations(); h++) {
         let k = h * LANES + lane;
         if (k < params.parts) {
             let x = part_of_x(row, h, k) - shift;

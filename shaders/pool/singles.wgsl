@@ -1,4 +1,4 @@
-// Windows of any size and stride that lie in the input, one a column of the walk; a unit is an element.
+// Windows of any size and stride that lie in the input, one per column of the walk; a unit is an element.
 fn search_window(walk: Walk, at: u32) -> Found {
     var found = Found(NOWHERE, 0.0);
     for (var d = 0u; d < KERNEL_D; d += 1u) {

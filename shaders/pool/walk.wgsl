@@ -19,7 +19,7 @@ fn walk(i: u32) -> Walk {
     let cells = vec3<u32>(params.cells_d, params.cells_h, params.cells_w);
     let n = quotient(i, volume(cells));
     let cell = position(i - n * volume(cells), cells);
-    let row = cell.y * params.turns;
+    let row = cell.y * params.iterations;
     let units = params.in_w / UNIT;
     return Walk(
         ((n * params.in_d + cell.x * STRIDE_D) * params.in_h + row * STRIDE_H) * units + cell.z * COLUMN,
@@ -27,7 +27,7 @@ fn walk(i: u32) -> Walk {
         cell.x,
         row,
         cell.z * WINDOWS,
-        min(row + params.turns, params.rows),
+        min(row + params.iterations, params.rows),
         units,
         units * params.in_h,
     );

@@ -3,7 +3,7 @@
 //
 // table[i] holds two numbers of 64 bits, high word first: how far pair i is at position 0 and how far it goes a position, in
 // 2^-64 of a full turn. Whole turns drop out of the integer sum by themselves, so far positions lose no accuracy.
-// phase(pair, position_of(row)) is how far a pair of a row turns, in 2^-32 of a full turn.
+// phase(pair, position_of(row)) is how far a pair of a row iterations, in 2^-32 of a full turn.
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

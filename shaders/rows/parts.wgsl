@@ -2,9 +2,9 @@
 // registers, so that every element is loaded once however often the kernel walks over the row; with HELD = 0 each walk loads.
 
 // Turns of a walk over the row.
-fn turns() -> u32 {
+fn iterations() -> u32 {
     if (HELD > 0u) { return HELD; }
-    return params.turns;
+    return params.iterations;
 }
 
 fn is_kept() -> bool { return HELD > 0u; }

@@ -7,7 +7,7 @@ fn run(row: u32, lane: u32) {
     var held_dy: array<Part, HELD_SIZE>;
 
     var sums = no_sum();
-    for (var h = 0u; h < turns(); h++) {
+    for (var h = 0u; h < iterations(); h++) {
         let k = h * LANES + lane;
         if (k < params.parts) {
             let i = first + k * params.inner;
@@ -24,7 +24,7 @@ fn run(row: u32, lane: u32) {
     }
     let sum = all_of(lanes_sum(value_of(sums), lane));
 
-    for (var h = 0u; h < turns(); h++) {
+    for (var h = 0u; h < iterations(); h++) {
         let k = h * LANES + lane;
         if (k < params.parts) {
             let i = first + k * params.inner;

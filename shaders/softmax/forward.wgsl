@@ -6,7 +6,7 @@ fn run(row: u32, lane: u32) {
     var held: array<Part, HELD_SIZE>;
 
     var top = all_of(-infinity());
-    for (var h = 0u; h < turns(); h++) {
+    for (var h = 0u; h < iterations(); h++) {
         let k = h * LANES + lane;
         if (k < params.parts) {
             let x = load_x(first + k * params.inner);
@@ -17,7 +17,7 @@ fn run(row: u32, lane: u32) {
     let largest = all_of(lanes_max(largest_of(top), lane));
 
     var sums = no_sum();
-    for (var h = 0u; h < turns(); h++) {
+    for (var h = 0u; h < iterations(); h++) {
         let k = h * LANES + lane;
         if (k < params.parts) {
             var x: Part;
@@ -31,7 +31,7 @@ fn run(row: u32, lane: u32) {
     let sum = lanes_sum(value_of(sums), lane);
 
     let log_sum = all_of(safe_log(sum));
-    for (var h = 0u; h < turns(); h++) {
+    for (var h = 0u; h < iterations(); h++) {
         let k = h * LANES + lane;
         if (k < params.parts) {
             let i = first + k * params.inner;

@@ -12,16 +12,17 @@ use crate::backend::faults::{Check, Faults};
 use crate::dtype::DType;
 use crate::env;
 use crate::error::{Error, Result};
-use crate::graph::doubt::Doubt;
 use crate::graph::kernel::Kernel;
 use crate::graph::node::lock;
+use crate::graph::pending_checks::PendingChecks;
 use crate::graph::{Meta, Value, Var};
 use crate::host;
+use crate::ir::Source;
+use crate::ir::gate::Unchecked;
+use crate::ir::{Snapshot, StoreReason};
 use crate::layout::{Layout, View};
-use crate::schedule::gate::Unchecked;
-use crate::schedule::memory::{self, Lifetime};
-use crate::schedule::snapshot::Source;
-use crate::schedule::{Cluster, PlanSummary, Snapshot, StoreReason};
+use crate::plan::memory::{self, Lifetime};
+use crate::plan::{Cluster, PlanSummary};
 use crate::trace::{self, Arg};
 
 /// The backend of the CPU reference.
@@ -46,8 +47,8 @@ impl CpuBackend {
     ///
     /// # Errors
     /// That fault, of which somebody is told thereby.
-    pub fn check(&self, doubt: &Doubt) -> Result<()> {
-        if doubt.is_empty() { Ok(()) } else { lock(&self.faults).check(doubt) }
+    pub fn check(&self, pending_checks: &PendingChecks) -> Result<()> {
+        if pending_checks.is_empty() { Ok(()) } else { lock(&self.faults).check(pending_checks) }
     }
 
     /// Looks for an index out of range that nobody was told of yet.
@@ -60,12 +61,12 @@ impl CpuBackend {
 
     /// Checks answer when they run.
     fn unchecked(&self) -> Unchecked {
-        Unchecked::After(lock(&self.faults).settled())
+        Unchecked::After(lock(&self.faults).resolved())
     }
 
-    /// What the values of `snap` hang on, to be asked node by node, where its leaves hang on `leaves`.
-    pub fn doubts<'a>(&'a self, snap: &'a Snapshot, leaves: Vec<Doubt>) -> Doubts<'a> {
-        Doubts {
+    /// What the values of `snap` depend on, to be asked node by node, where its leaves depend on `leaves`.
+    pub fn all_pending_checks<'a>(&'a self, snap: &'a Snapshot, leaves: Vec<PendingChecks>) -> CheckTracker<'a> {
+        CheckTracker {
             backend: self,
             snap,
             leaves,
@@ -110,28 +111,28 @@ impl CpuBackend {
         let leaves = snap.leaves.iter().map(host_array).collect::<Result<Vec<_>>>()?;
         let planned = trace::now();
         let mut before = planned;
-        let doubts: Vec<Doubt> = snap.leaves.iter().map(|leaf| leaf.0.doubt()).collect();
-        let failures = failures(&doubts);
-        let mut doubts = self.doubts(&snap, doubts);
+        let all_pending_checks: Vec<PendingChecks> = snap.leaves.iter().map(|leaf| leaf.0.pending_checks()).collect();
+        let failures = failures(&all_pending_checks);
+        let mut all_pending_checks = self.all_pending_checks(&snap, all_pending_checks);
         let kept = kept(&snap);
         interpret(
             &snap,
             Given { leaves: &leaves, failures: &failures },
             |i| kept[i],
             |i, found| {
-                let doubt = doubts.next(found.fault);
+                let pending_checks = all_pending_checks.next(found.fault);
                 if profile && found.ran {
                     let now = trace::now();
                     times.push((i, before, now.saturating_sub(before)));
                     before = now;
                 }
                 if let Some(array) = found.array.filter(|_| kept[i]) {
-                    snap.nodes[i].0.set_doubt(doubt);
+                    snap.nodes[i].0.set_pending_checks(pending_checks);
                     snap.nodes[i].0.set_value(array.clone() as Value);
                 }
             },
         )?;
-        snap.settle();
+        snap.share_values();
         let Some(summary) = summary else { return Ok(()) };
         let mut kernels = Vec::new();
         for (i, start, time) in times.into_iter().filter(|(i, ..)| !snap.nodes[*i].0.op.is_source()) {
@@ -153,46 +154,47 @@ impl CpuBackend {
     }
 }
 
-/// What the values of a flush hang on, as far as it has come.
-pub struct Doubts<'a> {
+/// What the values of a flush depend on, as far as it has come.
+pub struct CheckTracker<'a> {
     backend: &'a CpuBackend,
     snap: &'a Snapshot,
-    leaves: Vec<Doubt>,
-    nodes: Vec<Doubt>,
+    leaves: Vec<PendingChecks>,
+    nodes: Vec<PendingChecks>,
     /// What the checks that failed have found themselves, by their positions.
-    own: HashMap<usize, Doubt>,
+    own: HashMap<usize, PendingChecks>,
     /// The number of the first fault.
     flush: Option<u64>,
 }
 
-impl Doubts<'_> {
-    /// What the next node hangs on: what its inputs do, and the index that it met itself.
-    pub fn next(&mut self, fault: Option<&Error>) -> Doubt {
+impl CheckTracker<'_> {
+    /// What the next node depends on: what its inputs do, and the index that it met itself.
+    pub fn next(&mut self, fault: Option<&Error>) -> PendingChecks {
         let i = self.nodes.len();
         if let Some(j) = self.snap.named(i) {
             self.nodes.push(self.nodes[j].clone());
             return self.nodes[j].clone();
         }
-        let mut doubt = self.snap.hangs_on(i).iter().fold(Doubt::default(), |doubt, source| {
-            doubt.or(match source {
-                Source::Leaf(l) => &self.leaves[*l],
-                Source::Pending(j) => &self.nodes[*j],
-            })
-        });
+        let mut pending_checks =
+            self.snap.check_inputs(i).iter().fold(PendingChecks::default(), |pending_checks, source| {
+                pending_checks.or(match source {
+                    Source::Leaf(l) => &self.leaves[*l],
+                    Source::Pending(j) => &self.nodes[*j],
+                })
+            });
         if let Some(Error::IndexOutOfRange { index, bound, .. }) = fault {
             let own = lock(&self.backend.faults).met(Check::of(self.snap, i), *index, *bound, &mut self.flush);
-            doubt = doubt.or(&own);
+            pending_checks = pending_checks.or(&own);
             self.own.insert(i, own);
         }
         if let Some(gate) = self.snap.gate_of(i) {
             let checks = gate.checks.iter().filter_map(|check| self.own.get(check).cloned());
             let leaves = gate.leaves.iter().map(|&leaf| self.leaves[leaf].clone());
             let behind = gate.behind.iter().map(|&leaf| self.leaves[leaf].gate());
-            let waited = checks.chain(leaves).chain(behind).fold(Doubt::default(), |all, one| all.or(&one));
-            doubt = doubt.behind(waited);
+            let waited = checks.chain(leaves).chain(behind).fold(PendingChecks::default(), |all, one| all.or(&one));
+            pending_checks = pending_checks.behind(waited);
         }
-        self.nodes.push(doubt.clone());
-        doubt
+        self.nodes.push(pending_checks.clone());
+        pending_checks
     }
 }
 
@@ -331,17 +333,19 @@ pub struct Given<'a> {
 /// What index checks have found of a value from before a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Failure {
-    /// Whether one has failed that the value hangs on.
+    /// Whether one has failed that the value depends on.
     pub of_value: bool,
     /// Whether one has failed that its assignment waited for.
     pub of_gate: bool,
 }
 
-/// What is known of values that hang on these checks.
-pub fn failures<'a>(doubts: impl IntoIterator<Item = &'a Doubt>) -> Vec<Failure> {
-    let failure =
-        |doubt: &Doubt| Failure { of_value: doubt.fault().is_some(), of_gate: doubt.gate().fault().is_some() };
-    doubts.into_iter().map(failure).collect()
+/// What is known of values that depend on these checks.
+pub fn failures<'a>(all_pending_checks: impl IntoIterator<Item = &'a PendingChecks>) -> Vec<Failure> {
+    let failure = |pending_checks: &PendingChecks| Failure {
+        of_value: pending_checks.fault().is_some(),
+        of_gate: pending_checks.gate().fault().is_some(),
+    };
+    all_pending_checks.into_iter().map(failure).collect()
 }
 
 /// Runs the reference of every node in order and hands each result to `done`. Results live until their last reader ran. Views that are

@@ -18,7 +18,8 @@ use crate::graph::node::lock;
 use crate::graph::recording::Tick;
 use crate::graph::{Context, Traits, Value, Var, recording};
 use crate::host;
-use crate::schedule::{Cluster, PlanSummary, Snapshot};
+use crate::ir::Merged;
+use crate::plan::{Cluster, PlanSummary};
 use crate::wait::wait;
 
 /// What a device is.
@@ -79,7 +80,7 @@ struct Inner {
 
 /// A plan that was only looked at.
 pub(crate) struct Planned {
-    pub snap: Snapshot,
+    pub graph: Merged,
     pub clusters: Vec<Cluster>,
     pub summary: PlanSummary,
 }
@@ -134,13 +135,6 @@ impl Device {
 
     /// The best GPU adapter (discrete, integrated, virtual, software, in this order).
     ///
-    /// ```
-    /// match wgrad::Device::gpu() {
-    ///     Ok(device) => println!("{}", device.info()),
-    ///     Err(error) => println!("{error}"), // says what to install
-    /// }
-    /// ```
-    ///
     /// # Errors
     /// [`Error::NoAdapter`](crate::Error::NoAdapter) with advice on what to install where there is none.
     #[track_caller]
@@ -150,12 +144,6 @@ impl Device {
     }
 
     /// [`Device::gpu`] without blocking, for browsers.
-    ///
-    /// ```
-    /// use wgrad::Device;
-    /// let device = pollster::block_on(Device::gpu_async()).unwrap_or(Device::cpu()); // browsers await it
-    /// println!("{}", device.info());
-    /// ```
     #[track_caller]
     pub fn gpu_async() -> impl Future<Output = Result<Device>> {
         let at = Location::caller();
@@ -170,13 +158,6 @@ impl Device {
     }
 
     /// The CPU reference: every op unfused on host arrays, in f32 or f64.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let x = Tensor::from_slice(&[0.1f64], [1], &Device::cpu()); // no GPU takes f64
-    /// assert_eq!(x.item::<f64>()?, 0.1);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn cpu() -> Device {
         let text = |s: &str| s.to_owned();
         let info = AdapterInfo {
@@ -192,13 +173,6 @@ impl Device {
     /// A device by the words of `WGRAD_DEVICE`: `cpu`, `gpu`, `vulkan`, `metal`, `dx12`, `webgpu`, or a part of an adapter's
     /// name or driver.
     ///
-    /// ```
-    /// use wgrad::Device;
-    /// assert!(Device::named("cpu")?.is_cpu());
-    /// let error = Device::named("abacus").unwrap_err(); // lists the adapters that exist
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// [`Error::UnknownDevice`](crate::Error::UnknownDevice), which lists what there is; [`Error::NoAdapter`](crate::Error::NoAdapter)
     /// where there is no adapter at all.
@@ -209,13 +183,6 @@ impl Device {
     }
 
     /// [`Device::named`] without blocking, for browsers, whose one graphics interface is `webgpu`.
-    ///
-    /// ```
-    /// use wgrad::Device;
-    /// let device = pollster::block_on(Device::named_async("cpu"))?; // browsers await it
-    /// assert!(device.is_cpu());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// As [`Device::named`].
@@ -234,15 +201,6 @@ impl Device {
 
     /// A new GPU device with fusion switched on or off whatever `WGRAD_FUSE` says.
     ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::gpu_with_fusion(false).unwrap_or(Device::cpu());
-    /// let y = (Tensor::from_slice(&[4f32], [1], &device).sqrt() + 1.0).exp();
-    /// y.realize()?;
-    /// assert!(device.stats().dispatches >= 3); // a kernel an op
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// As [`Device::gpu`].
     #[track_caller]
@@ -253,12 +211,6 @@ impl Device {
     /// A new GPU device on the best adapter whose kernels use no more than `target` has, whatever the adapter does: a step that is
     /// captured on it runs on others too.
     ///
-    /// ```
-    /// use wgrad::{Device, Target};
-    /// let device = Device::gpu_for(&Target::portable()).unwrap_or(Device::cpu());
-    /// println!("{}", device.info());
-    /// ```
-    ///
     /// # Errors
     /// As [`Device::gpu`].
     #[track_caller]
@@ -268,12 +220,6 @@ impl Device {
     }
 
     /// [`Device::gpu_for`] without blocking, for browsers.
-    ///
-    /// ```
-    /// use wgrad::{Device, Target};
-    /// let opened = pollster::block_on(Device::gpu_for_async(&Target::portable())); // browsers await it
-    /// println!("{}", opened.unwrap_or(Device::cpu()).info());
-    /// ```
     ///
     /// # Errors
     /// As [`Device::gpu`].
@@ -321,12 +267,6 @@ impl Device {
     }
 
     /// The adapters of this machine. Browsers have [`Device::adapters_async`] only.
-    ///
-    /// ```
-    /// for adapter in wgrad::Device::adapters() {
-    ///     println!("{adapter}, driver {}", adapter.driver);
-    /// }
-    /// ```
     #[cfg(not(target_arch = "wasm32"))]
     pub fn adapters() -> Vec<AdapterInfo> {
         pollster::block_on(Device::adapters_async())
@@ -359,34 +299,11 @@ impl Device {
     }
 
     /// Starts the device's random numbers anew: the same seed and the same calls give the same bits.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let draw = || {
-    ///     device.seed(7);
-    ///     Tensor::rand([3], &device).to_vec::<f32>()
-    /// };
-    /// assert_eq!(draw()?, draw()?);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn seed(&self, seed: u64) {
         self.set_rng_state(RngState { seed, drawn: 0 });
     }
 
     /// Where the device's random numbers are: what [`Device::set_rng_state`] needs to go on from here.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::cpu();
-    /// device.seed(7);
-    /// let _ = Tensor::rand([3], &device);
-    /// let state = device.rng_state();
-    /// let next = Tensor::rand([3], &device).to_vec::<f32>()?;
-    /// device.set_rng_state(state);
-    /// assert_eq!(Tensor::rand([3], &device).to_vec::<f32>()?, next);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn rng_state(&self) -> RngState {
         let (seed, drawn) = (&self.inner.seed, &self.inner.stream);
         RngState { seed: seed.load(Ordering::Relaxed), drawn: drawn.load(Ordering::Relaxed) }
@@ -445,14 +362,6 @@ impl Device {
     /// An index out of range is an error of the values computed with it, and their reads return it. Where no read has yet,
     /// `sync` does, one such error a call, the earliest first.
     ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::ones([4], &device).exp();
-    /// device.sync()?; // `x` is computed now
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// What went wrong in the pending work, such as an index out of range.
     pub fn sync(&self) -> Result<()> {
@@ -494,15 +403,6 @@ impl Device {
     }
 
     /// Counts [`Memory::peak`] anew, from what is in use now. (PyTorch's `reset_peak_memory_stats`.)
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// drop(Tensor::ones([1024], &device).contiguous().to_vec::<f32>()?);
-    /// device.reset_peak_memory();
-    /// assert_eq!(device.memory().peak, device.memory().in_use);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn reset_peak_memory(&self) {
         if let Backend::Gpu(gpu) = &self.inner.backend {
             gpu.gpu.reset_peak_memory();
@@ -511,17 +411,6 @@ impl Device {
 
     /// Counts of submissions, dispatches, compiled kernels, plans and bind groups so far. On the CPU reference a flush counts
     /// as a submission and an op as a dispatch.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::ones([4], &device).contiguous();
-    /// let before = device.stats();
-    /// ((&x + 1.0).sqrt() * 3.0).realize()?; // three ops fuse into one kernel
-    /// assert_eq!(device.stats().submits - before.submits, 1);
-    /// device.sync()?;
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn stats(&self) -> Stats {
         match &self.inner.backend {
             Backend::Gpu(gpu) => gpu.gpu.stats(),
@@ -550,15 +439,6 @@ impl Device {
     /// A flush that cannot keep to it is an [`Error::OverBudget`](crate::Error::OverBudget) that says what would be enough. On the CPU
     /// reference, which
     /// keeps no values that it does not need, this changes nothing.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::gpu().unwrap_or(Device::cpu());
-    /// device.set_memory_budget(Some(64 << 20));
-    /// let x = Tensor::randn([64, 64], &device);
-    /// assert!(x.matmul(&x).relu().sum().item::<f32>()?.is_finite());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn set_memory_budget(&self, bytes: Option<u64>) {
         match &self.inner.backend {
             Backend::Gpu(gpu) => gpu.set_budget(bytes),
@@ -568,15 +448,6 @@ impl Device {
     }
 
     /// Gives unused device memory back to the system.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// drop(Tensor::ones([1024], &device).exp().to_vec::<f32>()?);
-    /// device.trim();
-    /// assert_eq!(device.memory().pooled, 0);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn trim(&self) {
         if let Backend::Gpu(gpu) = &self.inner.backend {
             gpu.trim();
@@ -616,19 +487,6 @@ impl Device {
 
     /// Switches the reuse of plans on or off, on at first: without it every flush is planned anew, whatever was seen before. For
     /// measurements of what it saves; kernels stay compiled either way, and results have the same bits.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// device.set_plan_reuse(false);
-    /// let before = device.stats().plans_reused;
-    /// for _ in 0..3 {
-    ///     Tensor::ones([4], &device).exp().realize()?;
-    /// }
-    /// assert_eq!(device.stats().plans_reused, before);
-    /// device.set_plan_reuse(true);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn set_plan_reuse(&self, on: bool) {
         if let Backend::Gpu(gpu) = &self.inner.backend {
             gpu.set_plan_reuse(on);
@@ -638,20 +496,6 @@ impl Device {
     /// Switches eager execution on or off, off at first: with it a flush runs each op on its own, one kernel and one submission
     /// an op, and keeps every value until the flush is done, as engines do that run ops when they are called. For measurements of
     /// what recording saves.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::ones([4], &device).contiguous();
-    /// x.realize()?;
-    /// device.set_eager(true);
-    /// let before = device.stats().submits;
-    /// let y = (&x + 1.0).sqrt().exp();
-    /// y.realize()?;
-    /// device.set_eager(false);
-    /// assert!(device.is_cpu() || device.stats().submits - before == 3);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn set_eager(&self, on: bool) {
         self.inner.eager.store(on, Ordering::Relaxed);
     }

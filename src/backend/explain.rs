@@ -9,10 +9,11 @@ use crate::dtype::DType;
 use crate::gpu::Timing;
 use crate::graph::Var;
 use crate::graph::kernel::{Kernel, Operand};
+use crate::ir::Snapshot;
+use crate::ir::{EndReason, StoreReason};
 use crate::layout::Layout;
-use crate::schedule::picture::size;
-use crate::schedule::snapshot::Snapshot;
-use crate::schedule::{Cluster, EndReason, Plan, PlanSummary, StoreReason};
+use crate::plan::picture::size;
+use crate::plan::{Cluster, Plan, PlanSummary};
 use crate::shape::Shape;
 use crate::trace::{self, Arg};
 
@@ -154,7 +155,7 @@ impl KernelReport {
         self.bytes_read + self.bytes_written
     }
 
-    /// Traffic in 10⁹ bytes a second, where the time is known.
+    /// Traffic in 10⁹ bytes per second, where the time is known.
     pub fn gigabytes_per_second(&self) -> Option<f64> {
         rate(self.bytes(), self.time)
     }
@@ -280,7 +281,7 @@ pub fn cluster_line(snap: &Snapshot, cluster: &Cluster) -> String {
 
 /// A report for each step of a plan.
 pub fn reports(snap: &Snapshot, plan: &Plan, timings: &[Option<Timing>]) -> Vec<KernelReport> {
-    let report = |(s, step): (usize, &crate::schedule::Step)| {
+    let report = |(s, step): (usize, &crate::plan::Step)| {
         let cluster = &plan.clusters[step.cluster];
         KernelReport {
             name: step.kernel.name.clone(),

@@ -2,11 +2,11 @@
 //!
 //! Every op that checks indices gets a number each time it runs, and the number a slot of the device's block of index errors,
 //! where its kernel notes the first bad index. Until a read brings the slot nobody knows of it; so what the op computes, and
-//! all that is computed from that, carries the number in its [`Doubt`]. Reads never clear the block, so each brings every
+//! all that is computed from that, carries the number in its [`PendingChecks`]. Reads never clear the block, so each brings every
 //! fault that it could hand out unnoticed, whatever other threads read meanwhile. A slot is used again when its last number
-//! is settled, and is cleared before that if it holds a fault.
+//! is resolved, and is cleared before that if it holds a fault.
 //!
-//! A read returns a fault only for a value that hangs on it. One that no read has returned waits for `sync`.
+//! A read returns a fault only for a value that depends on it. One that no read has returned waits for `sync`.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -19,14 +19,14 @@ use crate::backend::indexed;
 use crate::codegen::GATE_WORDS;
 use crate::error::{At, Error, Result};
 use crate::gpu::{FAULT_SLOTS, IndexFault};
-use crate::graph::doubt::{Checks, Doubt, NEIGHBOURS};
-use crate::schedule::Snapshot;
-use crate::schedule::snapshot::Source;
+use crate::graph::pending_checks::{Checks, NEIGHBOURS, PendingChecks};
+use crate::ir::Snapshot;
+use crate::ir::Source;
 use crate::shape::Shape;
 use crate::site::Site;
 
 const SLOTS: u64 = FAULT_SLOTS as u64;
-/// Numbers that one flush takes at most; its further ops share them, and a fault condemns what shares its number.
+/// Numbers that one flush takes at most; its further ops share them, and a fault spoils what shares its number.
 const FLUSH: u64 = SLOTS;
 /// Faults kept for `sync`, and ops remembered under one shared number.
 const REMEMBERED: usize = 4096;
@@ -60,9 +60,9 @@ impl Check {
     }
 }
 
-/// What a value that a captured step leaves behind hangs on: positions of what it starts from, and of checks.
+/// What a value that a captured step leaves behind depends on: positions of what it starts from, and of checks.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Hang {
+pub struct CheckSources {
     pub leaves: Vec<usize>,
     pub checks: Vec<usize>,
     /// The gate that its assignment waits for, where it is such a value: position in [`Recipe::gates`](super::recipe::Recipe::gates).
@@ -90,8 +90,8 @@ pub struct Question {
 
 /// What a flush computes with.
 pub struct Opened {
-    /// What the value of each node hangs on; empty where nothing hangs on anything.
-    pub doubts: Vec<Doubt>,
+    /// What the value of each node depends on; empty where nothing depends on anything.
+    pub all_pending_checks: Vec<PendingChecks>,
     /// How the kernels of each checking node report.
     pub reports: Vec<Report>,
 }
@@ -123,11 +123,11 @@ pub struct Faults {
     /// The last number given.
     last: u64,
     /// All checks up to this number have answered.
-    settled: u64,
+    resolved: u64,
     /// How often a flush had to share the last number with another one.
     joined: u64,
     next_tag: u32,
-    /// Of the numbers that are not settled, ascending.
+    /// Of the numbers that are not resolved, ascending.
     checks: VecDeque<Arc<Checks>>,
     records: VecDeque<Record>,
     /// Slots that hold a fault.
@@ -153,53 +153,56 @@ impl Faults {
     }
 
     fn room(&self) -> u64 {
-        SLOTS - (self.last - self.settled)
+        SLOTS - (self.last - self.resolved)
     }
 
     /// Starts a flush; `tagged` are the positions of its nodes that check indices.
     pub fn open(&mut self, snap: &Snapshot, tagged: &[usize]) -> Opened {
-        let leaves: Vec<Doubt> = snap.leaves.iter().map(|leaf| leaf.0.doubt().after(self.settled)).collect();
+        let leaves: Vec<PendingChecks> =
+            snap.leaves.iter().map(|leaf| leaf.0.pending_checks().after(self.resolved)).collect();
         let gated = || (0..snap.nodes.len()).any(|i| snap.gate(i).is_some());
-        if tagged.is_empty() && leaves.iter().all(Doubt::is_empty) && !gated() {
-            return Opened { doubts: Vec::new(), reports: Vec::new() };
+        if tagged.is_empty() && leaves.iter().all(PendingChecks::is_empty) && !gated() {
+            return Opened { all_pending_checks: Vec::new(), reports: Vec::new() };
         }
         let checks: Vec<Check> = tagged.iter().map(|&i| Check::of(snap, i)).collect();
         let begun = self.begin(&checks);
-        let own =
-            |check: &usize| tagged.binary_search(check).map_or_else(|_| Doubt::default(), |at| begun[at].1.clone());
+        let own = |check: &usize| {
+            tagged.binary_search(check).map_or_else(|_| PendingChecks::default(), |at| begun[at].1.clone())
+        };
         let mut next = begun.iter();
-        let mut doubts: Vec<Doubt> = Vec::with_capacity(snap.nodes.len());
+        let mut all_pending_checks: Vec<PendingChecks> = Vec::with_capacity(snap.nodes.len());
         for i in 0..snap.nodes.len() {
             if let Some(j) = snap.named(i) {
-                doubts.push(doubts[j].clone());
+                all_pending_checks.push(all_pending_checks[j].clone());
                 continue;
             }
-            let mut doubt = Doubt::default();
-            for input in snap.hangs_on(i) {
-                doubt = doubt.or(match input {
+            let mut pending_checks = PendingChecks::default();
+            for input in snap.check_inputs(i) {
+                pending_checks = pending_checks.or(match input {
                     Source::Leaf(l) => &leaves[*l],
-                    Source::Pending(j) => &doubts[*j],
+                    Source::Pending(j) => &all_pending_checks[*j],
                 });
             }
             if tagged.get(checks.len() - next.len()) == Some(&i)
                 && let Some((_, own)) = next.next()
             {
-                doubt = doubt.or(own);
+                pending_checks = pending_checks.or(own);
             }
             if let Some(gate) = snap.gate_of(i) {
-                let behind = gate.behind.iter().map(|&leaf| snap.leaves[leaf].0.doubt().gate().after(self.settled));
+                let behind =
+                    gate.behind.iter().map(|&leaf| snap.leaves[leaf].0.pending_checks().gate().after(self.resolved));
                 let waited = gate.leaves.iter().map(|&leaf| leaves[leaf].clone()).chain(behind);
                 let waited = waited.chain(gate.checks.iter().map(own));
-                doubt = doubt.behind(waited.fold(Doubt::default(), |all, one| all.or(&one)));
+                pending_checks = pending_checks.behind(waited.fold(PendingChecks::default(), |all, one| all.or(&one)));
             }
-            doubts.push(doubt);
+            all_pending_checks.push(pending_checks);
         }
-        Opened { doubts, reports: begun.into_iter().map(|(report, _)| report).collect() }
+        Opened { all_pending_checks, reports: begun.into_iter().map(|(report, _)| report).collect() }
     }
 
     /// All checks up to this number have answered.
-    pub fn settled(&self) -> u64 {
-        self.settled
+    pub fn resolved(&self) -> u64 {
+        self.resolved
     }
 
     /// What the gates of a flush look at, by their positions; `reports` follow the order of `tagged`.
@@ -208,21 +211,25 @@ impl Faults {
             let gate = snap.gate(i)?;
             // A check whose value nobody needs does not run.
             let own = gate.checks.iter().filter_map(|check| report_of(*check, tagged, reports).ok());
-            let leaves = gate.leaves.iter().map(|&leaf| snap.leaves[leaf].0.doubt());
-            let behind = gate.behind.iter().map(|&leaf| snap.leaves[leaf].0.doubt().gate());
+            let leaves = gate.leaves.iter().map(|&leaf| snap.leaves[leaf].0.pending_checks());
+            let behind = gate.behind.iter().map(|&leaf| snap.leaves[leaf].0.pending_checks().gate());
             Some((i, self.gate_words(own, leaves.chain(behind))))
         };
         (0..snap.nodes.len()).filter_map(words).collect()
     }
 
     /// What a gate looks at: the slots of checks of its own run, and those of the checks behind values from before it.
-    pub fn gate_words(&self, own: impl Iterator<Item = Report>, before: impl Iterator<Item = Doubt>) -> GateWords {
+    pub fn gate_words(
+        &self,
+        own: impl Iterator<Item = Report>,
+        before: impl Iterator<Item = PendingChecks>,
+    ) -> GateWords {
         let mut words = [0; GATE_WORDS];
         let mut look_at = |slot: u32| words[slot as usize / 32] |= 1 << (slot % 32);
         own.for_each(|report| look_at(report.slot));
         let mut failed = false;
-        for doubt in before {
-            let open = doubt.after(self.settled);
+        for pending_checks in before {
+            let open = pending_checks.after(self.resolved);
             failed |= open.fault().is_some();
             open.numbers().for_each(|number| look_at(slot(number)));
         }
@@ -230,31 +237,39 @@ impl Faults {
         words
     }
 
-    /// Starts a run of a captured step: what its outputs hang on, from the doubts of what it starts from.
-    pub fn open_run(&mut self, checks: &[Check], leaves: &[&Doubt], hangs: &[Hang], gates: &[Hang]) -> Opened {
-        let leaves: Vec<Doubt> = leaves.iter().map(|leaf| leaf.after(self.settled)).collect();
+    /// Starts a run of a captured step: what its outputs depend on, from the all_pending_checks of what it starts from.
+    pub fn open_run(
+        &mut self,
+        checks: &[Check],
+        leaves: &[&PendingChecks],
+        outputs: &[CheckSources],
+        gates: &[CheckSources],
+    ) -> Opened {
+        let leaves: Vec<PendingChecks> = leaves.iter().map(|leaf| leaf.after(self.resolved)).collect();
         let begun = self.begin(checks);
-        let doubt = |hang: &Hang| {
-            let inherited = hang.leaves.iter().map(|&l| &leaves[l]);
-            inherited.chain(hang.checks.iter().map(|&c| &begun[c].1)).fold(Doubt::default(), Doubt::or)
+        let pending_checks = |sources: &CheckSources| {
+            let inherited = sources.leaves.iter().map(|&l| &leaves[l]);
+            inherited
+                .chain(sources.checks.iter().map(|&c| &begun[c].1))
+                .fold(PendingChecks::default(), PendingChecks::or)
         };
-        let gates: Vec<Doubt> = gates.iter().map(doubt).collect();
-        let gated = |hang: &Hang| match hang.gate.and_then(|gate| gates.get(gate)) {
-            Some(gate) => doubt(hang).behind(gate.clone()),
-            None => doubt(hang),
+        let gates: Vec<PendingChecks> = gates.iter().map(pending_checks).collect();
+        let gated = |sources: &CheckSources| match sources.gate.and_then(|gate| gates.get(gate)) {
+            Some(gate) => pending_checks(sources).behind(gate.clone()),
+            None => pending_checks(sources),
         };
-        let doubts = hangs.iter().map(gated).collect();
-        Opened { doubts, reports: begun.into_iter().map(|(report, _)| report).collect() }
+        let all_pending_checks = outputs.iter().map(gated).collect();
+        Opened { all_pending_checks, reports: begun.into_iter().map(|(report, _)| report).collect() }
     }
 
-    /// Numbers the checks of one run: how each reports, and the doubt of what hangs on it alone.
-    fn begin(&mut self, checks: &[Check]) -> Vec<(Report, Doubt)> {
+    /// Numbers the checks of one run: how each reports, and the pending_checks of what depends on it alone.
+    fn begin(&mut self, checks: &[Check]) -> Vec<(Report, PendingChecks)> {
         let numbers = self.take_numbers(checks.len());
         let one = |(i, check): (usize, &Check)| {
             let number = numbers.start + i as u64 % (numbers.end - numbers.start);
             let Check { op, shape, at } = check.clone();
             let tag = self.record(Record { tag: self.next_tag, number, flush: numbers.start, op, shape, at });
-            (Report { tag, slot: slot(number) }, Doubt::of(&self.checks_of(number), number))
+            (Report { tag, slot: slot(number) }, PendingChecks::of(&self.checks_of(number), number))
         };
         checks.iter().enumerate().map(one).collect()
     }
@@ -314,7 +329,7 @@ impl Faults {
 
     /// What a read must bring to learn of all checks so far.
     pub fn ask(&self) -> Question {
-        let slots = match (self.last - self.settled, slot(self.settled + 1), slot(self.last)) {
+        let slots = match (self.last - self.resolved, slot(self.resolved + 1), slot(self.last)) {
             (0, ..) => 0..0,
             (_, first, last) if first <= last => first..last + 1,
             _ => 0..FAULT_SLOTS,
@@ -323,14 +338,14 @@ impl Faults {
     }
 
     /// Takes in what a read brought.
-    pub fn settle(&mut self, asked: &Question, found: &[IndexFault]) {
+    pub fn resolve(&mut self, asked: &Question, found: &[IndexFault]) {
         for fault in found {
-            // A tag that is not on record belongs to a check that another read has settled.
+            // A tag that is not on record belongs to a check that another read has resolved.
             let Some(record) = self.records.iter().find(|record| record.tag == fault.tag) else { continue };
             let (number, origin) = (record.number, (record.flush, record.at));
             let (shape, at) = (record.shape.clone(), record.at.map_or(At(None), At::from));
             let error = Arc::new(Error::reported(&record.op, fault.index, fault.bound, shape, at));
-            if !self.checks_of(number).condemn(number, Arc::clone(&error)) {
+            if !self.checks_of(number).record_fault(number, Arc::clone(&error)) {
                 continue;
             }
             self.dirty.push(slot(number));
@@ -342,34 +357,34 @@ impl Faults {
         }
         // What joined the last number since the question may have run after the answer.
         let until = if self.joined == asked.joined { asked.until } else { asked.until.saturating_sub(1) };
-        self.settled = self.settled.max(until);
-        while self.records.front().is_some_and(|record| record.number <= self.settled) {
+        self.resolved = self.resolved.max(until);
+        while self.records.front().is_some_and(|record| record.number <= self.resolved) {
             self.records.pop_front();
         }
-        while self.checks.front().is_some_and(|checks| checks.first() + NEIGHBOURS <= self.settled + 1) {
+        while self.checks.front().is_some_and(|checks| checks.first() + NEIGHBOURS <= self.resolved + 1) {
             self.checks.pop_front();
         }
     }
 
-    /// Notes a fault of a check that has run on the host: what hangs on it. `flush` is the number of the first such fault of the
+    /// Notes a fault of a check that has run on the host: what depends on it. `flush` is the number of the first such fault of the
     /// same flush.
-    pub fn met(&mut self, check: Check, index: i64, bound: u64, flush: &mut Option<u64>) -> Doubt {
-        let Some((report, doubt)) = self.begin(&[check]).pop() else { return Doubt::default() };
+    pub fn met(&mut self, check: Check, index: i64, bound: u64, flush: &mut Option<u64>) -> PendingChecks {
+        let Some((report, pending_checks)) = self.begin(&[check]).pop() else { return PendingChecks::default() };
         if let Some(record) = self.records.back_mut() {
             record.flush = *flush.get_or_insert(record.flush);
         }
         let index = i32::try_from(index).unwrap_or(if index < 0 { i32::MIN } else { i32::MAX });
         let fault = IndexFault { tag: report.tag, index, bound: u32::try_from(bound).unwrap_or(u32::MAX) };
-        self.settle(&self.ask(), &[fault]);
-        doubt
+        self.resolve(&self.ask(), &[fault]);
+        pending_checks
     }
 
     /// Looks for the fault that spoilt a value.
     ///
     /// # Errors
     /// That fault, of which somebody is told thereby.
-    pub fn check(&mut self, doubt: &Doubt) -> Result<()> {
-        let Some((number, error)) = doubt.fault() else { return Ok(()) };
+    pub fn check(&mut self, pending_checks: &PendingChecks) -> Result<()> {
+        let Some((number, error)) = pending_checks.fault() else { return Ok(()) };
         if let Some(origin) = self.untold.iter().find(|untold| untold.number == number).map(|untold| untold.origin) {
             self.untold.retain(|untold| untold.origin != origin);
         }
@@ -399,12 +414,12 @@ mod tests {
     use super::*;
 
     /// A flush of one op whose line is nobody's.
-    fn flush(faults: &mut Faults) -> (Doubt, Report) {
+    fn flush(faults: &mut Faults) -> (PendingChecks, Report) {
         let number = faults.take_numbers(1).start;
         let record =
             Record { tag: faults.next_tag, number, flush: number, op: format!("op {number}"), shape: None, at: None };
         let tag = faults.record(record);
-        (Doubt::of(&faults.checks_of(number), number), Report { tag, slot: slot(number) })
+        (PendingChecks::of(&faults.checks_of(number), number), Report { tag, slot: slot(number) })
     }
 
     fn fault(report: Report, index: i32) -> IndexFault {
@@ -426,13 +441,13 @@ mod tests {
         let (asked_a, asked_b) = (faults.ask(), faults.ask());
         assert_eq!((asked_a.slots.clone(), asked_b.slots.clone()), (1..2, 1..2));
         let (later, later_report) = flush(&mut faults);
-        faults.settle(&asked_b, &[fault(report, 5)]);
+        faults.resolve(&asked_b, &[fault(report, 5)]);
         assert_eq!(index_of(faults.check(&spoilt)), Some(5));
         // The second answer brings the same fault, and one that came after its question.
-        faults.settle(&asked_a, &[fault(report, 5), fault(later_report, 6)]);
+        faults.resolve(&asked_a, &[fault(report, 5), fault(later_report, 6)]);
         assert_eq!(index_of(faults.check(&later)), Some(6));
         assert_eq!(index_of(faults.tell()), None);
-        faults.settle(&faults.ask(), &[fault(later_report, 6)]);
+        faults.resolve(&faults.ask(), &[fault(later_report, 6)]);
         assert_eq!(index_of(faults.tell()), None);
         assert!(faults.records.is_empty() && faults.ask().slots.is_empty());
         assert_eq!(faults.stale(&[Report { tag: 9, slot: 1 }, Report { tag: 10, slot: 3 }]), [1]);
@@ -448,36 +463,36 @@ mod tests {
         let joined: Vec<_> = (0..3 * REMEMBERED).map(|_| flush(&mut faults)).collect();
         assert!(faults.records.len() <= REMEMBERED + 1, "{}", faults.records.len());
         assert!(joined.iter().all(|(_, report)| report.slot == first[SLOTS as usize - 1].1.slot));
-        // An answer to a question from before settles all but the shared number.
-        faults.settle(&asked, &[]);
-        let doubt = joined[0].0.clone().or(&first[3].0);
-        assert!(first[3].0.after(faults.settled).is_empty() && !doubt.after(faults.settled).is_empty());
+        // An answer to a question from before resolves all but the shared number.
+        faults.resolve(&asked, &[]);
+        let pending_checks = joined[0].0.clone().or(&first[3].0);
+        assert!(first[3].0.after(faults.resolved).is_empty() && !pending_checks.after(faults.resolved).is_empty());
         assert_eq!(faults.room(), SLOTS - 1);
         let asked = faults.ask();
-        faults.settle(&asked, &[fault(joined[9].1, 8)]);
-        for (doubt, _) in joined.iter().chain(&first[SLOTS as usize - 1..]) {
-            assert_eq!(index_of(faults.check(doubt)), Some(8));
+        faults.resolve(&asked, &[fault(joined[9].1, 8)]);
+        for (pending_checks, _) in joined.iter().chain(&first[SLOTS as usize - 1..]) {
+            assert_eq!(index_of(faults.check(pending_checks)), Some(8));
         }
-        assert!(first[..SLOTS as usize - 1].iter().all(|(doubt, _)| doubt.fault().is_none()));
+        assert!(first[..SLOTS as usize - 1].iter().all(|(pending_checks, _)| pending_checks.fault().is_none()));
         assert!(faults.has_room(usize::MAX) && faults.checks.len() <= 1);
     }
 
     #[test]
-    fn doubt_follows_the_ring() {
+    fn pending_checks_follow_the_ring() {
         let mut faults = Faults::default();
-        let mut sum = Doubt::default();
+        let mut sum = PendingChecks::default();
         for turn in 0..20 {
             let mut reports = Vec::new();
             for _ in 0..100 {
-                let (doubt, report) = flush(&mut faults);
-                sum = sum.after(faults.settled).or(&doubt);
+                let (pending_checks, report) = flush(&mut faults);
+                sum = sum.after(faults.resolved).or(&pending_checks);
                 reports.push(report);
             }
             let asked = faults.ask();
             let found: Vec<_> = if turn == 13 { vec![fault(reports[41], 3)] } else { Vec::new() };
-            faults.settle(&asked, &found);
+            faults.resolve(&asked, &found);
             assert_eq!(index_of(faults.check(&sum)), (turn >= 13).then_some(3), "turn {turn}");
-            assert_eq!(sum.after(faults.settled).is_empty(), turn < 13);
+            assert_eq!(sum.after(faults.resolved).is_empty(), turn < 13);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 mod certify;
 mod replay;
-mod stand_in;
+mod synthetic;
 mod tune;
 mod workspace;
 
@@ -23,12 +23,13 @@ use crate::dtype::DType;
 use crate::env;
 use crate::error::{Error, Result};
 use crate::gpu::{Binding, Buffer, BufferId, BufferSlice, Dispatch, Gpu, KernelSource, Pipeline, Timing};
-use crate::graph::doubt::Doubt;
 use crate::graph::node::lock;
+use crate::graph::pending_checks::PendingChecks;
 use crate::graph::{Value, Var};
+use crate::ir::gate::Unchecked;
+use crate::ir::{Merged, Snapshot};
 use crate::ops::scalar::bits;
-use crate::schedule::gate::Unchecked;
-use crate::schedule::{BufferRef, ParamSource, Plan, Snapshot};
+use crate::plan::{BufferRef, ParamSource, Plan};
 use crate::trace;
 use crate::tuning::Choices;
 
@@ -47,11 +48,11 @@ pub struct GpuBackend {
     /// Bytes that a flush may need at once; no bound where it is `u64::MAX`.
     budget: AtomicU64,
     reuse: AtomicBool,
-    state: Mutex<State>,
+    state: Mutex<GpuState>,
 }
 
 #[derive(Default)]
-struct State {
+struct GpuState {
     plans: HashMap<u128, Prepared>,
     clock: u64,
     /// Buffers that all plans share for values that do not outlive a flush. One queue runs all flushes in order.
@@ -164,7 +165,7 @@ impl GpuBackend {
         let mut state = lock(&self.state);
         let start = trace::now();
         let budget = self.budget();
-        let mut snap = Snapshot::new(targets, also, Unchecked::After(state.faults.settled()), self.settings(budget));
+        let snap = Snapshot::new(targets, also, Unchecked::After(state.faults.resolved()), self.settings(budget));
         if snap.nodes.is_empty() {
             return Ok(());
         }
@@ -180,7 +181,7 @@ impl GpuBackend {
             drop(planning);
         } else {
             self.tune(&snap, state)?;
-            let plan = Plan::new(&mut snap, &self.caps, self.fuse, budget)?;
+            let (plan, _) = Plan::new(&snap, &self.caps, self.fuse, budget)?;
             drop(planning);
             if env::get().validate {
                 self.certify(&snap, state)?;
@@ -204,7 +205,7 @@ impl GpuBackend {
         let profile = explanation.is_some() || env::get().debug >= 2 || lane != 0;
         let planned = trace::now();
         let summary = profile.then(|| prepared.plan.summary(&snap));
-        let State { workspace, faults, partners, .. } = state;
+        let GpuState { workspace, faults, partners, .. } = state;
         let purpose = Purpose { profile, validate: env::get().validate };
         let mut outcome = self.execute(&snap, prepared, workspace, faults, partners, purpose);
         if let Err(Error::OutOfMemory { .. }) = outcome {
@@ -233,13 +234,12 @@ impl GpuBackend {
     }
 
     /// Plans what `targets` need, without running or remembering anything.
-    pub fn plan(&self, targets: &[Var], budget: Option<u64>) -> Result<(Snapshot, Plan)> {
+    pub fn plan(&self, targets: &[Var], budget: Option<u64>) -> Result<(Plan, Merged)> {
         let state = lock(&self.state);
         let budget = budget.or(self.budget());
-        let unchecked = Unchecked::After(state.faults.settled());
-        let mut snap = Snapshot::new(targets, &[], unchecked, self.settings(budget));
-        let plan = Plan::new(&mut snap, &self.caps, self.fuse, budget)?;
-        Ok((snap, plan))
+        let unchecked = Unchecked::After(state.faults.resolved());
+        let snap = Snapshot::new(targets, &[], unchecked, self.settings(budget));
+        Plan::new(&snap, &self.caps, self.fuse, budget)
     }
 
     /// Tells the log of a new plan.
@@ -342,9 +342,9 @@ impl GpuBackend {
         self.separate(&mut leaves, shared)?;
         let replaced = replaced(snap, &prepared.plan, &leaves);
         let outputs = self.output_buffers(prepared, &leaves, &replaced, partners)?;
-        workspace.reserve(&self.gpu, &prepared.plan.places)?;
+        workspace.reserve(&self.gpu, &prepared.plan.workspace_buffers)?;
         self.gpu.reserve_panels(&prepared.plan.panels)?;
-        let Opened { mut doubts, reports } = self.open(snap, &prepared.tagged, faults)?;
+        let Opened { mut all_pending_checks, reports } = self.open(snap, &prepared.tagged, faults)?;
         let report = |node: &usize| report_of(*node, &prepared.tagged, &reports);
         let gates = faults.gates(snap, &prepared.tagged, &reports);
         let mut params = prepared.params.clone();
@@ -369,7 +369,7 @@ impl GpuBackend {
                     let buffer = match buffer {
                         BufferRef::Leaf(l) => &leaves[*l],
                         BufferRef::Output(o) => &outputs[*o],
-                        BufferRef::Place(p) => workspace.get(*p),
+                        BufferRef::Workspace(p) => workspace.get(*p),
                     };
                     match step.windows.get(i).copied().flatten() {
                         Some((offset, size)) => BufferSlice { buffer: buffer.clone(), offset, size },
@@ -404,16 +404,16 @@ impl GpuBackend {
         }
         let values: Vec<Value> = outputs.into_iter().map(|buffer| Arc::new(buffer) as Value).collect();
         for (i, o) in &prepared.plan.values {
-            if let Some(doubt) = doubts.get_mut(*i) {
-                snap.nodes[*i].0.set_doubt(std::mem::take(doubt));
+            if let Some(pending_checks) = all_pending_checks.get_mut(*i) {
+                snap.nodes[*i].0.set_pending_checks(std::mem::take(pending_checks));
             }
             snap.nodes[*i].0.set_value(values[*o].clone());
         }
-        snap.settle();
+        snap.share_values();
         Ok(timings)
     }
 
-    /// Puts copies in the place of buffers that will be written over and that somebody else has.
+    /// Puts copies instead of buffers that will be written over and that somebody else has.
     fn separate(&self, buffers: &mut [Buffer], shared: impl Iterator<Item = usize>) -> Result<()> {
         let shared: Vec<usize> = shared.collect();
         let copies = self.gpu.duplicates(&shared.iter().map(|&i| &buffers[i]).collect::<Vec<_>>())?;
@@ -436,7 +436,7 @@ impl GpuBackend {
         if !faults.has_room(checks) {
             let asked = faults.ask();
             let found = pollster::block_on(self.gpu.wait(asked.slots.clone()))?;
-            faults.settle(&asked, &found);
+            faults.resolve(&asked, &found);
         }
         #[cfg(target_arch = "wasm32")]
         let _ = (checks, faults);
@@ -522,23 +522,23 @@ impl GpuBackend {
         let asked = lock(&self.state).faults.ask();
         let (bytes, found) = self.gpu.read(&buffer, 0, var.meta().bytes(), asked.slots.clone()).await?;
         let faults = &mut lock(&self.state).faults;
-        faults.settle(&asked, &found);
-        faults.check(&var.0.doubt())?;
+        faults.resolve(&asked, &found);
+        faults.check(&var.0.pending_checks())?;
         Ok(bytes)
     }
 
     /// Whether index checks among these have not answered yet, or have failed.
-    pub fn is_open(&self, doubt: &Doubt) -> bool {
-        let settled = lock(&self.state).faults.settled();
-        !doubt.after(settled).is_empty()
+    pub fn is_open(&self, pending_checks: &PendingChecks) -> bool {
+        let resolved = lock(&self.state).faults.resolved();
+        !pending_checks.after(resolved).is_empty()
     }
 
     /// Waits until index checks have answered.
     ///
     /// # Errors
     /// What one has found.
-    pub fn answer(&self, doubt: &Doubt) -> Result<()> {
-        if doubt.is_empty() {
+    pub fn answer(&self, pending_checks: &PendingChecks) -> Result<()> {
+        if pending_checks.is_empty() {
             return Ok(());
         }
         let mut state = lock(&self.state);
@@ -546,10 +546,10 @@ impl GpuBackend {
         {
             let asked = state.faults.ask();
             let found = pollster::block_on(self.gpu.wait(asked.slots.clone()))?;
-            state.faults.settle(&asked, &found);
+            state.faults.resolve(&asked, &found);
         }
-        state.faults.check(doubt)?;
-        if cfg!(target_arch = "wasm32") && !doubt.after(state.faults.settled()).is_empty() {
+        state.faults.check(pending_checks)?;
+        if cfg!(target_arch = "wasm32") && !pending_checks.after(state.faults.resolved()).is_empty() {
             let detail = "whether an index was out of range is not known yet, and a browser cannot block; await sync_async first";
             return Err(Error::unsupported("run", detail));
         }
@@ -561,7 +561,7 @@ impl GpuBackend {
         let asked = lock(&self.state).faults.ask();
         let found = self.gpu.wait(asked.slots.clone()).await?;
         let faults = &mut lock(&self.state).faults;
-        faults.settle(&asked, &found);
+        faults.resolve(&asked, &found);
         faults.tell()
     }
 

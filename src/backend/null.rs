@@ -6,8 +6,9 @@ use crate::caps::Caps;
 use crate::error::Result;
 use crate::graph::node::lock;
 use crate::graph::{Value, Var};
-use crate::schedule::gate::Unchecked;
-use crate::schedule::{Plan, PlanSummary, Snapshot};
+use crate::ir::gate::Unchecked;
+use crate::ir::{Merged, Snapshot};
+use crate::plan::{Plan, PlanSummary};
 
 /// The backend of the null device.
 pub struct NullBackend {
@@ -32,24 +33,23 @@ impl NullBackend {
     }
 
     /// Plans what `targets` need, without setting any value.
-    pub fn plan(&self, targets: &[Var], budget: Option<u64>) -> Result<(Snapshot, Plan)> {
-        let mut snap = Snapshot::new(targets, &[], Unchecked::Nothing, 0);
-        let plan = Plan::new(&mut snap, &self.caps, self.fuse, budget.or(self.budget()))?;
-        Ok((snap, plan))
+    pub fn plan(&self, targets: &[Var], budget: Option<u64>) -> Result<(Plan, Merged)> {
+        let snap = Snapshot::new(targets, &[], Unchecked::Nothing, 0);
+        Plan::new(&snap, &self.caps, self.fuse, budget.or(self.budget()))
     }
 
     pub fn flush(&self, targets: &[Var], also: &[Var]) -> Result<()> {
-        let mut snap = Snapshot::new(targets, also, Unchecked::Nothing, 0);
+        let snap = Snapshot::new(targets, also, Unchecked::Nothing, 0);
         if snap.nodes.is_empty() {
             return Ok(());
         }
-        let plan = Plan::new(&mut snap, &self.caps, self.fuse, self.budget())?;
+        let (plan, _) = Plan::new(&snap, &self.caps, self.fuse, self.budget())?;
         let summary = plan.summary(&snap);
         let values: Vec<Value> = plan.outputs.iter().map(|_| Arc::new(()) as Value).collect();
         for (i, o) in &plan.values {
             snap.nodes[*i].0.set_value(values[*o].clone());
         }
-        snap.settle();
+        snap.share_values();
         lock(&self.plans).push(summary);
         Ok(())
     }

@@ -13,16 +13,17 @@ use crate::backend::gpu::{GpuProgram, Graph};
 use crate::backend::recipe::Recipe;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::doubt::Doubt;
 use crate::graph::kernel::Kernel;
 use crate::graph::node::lock;
 use crate::graph::number::Live;
+use crate::graph::pending_checks::PendingChecks;
 use crate::graph::recording::Tick;
 use crate::graph::{Meta, Op, Value, Var, order, with_location};
+use crate::ir::gate::Unchecked;
+use crate::ir::{Dag, Snapshot};
 use crate::layout::View;
 use crate::ops::movement::ViewOp;
-use crate::schedule::gate::Unchecked;
-use crate::schedule::{Plan, Snapshot};
+use crate::plan::Plan;
 use crate::site::Site;
 use crate::trace;
 
@@ -30,7 +31,7 @@ use crate::trace;
 #[derive(Clone)]
 pub struct Computed {
     pub value: Value,
-    pub doubt: Doubt,
+    pub pending_checks: PendingChecks,
 }
 
 impl Computed {
@@ -41,7 +42,7 @@ impl Computed {
     pub fn of(var: &Var) -> Result<Computed> {
         var.check()?;
         match var.0.value() {
-            Some(value) => Ok(Computed { value, doubt: var.0.doubt() }),
+            Some(value) => Ok(Computed { value, pending_checks: var.0.pending_checks() }),
             None => Err(Error::internal(var.0.op.name(), "the value is not computed").or_at(var.0.at)),
         }
     }
@@ -95,13 +96,13 @@ pub struct Program {
     outputs: Vec<usize>,
     /// Scalars that differ from run to run.
     live: Vec<(usize, Live)>,
-    /// Whether it withholds assignments where what it starts from hangs on index checks that fail.
+    /// Whether it withholds assignments where what it starts from depends on index checks that fail.
     guarded: bool,
-    kind: Kind,
+    kind: ProgramKind,
 }
 
 impl Program {
-    /// Whether it withholds assignments where what it starts from hangs on index checks that fail.
+    /// Whether it withholds assignments where what it starts from depends on index checks that fail.
     pub fn is_guarded(&self) -> bool {
         self.guarded
     }
@@ -109,13 +110,13 @@ impl Program {
     /// What runs on a GPU; `None` for other devices.
     pub fn recipe(&self) -> Option<&Recipe> {
         match &self.kind {
-            Kind::Gpu(program) => Some(program.recipe()),
-            Kind::Cpu | Kind::Null => None,
+            ProgramKind::Gpu(program) => Some(program.recipe()),
+            ProgramKind::Cpu | ProgramKind::Null => None,
         }
     }
 }
 
-enum Kind {
+enum ProgramKind {
     Gpu(Box<GpuProgram>),
     Cpu,
     Null,
@@ -124,7 +125,7 @@ enum Kind {
 impl Device {
     /// Plans the computation of `stored`, each into a buffer of its own, and of `held`, which may stay views. The program,
     /// the values that it starts from, and how `results` are put together of what it computes. Where it is `guarded`, what it starts from may
-    /// hang on index checks that fail.
+    /// depend on index checks that fail.
     pub(crate) fn compile(
         &self,
         stored: &[Var],
@@ -138,7 +139,8 @@ impl Device {
         let unchecked = if guarded { Unchecked::All } else { Unchecked::Nothing };
         let mut snap = Snapshot::new(stored, held, unchecked, 0);
         let ids: HashSet<u64> = held.iter().map(|v| v.0.id).collect();
-        for (keep, node) in snap.keep.iter_mut().zip(&snap.nodes) {
+        let Dag { keep, nodes, .. } = &mut snap.dag;
+        for (keep, node) in keep.iter_mut().zip(nodes) {
             keep.held = ids.contains(&node.0.id);
             // Nothing goes backward through a step once it is done.
             keep.awaits_backward = false;
@@ -147,26 +149,26 @@ impl Device {
         // Positions of the outputs, and which output the value of each node is that has one.
         let (kind, outputs, values) = match self.backend() {
             Backend::Gpu(gpu) => {
-                let (program, plan) = gpu.compile(&mut snap)?;
-                (Kind::Gpu(Box::new(program)), positions(&plan), plan.values)
+                let (program, plan) = gpu.compile(&snap)?;
+                (ProgramKind::Gpu(Box::new(program)), positions(&plan), plan.values)
             }
             Backend::Cpu(_) => {
                 let kept = |i: &usize| snap.keep[*i].root || snap.keep[*i].held;
                 let outputs: Vec<usize> = (0..snap.nodes.len()).filter(kept).collect();
                 let values = outputs.iter().enumerate().map(|(o, i)| (*i, o)).collect();
-                (Kind::Cpu, outputs, values)
+                (ProgramKind::Cpu, outputs, values)
             }
             Backend::Null(null) => {
-                let plan = Plan::new(&mut snap, &null.caps, null.fuse, null.budget())?;
-                (Kind::Null, positions(&plan), plan.values)
+                let (plan, _) = Plan::new(&snap, &null.caps, null.fuse, null.budget())?;
+                (ProgramKind::Null, positions(&plan), plan.values)
             }
         };
         let position: HashMap<u64, usize> = snap.nodes.iter().enumerate().map(|(i, v)| (v.0.id, i)).collect();
         let output: HashMap<usize, usize> = values.into_iter().collect();
         let made = results.iter().map(|var| trace(var, &position, &output)).collect::<Result<Vec<_>>>()?;
-        let leaves = std::mem::take(&mut snap.leaves);
-        snap.leaves = leaves.iter().map(Var::skeleton).collect();
-        snap.nodes = snap.nodes.iter().map(Var::skeleton).collect();
+        let leaves = std::mem::take(&mut snap.dag.leaves);
+        snap.dag.leaves = leaves.iter().map(Var::skeleton).collect();
+        snap.dag.nodes = snap.nodes.iter().map(Var::skeleton).collect();
         let live = snap.nodes.iter().enumerate().filter_map(|(i, v)| Some((i, v.live()?))).collect();
         Ok((Program { snap: Some(snap), outputs, live, guarded, kind }, leaves, made))
     }
@@ -179,7 +181,7 @@ impl Device {
         let outputs = (0..recipe.outputs.len()).collect();
         // Steps without gates assign nothing that could wait for one, or were saved before there were any.
         let guarded = !recipe.gates.is_empty();
-        let kind = Kind::Gpu(Box::new(gpu.assemble(recipe, false)?));
+        let kind = ProgramKind::Gpu(Box::new(gpu.assemble(recipe, false)?));
         Ok(Program { snap: None, outputs, live: Vec::new(), guarded, kind })
     }
 
@@ -210,14 +212,14 @@ impl Device {
             return Ok(Vec::new());
         }
         match (self.backend(), &mut program.kind) {
-            (Backend::Gpu(gpu), Kind::Gpu(compiled)) => {
+            (Backend::Gpu(gpu), ProgramKind::Gpu(compiled)) => {
                 if let (true, Some(snap)) = (crate::env::get().validate, &mut program.snap) {
                     refresh(snap, &program.live);
                 }
                 let graph = program.snap.as_ref().map(|snap| Graph { snap, outputs: &program.outputs });
                 gpu.replay(compiled, leaves, spare, graph, explanation)
             }
-            (Backend::Cpu(cpu), Kind::Cpu) => {
+            (Backend::Cpu(cpu), ProgramKind::Cpu) => {
                 let Some(snap) = &mut program.snap else {
                     return Err(Error::internal("capture", "the step has no graph"));
                 };
@@ -227,17 +229,18 @@ impl Device {
                 let arrays = leaves.iter().map(|leaf| array(leaf)).collect::<Result<Vec<_>>>()?;
                 let mut results: HashMap<usize, Computed> = HashMap::new();
                 let (mut since, mut reports) = (trace::now(), Vec::new());
-                let failures = cpu::failures(leaves.iter().map(|leaf| &leaf.doubt));
-                let mut doubts = cpu.doubts(snap, leaves.iter().map(|leaf| leaf.doubt.clone()).collect());
+                let failures = cpu::failures(leaves.iter().map(|leaf| &leaf.pending_checks));
+                let mut all_pending_checks =
+                    cpu.all_pending_checks(snap, leaves.iter().map(|leaf| leaf.pending_checks.clone()).collect());
                 let asked = |i: usize| program.outputs.binary_search(&i).is_ok();
                 cpu::interpret(snap, cpu::Given { leaves: &arrays, failures: &failures }, asked, |i, found| {
-                    let doubt = doubts.next(found.fault);
+                    let pending_checks = all_pending_checks.next(found.fault);
                     if explanation.is_some() && found.ran {
                         reports.push(explain::op_report(snap, i, trace::now().saturating_sub(since)));
                         since = trace::now();
                     }
                     if let Some(array) = found.array.filter(|_| asked(i)) {
-                        results.insert(i, Computed { value: array.clone() as Value, doubt });
+                        results.insert(i, Computed { value: array.clone() as Value, pending_checks });
                     }
                 })?;
                 if let Some(explanation) = explanation {
@@ -248,9 +251,9 @@ impl Device {
                 let result = |i: &usize| results.get(i).cloned().ok_or_else(missing);
                 program.outputs.iter().map(result).collect()
             }
-            (Backend::Null(null), Kind::Null) => {
+            (Backend::Null(null), ProgramKind::Null) => {
                 lock(&null.plans).push(Default::default());
-                let nothing = || Computed { value: Arc::new(()) as Value, doubt: Doubt::default() };
+                let nothing = || Computed { value: Arc::new(()) as Value, pending_checks: PendingChecks::default() };
                 Ok(program.outputs.iter().map(|_| nothing()).collect())
             }
             _ => Err(Error::internal("capture", "the step was captured on another device")),
@@ -265,8 +268,8 @@ impl Device {
             (Base::Number { .. }, _) => None,
         };
         let mut var = match (&made.base, computed) {
-            (_, Some(Computed { value, doubt })) => {
-                Var::computed(made.meta.clone(), value.clone(), doubt.clone(), made.at, self.context())
+            (_, Some(Computed { value, pending_checks })) => {
+                Var::computed(made.meta.clone(), value.clone(), pending_checks.clone(), made.at, self.context())
             }
             (Base::Number { value, live, dtype }, None) => {
                 let value = live.as_ref().map_or(*value, Live::get);
@@ -323,7 +326,7 @@ fn refresh(snap: &mut Snapshot, live: &[(usize, Live)]) {
     for (i, live) in live {
         let old = &snap.nodes[*i];
         let scalar = || Var::live_scalar(live.get(), old.dtype(), Some(live.clone()), &old.0.context);
-        snap.nodes[*i] = with_location(old.0.at, scalar);
+        snap.dag.nodes[*i] = with_location(old.0.at, scalar);
     }
 }
 

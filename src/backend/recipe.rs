@@ -6,13 +6,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::explain::{KernelReport, StoredValue};
-use crate::backend::faults::{Check, Hang};
+use crate::backend::faults::{Check, CheckSources};
 use crate::caps::{PANELS, panel_bytes};
 use crate::codegen::{GATE_WORDS, KernelText};
 use crate::graph::number::Live;
+use crate::ir::Source;
+use crate::ir::{EndReason, Snapshot};
 use crate::ops::scalar::bits;
-use crate::schedule::snapshot::Source;
-use crate::schedule::{BufferRef, EndReason, ParamSource, Plan, PlanSummary, Snapshot};
+use crate::plan::{BufferRef, ParamSource, Plan, PlanSummary};
 
 /// A captured step as a GPU runs it. Buffers are counted through: what it starts from, what it leaves behind, the workspace.
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -34,13 +35,13 @@ pub struct Recipe {
     /// The value that each of these is written over, where it is.
     #[serde(default)]
     pub in_place: Vec<Option<usize>>,
-    /// What each of these hangs on.
-    pub hangs: Vec<Hang>,
+    /// What each of these depends on.
+    pub output_checks: Vec<CheckSources>,
     /// What the gates of assignments wait for.
     #[serde(default)]
-    pub gates: Vec<Hang>,
+    pub gates: Vec<CheckSources>,
     /// Bytes of each buffer of the workspace.
-    pub places: Vec<u64>,
+    pub workspace_buffers: Vec<u64>,
     /// Texels of the device's panels that the kernels use.
     pub panels: [u64; PANELS],
     /// The least workspace that would do.
@@ -131,7 +132,7 @@ impl Recipe {
         recipe.leaves = snap.leaves.iter().map(|leaf| leaf.meta().bytes()).collect();
         recipe.outputs = plan.outputs.iter().map(|(_, bytes)| *bytes).collect();
         recipe.in_place = plan.in_place.clone();
-        recipe.places = plan.places.clone();
+        recipe.workspace_buffers = plan.workspace_buffers.clone();
         recipe.panels = plan.panels;
         let (leaves, outputs) = (recipe.leaves.len(), recipe.outputs.len());
         let mut tagged: BTreeSet<usize> = BTreeSet::new();
@@ -146,9 +147,9 @@ impl Recipe {
         for (i, gate) in (0..snap.nodes.len()).filter_map(|i| Some((i, snap.gate(i)?))) {
             gate_of.insert(i, recipe.gates.len());
             let checks = gate.checks.iter().filter_map(|check| check_of.get(check).copied()).collect();
-            recipe.gates.push(Hang { leaves: gate.leaves.clone(), checks, gate: None });
+            recipe.gates.push(CheckSources { leaves: gate.leaves.clone(), checks, gate: None });
         }
-        recipe.hangs = hangs(snap, plan, &check_of, &gate_of);
+        recipe.output_checks = output_checks(snap, plan, &check_of, &gate_of);
         let mut kernel_of: HashMap<u128, usize> = HashMap::new();
         let mut live_of: HashMap<usize, usize> = HashMap::new();
         for (step, report) in plan.steps.iter().zip(crate::backend::explain::reports(snap, plan, &[])) {
@@ -160,7 +161,7 @@ impl Recipe {
             let position = |buffer: &BufferRef| match buffer {
                 BufferRef::Leaf(l) => *l,
                 BufferRef::Output(o) => leaves + o,
-                BufferRef::Place(p) => leaves + outputs + p,
+                BufferRef::Workspace(p) => leaves + outputs + p,
             };
             let window = |i: usize| step.windows.get(i).copied().flatten();
             let operands = step.buffers.iter().enumerate().map(|(i, buffer)| (position(buffer), window(i))).collect();
@@ -211,7 +212,7 @@ impl Recipe {
 
     /// Whether every position is one of something that is there: the recipe may come from a file.
     pub fn is_sound(&self) -> bool {
-        let buffers = self.leaves.len() + self.outputs.len() + self.places.len();
+        let buffers = self.leaves.len() + self.outputs.len() + self.workspace_buffers.len();
         // What a step starts from is others' and is not written to, but where the step takes it over.
         let taken: BTreeSet<usize> = self.in_place.iter().copied().flatten().collect();
         let fits = |(bytes, leaf): (&u64, &Option<usize>)| leaf.is_none_or(|leaf| self.leaves.get(leaf) == Some(bytes));
@@ -239,15 +240,15 @@ impl Recipe {
                 && call.params.iter().all(param)
                 && 4 * call.params.len() <= self.kernels[call.kernel].params_bytes.next_multiple_of(16) as usize
         };
-        let hang = |hang: &Hang| {
-            hang.leaves.iter().all(|l| *l < self.leaves.len())
-                && hang.checks.iter().all(|c| *c < self.checks.len())
-                && hang.gate.is_none_or(|gate| gate < self.gates.len())
+        let sources = |sources: &CheckSources| {
+            sources.leaves.iter().all(|l| *l < self.leaves.len())
+                && sources.checks.iter().all(|c| *c < self.checks.len())
+                && sources.gate.is_none_or(|gate| gate < self.gates.len())
         };
         in_place
             && self.calls.iter().all(call)
-            && self.hangs.len() == self.outputs.len()
-            && self.hangs.iter().chain(&self.gates).all(hang)
+            && self.output_checks.len() == self.outputs.len()
+            && self.output_checks.iter().chain(&self.gates).all(sources)
     }
 
     /// The report on each kernel run, without times.
@@ -278,7 +279,7 @@ impl Recipe {
         let own = |o: &usize| self.replaced(*o).is_none();
         let outputs: Vec<u64> = (0..self.outputs.len()).filter(own).map(|o| self.outputs[o]).collect();
         let panels = self.panels.iter().copied().map(panel_bytes).fold(0, u64::saturating_add);
-        let workspace = self.places.iter().copied().fold(panels, u64::saturating_add);
+        let workspace = self.workspace_buffers.iter().copied().fold(panels, u64::saturating_add);
         let (outputs, leaves) = (total(&outputs), total(&self.leaves));
         let kernel = |call: &Dispatch| &self.kernels[call.kernel];
         #[allow(clippy::needless_update, reason = "the other fields of a summary describe graphs")]
@@ -296,15 +297,20 @@ impl Recipe {
     }
 }
 
-/// What the outputs of a plan hang on.
-fn hangs(snap: &Snapshot, plan: &Plan, check_of: &HashMap<usize, usize>, gate_of: &HashMap<usize, usize>) -> Vec<Hang> {
-    // Sets are shared along chains: most nodes hang on what one of their inputs hangs on.
+/// What the outputs of a plan depend on.
+fn output_checks(
+    snap: &Snapshot,
+    plan: &Plan,
+    check_of: &HashMap<usize, usize>,
+    gate_of: &HashMap<usize, usize>,
+) -> Vec<CheckSources> {
+    // Sets are shared along chains: most nodes depend on what one of their inputs depends on.
     let mut sets: Vec<Arc<(BTreeSet<usize>, BTreeSet<usize>)>> = Vec::with_capacity(snap.nodes.len());
     let nothing = Arc::new((BTreeSet::new(), BTreeSet::new()));
     let leaves: Vec<_> = (0..snap.leaves.len()).map(|l| Arc::new((BTreeSet::from([l]), BTreeSet::new()))).collect();
     for i in 0..snap.nodes.len() {
         let mut set = nothing.clone();
-        for input in snap.hangs_on(i) {
+        for input in snap.check_inputs(i) {
             let other = match input {
                 Source::Leaf(l) => &leaves[*l],
                 Source::Pending(j) => &sets[*j],
@@ -329,10 +335,10 @@ fn hangs(snap: &Snapshot, plan: &Plan, check_of: &HashMap<usize, usize>, gate_of
             _ => None,
         }
     };
-    let hang = |(i, _): &(usize, u64)| Hang {
+    let sources = |(i, _): &(usize, u64)| CheckSources {
         leaves: sets[*i].0.iter().copied().collect(),
         checks: sets[*i].1.iter().copied().collect(),
         gate: gate(*i),
     };
-    plan.outputs.iter().map(hang).collect()
+    plan.outputs.iter().map(sources).collect()
 }

@@ -9,8 +9,8 @@ use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::gpu::Buffer;
 use crate::graph::Meta;
-use crate::schedule::Snapshot;
-use crate::schedule::snapshot::Source;
+use crate::ir::Snapshot;
+use crate::ir::Source;
 
 /// Relative error in the Euclidean norm up to which values count as equal; rounding stays far below it.
 pub const TOLERANCE: f64 = 1e-3;
@@ -31,8 +31,8 @@ pub fn compare<'a>(
     };
     let leaves = snap.leaves.iter().zip(leaves).map(|(v, b)| fetch(b, v.meta())).collect::<Result<Vec<_>>>()?;
     let outputs = outputs.map(|(i, b)| Ok((i, fetch(b, snap.nodes[i].meta())?))).collect::<Result<Vec<_>>>()?;
-    let doubts: Vec<_> = snap.leaves.iter().map(|leaf| leaf.0.doubt()).collect();
-    let failures = cpu::failures(&doubts);
+    let all_pending_checks: Vec<_> = snap.leaves.iter().map(|leaf| leaf.0.pending_checks()).collect();
+    let failures = cpu::failures(&all_pending_checks);
     let mut fault = None;
     // What an index out of range has spoilt holds arbitrary numbers, on both sides.
     let mut spoilt: Vec<bool> = Vec::with_capacity(snap.nodes.len());
@@ -46,7 +46,7 @@ pub fn compare<'a>(
                 Source::Leaf(leaf) => failures[*leaf].of_value,
                 Source::Pending(input) => spoilt[*input],
             };
-            spoilt.push(found.fault.is_some() || snap.hangs_on(i).iter().any(inherited));
+            spoilt.push(found.fault.is_some() || snap.check_inputs(i).iter().any(inherited));
             if let (None, false, Some((_, got)), Some(expected)) = (&fault, spoilt[i], output(i), found.array) {
                 let error = relative_error(&got.to_f64(), &expected.to_f64());
                 if error.is_nan() || error > TOLERANCE {

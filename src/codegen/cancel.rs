@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use smallvec::{SmallVec, smallvec};
 
-use crate::schedule::group::{Inst, What};
+use crate::ir::group::{Inst, What};
 
 /// Longest sum that is looked through.
 const MOST_TERMS: usize = 16;

@@ -1,4 +1,4 @@
-//! Kernels of elementwise code alone: four elements an invocation.
+//! Kernels of elementwise code alone: four elements per invocation.
 //!
 //! Where a buffer is larger than a binding may be, the kernel runs over windows: each run binds a part of every buffer that is
 //! walked from start to end, and the others whole.
@@ -8,8 +8,8 @@ use crate::codegen::expr::{self, Space};
 use crate::codegen::writer::{Held, Segment, Writer};
 use crate::codegen::{Bound, Call, Calls, calls, word, workgroup_size};
 use crate::error::{Error, Result};
-use crate::schedule::group::Group;
-use crate::schedule::snapshot::{Snapshot, Source};
+use crate::ir::group::Group;
+use crate::ir::{Dag, Source};
 
 /// Bytes of the largest element in a buffer.
 const ELEMENT: u64 = 4;
@@ -18,40 +18,39 @@ const MANY: usize = 1 << 16;
 /// A window starts at a multiple of this many elements, so that bindings start at multiples of 256 bytes, even of f16.
 pub(super) const WINDOW_GRAIN: u64 = 128;
 
-pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps) -> Result<Calls> {
-    let largest = largest(group, snap);
+pub fn generate(group: &Group, dag: &Dag, caps: &Caps) -> Result<Calls> {
+    let largest = largest(group, dag);
     if largest <= caps.max_binding {
-        return Ok(Calls { calls: vec![kernel(group, snap, caps, None)?], ..Calls::default() });
+        return Ok(Calls { calls: vec![kernel(group, dag, caps, None)?], ..Calls::default() });
     }
     // A buffer bound in part cannot be walked in another order as well.
-    let flat = |source: Source| group.body.leaves.iter().any(|l| l.source == source && expr::is_flat(&l.layout));
-    if group.body.leaves.iter().any(|l| flat(l.source) && !expr::is_flat(&l.layout)) {
-        let op = name(group, snap);
+    let flat = |source: Source| group.body.leaves.iter().any(|l| l.source == source && l.layout.is_flat());
+    if group.body.leaves.iter().any(|l| flat(l.source) && !l.layout.is_flat()) {
+        let op = name(group, dag);
         return Err(Error::TooLarge { op, bytes: largest, limit: caps.max_binding, at: Default::default() });
     }
     let window = (caps.max_binding / ELEMENT / WINDOW_GRAIN * WINDOW_GRAIN) as usize;
     let starts = (0..group.numel).step_by(window.max(1));
-    let calls = starts.map(|start| kernel(group, snap, caps, Some((start, window.min(group.numel - start)))));
+    let calls = starts.map(|start| kernel(group, dag, caps, Some((start, window.min(group.numel - start)))));
     Ok(Calls { calls: calls.collect::<Result<_>>()?, ..Calls::default() })
 }
 
 /// The kernel over all elements, or over a window: first element and number of elements.
-fn kernel(group: &Group, snap: &Snapshot, caps: &Caps, window: Option<(usize, usize)>) -> Result<Call> {
+fn kernel(group: &Group, dag: &Dag, caps: &Caps, window: Option<(usize, usize)>) -> Result<Call> {
     let mut writer = Writer::new(caps);
     let segment = match octets(group, caps, window) {
         true => pairs(&mut writer, group, caps)?,
         false => segment(&mut writer, group, caps, window)?,
     };
-    let mut call = writer.finish_threads(name(group, snap), &segment);
+    let mut call = writer.finish_threads(name(group, dag), &segment);
     if let Some((start, count)) = window {
         let range = |source: Source| {
-            let size = snap.var(source).dtype().size() as u64;
+            let size = dag.var(source).dtype().size() as u64;
             (start as u64 * size, (count as u64 * size).next_multiple_of(16))
         };
         let windowed = |source: &Source| {
             let mut reads = group.body.leaves.iter().filter(|l| l.source == *source);
-            group.outputs.iter().any(|&(_, node)| group.target(node) == *source)
-                || reads.any(|l| expr::is_flat(&l.layout))
+            group.outputs.iter().any(|&(_, node)| group.target(node) == *source) || reads.any(|l| l.layout.is_flat())
         };
         let of = |bound: &Bound| match bound {
             Bound::Source(s) if windowed(s) => Some(range(*s)),
@@ -131,19 +130,19 @@ fn over(group: &Group, caps: &Caps, count: usize, limit: String, threads: u32) -
 }
 
 /// Whether every buffer can be bound whole.
-pub fn is_bound_whole(group: &Group, snap: &Snapshot, caps: &Caps) -> bool {
-    largest(group, snap) <= caps.max_binding
+pub fn is_bound_whole(group: &Group, dag: &Dag, caps: &Caps) -> bool {
+    largest(group, dag) <= caps.max_binding
 }
 
 /// Bytes of the largest buffer.
-fn largest(group: &Group, snap: &Snapshot) -> u64 {
+fn largest(group: &Group, dag: &Dag) -> u64 {
     let sources = group.body.leaves.iter().map(|l| l.source);
     let stored = group.outputs.iter().map(|&(_, node)| Source::Pending(node));
-    sources.chain(stored).map(|s| snap.var(s).meta().bytes()).max().unwrap_or(0)
+    sources.chain(stored).map(|s| dag.var(s).meta().bytes()).max().unwrap_or(0)
 }
 
 /// A kernel's name: the ops in it.
-pub fn name(group: &Group, snap: &Snapshot) -> String {
-    let ops: Vec<&str> = group.members.iter().take(6).map(|&m| snap.nodes[m].0.op.name()).collect();
+pub fn name(group: &Group, dag: &Dag) -> String {
+    let ops: Vec<&str> = group.members.iter().take(6).map(|&m| dag.nodes[m].0.op.name()).collect();
     ops.join("_")
 }

@@ -6,8 +6,8 @@ use crate::codegen::writer::{Held, Writer};
 use crate::codegen::{Bound, ParamSource, word};
 use crate::dtype::DType;
 use crate::error::Result;
+use crate::ir::group::{Body, Leaf, What};
 use crate::layout::Layout;
-use crate::schedule::group::{Body, Leaf, What};
 
 /// How the code is told which element it is at.
 pub enum Space<'a> {
@@ -192,7 +192,7 @@ fn access(writer: &mut Writer, layout: &Layout, space: &Space) -> Result<At> {
                 return Ok(At::One(offset(writer, layout, "0u")?));
             }
             let flat = layout.collapsed();
-            if is_flat(layout) {
+            if layout.is_flat() {
                 return Ok(At::Quad { first: format!("({index} * 4u)"), aligned: Some((*local).to_owned()) });
             }
             match inner_run(&flat) {
@@ -285,17 +285,11 @@ pub fn is_in_quads(layout: &Layout) -> bool {
     matches!(inner_run(&layout.collapsed()), Run::Unit)
 }
 
-/// Whether the layout walks its buffer from start to end, so that a part of the index space is a part of the buffer.
-pub fn is_flat(layout: &Layout) -> bool {
-    let flat = layout.collapsed();
-    flat.offset == 0 && flat.shape.rank() == 1 && flat.strides[0] == 1
-}
-
 /// Whether it pays to load eight neighbours of the leaf at once: software adapters load lane by lane, at the same cost whatever a load
 /// brings.
 pub fn loads_octets(leaf: &Leaf, caps: &Caps) -> bool {
     let fits = matches!(leaf.dtype, DType::F32 | DType::I32 | DType::U32);
-    caps.software && caps.wide_loads && fits && is_flat(&leaf.layout)
+    caps.software && caps.wide_loads && fits && leaf.layout.is_flat()
 }
 
 /// What four neighbours that start at a multiple of four have in common.

@@ -7,15 +7,14 @@
 mod cancel;
 mod elementwise;
 mod expr;
+mod horizontal;
 mod reached;
 mod reduce;
 mod routine;
-mod rows;
-mod wide;
+mod row_fusion;
 mod writer;
 
-pub use expr::is_flat;
-pub use wide::workgroup_of;
+pub use horizontal::workgroup_of;
 pub use writer::KernelText;
 
 use std::sync::Arc;
@@ -23,8 +22,8 @@ use std::sync::Arc;
 use crate::caps::{Caps, PANELS};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::schedule::group::{Body, Core, Group, What};
-use crate::schedule::snapshot::{Snapshot, Source};
+use crate::ir::group::{Body, Core, Group, What};
+use crate::ir::{Dag, Source};
 
 /// A buffer that a kernel binds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -97,25 +96,25 @@ pub struct Calls {
 ///
 /// # Errors
 /// Where an index does not fit u32, or a routine cannot run at this size.
-pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps) -> Result<Calls> {
+pub fn generate(group: &Group, dag: &Dag, caps: &Caps) -> Result<Calls> {
     let result = match &group.core {
-        Core::Elementwise => elementwise::generate(group, snap, caps),
+        Core::Elementwise => elementwise::generate(group, dag, caps),
         Core::Reduce { node, reduce, body, value } => {
-            reduce::generate(group, snap, caps, reduce::Parts { node: *node, reduce, body, value: *value })
+            reduce::generate(group, dag, caps, reduce::Parts { node: *node, reduce, body, value: *value })
         }
         Core::Routine { node, routine, inputs, producers } => {
-            routine::generate(group, snap, caps, routine::Parts { node: *node, routine: &**routine, inputs, producers })
+            routine::generate(group, dag, caps, routine::Parts { node: *node, routine: &**routine, inputs, producers })
         }
-        Core::Wide(parts) => wide::generate(parts, snap, caps),
-        Core::Rows { parts, rows, size } => rows::generate(group, parts, *rows, *size, snap, caps),
+        Core::Horizontal(parts) => horizontal::generate(parts, dag, caps),
+        Core::Rows { parts, rows, size } => row_fusion::generate(group, parts, *rows, *size, dag, caps),
     };
     let blamed = match &group.core {
-        Core::Elementwise | Core::Wide(_) | Core::Rows { .. } => group.members.first(),
+        Core::Elementwise | Core::Horizontal(_) | Core::Rows { .. } => group.members.first(),
         Core::Reduce { node, .. } | Core::Routine { node, .. } => Some(node),
     };
     result.map_err(|error| match blamed {
         Some(&node) => {
-            let node = &snap.nodes[node].0;
+            let node = &dag.nodes[node].0;
             let named = match error {
                 Error::TooManyElements { elements, limit, at, .. } => {
                     Error::TooManyElements { op: node.op.name().into(), elements, limit, at }

@@ -1,7 +1,7 @@
 //! Reductions with their fused producers and consumers.
 //!
 //! An invocation combines some of the elements of one output, in order, and stores a partial result; further stages combine
-//! the partial results. So the order is fixed and no invocation loops longer than `MAX_TURNS`. On GPUs the elements of
+//! the partial results. So the order is fixed and no invocation loops longer than `MAX_ITERATIONS`. On GPUs the elements of
 //! neighbouring invocations interleave, so that they load neighbouring elements at once; on software adapters each takes a
 //! run of neighbours, which is what the caches of a CPU like. The last stage runs the consumers.
 //!
@@ -17,12 +17,12 @@ use crate::codegen::{Bound, Call, Calls, ParamSource, calls as codegen_calls, el
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::kernel::{Combine, Reduce};
-use crate::schedule::group::{Body, Core, Group, Leaf, What};
-use crate::schedule::snapshot::{Snapshot, Source};
+use crate::ir::group::{Body, Core, Group, Leaf, What};
+use crate::ir::{Dag, Source};
 use crate::shape::Shape;
 
-/// Loop turns of one invocation; some drivers end loops silently after 65,535.
-const MAX_TURNS: usize = 8192;
+/// Loop iterations of one invocation; some drivers end loops silently after 65,535.
+const MAX_ITERATIONS: usize = 8192;
 
 /// Terms of a sum of floats that are added one after the other; their sums are added so in turn. So rounding errors hardly grow with the
 /// number of terms (pairwise summation, Higham 2002, section 4.2, in blocks).
@@ -78,17 +78,17 @@ struct Stage<'a> {
     sharers: u32,
 }
 
-pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps, parts: Parts) -> Result<Calls> {
-    let shape = snap.var(snap.inputs[parts.node][0]).shape();
+pub fn generate(group: &Group, dag: &Dag, caps: &Caps, parts: Parts) -> Result<Calls> {
+    let shape = dag.var(dag.inputs[parts.node][0]).shape();
     let is_arg = matches!(parts.reduce.combine, Combine::ArgMax | Combine::ArgMin);
-    let Opening { mut quads, outputs, mut length, mut row_major, dtype } = opening(group, snap, &parts);
+    let Opening { mut quads, outputs, mut length, mut row_major, dtype } = opening(group, dag, &parts);
     let mut input = Input::Producers { parts: &parts };
     if let Some(octets) = octets(&parts, shape, quads, length * 4, caps) {
         (input, length) = (octets, length / 2);
     }
     let mut calls = Vec::new();
     let mut scratch = Vec::new();
-    if let Some(window) = window(group, snap, caps, &parts)? {
+    if let Some(window) = window(group, dag, caps, &parts)? {
         let all: usize = shape.numel();
         length = 0;
         for start in (0..all).step_by(window) {
@@ -108,9 +108,9 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps, parts: Parts) -> Re
                 row_major: true,
                 sharers: 1,
             };
-            let mut call = stage.partial(snap, caps, &parts, dtype, (0, 1), Some(length), (count * 4) as u64)?;
+            let mut call = stage.partial(dag, caps, &parts, dtype, (0, 1), Some(length), (count * 4) as u64)?;
             let range = |source: Source| {
-                let size = snap.var(source).dtype().size() as u64;
+                let size = dag.var(source).dtype().size() as u64;
                 (start as u64 * size, (count as u64 * size).next_multiple_of(16))
             };
             let of = |bound: &Bound| if let Bound::Source(source) = bound { Some(range(*source)) } else { None };
@@ -129,7 +129,7 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps, parts: Parts) -> Re
         if chunks == 1 {
             let mut writer = Writer::new(caps);
             let segment = stage.last(&mut writer, group, caps, &parts, dtype)?;
-            calls.push(writer.finish_threads(elementwise::name(group, snap), &segment));
+            calls.push(writer.finish_threads(elementwise::name(group, dag), &segment));
             return Ok(Calls { calls, scratch, ..Calls::default() });
         }
         let (values, indices) = (scratch.len(), scratch.len() + 1);
@@ -138,7 +138,7 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps, parts: Parts) -> Re
             scratch.push((outputs * chunks * 4) as u64);
         }
         let work = stage.work();
-        calls.push(stage.partial(snap, caps, &parts, dtype, (values, indices), None, work)?);
+        calls.push(stage.partial(dag, caps, &parts, dtype, (values, indices), None, work)?);
         input = Input::Partials { values, indices, row_major };
         length = chunks;
         row_major = true;
@@ -174,8 +174,8 @@ struct Opening {
     dtype: DType,
 }
 
-fn opening(group: &Group, snap: &Snapshot, parts: &Parts) -> Opening {
-    let shape = snap.var(snap.inputs[parts.node][0]).shape();
+fn opening(group: &Group, dag: &Dag, parts: &Parts) -> Opening {
+    let shape = dag.var(dag.inputs[parts.node][0]).shape();
     let dims = &parts.reduce.dims;
     let length: usize = dims.iter().map(|&d| shape[d]).product();
     let reduces_innermost = (0..shape.rank()).rev().find(|&d| shape[d] > 1).is_none_or(|d| dims.contains(&d));
@@ -199,16 +199,16 @@ fn opening(group: &Group, snap: &Snapshot, parts: &Parts) -> Opening {
 }
 
 /// Whether one stage does it, over buffers that are bound whole.
-pub fn is_one_stage(group: &Group, snap: &Snapshot, caps: &Caps, parts: &Parts) -> bool {
-    let Opening { outputs, length, row_major, .. } = opening(group, snap, parts);
-    matches!(window(group, snap, caps, parts), Ok(None))
-        && elementwise::is_bound_whole(group, snap, caps)
+pub fn is_one_stage(group: &Group, dag: &Dag, caps: &Caps, parts: &Parts) -> bool {
+    let Opening { outputs, length, row_major, .. } = opening(group, dag, parts);
+    matches!(window(group, dag, caps, parts), Ok(None))
+        && elementwise::is_bound_whole(group, dag, caps)
         && chunks(outputs, length, row_major, caps) == 1
 }
 
 /// Writes the body of a reduction of one stage.
-pub fn segment(writer: &mut Writer, group: &Group, snap: &Snapshot, caps: &Caps, parts: &Parts) -> Result<Segment> {
-    let Opening { quads, outputs, length, row_major, dtype } = opening(group, snap, parts);
+pub fn segment(writer: &mut Writer, group: &Group, dag: &Dag, caps: &Caps, parts: &Parts) -> Result<Segment> {
+    let Opening { quads, outputs, length, row_major, dtype } = opening(group, dag, parts);
     let input = Input::Producers { parts };
     let stage = Stage { input, quads, outputs, length, chunks: 1, blocked: caps.software, row_major, sharers: 1 };
     stage.last(writer, group, caps, parts, dtype)
@@ -271,17 +271,17 @@ fn across(writer: &mut Writer, combine: &str, kind: &str, sharers: u32) -> Strin
 /// # Errors
 /// [`Error::TooLarge`] where windows cannot do it: some dims are kept, the input is not walked from start to end, or indices
 /// count.
-fn window(group: &Group, snap: &Snapshot, caps: &Caps, parts: &Parts) -> Result<Option<usize>> {
+fn window(group: &Group, dag: &Dag, caps: &Caps, parts: &Parts) -> Result<Option<usize>> {
     let body = parts.body;
-    let bytes = |leaf: &Leaf| snap.var(leaf.source).meta().bytes();
+    let bytes = |leaf: &Leaf| dag.var(leaf.source).meta().bytes();
     let largest = body.leaves.iter().map(bytes).max().unwrap_or(0);
     if largest <= caps.max_binding {
         return Ok(None);
     }
     let counts = matches!(parts.reduce.combine, Combine::ArgMax | Combine::ArgMin)
         || body.code.iter().any(|inst| matches!(inst.what, What::Index(_)));
-    if group.numel != 1 || counts || !body.leaves.iter().all(|leaf| expr::is_flat(&leaf.layout)) {
-        let op = snap.nodes[parts.node].0.op.name().into();
+    if group.numel != 1 || counts || !body.leaves.iter().all(|leaf| leaf.layout.is_flat()) {
+        let op = dag.nodes[parts.node].0.op.name().into();
         return Err(Error::TooLarge { op, bytes: largest, limit: caps.max_binding, at: Default::default() });
     }
     let grain = elementwise::WINDOW_GRAIN;
@@ -303,7 +303,7 @@ fn chunks(outputs: usize, length: usize, row_major: bool, caps: &Caps) -> usize 
     let (threads, alone) = if caps.software { (1024, 2048) } else { (65_536, 256) };
     // Walking down columns touches a page of memory a row: on a CPU, no more rows at a time than its TLB holds pages.
     let tall = caps.software && !row_major && outputs * length > TALL;
-    let at_least = length.div_ceil(if tall { TLB_ROWS } else { MAX_TURNS }).max(1);
+    let at_least = length.div_ceil(if tall { TLB_ROWS } else { MAX_ITERATIONS }).max(1);
     let wanted = if length <= alone || outputs >= threads {
         at_least
     } else {
@@ -314,7 +314,7 @@ fn chunks(outputs: usize, length: usize, row_major: bool, caps: &Caps) -> usize 
 }
 
 /// Chunks that share a block: the lanes of software adapters.
-const SIDE_BY_SIDE: usize = 8;
+const INTERLEAVED: usize = 8;
 
 fn combine_functions() -> &'static Arc<str> {
     static SOURCE: OnceLock<Arc<str>> = OnceLock::new();
@@ -333,12 +333,12 @@ impl Stage<'_> {
 
     /// Neighbouring chunks that take turns in one block of elements, where chunks are blocks: lanes that walk together then read neighbours.
     /// Blocks of their own are often a power of two apart, so that all lanes' elements fall into the same few lines of a cache.
-    fn side_by_side(&self) -> usize {
-        let block = (self.length.div_ceil(self.chunks) * SIDE_BY_SIDE).max(1);
+    fn interleaved(&self) -> usize {
+        let block = (self.length.div_ceil(self.chunks) * INTERLEAVED).max(1);
         // As many blocks as `chunks` makes; no lane of the last one may be without elements.
         let last = self.length % block;
-        let fits = self.blocked && self.row_major && self.chunks.is_multiple_of(SIDE_BY_SIDE);
-        if fits && (last == 0 || last >= SIDE_BY_SIDE) { SIDE_BY_SIDE } else { 1 }
+        let fits = self.blocked && self.row_major && self.chunks.is_multiple_of(INTERLEAVED);
+        if fits && (last == 0 || last >= INTERLEAVED) { INTERLEAVED } else { 1 }
     }
 
     /// Writes the loop; leaves the combined value in `result` (and its index in `result_index`).
@@ -377,12 +377,12 @@ impl Stage<'_> {
             writer.line("var acc_index: u32 = 0u;");
         }
         let before_loop = writer.body.len();
-        let side_by_side = self.side_by_side();
+        let interleaved = self.interleaved();
         if self.blocked {
-            let block = writer.constant(word(self.length.div_ceil(self.chunks) * side_by_side)?);
-            writer.line(&format!("let block = chunk / {side_by_side}u * {block};"));
-            writer.line(&format!("let begin = block + chunk % {side_by_side}u;"));
-            writer.line(&format!("let end = min(block + {block}, {length});\n    let stride = {side_by_side}u;"));
+            let block = writer.constant(word(self.length.div_ceil(self.chunks) * interleaved)?);
+            writer.line(&format!("let block = chunk / {interleaved}u * {block};"));
+            writer.line(&format!("let begin = block + chunk % {interleaved}u;"));
+            writer.line(&format!("let end = min(block + {block}, {length});\n    let stride = {interleaved}u;"));
         } else {
             let stride = if self.sharers > 1 { format!("{}u", self.sharers) } else { chunks };
             writer.line(&format!("let begin = chunk;\n    let end = {length};\n    let stride = {stride};"));
@@ -489,7 +489,7 @@ impl Stage<'_> {
     #[allow(clippy::too_many_arguments, reason = "each is a part of the kernel, and one place calls it")]
     fn partial(
         &self,
-        snap: &Snapshot,
+        dag: &Dag,
         caps: &Caps,
         parts: &Parts,
         dtype: DType,
@@ -512,7 +512,7 @@ impl Stage<'_> {
             let index = Value { name: "acc_index".into(), dtype: DType::U32, vec4: false };
             expr::store(&mut writer, Bound::Scratch(indices), &place, &index, false);
         }
-        let name = format!("{}_partial", snap.nodes[parts.node].0.op.name());
+        let name = format!("{}_partial", dag.nodes[parts.node].0.op.name());
         let segment = Segment { size: workgroup_size(caps).min(64), limit, threads, work, flops: self.flops() };
         Ok(writer.finish_threads(name, &segment))
     }

@@ -7,10 +7,10 @@ use crate::codegen::{Bound, Calls, GATE_WORDS, ParamSource, calls, word};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::Meta;
-use crate::graph::kernel::{Access, Operand, Read, Routine, Slot, Stage};
+use crate::graph::kernel::{Access, BufferSlot, Operand, Read, Routine, Stage};
+use crate::ir::group::{Group, Leaf, Producer};
+use crate::ir::{Dag, Source};
 use crate::layout::Layout;
-use crate::schedule::group::{Group, Leaf, Producer};
-use crate::schedule::snapshot::{Snapshot, Source};
 
 /// The words of a gate, as its shader names them.
 const GATE_PARAMS: [&str; GATE_WORDS] =
@@ -25,9 +25,9 @@ pub struct Parts<'a> {
     pub producers: &'a [Option<Producer>],
 }
 
-pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps, parts: Parts) -> Result<Calls> {
+pub fn generate(group: &Group, dag: &Dag, caps: &Caps, parts: Parts) -> Result<Calls> {
     let Parts { node, routine, inputs, .. } = parts;
-    let meta = snap.nodes[node].meta();
+    let meta = dag.nodes[node].meta();
     let operands: Vec<Operand> = inputs
         .iter()
         .map(|leaf| Operand {
@@ -44,18 +44,18 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps, parts: Parts) -> Re
     let mut scratch: Vec<(u64, DType)> = Vec::new();
     let mut panels = [0; PANELS];
     for write in stages.iter().flat_map(|s| &s.writes) {
-        if let (Slot::Scratch(k), Some((numel, dtype))) = (write.slot, write.scratch) {
+        if let (BufferSlot::Scratch(k), Some((numel, dtype))) = (write.slot, write.scratch) {
             if scratch.len() <= k {
                 scratch.resize(k + 1, (0, DType::F32));
             }
             let bytes = numel as u64 * dtype.size() as u64;
             scratch[k] = (scratch[k].0.max(bytes), dtype);
         }
-        if let (Slot::Panel(k), Some((numel, _))) = (write.slot, write.scratch) {
+        if let (BufferSlot::Panel(k), Some((numel, _))) = (write.slot, write.scratch) {
             panels[k] = panels[k].max(numel.div_ceil(4) as u64);
         }
     }
-    let printer = Printer { group, snap, caps, parts, operands: &operands, output: &output, scratch: &scratch };
+    let printer = Printer { group, dag, caps, parts, operands: &operands, output: &output, scratch: &scratch };
     let last = stages.len().saturating_sub(1);
     let fuses = routine.fuses_epilogue();
     let calls =
@@ -65,7 +65,7 @@ pub fn generate(group: &Group, snap: &Snapshot, caps: &Caps, parts: Parts) -> Re
 
 struct Printer<'a> {
     group: &'a Group,
-    snap: &'a Snapshot,
+    dag: &'a Dag,
     caps: &'a Caps,
     parts: Parts<'a>,
     operands: &'a [Operand],
@@ -75,11 +75,15 @@ struct Printer<'a> {
 
 impl Printer<'_> {
     /// The buffer of a slot; a panel is none.
-    fn bound(&self, slot: Slot) -> (Bound, DType) {
+    fn bound(&self, slot: BufferSlot) -> (Bound, DType) {
         match slot {
-            Slot::Input(i) => (Bound::Source(self.parts.inputs[i].source), self.parts.inputs[i].dtype),
-            Slot::Output => (Bound::Source(Source::Pending(self.parts.node)), self.snap.nodes[self.parts.node].dtype()),
-            Slot::Scratch(k) | Slot::Panel(k) => (Bound::Scratch(k), self.scratch.get(k).map_or(DType::F32, |s| s.1)),
+            BufferSlot::Input(i) => (Bound::Source(self.parts.inputs[i].source), self.parts.inputs[i].dtype),
+            BufferSlot::Output => {
+                (Bound::Source(Source::Pending(self.parts.node)), self.dag.nodes[self.parts.node].dtype())
+            }
+            BufferSlot::Scratch(k) | BufferSlot::Panel(k) => {
+                (Bound::Scratch(k), self.scratch.get(k).map_or(DType::F32, |s| s.1))
+            }
         }
     }
 
@@ -101,7 +105,7 @@ impl Printer<'_> {
         }
         let mut touched = 0;
         for read in &stage.reads {
-            if let Slot::Panel(panel) = read.slot {
+            if let BufferSlot::Panel(panel) = read.slot {
                 writer.panel(read.name, panel, false);
                 continue;
             }
@@ -163,17 +167,17 @@ impl Printer<'_> {
             }
         }
         if stage.source.iter().any(|file| file.contains("at_columns(")) {
-            let holds = runs_epilogue && stage.writes.iter().any(|w| w.slot == Slot::Output && w.vec4);
+            let holds = runs_epilogue && stage.writes.iter().any(|w| w.slot == BufferSlot::Output && w.vec4);
             self.at_columns(&mut writer, stage, holds)?;
         }
         for write in &stage.writes {
-            if let Slot::Panel(panel) = write.slot {
+            if let BufferSlot::Panel(panel) = write.slot {
                 writer.panel(write.name, panel, true);
                 continue;
             }
             let (bound, dtype) = self.bound(write.slot);
             touched += self.bytes(write.slot);
-            let is_output = write.slot == Slot::Output;
+            let is_output = write.slot == BufferSlot::Output;
             let name = if is_output { "store".to_owned() } else { format!("store_{}", write.name) };
             let ty = if write.vec4 { format!("vec4<{}>", dtype.wgsl()) } else { dtype.wgsl().to_owned() };
             let value = Value { name: "value".into(), dtype, vec4: write.vec4 };
@@ -195,7 +199,7 @@ impl Printer<'_> {
             let tag = writer.param("u32", ParamSource::Tag { node: self.parts.node });
             let slot = writer.param("u32", ParamSource::Slot { node: self.parts.node });
             writer.function(&format!(
-                "// Notes the first index that is out of range; reads of what hangs on it return it as an error.\n\
+                "// Notes the first index that is out of range; reads of what depends on it return it as an error.\n\
                  fn report_index(index: i32, bound: u32) {{\n    \
                  let slot = 4u * {slot};\n    \
                  if (atomicExchange(&index_fault[slot], 1u) == 0u) {{\n        \
@@ -237,7 +241,8 @@ impl Printer<'_> {
 
     /// Binds a bare array under the routine's own name. A buffer that the stage also writes is bound once, writable.
     fn raw(&self, writer: &mut Writer, name: &str, bound: Bound, dtype: DType, vec4: bool, stage: &Stage) {
-        let writable = stage.writes.iter().any(|w| !matches!(w.slot, Slot::Panel(_)) && self.bound(w.slot).0 == bound);
+        let writable =
+            stage.writes.iter().any(|w| !matches!(w.slot, BufferSlot::Panel(_)) && self.bound(w.slot).0 == bound);
         let actual = writer.named_bind(name, bound, dtype, vec4, writable);
         if actual != name {
             // One operand used twice (`x.matmul(&x)`): WGSL has no aliases for variables, so bind it again under its own
@@ -250,8 +255,8 @@ impl Printer<'_> {
     }
 
     /// What computes a buffer's elements where they are read.
-    fn producer(&self, slot: Slot) -> Option<&Producer> {
-        let Slot::Input(i) = slot else { return None };
+    fn producer(&self, slot: BufferSlot) -> Option<&Producer> {
+        let BufferSlot::Input(i) = slot else { return None };
         self.parts.producers.get(i)?.as_ref()
     }
 
@@ -264,9 +269,9 @@ impl Printer<'_> {
             Access::RawVec4 | Access::RawOctets => ("quad", true),
         };
         let layout = self.layout(read.slot, dtype);
-        let logical = function == "load" && !expr::is_flat(&layout);
-        let Slot::Input(input) = read.slot else { return Ok(()) };
-        let numel = self.snap.var(self.parts.inputs[input].source).meta().numel();
+        let logical = function == "load" && !layout.is_flat();
+        let BufferSlot::Input(input) = read.slot else { return Ok(()) };
+        let numel = self.dag.var(self.parts.inputs[input].source).meta().numel();
         let numel = writer.constant(word(numel)?);
         // The value at offset `index` of the buffer that would hold it.
         let at = |writer: &mut Writer, index: &str, vec4: bool| -> Result<Value> {
@@ -308,22 +313,22 @@ impl Printer<'_> {
     }
 
     /// How the logical elements of a buffer that is read lie.
-    fn layout(&self, slot: Slot, dtype: DType) -> Layout {
+    fn layout(&self, slot: BufferSlot, dtype: DType) -> Layout {
         match slot {
-            Slot::Input(i) => self.operands[i].layout.clone(),
+            BufferSlot::Input(i) => self.operands[i].layout.clone(),
             _ => Layout::contiguous([(self.bytes(slot) / dtype.size() as u64) as usize]),
         }
     }
 
-    fn bytes(&self, slot: Slot) -> u64 {
+    fn bytes(&self, slot: BufferSlot) -> u64 {
         if let Some(producer) = self.producer(slot) {
-            return producer.body.leaves.iter().map(|leaf| self.snap.var(leaf.source).meta().bytes()).sum();
+            return producer.body.leaves.iter().map(|leaf| self.dag.var(leaf.source).meta().bytes()).sum();
         }
         match slot {
-            Slot::Input(i) => self.operands[i].meta.bytes(),
-            Slot::Output => self.snap.nodes[self.parts.node].meta().bytes(),
-            Slot::Scratch(k) => self.scratch.get(k).map_or(0, |s| s.0),
-            Slot::Panel(_) => 0,
+            BufferSlot::Input(i) => self.operands[i].meta.bytes(),
+            BufferSlot::Output => self.dag.nodes[self.parts.node].meta().bytes(),
+            BufferSlot::Scratch(k) => self.scratch.get(k).map_or(0, |s| s.0),
+            BufferSlot::Panel(_) => 0,
         }
     }
 }

@@ -9,8 +9,8 @@ use crate::caps::{Caps, PANEL_WIDTH};
 use crate::codegen::reached::reached;
 use crate::codegen::{Bound, Call, ParamSource};
 use crate::dtype::DType;
+use crate::ir::hash::hash_text;
 use crate::ops::elementwise::PRELUDE;
-use crate::schedule::snapshot::hash_text;
 
 /// A kernel's text and interface.
 #[derive(Debug)]
@@ -353,7 +353,7 @@ impl Writer {
     }
 
     /// Finishes a kernel that runs several bodies side by side, each by workgroups of its own.
-    pub fn finish_wide(mut self, name: String, parts: &[(Segment, String)]) -> Call {
+    pub fn finish_horizontal(mut self, name: String, parts: &[(Segment, String)]) -> Call {
         let size = parts.first().map_or(1, |(segment, _)| segment.size);
         let mut main = main_head(size) + "    let workgroup = workgroup_index(group, groups);\n";
         let mut workgroups = 0u32;

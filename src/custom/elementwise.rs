@@ -61,23 +61,6 @@ impl ElementwiseOp {
     }
 
     /// Gives the gradient as an expression in other ops, one entry per operand, for gradients of gradients.
-    ///
-    /// ```
-    /// use wgrad::custom::ElementwiseOp;
-    /// use wgrad::{Device, Tensor, autograd};
-    /// let squared = ElementwiseOp::new(
-    ///     "squared",
-    ///     "fn squared_fwd(x: f32) -> f32 { return x * x; }
-    ///      fn squared_bwd(x: f32, dy: f32) -> f32 { return 2.0 * x * dy; }",
-    /// )?
-    /// .with_reference(|args| args[0] * args[0])
-    /// .with_derivative(|cx| vec![Some(cx.dy * &cx.inputs[0] * 2.0)]);
-    /// let x = Tensor::from_slice(&[3f32], [1], &Device::cpu()).requires_grad();
-    /// let dx = &autograd::grad(&[&squared.apply(&[&x]).sum()], &[&x], true)?[0];
-    /// let ddx = &autograd::grad(&[&dx.sum()], &[&x], false)?[0];
-    /// assert_eq!((dx.item::<f32>()?, ddx.item::<f32>()?), (6.0, 2.0));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn with_derivative(
         self,
         derivative: impl Fn(&Backward) -> Vec<Option<Tensor>> + Send + Sync + 'static,

@@ -2,7 +2,7 @@
 
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::kernel::{Access, Read, Slot, Stage, Wgsl, Word, Write};
+use crate::graph::kernel::{Access, BufferSlot, Read, Stage, Wgsl, Word, Write};
 
 /// A run-time parameter of a kernel, from a `u32`, an `i32` or an `f32`.
 #[derive(Clone, Copy, Debug)]
@@ -118,7 +118,7 @@ impl Kernel {
 
     /// Reads an input of the op, by its number, as `load_NAME`.
     pub fn input(self, name: &'static str, number: usize) -> Kernel {
-        self.read(name, Slot::Input(number))
+        self.read(name, BufferSlot::Input(number))
     }
 
     /// Writes temporary storage of so many elements as `store_NAME`.
@@ -126,7 +126,7 @@ impl Kernel {
         if self.scratch.contains(&name) {
             return self.wrong(format!("the scratch storage {name} is written by two dispatches"));
         }
-        let slot = Slot::Scratch(self.scratch.len());
+        let slot = BufferSlot::Scratch(self.scratch.len());
         self.scratch.push(name);
         self.last().writes.push(Write { name, slot, vec4: false, scratch: Some((elements, dtype)) });
         self
@@ -135,7 +135,7 @@ impl Kernel {
     /// Reads what an earlier dispatch wrote to temporary storage, as `load_NAME`.
     pub fn read_scratch(self, name: &'static str) -> Kernel {
         match self.scratch.iter().position(|known| *known == name) {
-            Some(number) => self.read(name, Slot::Scratch(number)),
+            Some(number) => self.read(name, BufferSlot::Scratch(number)),
             None => self.wrong(format!("the scratch storage {name} is read, but no dispatch before writes it")),
         }
     }
@@ -183,18 +183,18 @@ impl Kernel {
             return Err(Error::argument(op, format!("its kernel is wrong: {fault}")));
         }
         let slots = self.stages.iter().flat_map(|stage| &stage.reads).map(|read| read.slot);
-        let beyond = slots.filter_map(|slot| if let Slot::Input(i) = slot { Some(i) } else { None }).max();
+        let beyond = slots.filter_map(|slot| if let BufferSlot::Input(i) = slot { Some(i) } else { None }).max();
         if let Some(number) = beyond.filter(|number| *number >= inputs) {
             return Err(Error::argument(op, format!("its kernel reads input {number}, but there are {inputs}")));
         }
         let mut stages = self.stages.clone();
         if let Some(last) = stages.last_mut() {
-            last.writes.push(Write { name: "y", slot: Slot::Output, vec4: false, scratch: None });
+            last.writes.push(Write { name: "y", slot: BufferSlot::Output, vec4: false, scratch: None });
         }
         Ok(stages)
     }
 
-    fn read(mut self, name: &'static str, slot: Slot) -> Kernel {
+    fn read(mut self, name: &'static str, slot: BufferSlot) -> Kernel {
         self.last().reads.push(Read { name, slot, access: Access::Logical });
         self
     }

@@ -34,15 +34,6 @@ pub struct Csv {
 impl Csv {
     /// Reads a comma-separated file whose first line names the columns.
     ///
-    /// ```
-    /// use wgrad::data::Csv;
-    /// let path = std::env::temp_dir().join(format!("wgrad-csv-load-{}.csv", std::process::id()));
-    /// std::fs::write(&path, "x,y\n1,2\n").unwrap();
-    /// assert_eq!(Csv::load(&path)?.numbers(&["y"])?, [2.0]);
-    /// # std::fs::remove_file(&path).unwrap();
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) that names the file, the line and what is wrong: no UTF-8, a row of another length, a quote
     /// that does not end.
@@ -52,15 +43,6 @@ impl Csv {
 
     /// [`Csv::load`] with another delimiter, such as `b';'` or `b'\t'`.
     ///
-    /// ```
-    /// use wgrad::data::Csv;
-    /// let path = std::env::temp_dir().join(format!("wgrad-csv-load-with-{}.tsv", std::process::id()));
-    /// std::fs::write(&path, "x\ty\n1\t2\n").unwrap();
-    /// assert_eq!(Csv::load_with(&path, b'\t')?.columns(), ["x", "y"]);
-    /// # std::fs::remove_file(&path).unwrap();
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// As [`Csv::load`].
     pub fn load_with(path: impl AsRef<Path>, delimiter: u8) -> Result<Csv> {
@@ -69,14 +51,6 @@ impl Csv {
     }
 
     /// A table from text.
-    ///
-    /// ```
-    /// use wgrad::data::Csv;
-    /// assert_eq!(Csv::parse("x;y\n0.5;1\n", b';')?.numbers(&["x", "y"])?, [0.5, 1.0]);
-    /// let error = Csv::parse("x;y\n0.5\n", b';').unwrap_err();
-    /// assert!(error.to_string().contains("line 2: 1 fields, but there are 2 columns"));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// As [`Csv::load`].
@@ -107,47 +81,21 @@ impl Csv {
     }
 
     /// Names of the columns.
-    ///
-    /// ```
-    /// use wgrad::data::Csv;
-    /// assert_eq!(Csv::parse("height,width\n1.5,2\n", b',')?.columns(), ["height", "width"]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn columns(&self) -> &[String] {
         &self.columns
     }
 
     /// Number of rows.
-    ///
-    /// ```
-    /// use wgrad::data::Csv;
-    /// assert_eq!(Csv::parse("x\n1\n2\n\n3\n", b',')?.len(), 3); // empty lines do not count
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn len(&self) -> usize {
         self.lines.len()
     }
 
     /// Whether there are no rows.
-    ///
-    /// ```
-    /// use wgrad::data::Csv;
-    /// assert!(Csv::parse("height,width\n", b',')?.is_empty());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
 
     /// The fields of each row.
-    ///
-    /// ```
-    /// use wgrad::data::Csv;
-    /// let table = Csv::parse("name,size\nant,1\nbee,2\n", b',')?;
-    /// let names: Vec<&str> = table.rows().map(|row| row[0].as_str()).collect();
-    /// assert_eq!(names, ["ant", "bee"]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn rows(&self) -> impl Iterator<Item = &[String]> {
         self.cells.chunks_exact(self.columns.len().max(1))
     }
@@ -163,15 +111,6 @@ impl Csv {
     }
 
     /// The numbers of some columns, row by row: `rows × columns` values.
-    ///
-    /// ```
-    /// use wgrad::data::Csv;
-    /// let table = Csv::parse("x,y,name\n1,2,ant\n3,4,bee\n", b',')?;
-    /// assert_eq!(table.numbers(&["y", "x"])?, [2.0, 1.0, 4.0, 3.0]);
-    /// let error = table.numbers(&["name"]).unwrap_err();
-    /// assert!(error.to_string().contains("line 2, column \"name\": \"ant\" is no number"));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) that names column, line and field where one is no number.
@@ -190,13 +129,6 @@ impl Csv {
 
     /// A column of words as classes: the number of each row's word, and the words in alphabetical order.
     ///
-    /// ```
-    /// use wgrad::data::Csv;
-    /// let (classes, names) = Csv::parse("kind\nbee\nant\nbee\n", b',')?.classes("kind")?;
-    /// assert_eq!((classes, names), (vec![1, 0, 1], vec!["ant".to_string(), "bee".to_string()]));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) where there is no such column.
     pub fn classes(&self, column: &str) -> Result<(Vec<i32>, Vec<String>)> {
@@ -209,18 +141,6 @@ impl Csv {
     }
 
     /// A data set of the numbers of `inputs`, `[N, inputs]` (f32), and the classes of `target`, `[N]` (i32), with the classes' names.
-    ///
-    /// ```
-    /// use wgrad::Device;
-    /// use wgrad::data::{Csv, Dataset};
-    /// let device = Device::default();
-    /// let table = Csv::parse("x,y,kind\n1,2,b\n3,4,a\n", b',')?;
-    /// let (set, names) = table.classification(&["x", "y"], "kind", &device)?;
-    /// let batch = set.batch(&[0], &device)?;
-    /// assert_eq!((batch[0].to_vec::<f32>()?, batch[1].to_vec::<i32>()?), (vec![1.0, 2.0], vec![1]));
-    /// assert_eq!(names[1], "b");
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// As [`Csv::numbers`] and [`Csv::classes`].
@@ -236,15 +156,6 @@ impl Csv {
     }
 
     /// A data set of the numbers of `inputs`, `[N, inputs]`, and of `targets`, `[N, targets]` (both f32).
-    ///
-    /// ```
-    /// use wgrad::Device;
-    /// use wgrad::data::Csv;
-    /// let set = Csv::parse("x,y,z\n1,2,3\n4,5,6\n", b',')?.regression(&["x", "y"], &["z"], &Device::default())?;
-    /// assert_eq!(set.tensors()[0].shape(), [2, 2]);
-    /// assert_eq!(set.tensors()[1].to_vec::<f32>()?, [3.0, 6.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// As [`Csv::numbers`].

@@ -65,14 +65,6 @@ pub struct Position {
 
 impl DataLoader {
     /// Batches of `batch_size` (at least 1) in the data set's order, on `device`.
-    ///
-    /// ```
-    /// use wgrad::Device;
-    /// use wgrad::data::{DataLoader, Digits};
-    /// let mut loader = DataLoader::new(Digits::test(), 100, &Device::default());
-    /// assert_eq!(loader.next_batch()?[1].to_vec::<i32>()?, Digits::test().labels[..100]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn new(dataset: impl Dataset + 'static, batch_size: usize, device: &Device) -> DataLoader {
         let batches = Batches::new(dataset.len(), batch_size, 0).in_order();
         DataLoader {
@@ -95,45 +87,18 @@ impl DataLoader {
     }
 
     /// A new order each epoch, which follows from `seed`.
-    ///
-    /// ```
-    /// use wgrad::Device;
-    /// use wgrad::data::{DataLoader, Digits};
-    /// let device = Device::default();
-    /// let labels = |seed| DataLoader::new(Digits::test(), 50, &device).shuffle(seed).next_batch()?[1].to_vec::<i32>();
-    /// assert_eq!(labels(3)?, labels(3)?);
-    /// assert_ne!(labels(3)?, labels(4)?);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn shuffle(self, seed: u64) -> DataLoader {
         let batches = self.batches.shuffled(seed);
         self.with(batches)
     }
 
     /// Whether to leave out the last batch of an epoch where it is smaller than the others (default: keep it).
-    ///
-    /// ```
-    /// use wgrad::Device;
-    /// use wgrad::data::{DataLoader, Digits};
-    /// let loader = DataLoader::new(Digits::test(), 100, &Device::default()); // 360 images
-    /// assert_eq!(loader.per_epoch(), 4);
-    /// assert_eq!(loader.drop_last(true).per_epoch(), 3);
-    /// ```
     pub fn drop_last(self, drop_last: bool) -> DataLoader {
         let batches = self.batches.drop_last(drop_last);
         self.with(batches)
     }
 
     /// Prepares up to `batches` batches ahead on a thread of its own (default: 0, no thread). The batches are the same.
-    ///
-    /// ```
-    /// use wgrad::Device;
-    /// use wgrad::data::{DataLoader, Digits};
-    /// let mut loader = DataLoader::new(Digits::test(), 90, &Device::default()).prefetch(2);
-    /// let labels = loader.next_batch()?[1].to_vec::<i32>()?; // meanwhile the thread prepares the next ones
-    /// assert_eq!(labels, Digits::test().labels[..90]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn prefetch(mut self, batches: usize) -> DataLoader {
         self.prefetch = batches;
         self.worker = None;
@@ -141,58 +106,21 @@ impl DataLoader {
     }
 
     /// The data set.
-    ///
-    /// ```
-    /// use wgrad::Device;
-    /// use wgrad::data::{DataLoader, Dataset, Digits};
-    /// let loader = DataLoader::new(Digits::test(), 100, &Device::default());
-    /// assert_eq!(loader.dataset().len(), 360);
-    /// ```
     pub fn dataset(&self) -> &dyn Dataset {
         &*self.dataset
     }
 
     /// Number of batches in an epoch.
-    ///
-    /// ```
-    /// use wgrad::Device;
-    /// use wgrad::data::{DataLoader, Digits};
-    /// assert_eq!(DataLoader::new(Digits::test(), 50, &Device::default()).per_epoch(), 8); // 360 images: the last batch has 10
-    /// ```
     pub fn per_epoch(&self) -> usize {
         self.batches.per_epoch()
     }
 
     /// How far the loader is: what has been handed out, not what a thread has prepared.
-    ///
-    /// ```
-    /// use wgrad::Device;
-    /// use wgrad::data::{DataLoader, Digits};
-    /// let mut loader = DataLoader::new(Digits::test(), 180, &Device::default()).prefetch(1);
-    /// loader.next_batch()?;
-    /// assert_eq!((loader.position().epoch, loader.position().batch), (0, 1));
-    /// loader.next_batch()?; // the last of the epoch
-    /// assert_eq!((loader.position().epoch, loader.position().batch), (1, 0));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn position(&self) -> Position {
         Position { epoch: self.epoch, batch: self.batch, batches: self.batches }
     }
 
     /// Goes on from a position. Later batches are those that would have come.
-    ///
-    /// ```
-    /// use wgrad::Device;
-    /// use wgrad::data::{DataLoader, Digits};
-    /// let device = Device::default();
-    /// let loader = |seed| DataLoader::new(Digits::test(), 50, &device).shuffle(seed);
-    /// let (mut first, mut second) = (loader(3), loader(3));
-    /// first.next_batch()?;
-    /// second.restore(first.position())?;
-    /// assert_eq!(second.next_batch()?[1].to_vec::<i32>()?, first.next_batch()?[1].to_vec::<i32>()?);
-    /// assert!(loader(4).restore(first.position()).is_err()); // other batches
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Argument`] where the position is of a loader with another number of samples, batch size, seed or order.
@@ -209,18 +137,6 @@ impl DataLoader {
     }
 
     /// The batches that are left of the present epoch. After the last one the position is the beginning of the next epoch.
-    ///
-    /// ```
-    /// use wgrad::Device;
-    /// use wgrad::data::{DataLoader, Digits};
-    /// let mut loader = DataLoader::new(Digits::test(), 50, &Device::default());
-    /// let mut images = 0;
-    /// for batch in loader.epoch() {
-    ///     images += batch?[0].shape()[0];
-    /// }
-    /// assert_eq!((images, loader.position().epoch), (360, 1));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn epoch(&mut self) -> Epoch<'_> {
         let refused = self.batches.check().err().filter(|_| self.batches.is_unsized());
@@ -228,15 +144,6 @@ impl DataLoader {
     }
 
     /// The next batch; after the last one of an epoch comes the first of the next.
-    ///
-    /// ```
-    /// use wgrad::Device;
-    /// use wgrad::data::{DataLoader, Digits};
-    /// let mut loader = DataLoader::new(Digits::test(), 300, &Device::default());
-    /// let mut rows = || Ok::<usize, wgrad::Error>(loader.next_batch()?[0].shape()[0]);
-    /// assert_eq!([rows()?, rows()?, rows()?], [300, 60, 300]); // the third begins an epoch
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Argument`] where an epoch has no batch; the data set's own error, after which the loader stays where it is.
@@ -256,18 +163,6 @@ impl DataLoader {
     }
 
     /// The batch that the loader hands out at a position, and the numbers of its samples in the data set. The loader stays where it is.
-    ///
-    /// ```
-    /// use wgrad::data::{DataLoader, Digits};
-    /// use wgrad::Device;
-    /// let mut loader = DataLoader::new(Digits::test(), 50, &Device::cpu()).shuffle(1);
-    /// let position = loader.position();
-    /// let first = loader.next_batch()?;
-    /// let (indices, again) = loader.batch_at(position)?;
-    /// assert_eq!(indices.len(), 50);
-    /// assert_eq!(again[1].to_vec::<i32>()?, first[1].to_vec::<i32>()?);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Argument`] where there is no such batch; the data set's own error.

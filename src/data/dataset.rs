@@ -36,22 +36,9 @@ use crate::tensor::Tensor;
 /// ```
 pub trait Dataset: Send + Sync {
     /// Number of samples.
-    ///
-    /// ```
-    /// use wgrad::data::{Dataset, TensorDataset};
-    /// use wgrad::{Device, Tensor};
-    /// assert_eq!(TensorDataset::new(vec![Tensor::ones([5, 2], &Device::default())])?.len(), 5);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     fn len(&self) -> usize;
 
     /// Whether there are none.
-    ///
-    /// ```
-    /// use wgrad::data::{Dataset, Digits, Subset};
-    /// assert!(Subset::new(Digits::test(), vec![])?.is_empty());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -60,16 +47,6 @@ pub trait Dataset: Send + Sync {
     /// along dim 0. May run on a thread of its own, ahead of time: what it draws from the device's random numbers would not be
     /// reproducible, so random changes of the data belong into [`Dataset::batch_with`].
     ///
-    /// ```
-    /// use wgrad::data::{Dataset, TensorDataset};
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [4, 1], &device);
-    /// let batch = TensorDataset::new(vec![x])?.batch(&[3, 0], &device)?;
-    /// assert_eq!(batch[0].to_vec::<f32>()?, [4.0, 1.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// Whatever keeps the samples from being read.
     fn batch(&self, indices: &[usize], device: &Device) -> Result<Vec<Tensor>>;
@@ -77,27 +54,6 @@ pub trait Dataset: Send + Sync {
     /// [`Dataset::batch`] with random changes of the samples (augmentation); without changes, unless a data set says otherwise. This is what a
     /// [`DataLoader`](crate::data::DataLoader) calls. `random` follows from the loader's seed, the epoch and the number of the batch, so a run
     /// that is resumed, or prepares its batches on a thread, sees the same samples. [`Augmented`] does it by a closure.
-    ///
-    /// ```
-    /// use wgrad::data::{DataLoader, Dataset, Random};
-    /// use wgrad::{Device, Result, Tensor};
-    /// struct Noise; // a thousand samples, each another one in every epoch
-    /// impl Dataset for Noise {
-    ///     fn len(&self) -> usize {
-    ///         1000
-    ///     }
-    ///     fn batch(&self, indices: &[usize], device: &Device) -> Result<Vec<Tensor>> {
-    ///         Ok(vec![Tensor::zeros([indices.len()], device)])
-    ///     }
-    ///     fn batch_with(&self, indices: &[usize], random: &mut Random, device: &Device) -> Result<Vec<Tensor>> {
-    ///         let noise: Vec<f32> = indices.iter().map(|_| random.normal()).collect();
-    ///         Ok(vec![Tensor::from_slice(&noise, [noise.len()], device)])
-    ///     }
-    /// }
-    /// let first = || DataLoader::new(Noise, 4, &Device::cpu()).shuffle(7).next_batch()?[0].to_vec::<f32>();
-    /// assert_eq!(first()?, first()?);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// As [`Dataset::batch`].
@@ -142,14 +98,6 @@ pub struct TensorDataset {
 impl TensorDataset {
     /// A data set of the rows of `tensors`.
     ///
-    /// ```
-    /// use wgrad::data::TensorDataset;
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let error = TensorDataset::new(vec![Tensor::ones([3, 2], &device), Tensor::ones([4], &device)]).err().unwrap();
-    /// assert!(error.to_string().contains("do not have the same number of rows"));
-    /// ```
-    ///
     /// # Errors
     /// [`Error::Argument`] where there is no tensor, one is a scalar, or they do not have the same number of rows; the error that
     /// a tensor carries.
@@ -169,14 +117,6 @@ impl TensorDataset {
     }
 
     /// The tensors.
-    ///
-    /// ```
-    /// use wgrad::data::TensorDataset;
-    /// use wgrad::{Device, Tensor};
-    /// let set = TensorDataset::new(vec![Tensor::ones([3, 2], &Device::default())])?;
-    /// assert_eq!(set.tensors()[0].shape(), [3, 2]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn tensors(&self) -> &[Tensor] {
         &self.tensors
     }
@@ -214,14 +154,6 @@ pub struct Subset {
 impl Subset {
     /// The samples of these numbers.
     ///
-    /// ```
-    /// use wgrad::data::{Dataset, Digits, Subset};
-    /// let digits = Digits::test();
-    /// let zeros = (0..digits.len()).filter(|&i| digits.labels[i] == 0).collect();
-    /// assert_eq!(Subset::new(digits, zeros)?.len(), 36);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// [`Error::Argument`] where the data set has no sample of one of them.
     #[track_caller]
@@ -231,13 +163,6 @@ impl Subset {
     }
 
     /// Cuts a data set at random into parts of these sizes, which follow from `seed`. (PyTorch's `random_split`.)
-    ///
-    /// ```
-    /// use wgrad::data::{Dataset, Digits, Subset};
-    /// let [train, held_out] = Subset::split(Digits::train(), [1200, 237], 42)?;
-    /// assert_eq!((train.len(), held_out.len()), (1200, 237));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Argument`] where the sizes do not add up to the data set's.
@@ -254,12 +179,6 @@ impl Subset {
     }
 
     /// The numbers of the samples in the whole set.
-    ///
-    /// ```
-    /// use wgrad::data::{Digits, Subset};
-    /// assert_eq!(Subset::new(Digits::test(), vec![7, 3])?.indices(), [7, 3]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn indices(&self) -> &[usize] {
         &self.indices
     }
@@ -311,18 +230,6 @@ pub struct Augmented {
 
 impl Augmented {
     /// A data set whose batches go through `change`.
-    ///
-    /// ```
-    /// use wgrad::data::{Augmented, Dataset, Digits};
-    /// let mirrored = Augmented::new(Digits::test(), |mut batch, random| {
-    ///     if random.chance(0.5) {
-    ///         let n = batch[0].shape()[0];
-    ///         batch[0] = batch[0].reshape([n, 8, 8]).flip(&[-1]).reshape([n, 64]);
-    ///     }
-    ///     Ok(batch)
-    /// });
-    /// assert_eq!(mirrored.len(), 360);
-    /// ```
     pub fn new(
         dataset: impl Dataset + 'static,
         change: impl Fn(Vec<Tensor>, &mut Random) -> Result<Vec<Tensor>> + Send + Sync + 'static,

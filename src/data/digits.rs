@@ -38,14 +38,6 @@ impl Digits {
     pub const CLASSES: usize = CLASSES;
 
     /// All 1,797 images, in the order of the file.
-    ///
-    /// ```
-    /// use wgrad::data::Digits;
-    ///
-    /// let digits = Digits::load();
-    /// assert_eq!(digits.len(), 1797);
-    /// assert_eq!(digits.labels[..5], [0, 1, 2, 3, 4]);
-    /// ```
     pub fn load() -> Digits {
         let mut digits = Digits::default();
         for record in FILE[HEADER..].chunks_exact(PIXELS + 1) {
@@ -56,22 +48,11 @@ impl Digits {
     }
 
     /// The 1,437 images of the training split, in the order of the file.
-    ///
-    /// ```
-    /// use wgrad::data::Digits;
-    /// assert_eq!(Digits::train().len(), 1437);
-    /// ```
     pub fn train() -> Digits {
         Digits::split(false)
     }
 
     /// The 360 images of the test split, in the order of the file.
-    ///
-    /// ```
-    /// use wgrad::data::Digits;
-    /// let test = Digits::test();
-    /// assert_eq!((test.len(), test.labels.iter().filter(|&&label| label == 8).count()), (360, 35));
-    /// ```
     pub fn test() -> Digits {
         Digits::split(true)
     }
@@ -98,34 +79,16 @@ impl Digits {
     }
 
     /// Number of images.
-    ///
-    /// ```
-    /// use wgrad::data::Digits;
-    /// assert_eq!(Digits::train().len() + Digits::test().len(), Digits::load().len());
-    /// ```
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 
     /// Whether there are no images.
-    ///
-    /// ```
-    /// use wgrad::data::Digits;
-    /// assert!(Digits::default().is_empty() && !Digits::test().is_empty());
-    /// ```
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
 
     /// The 64 pixels of image `i`, row by row.
-    ///
-    /// ```
-    /// use wgrad::data::Digits;
-    ///
-    /// for row in Digits::load().image(0).chunks(8) {
-    ///     println!("{}", row.iter().map(|&ink| if ink > 0.5 { '#' } else { '.' }).collect::<String>());
-    /// }
-    /// ```
     ///
     /// # Panics
     /// Where `i` is not below [`len`](Digits::len).
@@ -134,14 +97,6 @@ impl Digits {
     }
 
     /// The images `[N, 64]` (f32) and the labels `[N]` (i32) as tensors on `device`.
-    ///
-    /// ```
-    /// use wgrad::{Device, data::Digits};
-    ///
-    /// let (images, labels) = Digits::test().tensors(&Device::cpu());
-    /// assert_eq!(images.shape(), [360, 64]);
-    /// assert_eq!(labels.shape(), [360]);
-    /// ```
     pub fn tensors(&self, device: &Device) -> (Tensor, Tensor) {
         (
             Tensor::from_slice(&self.images, [self.len(), PIXELS], device),

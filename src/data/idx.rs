@@ -32,15 +32,6 @@ pub struct Idx {
 impl Idx {
     /// Reads an IDX file, plain or gzipped.
     ///
-    /// ```
-    /// use wgrad::data::Idx;
-    /// let path = std::env::temp_dir().join(format!("wgrad-idx-load-{}", std::process::id()));
-    /// std::fs::write(&path, [0u8, 0, 8, 1, 0, 0, 0, 2, 7, 9]).unwrap(); // bytes, one dim of size 2, and these
-    /// assert_eq!(Idx::load(&path)?, Idx { dims: vec![2], bytes: vec![7, 9] });
-    /// # std::fs::remove_file(&path).unwrap();
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) that names the file and what is wrong with it.
     pub fn load(path: impl AsRef<Path>) -> Result<Idx> {
@@ -66,16 +57,6 @@ impl Idx {
     }
 
     /// Writes an IDX file, atomically and plain.
-    ///
-    /// ```
-    /// use wgrad::data::Idx;
-    /// let path = std::env::temp_dir().join(format!("wgrad-idx-save-{}", std::process::id()));
-    /// Idx { dims: vec![1, 2], bytes: vec![7, 9] }.save(&path)?;
-    /// assert_eq!(std::fs::read(&path).unwrap(), [0, 0, 8, 2, 0, 0, 0, 1, 0, 0, 0, 2, 7, 9]);
-    /// assert!(Idx { dims: vec![3], bytes: vec![7, 9] }.save(&path).is_err());
-    /// # std::fs::remove_file(&path).unwrap();
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) where dims and bytes do not fit each other or the format, or the file cannot be written.

@@ -34,19 +34,6 @@ pub struct Mnist {
 impl Mnist {
     /// The training images of a folder.
     ///
-    /// ```
-    /// use wgrad::data::Mnist;
-    /// # let folder = std::env::temp_dir().join(format!("wgrad-mnist-train-{}", std::process::id()));
-    /// # std::fs::create_dir_all(&folder).unwrap();
-    /// # let tiny = Mnist { pixels: vec![0, 255, 255, 0], labels: vec![3], height: 2, width: 2 };
-    /// # tiny.save(&folder, "train")?;
-    /// assert_eq!(Mnist::train(&folder)?.labels, [3]);
-    /// let error = Mnist::train(folder.join("nowhere")).unwrap_err();
-    /// assert!(error.to_string().contains("is no folder with IDX files"));
-    /// # std::fs::remove_dir_all(&folder).unwrap();
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) that names the file that is missing, damaged or does not fit the other one.
     pub fn train(folder: impl AsRef<Path>) -> Result<Mnist> {
@@ -54,18 +41,6 @@ impl Mnist {
     }
 
     /// The test images of a folder.
-    ///
-    /// ```
-    /// use wgrad::data::Mnist;
-    /// # let folder = std::env::temp_dir().join(format!("wgrad-mnist-test-{}", std::process::id()));
-    /// # std::fs::create_dir_all(&folder).unwrap();
-    /// # let tiny = Mnist { pixels: vec![0, 255, 255, 0], labels: vec![3], height: 2, width: 2 };
-    /// # tiny.save(&folder, "t10k")?;
-    /// let test = Mnist::test(&folder)?;
-    /// assert_eq!((test.labels.len(), test.height, test.width), (1, 2, 2));
-    /// # std::fs::remove_dir_all(&folder).unwrap();
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// As [`Mnist::train`].
@@ -88,17 +63,6 @@ impl Mnist {
     /// Writes the images as the files `<split>-images-idx3-ubyte` and `<split>-labels-idx1-ubyte`, where `split` is `train` or
     /// `t10k`.
     ///
-    /// ```
-    /// use wgrad::data::Mnist;
-    /// let folder = std::env::temp_dir().join(format!("wgrad-mnist-save-{}", std::process::id()));
-    /// std::fs::create_dir_all(&folder).unwrap();
-    /// let tiny = Mnist { pixels: vec![0, 255, 255, 0], labels: vec![3], height: 2, width: 2 };
-    /// tiny.save(&folder, "train")?;
-    /// assert_eq!(Mnist::train(&folder)?, tiny);
-    /// # std::fs::remove_dir_all(&folder).unwrap();
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) where the sizes do not fit each other or the files cannot be written.
     pub fn save(&self, folder: impl AsRef<Path>, split: &str) -> Result<()> {
@@ -110,15 +74,6 @@ impl Mnist {
     }
 
     /// The images `[N, 1, height, width]` (f32, 0 to 1) and the labels `[N]` (i32) as tensors on `device`.
-    ///
-    /// ```
-    /// use wgrad::{Device, data::Mnist};
-    /// let tiny = Mnist { pixels: vec![0, 255, 255, 0], labels: vec![3], height: 2, width: 2 };
-    /// let (images, labels) = tiny.tensors(&Device::default())?;
-    /// assert_eq!((images.shape(), labels.shape()), (&[1, 1, 2, 2][..], &[1][..]));
-    /// assert_eq!(images.to_vec::<f32>()?, [0.0, 1.0, 1.0, 0.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// Those of [`Dataset::batch`].

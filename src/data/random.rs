@@ -13,21 +13,11 @@ pub struct Random(u64);
 
 impl Random {
     /// Numbers that follow from `seed`.
-    ///
-    /// ```
-    /// use wgrad::data::Random;
-    /// assert_ne!(Random::new(1).bits(), Random::new(2).bits());
-    /// ```
     pub fn new(seed: u64) -> Random {
         Random(seed)
     }
 
     /// Numbers that follow from several numbers, in this order, such as seed, epoch and batch.
-    ///
-    /// ```
-    /// use wgrad::data::Random;
-    /// assert_ne!(Random::of(&[1, 0]).bits(), Random::of(&[0, 1]).bits());
-    /// ```
     pub fn of(numbers: &[u64]) -> Random {
         // Each is mixed before the next is added, so that (1, 0) and (0, 1) are unrelated.
         let seed = numbers.iter().copied().reduce(|seed, number| mix(Random(seed).bits().wrapping_add(number)));
@@ -35,54 +25,27 @@ impl Random {
     }
 
     /// 64 random bits.
-    ///
-    /// ```
-    /// use wgrad::data::Random;
-    /// assert_eq!(Random::new(0).bits(), 0xe220_a839_7b1d_cdaf);
-    /// ```
     pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)
     }
 
     /// A whole number below `bound`, each as likely; 0 where `bound` is 0.
-    ///
-    /// ```
-    /// use wgrad::data::Random;
-    /// assert!(Random::new(3).below(10) < 10);
-    /// ```
     pub fn below(&mut self, bound: usize) -> usize {
         ((u128::from(self.bits()) * bound as u128) >> 64) as usize
     }
 
     /// A number in `0.0..1.0`, a multiple of 2⁻²⁴.
-    ///
-    /// ```
-    /// use wgrad::data::Random;
-    /// assert!((0.0..1.0).contains(&Random::new(3).unit()));
-    /// ```
     pub fn unit(&mut self) -> f32 {
         (self.bits() >> 40) as f32 / (1u64 << 24) as f32
     }
 
     /// A number between `low` and `high`.
-    ///
-    /// ```
-    /// use wgrad::data::Random;
-    /// assert!((-1.0..=1.0).contains(&Random::new(3).uniform(-1.0, 1.0)));
-    /// ```
     pub fn uniform(&mut self, low: f32, high: f32) -> f32 {
         low + (high - low) * self.unit()
     }
 
     /// A number of the normal distribution with mean 0 and variance 1 (Box & Muller 1958).
-    ///
-    /// ```
-    /// use wgrad::data::Random;
-    /// let mut random = Random::new(3);
-    /// let mean = (0..10_000).map(|_| random.normal()).sum::<f32>() / 10_000.0;
-    /// assert!(mean.abs() < 0.05);
-    /// ```
     pub fn normal(&mut self) -> f32 {
         // 1 − u is above 0, so the logarithm is finite.
         let (u, v) = (f64::from(self.unit()), f64::from(self.unit()));
@@ -90,12 +53,6 @@ impl Random {
     }
 
     /// Whether something of this probability happens.
-    ///
-    /// ```
-    /// use wgrad::data::Random;
-    /// let mut random = Random::new(3);
-    /// assert!(random.chance(1.0) && !random.chance(0.0));
-    /// ```
     pub fn chance(&mut self, probability: f32) -> bool {
         self.unit() < probability
     }

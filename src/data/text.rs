@@ -29,11 +29,6 @@ pub struct Vocabulary {
 
 impl Vocabulary {
     /// The characters that occur in a text.
-    ///
-    /// ```
-    /// use wgrad::data::Vocabulary;
-    /// assert_eq!(Vocabulary::of("banana").chars(), ['a', 'b', 'n']);
-    /// ```
     pub fn of(text: &str) -> Vocabulary {
         let mut chars: Vec<char> = text.chars().collect();
         chars.sort_unstable();
@@ -42,46 +37,21 @@ impl Vocabulary {
     }
 
     /// The characters, each at its number.
-    ///
-    /// ```
-    /// use wgrad::data::Vocabulary;
-    /// let vocabulary = Vocabulary::of("to be");
-    /// assert_eq!(vocabulary.chars()[vocabulary.encode("b")?[0] as usize], 'b');
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn chars(&self) -> &[char] {
         &self.chars
     }
 
     /// How many there are.
-    ///
-    /// ```
-    /// use wgrad::data::Vocabulary;
-    /// assert_eq!(Vocabulary::of("banana").len(), 3); // how many classes a model of the text has
-    /// ```
     pub fn len(&self) -> usize {
         self.chars.len()
     }
 
     /// Whether there is none.
-    ///
-    /// ```
-    /// use wgrad::data::Vocabulary;
-    /// assert!(Vocabulary::of("").is_empty());
-    /// ```
     pub fn is_empty(&self) -> bool {
         self.chars.is_empty()
     }
 
     /// A text as numbers.
-    ///
-    /// ```
-    /// use wgrad::data::Vocabulary;
-    /// let vocabulary = Vocabulary::of("hello"); // e, h, l, o
-    /// assert_eq!(vocabulary.encode("hole")?, [1, 3, 2, 0]);
-    /// assert!(vocabulary.encode("hi").unwrap_err().to_string().contains("'i'"));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Argument`] that names the first character that is not in the vocabulary.
@@ -94,14 +64,6 @@ impl Vocabulary {
     }
 
     /// Numbers as text.
-    ///
-    /// ```
-    /// use wgrad::data::Vocabulary;
-    /// let vocabulary = Vocabulary::of("hello"); // e, h, l, o
-    /// assert_eq!(vocabulary.decode(&[1, 0, 2, 2, 3])?, "hello");
-    /// assert!(vocabulary.decode(&[4]).is_err());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Argument`] where a number is none of a character.
@@ -117,15 +79,6 @@ impl Vocabulary {
 
     /// Writes the characters, in order, into a UTF-8 file, atomically.
     ///
-    /// ```
-    /// use wgrad::data::Vocabulary;
-    /// let path = std::env::temp_dir().join(format!("wgrad-vocabulary-save-{}", std::process::id()));
-    /// Vocabulary::of("hello").save(&path)?;
-    /// assert_eq!(std::fs::read_to_string(&path).unwrap(), "ehlo");
-    /// # std::fs::remove_file(&path).unwrap();
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// [`Error::Io`] where it cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
@@ -134,15 +87,6 @@ impl Vocabulary {
     }
 
     /// Reads what [`Vocabulary::save`] has written.
-    ///
-    /// ```
-    /// use wgrad::data::Vocabulary;
-    /// let path = std::env::temp_dir().join(format!("wgrad-vocabulary-load-{}", std::process::id()));
-    /// Vocabulary::of("hello").save(&path)?;
-    /// assert_eq!(Vocabulary::load(&path)?, Vocabulary::of("hello"));
-    /// # std::fs::remove_file(&path).unwrap();
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Io`] where it cannot be read, is no UTF-8, is empty, or is not in order.
@@ -178,15 +122,6 @@ pub struct CharCorpus {
 impl CharCorpus {
     /// The tokens of a UTF-8 text file.
     ///
-    /// ```
-    /// use wgrad::data::CharCorpus;
-    /// let path = std::env::temp_dir().join(format!("wgrad-corpus-{}", std::process::id()));
-    /// std::fs::write(&path, "abcab").unwrap();
-    /// assert_eq!(CharCorpus::load(&path)?.tokens(), [0, 1, 2, 0, 1]);
-    /// # std::fs::remove_file(&path).unwrap();
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// [`Error::Io`] where it cannot be read, is no UTF-8, or is empty.
     pub fn load(path: impl AsRef<Path>) -> Result<CharCorpus> {
@@ -196,13 +131,6 @@ impl CharCorpus {
     }
 
     /// The tokens of a text.
-    ///
-    /// ```
-    /// use wgrad::data::CharCorpus;
-    /// assert_eq!(CharCorpus::new("abba")?.tokens(), [0, 1, 1, 0]);
-    /// assert!(CharCorpus::new("").is_err());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Argument`] where it is empty.
@@ -215,14 +143,6 @@ impl CharCorpus {
 
     /// The tokens of a text by a vocabulary that is there already, such as that of a trained model.
     ///
-    /// ```
-    /// use wgrad::data::CharCorpus;
-    /// let trained = CharCorpus::new("hello")?;
-    /// let other = CharCorpus::with_vocabulary("hole", trained.vocabulary().clone())?;
-    /// assert_eq!(other.tokens(), [1, 3, 2, 0]); // the model's numbers
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// As [`Vocabulary::encode`].
     pub fn with_vocabulary(text: &str, vocabulary: Vocabulary) -> Result<CharCorpus> {
@@ -231,36 +151,16 @@ impl CharCorpus {
     }
 
     /// The characters.
-    ///
-    /// ```
-    /// use wgrad::data::CharCorpus;
-    /// assert_eq!(CharCorpus::new("hello")?.vocabulary().chars(), ['e', 'h', 'l', 'o']);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn vocabulary(&self) -> &Vocabulary {
         &self.vocabulary
     }
 
     /// The text, a number a character.
-    ///
-    /// ```
-    /// use wgrad::data::CharCorpus;
-    /// let corpus = CharCorpus::new("hello")?;
-    /// assert_eq!(corpus.vocabulary().decode(&corpus.tokens()[..2])?, "he");
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn tokens(&self) -> &[i32] {
         &self.tokens
     }
 
     /// The first `fraction` (0 to 1) of the text, and the rest.
-    ///
-    /// ```
-    /// use wgrad::data::CharCorpus;
-    /// let (train, test) = CharCorpus::new("abcd")?.split(0.75);
-    /// assert_eq!((train.tokens(), test.tokens()), (&[0, 1, 2][..], &[3][..]));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn split(&self, fraction: f32) -> (CharCorpus, CharCorpus) {
         let at = (self.tokens.len() as f64 * f64::from(fraction.clamp(0.0, 1.0))) as usize;
         let part = |tokens: &[i32]| CharCorpus { vocabulary: self.vocabulary.clone(), tokens: tokens.into() };
@@ -268,14 +168,6 @@ impl CharCorpus {
     }
 
     /// Every stretch of `context` tokens, with the tokens that follow each of them as targets.
-    ///
-    /// ```
-    /// use wgrad::data::{CharCorpus, Dataset};
-    /// let corpus = CharCorpus::new("abcdef")?;
-    /// assert_eq!(corpus.windows(3)?.len(), 3); // "abc", "bcd" and "cde", each with one more behind it
-    /// assert!(corpus.windows(6).is_err());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Argument`] where the text is too short for one, or `context` is 0.

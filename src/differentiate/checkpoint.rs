@@ -131,7 +131,7 @@ impl Op for Checkpoint {
     }
 }
 
-/// An input of the segment in the backward pass. That it hangs on the upstream gradient too tells the second computation from the first, and
+/// An input of the segment in the backward pass. That it depends on the upstream gradient too tells the second computation from the first, and
 /// puts it where the backward pass is.
 #[derive(Hash)]
 struct Again;

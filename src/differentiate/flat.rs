@@ -29,23 +29,23 @@ impl Op for Flat {
 /// which it depends in pieces only.
 pub(super) fn linked(share: Var, since: u64, cx: &Vjp) -> Var {
     let known = |var: &&Var| var.0.tracked && var.0.id != cx.dy.0.id;
-    let mut hangs: Vec<&Var> = Vec::new();
+    let mut dependencies: Vec<&Var> = Vec::new();
     let depends = reached(&share, since, |_| true);
     // A gradient is linear in the upstream one; without it, it is zero.
     if cx.output.0.op.is_flat() || !depends.contains(&cx.dy.0.id) {
-        hangs.extend(cx.inputs.iter().filter(known));
+        dependencies.extend(cx.inputs.iter().filter(known));
     } else {
         let candidates = std::iter::once(cx.output).chain(cx.inputs).filter(known);
         let candidates: Vec<&Var> = candidates.filter(|var| depends.contains(&var.0.id)).collect();
         if !candidates.is_empty() {
             let smoothly = reached(&share, since, |var| var.0.tracked);
-            hangs.extend(candidates.into_iter().filter(|var| !smoothly.contains(&var.0.id)));
+            dependencies.extend(candidates.into_iter().filter(|var| !smoothly.contains(&var.0.id)));
         }
     }
-    if hangs.is_empty() {
+    if dependencies.is_empty() {
         return share;
     }
-    let inputs: Vec<&Var> = std::iter::once(&share).chain(hangs).collect();
+    let inputs: Vec<&Var> = std::iter::once(&share).chain(dependencies).collect();
     Var::apply(Flat, &inputs)
 }
 

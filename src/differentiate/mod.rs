@@ -16,7 +16,7 @@ use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 
 use crate::error::{At, Error, Result};
 use crate::graph::{Var, Vjp, anomaly, next_id, no_grad, order, recording, with_location};
-use crate::ops::place::Placed;
+use crate::ops::pad::Padded;
 
 /// What becomes of the graph that a backward pass goes through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -291,7 +291,7 @@ impl Walk<'_> {
 struct Shares {
     sum: Option<Var>,
     /// Those of slices: the share among zeros, and the share alone.
-    slices: Vec<(Var, Placed)>,
+    slices: Vec<(Var, Padded)>,
 }
 
 impl Shares {
@@ -314,10 +314,10 @@ impl Shares {
     }
 
     fn joined(&self) -> Option<Result<Var>> {
-        let mut slices: Vec<&Placed> = self.slices.iter().map(|(_, placed)| placed).collect();
+        let mut slices: Vec<&Padded> = self.slices.iter().map(|(_, placed)| placed).collect();
         slices.sort_by_key(|placed| (placed.dim, placed.start));
         let (first, last) = (slices.first()?, slices.last()?);
-        let follows = |pair: &[&Placed]| pair[1].dim == pair[0].dim && pair[1].start == pair[0].end();
+        let follows = |pair: &[&Padded]| pair[1].dim == pair[0].dim && pair[1].start == pair[0].end();
         let whole = first.start == 0 && last.end() == last.size && slices.windows(2).all(follows);
         (slices.len() > 1 && whole)
             .then(|| Var::cat(&slices.iter().map(|placed| &placed.part).collect::<Vec<_>>(), first.dim))

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use super::encode::Stream;
-use super::pipeline::{Layout, LayoutKey, Pipeline};
+use super::pipeline::{Layout, LayoutKey, PIPELINES, Pipeline};
 use super::pool::Pool;
 use super::profile::Clock;
+use super::recent::Recent;
 use super::stats::{Counters, Memory, Stats};
 use super::sticky::{Sticky, describe};
 use crate::caps::{Caps, PANEL_WIDTH};
@@ -139,7 +140,7 @@ pub(super) struct Inner {
     pub counters: Counters,
     pub layouts: Mutex<HashMap<LayoutKey, Arc<Layout>>>,
     /// By key, and whether the text is this process's own.
-    pub pipelines: Mutex<HashMap<(u128, bool), Arc<Pipeline>>>,
+    pub pipelines: Mutex<Recent<(u128, bool), Pipeline>>,
     /// What one submission after the other goes through. Whoever holds it may take the locks of the pool and of the staging
     /// buffers, never the other way round.
     pub stream: Mutex<Stream>,
@@ -277,7 +278,7 @@ impl Gpu {
             sticky,
             counters: Counters::default(),
             layouts: Mutex::default(),
-            pipelines: Mutex::default(),
+            pipelines: Mutex::new(Recent::new(PIPELINES)),
             stream: Mutex::default(),
             staging: Mutex::default(),
             #[cfg(not(target_arch = "wasm32"))]

@@ -74,6 +74,9 @@ impl fmt::Debug for Pipeline {
     }
 }
 
+/// Kernels that a device keeps, beside those of the plans and programs that it keeps. A kernel takes about a megabyte on software adapters.
+pub(super) const PIPELINES: usize = 1024;
+
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct LayoutKey {
     params_bytes: u32,
@@ -111,23 +114,22 @@ impl Gpu {
     pub fn pipeline(&self, key: u128, trusted: bool, build: impl FnOnce() -> KernelSource) -> Result<Arc<Pipeline>> {
         let inner = &*self.0;
         inner.sticky.check()?;
-        if let Some(found) = lock(&inner.pipelines).get(&(key, trusted)) {
-            return Ok(Arc::clone(found));
+        if let Some(found) = lock(&inner.pipelines).get((key, trusted)) {
+            return Ok(found);
         }
         // Compiled outside the lock, since it takes long; of two threads with the same kernel the second keeps the first's.
         let source = build();
         let compiled = Arc::new(self.compile(KernelSource { trusted: trusted && source.trusted, ..source })?);
-        let mut pipelines = lock(&inner.pipelines);
-        let entry = pipelines.entry((key, trusted)).or_insert_with(|| {
+        let (pipeline, new) = lock(&inner.pipelines).insert((key, trusted), compiled);
+        if new {
             Counters::bump(&inner.counters.kernels_compiled, 1);
-            compiled
-        });
-        Ok(Arc::clone(entry))
+        }
+        Ok(pipeline)
     }
 
     /// Whether [`Gpu::pipeline`] has the kernel already.
     pub fn has_pipeline(&self, key: u128, trusted: bool) -> bool {
-        lock(&self.0.pipelines).contains_key(&(key, trusted))
+        lock(&self.0.pipelines).contains((key, trusted))
     }
 
     fn compile(&self, source: KernelSource) -> Result<Pipeline> {

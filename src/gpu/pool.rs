@@ -77,10 +77,10 @@ impl Drop for Held {
 
 /// The free buffers and the books. It holds no handles and no device, so no lock is ever taken inside its own.
 #[derive(Default)]
-pub(super) struct Pool(Mutex<State>);
+pub(super) struct Pool(Mutex<PoolState>);
 
 #[derive(Default)]
-struct State {
+struct PoolState {
     /// Ordered by class, then id: the choice depends on nothing but the history of asks.
     free: BTreeMap<(u64, BufferId), wgpu::Buffer>,
     /// Bytes and buffers of the last uploads, oldest first.
@@ -89,7 +89,7 @@ struct State {
     next_id: u64,
 }
 
-impl State {
+impl PoolState {
     fn lend(&mut self, capacity: u64) {
         self.memory.in_use += capacity;
         self.memory.peak = self.memory.peak.max(self.memory.in_use);
@@ -224,7 +224,7 @@ impl Gpu {
                 let raw = match self.create(class, usage) {
                     Err(Error::OutOfMemory { .. }) => {
                         self.trim();
-                        self.settle();
+                        self.wait_idle();
                         self.create(class, usage)?
                     }
                     other => other?,
@@ -277,7 +277,7 @@ impl Gpu {
             let mut write = inner.write_chunk(buffer, at, chunk);
             if let Err(Error::OutOfMemory { .. }) = write {
                 self.trim();
-                self.settle();
+                self.wait_idle();
                 write = inner.write_chunk(buffer, at, chunk);
             }
             write?;

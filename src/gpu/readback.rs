@@ -126,7 +126,7 @@ impl Gpu {
     }
 
     /// Waits for the device as well as can be without an answer, so that freed memory is really free.
-    pub(super) fn settle(&self) {
+    pub(super) fn wait_idle(&self) {
         // The caller goes on either way; a lost device shows in its next call.
         let _ = self.0.wait_index(None);
     }
@@ -138,7 +138,7 @@ impl Gpu {
         let staging = match self.staging(len + faults) {
             Err(Error::OutOfMemory { .. }) => {
                 self.trim();
-                self.settle();
+                self.wait_idle();
                 self.staging(len + faults)?
             }
             other => other?,

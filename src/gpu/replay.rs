@@ -24,7 +24,7 @@ const SETS: usize = 8;
 
 /// A part of a buffer of the table that a run is given.
 #[derive(Clone, Copy, Debug)]
-pub struct Operand {
+pub struct BoundBuffer {
     /// Position in the table.
     pub buffer: usize,
     /// Offset and size in bytes where not the whole buffer is bound.
@@ -37,7 +37,7 @@ pub struct Call {
     /// The kernel.
     pub pipeline: Arc<Pipeline>,
     /// Its storage buffers, in the order of [`Pipeline::bindings`].
-    pub operands: SmallVec<[Operand; 8]>,
+    pub operands: SmallVec<[BoundBuffer; 8]>,
     /// Where its parameters start: a multiple of [`Gpu::params_align`].
     pub params_offset: u32,
     /// Workgroups.
@@ -49,7 +49,7 @@ pub struct Call {
 impl Call {
     /// The call on the buffers of a table.
     fn on(&self, table: &[Buffer]) -> Dispatch {
-        let slice = |operand: &Operand| {
+        let slice = |operand: &BoundBuffer| {
             let buffer = &table[operand.buffer];
             match operand.window {
                 Some((offset, size)) => BufferSlice { buffer: buffer.clone(), offset, size },
@@ -133,7 +133,7 @@ impl Sets {
         Some(self.entries.swap_remove(at))
     }
 
-    /// Puts a set back, in the place of the one that its program has not used for longest where there are many.
+    /// Puts a set back, instead of the one that its program has not used for longest where there are many.
     fn put(&mut self, mut set: Set) {
         self.clock += 1;
         set.used = self.clock;

@@ -8,20 +8,20 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-struct Slot<T> {
+struct Mailbox<T> {
     value: Mutex<(Option<T>, Option<std::task::Waker>)>,
     filled: std::sync::Condvar,
 }
 
 /// The sending half of a value that a wgpu callback delivers once.
-pub(super) struct Sender<T>(Arc<Slot<T>>);
+pub(super) struct Sender<T>(Arc<Mailbox<T>>);
 
 /// The receiving half.
-pub(super) struct Receiver<T>(Arc<Slot<T>>);
+pub(super) struct Receiver<T>(Arc<Mailbox<T>>);
 
 /// A channel for one value.
 pub(super) fn oneshot<T>() -> (Sender<T>, Receiver<T>) {
-    let slot = Arc::new(Slot { value: Mutex::new((None, None)), filled: std::sync::Condvar::new() });
+    let slot = Arc::new(Mailbox { value: Mutex::new((None, None)), filled: std::sync::Condvar::new() });
     (Sender(Arc::clone(&slot)), Receiver(slot))
 }
 

@@ -128,7 +128,7 @@ pub trait Routine: Send + Sync {
     /// A routine that computes the same in the plainest way, where there are faster ones to be held against it. With `WGRAD_VALIDATE=1`
     /// both run on made-up floats before a device runs the routine's kernels for the first time; where they disagree, what was to be
     /// computed is an error.
-    fn yardstick(&self) -> Option<Box<dyn Routine>> {
+    fn baseline(&self) -> Option<Box<dyn Routine>> {
         None
     }
 
@@ -189,7 +189,7 @@ pub struct Stage {
 
 /// A buffer that a stage touches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Slot {
+pub enum BufferSlot {
     /// The op's input of this number.
     Input(usize),
     /// The op's output.
@@ -207,7 +207,7 @@ pub struct Read {
     /// Name in the shader.
     pub name: &'static str,
     /// The buffer.
-    pub slot: Slot,
+    pub slot: BufferSlot,
     /// How it is read.
     pub access: Access,
 }
@@ -239,7 +239,7 @@ pub struct Write {
     /// Name in the shader: `store_NAME`, or `store` for the output whatever the name.
     pub name: &'static str,
     /// The buffer.
-    pub slot: Slot,
+    pub slot: BufferSlot,
     /// Store four neighbours at once.
     pub vec4: bool,
     /// Elements and type of a scratch buffer or a panel; ignored for the output.

@@ -2,12 +2,12 @@
 
 pub(crate) mod anomaly;
 pub(crate) mod dot;
-pub(crate) mod doubt;
 pub mod kernel;
 pub(crate) mod node;
 pub(crate) mod number;
 pub(crate) mod op;
 pub(crate) mod order;
+pub(crate) mod pending_checks;
 pub(crate) mod recording;
 pub(crate) mod structure;
 pub(crate) mod svg;

@@ -8,10 +8,10 @@ use smallvec::SmallVec;
 
 use crate::dtype::DType;
 use crate::error::Error;
-use crate::graph::doubt::Doubt;
 use crate::graph::kernel::Kernel;
 use crate::graph::op::Op;
-use crate::graph::recording::{self, Slot};
+use crate::graph::pending_checks::PendingChecks;
+use crate::graph::recording::{self, Rebindable};
 use crate::shape::Shape;
 use crate::site::Site;
 
@@ -156,7 +156,7 @@ pub struct GradCell {
 }
 
 impl GradCell {
-    /// Puts another gradient in the place of the present one. A gradient counts as held by the user.
+    /// Puts another gradient instead of the present one. A gradient counts as held by the user.
     pub fn replace(self: &Arc<Self>, grad: Option<Var>) {
         recording::write(self);
         self.exchange(|_| grad);
@@ -198,7 +198,7 @@ impl GradCell {
     }
 }
 
-impl Slot for GradCell {
+impl Rebindable for GradCell {
     fn value(&self) -> Option<Var> {
         lock(&self.grad).clone()
     }
@@ -208,10 +208,16 @@ impl Slot for GradCell {
     fn bind(&self, value: Option<Var>) {
         self.exchange(|_| value);
     }
-    fn renew(&self, meta: &Meta, value: Value, doubt: Doubt, at: Site) -> Result<(), (Value, Doubt)> {
+    fn renew(
+        &self,
+        meta: &Meta,
+        value: Value,
+        pending_checks: PendingChecks,
+        at: Site,
+    ) -> Result<(), (Value, PendingChecks)> {
         match &mut *lock(&self.grad) {
-            Some(grad) => grad.renew(meta, value, doubt, at),
-            None => Err((value, doubt)),
+            Some(grad) => grad.renew(meta, value, pending_checks, at),
+            None => Err((value, pending_checks)),
         }
     }
     fn gradient(&self) -> Option<usize> {
@@ -252,7 +258,7 @@ pub struct Node {
     /// The node that a variable was bound to before it was bound to this one; 0 where there was none.
     replaces: AtomicU64,
     /// Index checks that may have failed, or yet turn out to have; the backend's affair.
-    doubt: Mutex<Doubt>,
+    pending_checks: Mutex<PendingChecks>,
     /// Called with the gradient during backward; may replace it.
     hooks: Mutex<Vec<Hook>>,
 }
@@ -281,9 +287,9 @@ impl Node {
         self.with_inputs(|inputs| f(&inputs[..inputs.len().min(self.op.needs())]))
     }
 
-    /// Whether the value hangs on index checks that have not answered yet.
+    /// Whether the value depends on index checks that have not answered yet.
     pub fn is_unchecked(&self) -> bool {
-        if self.has_value() { !lock(&self.doubt).is_empty() } else { self.checked }
+        if self.has_value() { !lock(&self.pending_checks).is_empty() } else { self.checked }
     }
 
     /// The computed value.
@@ -377,14 +383,14 @@ impl Node {
         self.tracked && !self.differentiated.load(Ordering::Relaxed)
     }
 
-    /// The index checks that the value hangs on and that may have met an index out of range.
-    pub fn doubt(&self) -> Doubt {
-        lock(&self.doubt).clone()
+    /// The index checks that the value depends on and that may have met an index out of range.
+    pub fn pending_checks(&self) -> PendingChecks {
+        lock(&self.pending_checks).clone()
     }
 
-    /// Sets [`Node::doubt`], before the value.
-    pub fn set_doubt(&self, doubt: Doubt) {
-        *lock(&self.doubt) = doubt;
+    /// Sets [`Node::pending_checks`], before the value.
+    pub fn set_pending_checks(&self, pending_checks: PendingChecks) {
+        *lock(&self.pending_checks) = pending_checks;
     }
 
     /// Adds a function that sees the gradient of this node.

@@ -75,25 +75,12 @@ impl Rate {
     }
 
     /// The present rate.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, optim::Sgd};
-    /// let optimizer = Sgd::new(vec![Tensor::ones([1], &Device::cpu()).requires_grad()], 0.5);
-    /// assert_eq!(optimizer.rate().get(), 0.5);
-    /// ```
     pub fn get(&self) -> f32 {
         f32::from_bits(self.0.load(Ordering::Relaxed))
     }
 
     /// Sets the rate for all steps to come. Inside a captured step this would happen once and never again, so it makes the run
     /// an error.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, optim::Sgd};
-    /// let optimizer = Sgd::new(vec![Tensor::ones([1], &Device::cpu()).requires_grad()], 0.5);
-    /// optimizer.rate().set(0.25);
-    /// assert_eq!(optimizer.lr(), 0.25);
-    /// ```
     #[track_caller]
     pub fn set(&self, rate: f32) {
         if recording::active() {

@@ -12,24 +12,30 @@ use std::sync::{Arc, Weak};
 use foldhash::{HashSet, HashSetExt};
 
 use crate::error::Error;
-use crate::graph::doubt::Doubt;
 use crate::graph::node::{Context, Meta, Node, Value, Var, address, next_id};
 use crate::graph::number::{Count, Formula, Live, Number};
+use crate::graph::pending_checks::PendingChecks;
 use crate::site::Site;
 
 /// A variable: something that stays while its value changes from step to step.
-pub trait Slot: Send + Sync {
+pub trait Rebindable: Send + Sync {
     /// The present value; `None` for a gradient that is not there.
     fn value(&self) -> Option<Var>;
     /// Whether there is one.
     fn is_there(&self) -> bool;
     /// Takes a new value, which comes without a graph.
     fn bind(&self, value: Option<Var>);
-    /// Takes a computed value in the place of one of the same shape that nobody else holds; gives it back otherwise.
+    /// Takes a computed value instead of one of the same shape that nobody else holds; gives it back otherwise.
     ///
     /// # Errors
-    /// The value, for [`Slot::bind`].
-    fn renew(&self, meta: &Meta, value: Value, doubt: Doubt, at: Site) -> Result<(), (Value, Doubt)>;
+    /// The value, for [`Rebindable::bind`].
+    fn renew(
+        &self,
+        meta: &Meta,
+        value: Value,
+        pending_checks: PendingChecks,
+        at: Site,
+    ) -> Result<(), (Value, PendingChecks)>;
     /// The gradient that this is, or that belongs to this: the same for a variable and its gradient.
     fn gradient(&self) -> Option<usize>;
     /// Whether this is a gradient.
@@ -56,18 +62,18 @@ pub(crate) enum Tick {
 /// A variable that the step reads before it writes it.
 pub struct Read {
     /// The variable, as long as somebody holds it.
-    pub slot: Weak<dyn Slot>,
+    pub slot: Weak<dyn Rebindable>,
     /// What it held at the first read.
     pub found: Option<Var>,
 }
 
 /// Computes values that were pending before the step.
-type Settle = Arc<dyn Fn(&Var) + Send + Sync>;
+type Realize = Arc<dyn Fn(&Var) + Send + Sync>;
 
 /// What was noted.
 pub struct Recording {
     context: Arc<Context>,
-    settle: Settle,
+    realize: Realize,
     /// Nodes with lower ids were there before.
     start: u64,
     known: HashSet<usize>,
@@ -75,7 +81,7 @@ pub struct Recording {
     /// Variables read before they were written, in order.
     pub reads: Vec<Read>,
     /// Variables written.
-    pub writes: Vec<Weak<dyn Slot>>,
+    pub writes: Vec<Weak<dyn Rebindable>>,
     /// What each run does on the host, in order.
     pub(crate) ticks: Vec<Tick>,
     /// The first thing that cannot be replayed.
@@ -133,8 +139,8 @@ fn with<R>(f: impl FnOnce(&mut Recording) -> R) -> Option<R> {
     if active() { CURRENT.with(|c| c.borrow_mut().as_mut().map(f)) } else { None }
 }
 
-/// Runs `f` and notes what it does. `settle` computes a value that was pending before.
-pub fn record<R>(context: &Arc<Context>, settle: Settle, f: impl FnOnce() -> R) -> (R, Recording) {
+/// Runs `f` and notes what it does. `realize` computes a value that was pending before.
+pub fn record<R>(context: &Arc<Context>, realize: Realize, f: impl FnOnce() -> R) -> (R, Recording) {
     /// Takes the notes away also where `f` panics.
     struct Clear;
     impl Drop for Clear {
@@ -145,7 +151,7 @@ pub fn record<R>(context: &Arc<Context>, settle: Settle, f: impl FnOnce() -> R) 
     }
     let recording = || Recording {
         context: context.clone(),
-        settle: settle.clone(),
+        realize: realize.clone(),
         start: next_id(),
         known: HashSet::new(),
         written: HashSet::new(),
@@ -175,8 +181,8 @@ pub fn suspended<R>(f: impl FnOnce() -> R) -> R {
 }
 
 /// Notes that the step reads a variable that holds `found`.
-pub fn read<S: Slot + 'static>(slot: &Arc<S>, found: Option<&Var>) {
-    let settle = with(|r| {
+pub fn read<S: Rebindable + 'static>(slot: &Arc<S>, found: Option<&Var>) {
+    let realize = with(|r| {
         let ours = found.is_none_or(|v| Arc::ptr_eq(&v.0.context, &r.context) && v.0.error.is_none());
         // What the step itself has made is no input of it.
         let inside = found.is_some_and(|v| !r.predates(v) && !v.0.has_value());
@@ -185,15 +191,15 @@ pub fn read<S: Slot + 'static>(slot: &Arc<S>, found: Option<&Var>) {
         }
         let weak: Weak<S> = Arc::downgrade(slot);
         r.reads.push(Read { slot: weak, found: found.cloned() });
-        found.filter(|v| !v.0.has_value()).map(|v| (r.settle.clone(), v.clone()))
+        found.filter(|v| !v.0.has_value()).map(|v| (r.realize.clone(), v.clone()))
     });
-    if let Some((settle, var)) = settle.flatten() {
-        suspended(|| settle(&var));
+    if let Some((realize, var)) = realize.flatten() {
+        suspended(|| realize(&var));
     }
 }
 
 /// Notes that the step writes a variable.
-pub fn write<S: Slot + 'static>(slot: &Arc<S>) {
+pub fn write<S: Rebindable + 'static>(slot: &Arc<S>) {
     with(|r| {
         r.known.insert(address(slot));
         if r.written.insert(address(slot)) {

@@ -66,11 +66,6 @@ macro_rules! with_number {
 
         impl $name {
             #[doc = concat!("The layer with this `", stringify!($field), "`.")]
-            ///
-            /// ```
-            #[doc = concat!("use wgrad::nn::", stringify!($name), ";")]
-            #[doc = concat!("assert_eq!(", stringify!($name), "::new(", stringify!($default), ").", stringify!($field), ", ", stringify!($default), ");")]
-            /// ```
             #[allow(clippy::useless_conversion, reason = "some fields are given in their own type")]
             pub fn new($field: $given) -> $name {
                 $name { $field: $field.into() }
@@ -116,12 +111,6 @@ pub struct Prelu {
 
 impl Prelu {
     /// One slope for all (`channels` 1), or one for each channel.
-    ///
-    /// ```
-    /// use wgrad::nn::Prelu;
-    /// use wgrad::Device;
-    /// assert_eq!(Prelu::new(16, &Device::default()).weight.shape(), [16]);
-    /// ```
     #[track_caller]
     pub fn new(channels: usize, device: &Device) -> Prelu {
         Prelu { weight: Tensor::full([channels], 0.25, device).requires_grad() }

@@ -62,13 +62,6 @@ pub struct Unflatten {
 
 impl Unflatten {
     /// Cuts `dim` into dims of these sizes.
-    ///
-    /// ```
-    /// use wgrad::nn::{Module, Unflatten};
-    /// use wgrad::{Device, Tensor};
-    /// let x = Tensor::zeros([6, 5], &Device::default());
-    /// assert_eq!(Unflatten::new(-2, [-1, 2]).forward(&x).shape(), [3, 2, 5]);
-    /// ```
     pub fn new(dim: isize, sizes: impl Into<Vec<isize>>) -> Unflatten {
         Unflatten { dim, sizes: sizes.into() }
     }
@@ -96,27 +89,11 @@ pub struct Pad {
 
 impl Pad {
     /// Zeros before and after each dim, from the first.
-    ///
-    /// ```
-    /// use wgrad::nn::{Module, Pad};
-    /// use wgrad::{Device, Tensor};
-    /// let y = Pad::new([(1, 2)]).forward(&Tensor::ones([2], &Device::default()));
-    /// assert_eq!(y.to_vec::<f32>()?, [0.0, 1.0, 1.0, 0.0, 0.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn new(padding: impl Into<Vec<(usize, usize)>>) -> Pad {
         Pad { padding: padding.into(), value: 0.0 }
     }
 
     /// Sets what stands there.
-    ///
-    /// ```
-    /// use wgrad::nn::{Module, Pad};
-    /// use wgrad::{Device, Tensor};
-    /// let y = Pad::new([(1, 0)]).value(7.0).forward(&Tensor::ones([2], &Device::default()));
-    /// assert_eq!(y.to_vec::<f32>()?, [7.0, 1.0, 1.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn value(self, value: impl Into<f64>) -> Pad {
         Pad { value: value.into(), ..self }
     }
@@ -149,28 +126,12 @@ pub struct Upsample {
 
 impl Upsample {
     /// To this size: one number, or one for each spatial dim.
-    ///
-    /// ```
-    /// use wgrad::nn::{Module, Upsample};
-    /// use wgrad::{Device, Interpolate, Tensor};
-    /// let x = Tensor::from_slice(&[1f32, 2.0], [1, 1, 2], &Device::default());
-    /// let y = Upsample::size(4, Interpolate::Nearest).forward(&x);
-    /// assert_eq!(y.to_vec::<f32>()?, [1.0, 1.0, 2.0, 2.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn size(size: impl Into<PerDim>, mode: Interpolate) -> Upsample {
         Upsample { target: Target::Size(size.into()), mode }
     }
 
     /// By this factor, in each spatial dim, sizes rounded down; new elements lie 1 / factor apart, as in PyTorch. Carries
     /// [`Error::Argument`](crate::Error::Argument) at the forward pass where nothing is left.
-    ///
-    /// ```
-    /// use wgrad::nn::{Module, Upsample};
-    /// use wgrad::{Device, Interpolate, Tensor};
-    /// let x = Tensor::ones([1, 3, 5, 5], &Device::default());
-    /// assert_eq!(Upsample::scale(1.5, Interpolate::Nearest).forward(&x).shape(), [1, 3, 7, 7]); // 7.5, rounded down
-    /// ```
     pub fn scale(factor: impl Into<f64>, mode: Interpolate) -> Upsample {
         Upsample { target: Target::Scale(factor.into()), mode }
     }

@@ -16,7 +16,7 @@ use crate::tensor::Tensor;
 ///
 /// Parameters are `in_proj_weight` `[3·size, size]` (for queries, keys and values; it begins uniform as by Glorot & Bengio
 /// 2010), `in_proj_bias` `[3·size]` (begins at 0) and `out_proj` (its bias begins at 0). Where keys or values are of
-/// another size ([`MultiheadAttention::new_with`]), three weights of their own stand in the place of `in_proj_weight`.
+/// another size ([`MultiheadAttention::new_with`]), three weights of their own stand instead of `in_proj_weight`.
 ///
 /// Where queries, keys and values are one tensor, one product projects all. [`Module::forward`] is self-attention without a
 /// mask. Attention weights are not returned: fused attention never stores them.
@@ -65,14 +65,6 @@ pub struct MultiheadAttention {
 
 impl MultiheadAttention {
     /// Without dropout. The parameters carry an error where the size does not divide into the heads.
-    ///
-    /// ```
-    /// use wgrad::nn::MultiheadAttention;
-    /// use wgrad::Device;
-    /// let device = Device::default();
-    /// assert_eq!(MultiheadAttention::new(12, 3, &device).in_proj_weight.unwrap().shape(), [36, 12]);
-    /// assert!(MultiheadAttention::new(12, 5, &device).in_proj_weight.unwrap().check().is_err());
-    /// ```
     #[track_caller]
     pub fn new(size: usize, heads: usize, device: &Device) -> MultiheadAttention {
         MultiheadAttention::new_with(size, heads, size, size, device)
@@ -80,16 +72,6 @@ impl MultiheadAttention {
 
     /// For keys and values of other sizes than queries and output, `[N, S, key_size]` and `[N, S, value_size]`. (PyTorch's `kdim` and
     /// `vdim`.)
-    ///
-    /// ```
-    /// use wgrad::nn::{MultiheadAttention, Parameters};
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let attention = MultiheadAttention::new_with(12, 3, 6, 8, &device);
-    /// let (q, k, v) = (Tensor::randn([2, 5, 12], &device), Tensor::randn([2, 7, 6], &device), Tensor::randn([2, 7, 8], &device));
-    /// assert_eq!(attention.attend(&q, &k, &v, None, false).shape(), [2, 5, 12]);
-    /// assert_eq!(attention.named_parameters()[1].0, "k_proj_weight");
-    /// ```
     #[track_caller]
     pub fn new_with(
         size: usize,
@@ -131,46 +113,17 @@ impl MultiheadAttention {
 
     /// Sets the probability with which an attention weight becomes 0 in training. Then all scores are stored, which fused
     /// attention avoids.
-    ///
-    /// ```
-    /// use wgrad::nn::{MultiheadAttention, Parameters};
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let attention = MultiheadAttention::new(12, 3, &device).dropout(0.5);
-    /// let x = Tensor::randn([2, 5, 12], &device);
-    /// let y = || attention.attend(&x, &x, &x, None, false);
-    /// assert!((y() - y()).abs().max().item::<f32>()? > 0.0);
-    /// attention.eval(); // nothing is dropped from here on
-    /// assert!((y() - y()).abs().max().item::<f32>()? < 1e-6);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn dropout(self, p: f32) -> MultiheadAttention {
         MultiheadAttention { dropout: p, ..self }
     }
 
     /// The same without biases.
-    ///
-    /// ```
-    /// use wgrad::nn::{MultiheadAttention, Parameters};
-    /// use wgrad::Device;
-    /// let attention = MultiheadAttention::new(12, 3, &Device::default()).without_bias();
-    /// let names: Vec<String> = attention.named_parameters().into_iter().map(|(name, _)| name).collect();
-    /// assert_eq!(names, ["in_proj_weight", "out_proj.weight"]);
-    /// ```
     pub fn without_bias(self) -> MultiheadAttention {
         MultiheadAttention { in_proj_bias: None, out_proj: self.out_proj.without_bias(), ..self }
     }
 
     /// The same with a learned key and value, `bias_k` and `bias_v`, that every query sees behind the others, whatever the mask. They begin
     /// normal (Glorot & Bengio 2010).
-    ///
-    /// ```
-    /// use wgrad::nn::{Module, MultiheadAttention};
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let attention = MultiheadAttention::new(12, 3, &device).add_bias_kv();
-    /// assert_eq!(attention.forward(&Tensor::randn([2, 5, 12], &device)).shape(), [2, 5, 12]);
-    /// ```
     #[track_caller]
     pub fn add_bias_kv(self) -> MultiheadAttention {
         let (size, device) = (self.size(), self.out_proj.weight.device());
@@ -183,19 +136,6 @@ impl MultiheadAttention {
     }
 
     /// Sets whether every query also sees a key and a value of zeros, so that it can look at nothing.
-    ///
-    /// ```
-    /// use wgrad::nn::{Module, MultiheadAttention};
-    /// use wgrad::{Device, Tensor, nn::init};
-    /// let device = Device::cpu();
-    /// let attention = MultiheadAttention::new(1, 1, &device).add_zero_attn(true);
-    /// // Scores are 0 and values are the input, so that each of four keys counts alike.
-    /// attention.in_proj_weight.as_ref().unwrap().assign(&Tensor::from_slice(&[0f32, 0.0, 1.0], [3, 1], &device));
-    /// init::ones(&attention.out_proj.weight)?;
-    /// let y = attention.forward(&Tensor::ones([1, 3, 1], &device)).to_vec::<f32>()?;
-    /// assert!(y.iter().all(|v| (v - 0.75).abs() < 1e-5)); // (1 + 1 + 1 + 0) / 4
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn add_zero_attn(self, add_zero_attn: bool) -> MultiheadAttention {
         MultiheadAttention { add_zero_attn, ..self }
     }
@@ -219,19 +159,6 @@ impl MultiheadAttention {
     ///
     /// `mask` and `causal` are those of [`Tensor::scaled_dot_product_attention`]: booleans are true where a query may look,
     /// which is the other way round than in PyTorch's `MultiheadAttention`; a mask of whole keys is `[N, 1, 1, S]`.
-    ///
-    /// ```
-    /// use wgrad::nn::MultiheadAttention;
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let attention = MultiheadAttention::new(12, 3, &device);
-    /// let x = Tensor::randn([1, 3, 12], &device);
-    /// let mask = Tensor::from_slice(&[true, true, false], [1, 1, 1, 3], &device); // not at the last key
-    /// let masked = attention.attend(&x, &x, &x, Some(&mask), false);
-    /// let first = x.narrow(1, 0, 2);
-    /// assert!((masked - attention.attend(&x, &first, &first, None, false)).abs().max().item::<f32>()? < 1e-5);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn attend(&self, q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, causal: bool) -> Tensor {
         let _layer = enter::<Self>(format_args!("{}, {} heads", self.size(), self.heads));
@@ -240,18 +167,6 @@ impl MultiheadAttention {
 
     /// [`MultiheadAttention::attend`], and how much each query looks at each key: `[batch, heads, length, keys]`, in training after dropout. They
     /// are stored for it, which `attend` avoids. PyTorch's `need_weights` gives their mean over heads, `weights.mean_dims(&[1], false)`.
-    ///
-    /// ```
-    /// use wgrad::nn::MultiheadAttention;
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let attention = MultiheadAttention::new(12, 3, &device);
-    /// let x = Tensor::randn([2, 5, 12], &device);
-    /// let (y, weights) = attention.attend_with_weights(&x, &x, &x, None, true);
-    /// assert_eq!((y.shape(), weights.shape()), (&[2, 5, 12][..], &[2, 3, 5, 5][..]));
-    /// assert!((weights.sum_dims(&[-1], false) - 1.0).abs().max().item::<f32>()? < 1e-5);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn attend_with_weights(
         &self,

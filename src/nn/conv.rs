@@ -29,12 +29,6 @@ macro_rules! convolution {
 
         impl $name {
             /// A layer with a bias; `kernel` is one size, or one for each dim.
-            ///
-            /// ```
-            #[doc = concat!("use wgrad::{Device, nn::", stringify!($name), "};")]
-            #[doc = concat!("let layer = ", stringify!($name), "::new(4, 6, 3, &Device::cpu());")]
-            /// assert_eq!(layer.bias.unwrap().shape(), [6]);
-            /// ```
             #[track_caller]
             pub fn new(in_channels: usize, out_channels: usize, kernel: impl Into<PerDim>, device: &Device) -> $name {
                 $name::new_with(in_channels, out_channels, kernel, $options::default(), device)
@@ -44,14 +38,6 @@ macro_rules! convolution {
             ///
             /// The parameters carry an error where the channels do not fall into the groups or the kernel has a wrong number
             /// of sizes.
-            ///
-            /// ```
-            #[doc = concat!("use wgrad::{", stringify!($options), ", Device, nn::", stringify!($name), "};")]
-            #[doc = concat!("let (device, options) = (Device::cpu(), ", stringify!($options), "::default());")]
-            #[doc = concat!("let layer = |groups| ", stringify!($name), "::new_with(4, 6, 3, options.groups(groups), &device);")]
-            /// assert!(layer(2).weight.check().is_ok());
-            /// assert!(layer(3).weight.check().is_err()); // 4 channels do not fall into 3 groups
-            /// ```
             #[track_caller]
             pub fn new_with(
                 in_channels: usize,
@@ -68,12 +54,6 @@ macro_rules! convolution {
 
             /// Lets the channels fall into `groups`. The weight's shape depends on them, so the parameters are drawn anew, in place of the first
             /// ones. The parameters carry an error where the channels do not fall into the groups.
-            ///
-            /// ```
-            #[doc = concat!("use wgrad::{Device, nn::", stringify!($name), "};")]
-            #[doc = concat!("let layer = ", stringify!($name), "::new(4, 6, 3, &Device::cpu()).groups(2);")]
-            #[doc = concat!("assert_eq!(layer.weight.shape()[..2], ", $grouped, ");")]
-            /// ```
             #[track_caller]
             pub fn groups(self, groups: usize) -> $name {
                 let (weight, device) = (&self.weight, self.weight.device());
@@ -88,11 +68,6 @@ macro_rules! convolution {
             }
 
             /// The same without a bias.
-            ///
-            /// ```
-            #[doc = concat!("use wgrad::{Device, nn::", stringify!($name), "};")]
-            #[doc = concat!("assert!(", stringify!($name), "::new(4, 6, 3, &Device::cpu()).without_bias().bias.is_none());")]
-            /// ```
             pub fn without_bias(self) -> $name {
                 $name { bias: None, ..self }
             }

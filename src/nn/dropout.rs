@@ -27,14 +27,6 @@ pub struct Dropout {
 
 impl Dropout {
     /// Dropout with probability `p`, in `0..=1`.
-    ///
-    /// ```
-    /// use wgrad::nn::{Dropout, Module};
-    /// use wgrad::{Device, Tensor};
-    /// let y = Dropout::new(0.75).forward(&Tensor::ones([1000], &Device::default()));
-    /// assert!((y.max().item::<f32>()? - 4.0).abs() < 1e-5); // what stays is divided by 0.25
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn new(p: f32) -> Dropout {
         Dropout { p, mode: Mode::new() }
     }
@@ -83,14 +75,6 @@ macro_rules! of_channels {
 
         impl $name {
             /// Dropout with probability `p`, in `0..=1`.
-            ///
-            /// ```
-            #[doc = concat!("use wgrad::nn::{", stringify!($name), ", Module};")]
-            /// use wgrad::{Device, Tensor};
-            #[doc = concat!("let x = Tensor::ones(", $example, ", &Device::default());")]
-            #[doc = concat!("assert_eq!(", stringify!($name), "::new(1.0).forward(&x).sum().item::<f32>()?, 0.0);")]
-            /// # Ok::<(), wgrad::Error>(())
-            /// ```
             pub fn new(p: f32) -> $name {
                 $name { p, mode: Mode::new() }
             }
@@ -146,14 +130,6 @@ impl AlphaDropout {
     const LIMIT: f32 = -1.758_099_3;
 
     /// Dropout with probability `p`, in `0..=1`.
-    ///
-    /// ```
-    /// use wgrad::nn::{AlphaDropout, Module};
-    /// use wgrad::{Device, Tensor};
-    /// let x = Tensor::from_slice(&[1f32, -2.0], [2], &Device::default());
-    /// assert_eq!(AlphaDropout::new(0.0).forward(&x).to_vec::<f32>()?, [1.0, -2.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn new(p: f32) -> AlphaDropout {
         AlphaDropout { p, mode: Mode::new() }
     }

@@ -32,16 +32,6 @@ pub struct Embedding {
 
 impl Embedding {
     /// A table of `count` vectors.
-    ///
-    /// ```
-    /// use wgrad::nn::{Embedding, Module};
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let table = Embedding::new(10, 3, &device);
-    /// let found = table.forward(&Tensor::from_slice(&[9u32], [1], &device));
-    /// assert_eq!(found.to_vec::<f32>()?, table.weight.select(0, 9).to_vec::<f32>()?);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn new(count: usize, size: usize, device: &Device) -> Embedding {
         Embedding { weight: Tensor::randn([count, size], device).requires_grad(), padding_idx: None }
@@ -49,17 +39,6 @@ impl Embedding {
 
     /// A table whose vector at `padding_idx` begins at 0 and gets no gradient, so that it stays so. The table carries an
     /// error where it is out of range.
-    ///
-    /// ```
-    /// use wgrad::nn::{Embedding, Module};
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let table = Embedding::with_padding(10, 3, 0, &device);
-    /// table.forward(&Tensor::from_slice(&[0i32, 1], [2], &device)).sum().backward()?;
-    /// let grad = table.weight.grad().unwrap().to_vec::<f32>()?;
-    /// assert_eq!(grad[..6], [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn with_padding(count: usize, size: usize, padding_idx: usize, device: &Device) -> Embedding {
         let drawn = || -> Result<Tensor> {

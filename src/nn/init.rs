@@ -19,7 +19,7 @@ use crate::backend::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::no_grad;
-use crate::ops::real::erf;
+use crate::ops::float::erf;
 use crate::tensor::Tensor;
 
 /// A parameter that begins uniform in `±1/√fan_in`: what PyTorch's `Linear` and convolutions begin with, weights (He et al.
@@ -81,11 +81,6 @@ pub enum Gain {
 
 impl Gain {
     /// The factor.
-    ///
-    /// ```
-    /// use wgrad::nn::init::Gain;
-    /// assert_eq!(Gain::LeakyRelu(0.0).factor(), Gain::Relu.factor());
-    /// ```
     pub fn factor(self) -> f32 {
         match self {
             Gain::Linear => 1.0,

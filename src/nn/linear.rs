@@ -29,13 +29,6 @@ pub struct Linear {
 
 impl Linear {
     /// A layer with a bias.
-    ///
-    /// ```
-    /// use wgrad::nn::Linear;
-    /// use wgrad::Device;
-    /// let layer = Linear::new(20, 30, &Device::default());
-    /// assert_eq!((layer.weight.shape(), layer.bias.unwrap().shape()), (&[30, 20][..], &[30][..]));
-    /// ```
     #[track_caller]
     pub fn new(inputs: usize, outputs: usize, device: &Device) -> Linear {
         let weight = init::by_fan(&[outputs, inputs], inputs, device);
@@ -44,15 +37,6 @@ impl Linear {
     }
 
     /// The same without a bias.
-    ///
-    /// ```
-    /// use wgrad::nn::{Linear, Module};
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let layer = Linear::new(4, 3, &device).without_bias();
-    /// assert_eq!(layer.forward(&Tensor::zeros([1, 4], &device)).to_vec::<f32>()?, [0.0, 0.0, 0.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn without_bias(self) -> Linear {
         Linear { bias: None, ..self }
     }
@@ -100,13 +84,6 @@ pub struct Bilinear {
 
 impl Bilinear {
     /// A layer with a bias.
-    ///
-    /// ```
-    /// use wgrad::nn::Bilinear;
-    /// use wgrad::Device;
-    /// let layer = Bilinear::new(4, 3, 5, &Device::default());
-    /// assert_eq!((layer.weight.shape(), layer.bias.unwrap().shape()), (&[5, 4, 3][..], &[5][..]));
-    /// ```
     #[track_caller]
     pub fn new(first: usize, second: usize, outputs: usize, device: &Device) -> Bilinear {
         let weight = init::by_fan(&[outputs, first, second], first, device);
@@ -115,28 +92,11 @@ impl Bilinear {
     }
 
     /// The same without a bias.
-    ///
-    /// ```
-    /// use wgrad::nn::{Bilinear, Parameters};
-    /// use wgrad::Device;
-    /// assert_eq!(Bilinear::new(4, 3, 5, &Device::default()).without_bias().parameters().len(), 1);
-    /// ```
     pub fn without_bias(self) -> Bilinear {
         Bilinear { bias: None, ..self }
     }
 
     /// The output for two inputs. Carries an error where they do not fit the weight and each other.
-    ///
-    /// ```
-    /// use wgrad::nn::{Bilinear, init};
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let layer = Bilinear::new(2, 1, 1, &device).without_bias();
-    /// init::constant(&layer.weight, 2.0)?;
-    /// let (a, b) = (Tensor::from_slice(&[1f32, 3.0], [1, 2], &device), Tensor::full([1, 1], 5.0, &device));
-    /// assert_eq!(layer.forward_pair(&a, &b).to_vec::<f32>()?, [40.0]); // 1 · 2 · 5 + 3 · 2 · 5
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn forward_pair(&self, a: &Tensor, b: &Tensor) -> Tensor {
         let w = &self.weight;

@@ -56,10 +56,10 @@ mod recurrent;
 mod reduction;
 mod renew;
 mod sequential;
-mod state;
 mod summary;
 mod transformer;
 
+pub use crate::state::{StateDict, Unmatched};
 pub use activation::*;
 pub use arrange::{Flatten, Identity, Pad, PixelShuffle, PixelUnshuffle, Unflatten, Upsample};
 pub use attention::MultiheadAttention;
@@ -74,7 +74,6 @@ pub use pool::*;
 pub use recurrent::{Direction, Gru, Lstm, Recurrent, Rnn};
 pub use renew::MembersMut;
 pub use sequential::{Lambda, Sequential};
-pub use state::{StateDict, Unmatched};
 pub use summary::{Summary, SummaryRow, summary, summary_with};
 pub use transformer::{
     Activation, Transformer, TransformerDecoder, TransformerDecoderLayer, TransformerEncoder, TransformerEncoderLayer,

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::backend::Device;
 use crate::error::Result;
 use crate::nn::renew::{self, MembersMut};
-use crate::nn::state::{self, StateDict, Unmatched};
 use crate::nn::summary::{self, Part};
 use crate::site::{self, Scope};
+use crate::state::{self, StateDict, Unmatched};
 use crate::tensor::Tensor;
 
 /// A layer or model that maps one tensor to one tensor. What takes other arguments (a recurrent layer with its state,
@@ -35,14 +35,6 @@ use crate::tensor::Tensor;
 /// ```
 pub trait Module: Parameters {
     /// The output. Bad input makes a tensor that carries an error.
-    ///
-    /// ```
-    /// use wgrad::nn::{Module, Relu};
-    /// use wgrad::{Device, Tensor};
-    /// let x = Tensor::from_slice(&[-1f32, 2.0], [2], &Device::default());
-    /// assert_eq!(Relu.forward(&x).to_vec::<f32>()?, [0.0, 2.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     fn forward(&self, x: &Tensor) -> Tensor;
 }
 
@@ -61,159 +53,51 @@ pub trait Module: Parameters {
 /// ```
 pub trait Parameters: Send + Sync {
     /// Names the parts, in order: tensors and other things with parameters.
-    ///
-    /// ```
-    /// use wgrad::nn::{Linear, Members, Parameters};
-    /// use wgrad::{Device, Tensor};
-    /// struct Scaled {
-    ///     layers: Vec<Linear>,
-    ///     scale: Tensor, // made with requires_grad: a parameter; else it would be a buffer
-    /// }
-    /// impl Parameters for Scaled {
-    ///     fn members(&self, members: &mut Members) {
-    ///         members.add("layers", &self.layers);
-    ///         members.add("scale", &self.scale);
-    ///     }
-    /// }
-    /// let device = Device::default();
-    /// let layers = vec![Linear::new(2, 3, &device)];
-    /// let model = Scaled { layers, scale: Tensor::ones([3], &device).requires_grad() };
-    /// let names: Vec<String> = model.state_dict().into_keys().collect();
-    /// assert_eq!(names, ["layers.0.bias", "layers.0.weight", "scale"]);
-    /// ```
     fn members(&self, members: &mut Members);
 
     /// The parts again, in any order, as what may be replaced: for [`Parameters::to_device`] and [`Parameters::deep_copy`]. The derive macro
     /// [`Module`](derive@crate::nn::Module) and [`module!`](crate::module) write both; without it those are an error.
-    ///
-    /// ```
-    /// use wgrad::nn::{Members, MembersMut, Parameters};
-    /// use wgrad::{Device, Tensor};
-    /// struct Scale(Tensor);
-    /// impl Parameters for Scale {
-    ///     fn members(&self, members: &mut Members) {
-    ///         members.add("scale", &self.0);
-    ///     }
-    ///     fn members_mut(&mut self, members: &mut MembersMut) {
-    ///         members.add(&mut self.0);
-    ///     }
-    /// }
-    /// let mut scale = Scale(Tensor::ones([3], &Device::default()).requires_grad());
-    /// scale.to_device(&Device::cpu())?;
-    /// assert!(scale.0.device().is_cpu());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     fn members_mut(&mut self, members: &mut MembersMut) {
         members.refuse(&self.kind(), "has no members_mut");
     }
 
     /// What it is called in a [`summary`](crate::nn::summary()): the type's name.
-    ///
-    /// ```
-    /// use wgrad::nn::{Linear, Parameters};
-    /// use wgrad::Device;
-    /// assert_eq!(Linear::new(4, 3, &Device::default()).kind(), "Linear");
-    /// ```
     fn kind(&self) -> String {
         summary::short_name(std::any::type_name::<Self>())
     }
 
     /// What gradients are computed for, with its names, each tensor once (under its first name, where it has several).
-    ///
-    /// ```
-    /// use wgrad::nn::{Linear, Parameters};
-    /// use wgrad::Device;
-    /// let parameters = Linear::new(4, 3, &Device::default()).named_parameters();
-    /// let names: Vec<&str> = parameters.iter().map(|(name, _)| name.as_str()).collect();
-    /// assert_eq!(names, ["weight", "bias"]);
-    /// ```
     fn named_parameters(&self) -> Vec<(String, Tensor)> {
         distinct(Members::of(self).tensors, Tensor::is_leaf_with_grad)
     }
 
     /// Tensors that belong to the state without having a gradient (running statistics), with their names.
-    ///
-    /// ```
-    /// use wgrad::nn::{BatchNorm2d, Parameters};
-    /// use wgrad::Device;
-    /// let buffers = BatchNorm2d::new(3, &Device::default()).named_buffers();
-    /// let names: Vec<&str> = buffers.iter().map(|(name, _)| name.as_str()).collect();
-    /// assert_eq!(names, ["running_mean", "running_var", "num_batches_tracked"]);
-    /// ```
     fn named_buffers(&self) -> Vec<(String, Tensor)> {
         distinct(Members::of(self).tensors, |t| !t.is_leaf_with_grad())
     }
 
     /// The parameters, for an optimizer.
-    ///
-    /// ```
-    /// use wgrad::nn::{Linear, Parameters, Sequential};
-    /// use wgrad::Device;
-    /// let layer = Linear::new(4, 4, &Device::default());
-    /// let twice = Sequential::new().add(layer.clone()).add(layer);
-    /// assert_eq!(twice.parameters().len(), 2); // a weight and a bias: each once
-    /// ```
     fn parameters(&self) -> Vec<Tensor> {
         self.named_parameters().into_iter().map(|(_, tensor)| tensor).collect()
     }
 
     /// Switches to training (`true`, as layers are made) or evaluation: dropout and batch norm behave differently. A
     /// captured step keeps the mode it was recorded in.
-    ///
-    /// ```
-    /// use wgrad::nn::{Dropout, Parameters};
-    /// let dropout = Dropout::new(0.5);
-    /// dropout.train(false);
-    /// assert!(!dropout.mode.training());
-    /// dropout.train(true);
-    /// assert!(dropout.mode.training());
-    /// ```
     fn train(&self, on: bool) {
         Members::of(self).modes.iter().for_each(|mode| mode.set(on));
     }
 
     /// Switches to evaluation: [`Parameters::train`] with `false`.
-    ///
-    /// ```
-    /// use wgrad::nn::{Dropout, Module, Parameters, Sequential};
-    /// use wgrad::{Device, Tensor};
-    /// let model = Sequential::new().add(Dropout::new(0.5));
-    /// model.eval();
-    /// assert_eq!(model.forward(&Tensor::ones([3], &Device::default())).to_vec::<f32>()?, [1.0, 1.0, 1.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     fn eval(&self) {
         self.train(false);
     }
 
     /// Forgets the gradients of all parameters.
-    ///
-    /// ```
-    /// use wgrad::nn::{Linear, Module, Parameters};
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let layer = Linear::new(4, 3, &device);
-    /// layer.forward(&Tensor::ones([1, 4], &device)).sum().backward()?;
-    /// layer.zero_grad();
-    /// assert!(layer.weight.grad().is_none());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     fn zero_grad(&self) {
         self.parameters().iter().for_each(Tensor::zero_grad);
     }
 
     /// Freezes all parameters (`false`), or thaws them (`true`): a frozen one gets no gradient, and optimizers pass it over.
-    ///
-    /// ```
-    /// use wgrad::nn::{Linear, Module, Parameters, Sequential};
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let (body, head) = (Linear::new(4, 3, &device), Linear::new(3, 2, &device));
-    /// body.requires_grad_(false);
-    /// head.forward(&body.forward(&Tensor::ones([1, 4], &device))).sum().backward()?;
-    /// assert!(body.weight.grad().is_none() && head.weight.grad().is_some());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     fn requires_grad_(&self, on: bool) {
         for parameter in self.parameters() {
@@ -223,13 +107,6 @@ pub trait Parameters: Send + Sync {
     }
 
     /// The values of all parameters and buffers by name, as they are now: what is trained later does not change them.
-    ///
-    /// ```
-    /// use wgrad::nn::{BatchNorm2d, Parameters};
-    /// use wgrad::Device;
-    /// let names: Vec<String> = BatchNorm2d::new(3, &Device::default()).state_dict().into_keys().collect();
-    /// assert_eq!(names, ["bias", "num_batches_tracked", "running_mean", "running_var", "weight"]);
-    /// ```
     #[track_caller]
     fn state_dict(&self) -> StateDict {
         Members::of(self).tensors.into_iter().map(|(name, tensor)| (name, tensor.detach())).collect()
@@ -237,21 +114,6 @@ pub trait Parameters: Send + Sync {
 
     /// Sets all parameters and buffers to the values of the same names. Tensors on other devices are moved, floats of other types converted: a
     /// file in f16, bf16 or f64 fits a model in f32.
-    ///
-    /// ```
-    /// use wgrad::nn::{Linear, Parameters};
-    /// use wgrad::Device;
-    /// let (from, to) = (Linear::new(4, 3, &Device::default()), Linear::new(4, 3, &Device::cpu()));
-    /// to.load_state_dict(&from.state_dict())?;
-    /// assert_eq!(from.weight.to_vec::<f32>()?, to.weight.to_vec::<f32>()?);
-    ///
-    /// let mut renamed = from.state_dict();
-    /// let weight = renamed.remove("weight").unwrap();
-    /// renamed.insert("weights".into(), weight);
-    /// let error = to.load_state_dict(&renamed).unwrap_err().to_string();
-    /// assert!(error.contains("missing: weight [3, 4] (is it \"weights\"?)"), "{error}");
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument), which lists all names that are missing or not known and all tensors of
@@ -263,17 +125,6 @@ pub trait Parameters: Send + Sync {
 
     /// [`Parameters::load_state_dict`] of the names that both sides have; returns those that only one has.
     ///
-    /// ```
-    /// use wgrad::nn::{Linear, Parameters, Sequential};
-    /// use wgrad::Device;
-    /// let device = Device::default();
-    /// let body = || Sequential::new().add_named("body", Linear::new(4, 3, &device));
-    /// let model = body().add_named("head", Linear::new(3, 2, &device));
-    /// let unmatched = model.load_matching(&body().state_dict())?; // takes the body, leaves the head as it is
-    /// assert_eq!(unmatched.missing, ["head.weight", "head.bias"]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// As [`Parameters::load_state_dict`], for shapes and types.
     #[track_caller]
@@ -283,18 +134,6 @@ pub trait Parameters: Send + Sync {
 
     /// Moves all parameters and buffers to a device, without their gradients. They are new tensors, so an optimizer is made afterwards; what is the
     /// same tensor stays so. On the same device nothing changes.
-    ///
-    /// ```
-    /// use wgrad::nn::{Linear, Module, Parameters};
-    /// use wgrad::{Device, Tensor};
-    /// let mut layer = Linear::new(4, 3, &Device::default());
-    /// let before = layer.weight.to_vec::<f32>()?;
-    /// let cpu = Device::cpu();
-    /// layer.to_device(&cpu)?;
-    /// assert!(layer.weight.device() == &cpu);
-    /// assert_eq!(layer.weight.to_vec::<f32>()?, before);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// The error that a tensor carries, or that keeps it from being moved; [`Error::Unsupported`](crate::Error::Unsupported) where a part has no
@@ -311,17 +150,6 @@ pub trait Parameters: Send + Sync {
 
     /// A copy with parameters, buffers and a mode of its own, where a clone shares them. What is the same tensor in one is so in the other; frozen
     /// parameters are frozen; gradients are not copied. (PyTorch's `copy.deepcopy`.)
-    ///
-    /// ```
-    /// use wgrad::nn::{Linear, Parameters, Relu, Sequential, init};
-    /// use wgrad::Device;
-    /// let device = Device::default();
-    /// let model = Sequential::new().add(Linear::new(4, 4, &device)).add(Relu);
-    /// let copy = model.deep_copy()?;
-    /// init::zeros(&model.parameters()[0])?;
-    /// assert!(copy.parameters()[0].abs().sum().item::<f32>()? > 0.0);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// As [`Parameters::to_device`].
@@ -455,19 +283,6 @@ impl Members {
     }
 
     /// Adds a part: its tensors are called `name`, or `name.` and their own names.
-    ///
-    /// ```
-    /// use wgrad::nn::{Linear, Members, Parameters};
-    /// use wgrad::Device;
-    /// struct Wrapped(Linear);
-    /// impl Parameters for Wrapped {
-    ///     fn members(&self, members: &mut Members) {
-    ///         members.add("inner", &self.0);
-    ///     }
-    /// }
-    /// let model = Wrapped(Linear::new(2, 3, &Device::default()));
-    /// assert_eq!(model.named_parameters()[0].0, "inner.weight");
-    /// ```
     pub fn add<M: Member + ?Sized>(&mut self, name: &str, member: &M) {
         let length = self.name.len();
         if length > 0 {
@@ -683,35 +498,16 @@ pub struct Mode(Arc<AtomicBool>);
 
 impl Mode {
     /// Training, as layers begin.
-    ///
-    /// ```
-    /// use wgrad::nn::Mode;
-    /// assert!(Mode::new().training());
-    /// ```
     pub fn new() -> Mode {
         Mode(Arc::new(AtomicBool::new(true)))
     }
 
     /// Whether it is training.
-    ///
-    /// ```
-    /// use wgrad::nn::{Dropout, Parameters};
-    /// let dropout = Dropout::new(0.5);
-    /// dropout.eval();
-    /// assert!(!dropout.mode.training());
-    /// ```
     pub fn training(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
     /// Sets training (`true`) or evaluation.
-    ///
-    /// ```
-    /// use wgrad::nn::Mode;
-    /// let mode = Mode::new();
-    /// mode.set(false);
-    /// assert!(!mode.training());
-    /// ```
     pub fn set(&self, training: bool) {
         self.0.store(training, Ordering::Relaxed);
     }

@@ -37,14 +37,6 @@ macro_rules! batch_norm {
 
         impl $name {
             /// For so many channels, with ε = 1e-5 and a momentum of 0.1.
-            ///
-            /// ```
-            #[doc = concat!("use wgrad::{Device, nn::", stringify!($name), "};")]
-            #[doc = concat!("let norm = ", stringify!($name), "::new(3, &Device::cpu());")]
-            /// assert_eq!((norm.eps, norm.momentum), (1e-5, Some(0.1)));
-            /// assert_eq!(norm.running_var.to_vec::<f32>()?, [1.0, 1.0, 1.0]);
-            /// # Ok::<(), wgrad::Error>(())
-            /// ```
             #[track_caller]
             pub fn new(channels: usize, device: &Device) -> $name {
                 $name {
@@ -70,11 +62,6 @@ macro_rules! batch_norm {
             }
 
             /// The same without weight and bias.
-            ///
-            /// ```
-            #[doc = concat!("use wgrad::{Device, nn::{", stringify!($name), ", Parameters}};")]
-            #[doc = concat!("assert!(", stringify!($name), "::new(3, &Device::cpu()).without_affine().parameters().is_empty());")]
-            /// ```
             pub fn without_affine(self) -> $name {
                 $name { weight: None, bias: None, ..self }
             }
@@ -209,15 +196,6 @@ pub struct LayerNorm {
 
 impl LayerNorm {
     /// Over the last dims, which have this shape, with ε = 1e-5.
-    ///
-    /// ```
-    /// use wgrad::nn::{LayerNorm, Module};
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let y = LayerNorm::new([2, 2], &device).forward(&Tensor::from_slice(&[1f32, 1.0, 3.0, 3.0], [2, 2], &device));
-    /// assert!((y.to_vec::<f32>()?[3] - 1.0).abs() < 1e-4); // over all four
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn new(shape: impl Into<Shape>, device: &Device) -> LayerNorm {
         let shape = shape.into();
@@ -230,42 +208,16 @@ impl LayerNorm {
     }
 
     /// Sets what is added to variances.
-    ///
-    /// ```
-    /// use wgrad::nn::{LayerNorm, Module};
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 3.0], [1, 2], &device); // mean 2, variance 1
-    /// let y = LayerNorm::new(2, &device).eps(3.0).forward(&x).to_vec::<f32>()?;
-    /// assert!((y[0] + 0.5).abs() < 1e-5 && (y[1] - 0.5).abs() < 1e-5); // divided by √(1 + 3)
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn eps(self, eps: impl Into<f64>) -> LayerNorm {
         LayerNorm { eps: eps.into(), ..self }
     }
 
     /// The same without a bias.
-    ///
-    /// ```
-    /// use wgrad::nn::{LayerNorm, Parameters};
-    /// use wgrad::Device;
-    /// let norm = LayerNorm::new(8, &Device::default()).without_bias();
-    /// assert_eq!(norm.named_parameters()[0].0, "weight");
-    /// assert_eq!(norm.parameters().len(), 1);
-    /// ```
     pub fn without_bias(self) -> LayerNorm {
         LayerNorm { bias: None, ..self }
     }
 
     /// The same without weight and bias; only the number of dims counts then.
-    ///
-    /// ```
-    /// use wgrad::nn::{LayerNorm, Module};
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let norm = LayerNorm::new(8, &device).without_affine();
-    /// assert_eq!(norm.forward(&Tensor::randn([2, 6], &device)).shape(), [2, 6]); // any size of the one dim
-    /// ```
     pub fn without_affine(self) -> LayerNorm {
         LayerNorm { weight: None, bias: None, ..self }
     }
@@ -313,30 +265,12 @@ pub struct RmsNorm {
 
 impl RmsNorm {
     /// Over the last dims, which have this shape (one size for the last dim alone), with the spacing of floats at 1, 1.19e-7, as ε.
-    ///
-    /// ```
-    /// use wgrad::nn::{Module, RmsNorm};
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let y = RmsNorm::new(2, &device).forward(&Tensor::from_slice(&[4f32, -4.0], [1, 2], &device)).to_vec::<f32>()?;
-    /// assert!((y[0] - 1.0).abs() < 1e-5 && (y[1] + 1.0).abs() < 1e-5);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn new(shape: impl Into<Shape>, device: &Device) -> RmsNorm {
         RmsNorm { weight: Tensor::ones(shape, device).requires_grad(), eps: f64::from(f32::EPSILON) }
     }
 
     /// Sets what is added to mean squares.
-    ///
-    /// ```
-    /// use wgrad::nn::{Module, RmsNorm};
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let y = RmsNorm::new(2, &device).eps(3.0).forward(&Tensor::ones([1, 2], &device)).to_vec::<f32>()?;
-    /// assert!((y[0] - 0.5).abs() < 1e-5); // 1 / √(1 + 3)
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn eps(self, eps: impl Into<f64>) -> RmsNorm {
         RmsNorm { eps: eps.into(), ..self }
     }
@@ -384,16 +318,6 @@ pub struct GroupNorm {
 
 impl GroupNorm {
     /// So many channels in so many groups, with ε = 1e-5.
-    ///
-    /// ```
-    /// use wgrad::nn::{GroupNorm, Module};
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 3.0, 10.0, 30.0], [1, 4, 1], &device);
-    /// let y = GroupNorm::new(2, 4, &device).forward(&x).to_vec::<f32>()?; // channels 0 and 1, and 2 and 3
-    /// assert!(y.iter().zip([-1.0, 1.0, -1.0, 1.0]).all(|(v, expected)| (v - expected).abs() < 1e-4));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn new(groups: usize, channels: usize, device: &Device) -> GroupNorm {
         GroupNorm {
@@ -405,27 +329,11 @@ impl GroupNorm {
     }
 
     /// Sets what is added to variances.
-    ///
-    /// ```
-    /// use wgrad::nn::{GroupNorm, Module};
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 3.0], [1, 2, 1], &device); // mean 2, variance 1
-    /// let y = GroupNorm::new(1, 2, &device).eps(3.0).forward(&x).to_vec::<f32>()?;
-    /// assert!((y[0] + 0.5).abs() < 1e-5 && (y[1] - 0.5).abs() < 1e-5); // divided by √(1 + 3)
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn eps(self, eps: impl Into<f64>) -> GroupNorm {
         GroupNorm { eps: eps.into(), ..self }
     }
 
     /// The same without weight and bias.
-    ///
-    /// ```
-    /// use wgrad::nn::{GroupNorm, Parameters};
-    /// use wgrad::Device;
-    /// assert!(GroupNorm::new(2, 4, &Device::default()).without_affine().parameters().is_empty());
-    /// ```
     pub fn without_affine(self) -> GroupNorm {
         GroupNorm { weight: None, bias: None, ..self }
     }
@@ -476,25 +384,11 @@ pub struct InstanceNorm {
 
 impl InstanceNorm {
     /// For any number of channels, with ε = 1e-5.
-    ///
-    /// ```
-    /// use wgrad::nn::{InstanceNorm, Parameters};
-    /// assert!(InstanceNorm::new().parameters().is_empty());
-    /// ```
     pub fn new() -> InstanceNorm {
         InstanceNorm { weight: None, bias: None, eps: 1e-5 }
     }
 
     /// With a weight and a bias for each of so many channels.
-    ///
-    /// ```
-    /// use wgrad::nn::{InstanceNorm, Module};
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let norm = InstanceNorm::with_affine(3, &device);
-    /// assert!(norm.forward(&Tensor::randn([2, 3, 4], &device)).check().is_ok());
-    /// assert!(norm.forward(&Tensor::randn([2, 5, 4], &device)).check().is_err()); // so many channels only
-    /// ```
     #[track_caller]
     pub fn with_affine(channels: usize, device: &Device) -> InstanceNorm {
         InstanceNorm {
@@ -505,16 +399,6 @@ impl InstanceNorm {
     }
 
     /// Sets what is added to variances.
-    ///
-    /// ```
-    /// use wgrad::nn::{InstanceNorm, Module};
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let x = Tensor::from_slice(&[1f32, 3.0], [1, 1, 2], &device); // mean 2, variance 1
-    /// let y = InstanceNorm::new().eps(3.0).forward(&x).to_vec::<f32>()?;
-    /// assert!((y[0] + 0.5).abs() < 1e-5 && (y[1] - 0.5).abs() < 1e-5); // divided by √(1 + 3)
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn eps(self, eps: impl Into<f64>) -> InstanceNorm {
         InstanceNorm { eps: eps.into(), ..self }
     }

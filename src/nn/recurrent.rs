@@ -263,55 +263,23 @@ macro_rules! recurrent {
 
         impl $name {
             /// One layer in one direction.
-            ///
-            /// ```
-            #[doc = concat!("use wgrad::{Device, Tensor, nn::", stringify!($name), "};")]
-            /// let device = Device::cpu();
-            #[doc = concat!("let layer = ", stringify!($name), "::new(3, 4, &device);")]
-            /// let (sequence, _) = layer.forward_seq(&Tensor::randn([2, 5, 3], &device), None);
-            /// assert_eq!(sequence.shape(), [2, 5, 4]);
-            /// ```
             #[track_caller]
             pub fn new(inputs: usize, hidden: usize, device: &Device) -> $name {
                 $name::new_with(inputs, hidden, Recurrent::default(), device)
             }
 
             /// With several layers, both directions, no biases or dropout between layers.
-            ///
-            /// ```
-            #[doc = concat!("use wgrad::nn::{", stringify!($name), ", Parameters, Recurrent};")]
-            /// use wgrad::Device;
-            /// let options = Recurrent { bias: false, bidirectional: true, ..Recurrent::default() };
-            #[doc = concat!("let layer = ", stringify!($name), "::new_with(3, 4, options, &Device::cpu());")]
-            /// let names: Vec<String> = layer.named_parameters().into_iter().map(|(name, _)| name).collect();
-            /// assert_eq!(names, ["weight_ih_l0", "weight_hh_l0", "weight_ih_l0_reverse", "weight_hh_l0_reverse"]);
-            /// ```
             #[track_caller]
             pub fn new_with(inputs: usize, hidden: usize, options: Recurrent, device: &Device) -> $name {
                 $name(Core::new(stringify!($name), $gates, inputs, hidden, options, device))
             }
 
             /// The parameters by layer, then direction.
-            ///
-            /// ```
-            #[doc = concat!("use wgrad::nn::{", stringify!($name), ", Recurrent};")]
-            /// use wgrad::Device;
-            /// let options = Recurrent { layers: 2, bidirectional: true, ..Recurrent::default() };
-            #[doc = concat!("let layer = ", stringify!($name), "::new_with(3, 4, options, &Device::cpu());")]
-            /// assert_eq!(layer.parts().len(), 4);
-            /// assert_eq!(layer.parts()[2].weight_ih.shape()[1], 8); // the second layer sees both directions of the first
-            /// ```
             pub fn parts(&self) -> &[Direction] {
                 &self.0.parts
             }
 
             /// Layers, directions and the rest.
-            ///
-            /// ```
-            #[doc = concat!("use wgrad::nn::{", stringify!($name), ", Recurrent};")]
-            /// use wgrad::Device;
-            #[doc = concat!("assert_eq!(*", stringify!($name), "::new(3, 4, &Device::cpu()).options(), Recurrent::default());")]
-            /// ```
             pub fn options(&self) -> &Recurrent {
                 &self.0.options
             }

@@ -38,21 +38,6 @@ pub struct MembersMut<'a> {
 
 impl MembersMut<'_> {
     /// Adds a part.
-    ///
-    /// ```
-    /// use wgrad::nn::{Members, MembersMut, Parameters};
-    /// use wgrad::{Device, Tensor};
-    /// struct Scale(Tensor);
-    /// impl Parameters for Scale {
-    ///     fn members(&self, members: &mut Members) {
-    ///         members.add("scale", &self.0);
-    ///     }
-    ///     fn members_mut(&mut self, members: &mut MembersMut) {
-    ///         members.add(&mut self.0);
-    ///     }
-    /// }
-    /// assert!(Scale(Tensor::ones([2], &Device::cpu())).to_device(&Device::cpu()).is_ok());
-    /// ```
     pub fn add<M: Member + ?Sized>(&mut self, member: &mut M) {
         member.join_mut(self);
     }

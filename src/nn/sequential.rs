@@ -53,26 +53,11 @@ impl Clone for Sequential {
 
 impl Sequential {
     /// No layers: the output is the input.
-    ///
-    /// ```
-    /// use wgrad::nn::{Module, Sequential};
-    /// use wgrad::{Device, Tensor};
-    /// let x = Tensor::ones([2], &Device::default());
-    /// assert_eq!(Sequential::new().forward(&x).to_vec::<f32>()?, [1.0, 1.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn new() -> Sequential {
         Sequential::default()
     }
 
     /// Adds a layer at the end, named by its number.
-    ///
-    /// ```
-    /// use wgrad::nn::{Linear, Parameters, Relu, Sequential};
-    /// use wgrad::Device;
-    /// let model = Sequential::new().add(Relu).add(Linear::new(4, 3, &Device::default()));
-    /// assert_eq!(model.named_parameters()[0].0, "1.weight");
-    /// ```
     #[allow(clippy::should_implement_trait, reason = "it adds a layer and is no arithmetic")]
     pub fn add(self, layer: impl Module + Clone + 'static) -> Sequential {
         let name = self.layers.len().to_string();
@@ -80,51 +65,22 @@ impl Sequential {
     }
 
     /// Adds a layer at the end under a name.
-    ///
-    /// ```
-    /// use wgrad::nn::{Linear, Parameters, Sequential};
-    /// use wgrad::Device;
-    /// let model = Sequential::new().add_named("head", Linear::new(4, 3, &Device::default()));
-    /// assert_eq!(model.named_parameters()[0].0, "head.weight");
-    /// ```
     pub fn add_named(mut self, name: &str, layer: impl Module + Clone + 'static) -> Sequential {
         self.layers.push(Entry { name: name.into(), kind: kind_of(&layer), layer: Box::new(layer) });
         self
     }
 
     /// How many layers there are.
-    ///
-    /// ```
-    /// use wgrad::nn::{Relu, Sequential, Tanh};
-    /// assert_eq!(Sequential::new().add(Relu).add(Tanh).len(), 2);
-    /// ```
     pub fn len(&self) -> usize {
         self.layers.len()
     }
 
     /// Whether there are none.
-    ///
-    /// ```
-    /// use wgrad::nn::Sequential;
-    /// assert!(Sequential::new().is_empty());
-    /// ```
     pub fn is_empty(&self) -> bool {
         self.layers.is_empty()
     }
 
     /// The layers in order.
-    ///
-    /// ```
-    /// use wgrad::nn::{Module, Relu, Sequential, Tanh};
-    /// use wgrad::{Device, Tensor};
-    /// let model = Sequential::new().add(Relu).add(Tanh);
-    /// let mut x = Tensor::from_slice(&[-1f32, 0.0], [2], &Device::default());
-    /// for layer in model.iter() {
-    ///     x = layer.forward(&x); // a place to look at what is between the layers
-    /// }
-    /// assert_eq!(x.to_vec::<f32>()?, [0.0, 0.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn iter(&self) -> impl Iterator<Item = &dyn Module> {
         self.layers.iter().map(|entry| -> &dyn Module { &*entry.layer })
     }

@@ -88,14 +88,6 @@ pub struct TransformerEncoderLayer {
 impl TransformerEncoderLayer {
     /// A layer with PyTorch's defaults: dropout of 0.1, ReLU, norms after the additions. `inner` is the size between the two
     /// linear maps.
-    ///
-    /// ```
-    /// use wgrad::nn::TransformerEncoderLayer;
-    /// use wgrad::Device;
-    /// let layer = TransformerEncoderLayer::new(16, 4, 32, &Device::default());
-    /// assert_eq!(layer.linear1.weight.shape(), [32, 16]);
-    /// assert!(layer.dropout.p == 0.1 && !layer.norm_first);
-    /// ```
     #[track_caller]
     pub fn new(size: usize, heads: usize, inner: usize, device: &Device) -> TransformerEncoderLayer {
         let layer = TransformerEncoderLayer {
@@ -131,13 +123,6 @@ impl TransformerEncoderLayer {
     }
 
     /// The same without biases, in attention, linear maps and norms.
-    ///
-    /// ```
-    /// use wgrad::nn::{Parameters, TransformerEncoderLayer};
-    /// use wgrad::Device;
-    /// let layer = TransformerEncoderLayer::new(16, 4, 32, &Device::default()).without_bias();
-    /// assert!(layer.named_parameters().iter().all(|(name, _)| name.ends_with("weight")));
-    /// ```
     pub fn without_bias(self) -> TransformerEncoderLayer {
         TransformerEncoderLayer {
             self_attn: self.self_attn.without_bias(),
@@ -150,17 +135,6 @@ impl TransformerEncoderLayer {
     }
 
     /// The output, with a mask or a causal one: see [`MultiheadAttention::attend`].
-    ///
-    /// ```
-    /// use wgrad::nn::TransformerEncoderLayer;
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let layer = TransformerEncoderLayer::new(16, 4, 32, &device).dropout(0.0);
-    /// let x = Tensor::randn([2, 5, 16], &device);
-    /// let (whole, start) = (layer.forward_with(&x, None, true), layer.forward_with(&x.narrow(1, 0, 3), None, true));
-    /// assert!((whole.narrow(1, 0, 3) - start).abs().max().item::<f32>()? < 1e-4); // what comes later makes no difference
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn forward_with(&self, x: &Tensor, mask: Option<&Tensor>, causal: bool) -> Tensor {
         let _layer = enter::<Self>(format_args!("{}", size(&self.linear1.weight, 1)));
@@ -293,14 +267,6 @@ pub struct TransformerDecoderLayer {
 impl TransformerDecoderLayer {
     /// A layer with PyTorch's defaults: dropout of 0.1, ReLU, norms after the additions. `inner` is the size between the two
     /// linear maps.
-    ///
-    /// ```
-    /// use wgrad::nn::TransformerDecoderLayer;
-    /// use wgrad::Device;
-    /// let layer = TransformerDecoderLayer::new(16, 4, 32, &Device::default());
-    /// assert_eq!(layer.linear1.weight.shape(), [32, 16]);
-    /// assert!(layer.dropout.p == 0.1 && !layer.norm_first);
-    /// ```
     #[track_caller]
     pub fn new(size: usize, heads: usize, inner: usize, device: &Device) -> TransformerDecoderLayer {
         let layer = TransformerDecoderLayer {
@@ -322,13 +288,6 @@ impl TransformerDecoderLayer {
     }
 
     /// Sets all probabilities of dropout, those of attention weights too.
-    ///
-    /// ```
-    /// use wgrad::nn::TransformerDecoderLayer;
-    /// use wgrad::Device;
-    /// let layer = TransformerDecoderLayer::new(16, 4, 32, &Device::default()).dropout(0.5);
-    /// assert_eq!((layer.self_attn.dropout, layer.multihead_attn.dropout, layer.dropout3.p), (0.5, 0.5, 0.5));
-    /// ```
     pub fn dropout(mut self, p: f32) -> TransformerDecoderLayer {
         self.self_attn.dropout = p;
         self.multihead_attn.dropout = p;
@@ -338,36 +297,16 @@ impl TransformerDecoderLayer {
     }
 
     /// Sets what stands between the two linear maps.
-    ///
-    /// ```
-    /// use wgrad::nn::{Activation, TransformerDecoderLayer};
-    /// use wgrad::Device;
-    /// let layer = TransformerDecoderLayer::new(16, 4, 32, &Device::default()).activation(Activation::Gelu);
-    /// assert_eq!(layer.activation, Activation::Gelu);
-    /// ```
     pub fn activation(self, activation: Activation) -> TransformerDecoderLayer {
         TransformerDecoderLayer { activation, ..self }
     }
 
     /// Puts the norms before attention and network (`true`) or after the additions.
-    ///
-    /// ```
-    /// use wgrad::nn::TransformerDecoderLayer;
-    /// use wgrad::Device;
-    /// assert!(TransformerDecoderLayer::new(16, 4, 32, &Device::default()).norm_first(true).norm_first);
-    /// ```
     pub fn norm_first(self, norm_first: bool) -> TransformerDecoderLayer {
         TransformerDecoderLayer { norm_first, ..self }
     }
 
     /// The same without biases, in attention, linear maps and norms.
-    ///
-    /// ```
-    /// use wgrad::nn::{Parameters, TransformerDecoderLayer};
-    /// use wgrad::Device;
-    /// let layer = TransformerDecoderLayer::new(16, 4, 32, &Device::default()).without_bias();
-    /// assert!(layer.named_parameters().iter().all(|(name, _)| name.ends_with("weight")));
-    /// ```
     pub fn without_bias(self) -> TransformerDecoderLayer {
         TransformerDecoderLayer {
             self_attn: self.self_attn.without_bias(),
@@ -383,19 +322,6 @@ impl TransformerDecoderLayer {
 
     /// The output for a target `[N, T, size]` and a memory `[N, S, size]`. The masks are those of [`MultiheadAttention::attend`] for the target and
     /// the memory; with `causal` a target sees the targets up to itself.
-    ///
-    /// ```
-    /// use wgrad::nn::TransformerDecoderLayer;
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let layer = TransformerDecoderLayer::new(16, 4, 32, &device).dropout(0.0);
-    /// let (target, memory) = (Tensor::randn([1, 2, 16], &device), Tensor::randn([1, 3, 16], &device));
-    /// let padding = Tensor::from_slice(&[true, true, false], [1, 1, 1, 3], &device); // the last of the memory is none
-    /// let y = layer.decode(&target, &memory, None, Some(&padding), true);
-    /// let shorter = layer.decode(&target, &memory.narrow(1, 0, 2), None, None, true);
-    /// assert!((y - shorter).abs().max().item::<f32>()? < 1e-4);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn decode(
         &self,
@@ -484,15 +410,6 @@ crate::module!(TransformerEncoder { layers, norm });
 
 impl TransformerEncoder {
     /// The output, with a mask or a causal one in every layer: see [`MultiheadAttention::attend`].
-    ///
-    /// ```
-    /// use wgrad::nn::{TransformerEncoder, TransformerEncoderLayer};
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let encoder = TransformerEncoder { layers: vec![TransformerEncoderLayer::new(16, 4, 32, &device)], norm: None };
-    /// let mask = Tensor::from_slice(&[true, true, true, false], [1, 1, 1, 4], &device); // nobody looks at the last
-    /// assert_eq!(encoder.forward_with(&Tensor::randn([2, 4, 16], &device), Some(&mask), false).shape(), [2, 4, 16]);
-    /// ```
     #[track_caller]
     pub fn forward_with(&self, x: &Tensor, mask: Option<&Tensor>, causal: bool) -> Tensor {
         let _layer = enter::<Self>(format_args!(""));
@@ -617,16 +534,6 @@ impl Transformer {
     }
 
     /// The output for a source and a target that sees only what came before, without other masks.
-    ///
-    /// ```
-    /// use wgrad::nn::Transformer;
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let model = Transformer::new(16, 4, 1, 1, 32, &device)?;
-    /// let (source, target) = (Tensor::randn([2, 7, 16], &device), Tensor::randn([2, 5, 16], &device));
-    /// assert_eq!(model.forward_pair(&source, &target).shape(), [2, 5, 16]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     pub fn forward_pair(&self, source: &Tensor, target: &Tensor) -> Tensor {
         let _layer = enter::<Self>(format_args!(""));

@@ -154,13 +154,13 @@ impl Var {
     /// for, by `scope`, the variable keeps the old value.
     #[track_caller]
     pub(crate) fn assigned(&self, old: &Var, scope: Scope) -> Var {
-        let settled = self.0.has_value() && !self.0.is_unchecked();
+        let computed = self.0.has_value() && !self.0.is_unchecked();
         let name = |var: &Var| {
             let name = no_grad(|| var.detach());
-            name.settle();
+            name.share_value();
             name
         };
-        if settled || self.0.error.is_some() || old.0.error.is_some() || self.meta() != old.meta() {
+        if computed || self.0.error.is_some() || old.0.error.is_some() || self.meta() != old.meta() {
             return name(self);
         }
         Var::apply(Assign(scope), &[self, old])

@@ -17,8 +17,8 @@ const WORKGROUP: u32 = 64;
 const LARGEST_HEAD: usize = 256;
 /// Bytes of scores up to which a software adapter, whose matrix products are better than its fused kernels, computes them.
 const SCORES: usize = 64 << 20;
-/// Loop turns of one invocation; some software adapters end loops after 65,535.
-const MAX_TURNS: usize = 60_000;
+/// Loop iterations of one invocation; some software adapters end loops after 65,535.
+const MAX_ITERATIONS: usize = 60_000;
 
 /// What a fused kernel computes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -496,11 +496,11 @@ impl Operands {
         let group = q[1] / k[1].max(1);
         let scores = q[0] * q[1] * q[2] * k[2];
         let rows = k[2].max(group * q[2]);
-        let turns = rows * (2 * d.div_ceil(4) + v_size.div_ceil(4) + 1);
+        let iterations = rows * (2 * d.div_ceil(4) + v_size.div_ceil(4) + 1);
         match (context.traits.software, context.traits.lanes && lanes::fit(part(d), part(v_size))) {
             (false, _) => d.max(v_size) <= LARGEST_HEAD,
-            (true, true) => rows <= MAX_TURNS,
-            (true, false) => d.max(v_size) <= LARGEST_HEAD && scores * 4 > SCORES && turns <= MAX_TURNS,
+            (true, true) => rows <= MAX_ITERATIONS,
+            (true, false) => d.max(v_size) <= LARGEST_HEAD && scores * 4 > SCORES && iterations <= MAX_ITERATIONS,
         }
     }
 }

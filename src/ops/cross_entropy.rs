@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::graph::kernel::{Kernel, Operand, Routine, Stage, Wgsl, Word, Write};
 use crate::graph::{Bits, IndexCheck, Meta, Op, Var, Vjp};
 use crate::ops::routine::{self, largest};
-use crate::ops::rows::{RowPlan, rows_texts};
+use crate::ops::row_kernels::{RowPlan, rows_texts};
 use crate::shape::Shape;
 
 /// Loss of each row: `[rows, classes]` and `[rows]` to `[rows]`.

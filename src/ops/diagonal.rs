@@ -23,7 +23,7 @@ impl Var {
         Ok(self.permute(&others.chain([a, b]).collect::<Vec<_>>()))
     }
 
-    /// The elements whose index along `dim2` is `offset` more than along `dim1`, along a new last dim in the place of both.
+    /// The elements whose index along `dim2` is `offset` more than along `dim1`, along a new last dim instead of both.
     ///
     /// # Errors
     /// [`Error::Argument`] where the dims are equal or out of range.
@@ -65,7 +65,7 @@ impl Var {
         if matrix.checked_numel().is_none() {
             return Err(Error::argument("diag_embed", format!("{matrix} has too many elements")));
         }
-        let flat = self.place(rank - 1, row * side + col, side as isize + 1, side * side, 0.0);
+        let flat = self.pad_dim(rank - 1, row * side + col, side as isize + 1, side * side, 0.0);
         let square = flat.reshape(&matrix);
         // Rows and columns go where they are asked for, the other dims keep their order.
         let mut others = 0..rank - 1;

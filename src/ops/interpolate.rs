@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::graph::Var;
-use crate::ops::window::{Corners, Geometry, Kind, Ratio, WindowSum, spatial, three};
+use crate::ops::window::{Corners, Geometry, Ratio, WindowKind, WindowSum, spatial, three};
 use crate::shape::Shape;
 
 /// How [`Var::interpolate`] makes new elements.
@@ -135,13 +135,13 @@ impl Var {
             }
             let aligned = Ratio::aligned(sizes, output);
             let kind = match mode {
-                Interpolate::Nearest => Kind::Nearest(ratio),
-                Interpolate::NearestExact => Kind::NearestExact(ratio),
-                Interpolate::Bilinear => Kind::Linear(ratio, Corners::Edges),
-                Interpolate::BilinearAligned => Kind::Linear(aligned, Corners::Points),
-                Interpolate::Bicubic => Kind::Cubic(ratio, Corners::Edges),
-                Interpolate::BicubicAligned => Kind::Cubic(aligned, Corners::Points),
-                Interpolate::Area => Kind::Adaptive,
+                Interpolate::Nearest => WindowKind::Nearest(ratio),
+                Interpolate::NearestExact => WindowKind::NearestExact(ratio),
+                Interpolate::Bilinear => WindowKind::Linear(ratio, Corners::Edges),
+                Interpolate::BilinearAligned => WindowKind::Linear(aligned, Corners::Points),
+                Interpolate::Bicubic => WindowKind::Cubic(ratio, Corners::Edges),
+                Interpolate::BicubicAligned => WindowKind::Cubic(aligned, Corners::Points),
+                Interpolate::Area => WindowKind::Adaptive,
             };
             Ok(Geometry { dims, input: sizes, output, kind })
         };

@@ -4,7 +4,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Bits, Var};
 use crate::ops::cross_entropy::{CrossEntropy, kept};
-use crate::ops::rows::LONGEST_ROW;
+use crate::ops::row_kernels::LONGEST_ROW;
 use crate::shape::Shape;
 
 /// What a loss returns of the losses of its elements or rows. Its methods are the losses; the functions of [`crate::nn::loss`] are those of

@@ -1,4 +1,4 @@
-//! The ops, one file a family. Each defines shape rule, kernel, gradient and CPU reference in one place.
+//! The ops, one file per family. Each defines shape rule, kernel, gradient and CPU reference in one place.
 
 pub(crate) mod assign;
 pub(crate) mod attention;
@@ -8,6 +8,7 @@ pub(crate) mod cross_entropy;
 pub(crate) mod diagonal;
 pub(crate) mod einsum;
 pub mod elementwise;
+pub(crate) mod float;
 pub(crate) mod index;
 pub(crate) mod interpolate;
 pub(crate) mod loss;
@@ -16,16 +17,15 @@ pub mod matmul;
 pub(crate) mod movement;
 #[doc(hidden)]
 pub mod norm;
+pub(crate) mod pad;
 pub(crate) mod per_dim;
-pub(crate) mod place;
 pub(crate) mod pool;
-pub(crate) mod real;
 pub(crate) mod reduce;
 #[doc(hidden)]
 pub mod registry;
 pub(crate) mod rope;
 pub(crate) mod routine;
-pub(crate) mod rows;
+pub(crate) mod row_kernels;
 pub(crate) mod sampling;
 pub(crate) mod scalar;
 pub(crate) mod scan;

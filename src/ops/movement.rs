@@ -113,7 +113,7 @@ impl Op for ViewOp {
                     // A flip, which is its own inverse.
                     dy.slice(*dim, *start, *step, *len)
                 } else {
-                    dy.place(*dim, *start, *step, size, 0.0)
+                    dy.pad_dim(*dim, *start, *step, size, 0.0)
                 }
             }
             View::Unfold { dim, step, .. } => dy.fold(*dim, shape[*dim], *step),

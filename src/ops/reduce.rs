@@ -16,7 +16,7 @@ use crate::shape::Shape;
 
 /// The reductions as users name them; `any` and `all` are `max` and `min` on booleans with a value for no elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Kind {
+enum ReduceKind {
     Sum,
     Prod,
     Max,
@@ -27,28 +27,28 @@ enum Kind {
     All,
 }
 
-impl Kind {
+impl ReduceKind {
     fn name(self) -> &'static str {
         match self {
-            Kind::Sum => "sum",
-            Kind::Prod => "prod",
-            Kind::Max => "max",
-            Kind::Min => "min",
-            Kind::ArgMax => "argmax",
-            Kind::ArgMin => "argmin",
-            Kind::Any => "any",
-            Kind::All => "all",
+            ReduceKind::Sum => "sum",
+            ReduceKind::Prod => "prod",
+            ReduceKind::Max => "max",
+            ReduceKind::Min => "min",
+            ReduceKind::ArgMax => "argmax",
+            ReduceKind::ArgMin => "argmin",
+            ReduceKind::Any => "any",
+            ReduceKind::All => "all",
         }
     }
 
     fn combine(self) -> Combine {
         match self {
-            Kind::Sum => Combine::Sum,
-            Kind::Prod => Combine::Prod,
-            Kind::Max | Kind::Any => Combine::Max,
-            Kind::Min | Kind::All => Combine::Min,
-            Kind::ArgMax => Combine::ArgMax,
-            Kind::ArgMin => Combine::ArgMin,
+            ReduceKind::Sum => Combine::Sum,
+            ReduceKind::Prod => Combine::Prod,
+            ReduceKind::Max | ReduceKind::Any => Combine::Max,
+            ReduceKind::Min | ReduceKind::All => Combine::Min,
+            ReduceKind::ArgMax => Combine::ArgMax,
+            ReduceKind::ArgMin => Combine::ArgMin,
         }
     }
 }
@@ -56,7 +56,7 @@ impl Kind {
 /// A reduction over `dims` (ascending, not empty), which the output drops.
 #[derive(Hash)]
 struct ReduceOp {
-    kind: Kind,
+    kind: ReduceKind,
     dims: SmallVec<[usize; 6]>,
 }
 
@@ -82,15 +82,17 @@ impl Op for ReduceOp {
             return Err(Error::argument(self.name(), detail));
         }
         let dtype = match (self.kind, dtype) {
-            (Kind::ArgMax | Kind::ArgMin, _) => DType::U32,
-            (Kind::Any | Kind::All, DType::Bool) => DType::Bool,
-            (Kind::Any | Kind::All, _) => return Err(Error::dtype(self.name(), "takes booleans", &[*dtype])),
-            (Kind::Sum | Kind::Prod, DType::Bool) => {
+            (ReduceKind::ArgMax | ReduceKind::ArgMin, _) => DType::U32,
+            (ReduceKind::Any | ReduceKind::All, DType::Bool) => DType::Bool,
+            (ReduceKind::Any | ReduceKind::All, _) => {
+                return Err(Error::dtype(self.name(), "takes booleans", &[*dtype]));
+            }
+            (ReduceKind::Sum | ReduceKind::Prod, DType::Bool) => {
                 return Err(Error::dtype(self.name(), "takes numbers; cast booleans first", &[*dtype]));
             }
             _ => *dtype,
         };
-        let has_neutral = matches!(self.kind, Kind::Sum | Kind::Prod | Kind::Any | Kind::All);
+        let has_neutral = matches!(self.kind, ReduceKind::Sum | ReduceKind::Prod | ReduceKind::Any | ReduceKind::All);
         if !has_neutral && self.dims.iter().any(|&d| shape[d] == 0) {
             let detail = format!("no element to choose along dims {:?} of shape {shape}", self.dims);
             return Err(Error::argument(self.name(), detail));
@@ -104,7 +106,7 @@ impl Op for ReduceOp {
     }
 
     fn differentiable(&self) -> bool {
-        matches!(self.kind, Kind::Sum | Kind::Prod | Kind::Max | Kind::Min)
+        matches!(self.kind, ReduceKind::Sum | ReduceKind::Prod | ReduceKind::Max | ReduceKind::Min)
     }
 
     fn reference(&self, inputs: &[&Array], output: &Meta) -> Result<Array> {
@@ -113,7 +115,7 @@ impl Op for ReduceOp {
         macro_rules! extreme {
             ($a:ident, $nan:expr) => {{
                 let better = |new, old| match self.kind {
-                    Kind::Max | Kind::ArgMax | Kind::Any => new > old,
+                    ReduceKind::Max | ReduceKind::ArgMax | ReduceKind::Any => new > old,
                     _ => new < old,
                 };
                 let pick = fold($a, dims, None, |best: &mut Option<(_, u32)>, value, index| {
@@ -125,7 +127,7 @@ impl Op for ReduceOp {
                         *best = Some((value, index));
                     }
                 });
-                if matches!(self.kind, Kind::ArgMax | Kind::ArgMin) {
+                if matches!(self.kind, ReduceKind::ArgMax | ReduceKind::ArgMin) {
                     Array::from_vec(shape, pick.into_iter().map(|p| p.map_or(0, |(_, index)| index)).collect())
                 } else {
                     // Inference has refused empty ranges, so every pick is some value.
@@ -134,29 +136,29 @@ impl Op for ReduceOp {
             }};
         }
         Ok(match (self.kind, x) {
-            (Kind::Any, Array::Bool(a)) => Array::from_vec(shape, fold(a, dims, false, |t, v, _| *t |= v)),
-            (Kind::All, Array::Bool(a)) => Array::from_vec(shape, fold(a, dims, true, |t, v, _| *t &= v)),
-            (Kind::Sum, Array::F32(a)) => {
+            (ReduceKind::Any, Array::Bool(a)) => Array::from_vec(shape, fold(a, dims, false, |t, v, _| *t |= v)),
+            (ReduceKind::All, Array::Bool(a)) => Array::from_vec(shape, fold(a, dims, true, |t, v, _| *t &= v)),
+            (ReduceKind::Sum, Array::F32(a)) => {
                 // Summed in f64 and rounded once: what every order of summation aims at.
                 let total = fold(a, dims, 0f64, |t, v, _| *t += f64::from(v));
                 Array::from_vec(shape, total.into_iter().map(|v| v as f32).collect())
             }
-            (Kind::Sum, Array::F64(a)) => Array::from_vec(shape, fold(a, dims, 0f64, |t, v, _| *t += v)),
-            (Kind::Sum, Array::I32(a)) => {
+            (ReduceKind::Sum, Array::F64(a)) => Array::from_vec(shape, fold(a, dims, 0f64, |t, v, _| *t += v)),
+            (ReduceKind::Sum, Array::I32(a)) => {
                 Array::from_vec(shape, fold(a, dims, 0i32, |t, v: i32, _| *t = t.wrapping_add(v)))
             }
-            (Kind::Sum, Array::U32(a)) => {
+            (ReduceKind::Sum, Array::U32(a)) => {
                 Array::from_vec(shape, fold(a, dims, 0u32, |t, v: u32, _| *t = t.wrapping_add(v)))
             }
-            (Kind::Prod, Array::F32(a)) => {
+            (ReduceKind::Prod, Array::F32(a)) => {
                 let total = fold(a, dims, 1f64, |t, v, _| *t *= f64::from(v));
                 Array::from_vec(shape, total.into_iter().map(|v| v as f32).collect())
             }
-            (Kind::Prod, Array::F64(a)) => Array::from_vec(shape, fold(a, dims, 1f64, |t, v, _| *t *= v)),
-            (Kind::Prod, Array::I32(a)) => {
+            (ReduceKind::Prod, Array::F64(a)) => Array::from_vec(shape, fold(a, dims, 1f64, |t, v, _| *t *= v)),
+            (ReduceKind::Prod, Array::I32(a)) => {
                 Array::from_vec(shape, fold(a, dims, 1i32, |t, v: i32, _| *t = t.wrapping_mul(v)))
             }
-            (Kind::Prod, Array::U32(a)) => {
+            (ReduceKind::Prod, Array::U32(a)) => {
                 Array::from_vec(shape, fold(a, dims, 1u32, |t, v: u32, _| *t = t.wrapping_mul(v)))
             }
             (_, Array::F16(_)) => return Err(Error::dtype(self.name(), "f16 is computed in f32", &[DType::F16])),
@@ -173,9 +175,9 @@ impl Op for ReduceOp {
         let kept = self.kept(x.shape());
         let dy = cx.dy.reshape(&kept);
         let dx = match self.kind {
-            Kind::Sum => dy.expand(x.shape()),
-            Kind::Prod if cx.create_graph => dy.mul(&self.others(x)),
-            Kind::Prod => {
+            ReduceKind::Sum => dy.expand(x.shape()),
+            ReduceKind::Prod if cx.create_graph => dy.mul(&self.others(x)),
+            ReduceKind::Prod => {
                 // Product of the others: all / x without a zero; with one zero, only the zero's place has any.
                 let zero = x.eq(&x.scalar_like(0.0));
                 let nonzero = zero.where_(&x.scalar_like(1.0), x);
@@ -186,7 +188,7 @@ impl Op for ReduceOp {
                 let none = zeros.eq(&zeros.scalar_like(0.0));
                 dy.mul(&none.where_(&all.div(&nonzero), &one))
             }
-            Kind::Max | Kind::Min => {
+            ReduceKind::Max | ReduceKind::Min => {
                 let ties = x.eq(&cx.output.reshape(&kept));
                 let share = dy.per_count(&ties.sum(&self.dims, true));
                 ties.cast(x.dtype()).mul(&share)
@@ -263,8 +265,8 @@ fn fold<T: Copy, A: Clone>(a: &ArrayD<T>, dims: &[usize], init: A, mut f: impl F
 
 impl Var {
     #[track_caller]
-    fn reduce(&self, kind: Kind, dims: &[usize], keepdim: bool) -> Var {
-        if self.shape().rank() == 0 && dims == [0] && matches!(kind, Kind::ArgMax | Kind::ArgMin) {
+    fn reduce(&self, kind: ReduceKind, dims: &[usize], keepdim: bool) -> Var {
+        if self.shape().rank() == 0 && dims == [0] && matches!(kind, ReduceKind::ArgMax | ReduceKind::ArgMin) {
             // A scalar counts as a row of one element.
             return self.reshape(&Shape::from([1])).reduce(kind, dims, false);
         }
@@ -285,13 +287,13 @@ impl Var {
     /// Σ over `dims` (none: the value itself); 0 where there is no element. Integers stay, booleans count as `i32`.
     #[track_caller]
     pub fn sum(&self, dims: &[usize], keepdim: bool) -> Var {
-        self.numbers().reduce(Kind::Sum, dims, keepdim)
+        self.numbers().reduce(ReduceKind::Sum, dims, keepdim)
     }
 
     /// Π over `dims`; 1 where there is no element. Integers stay, booleans count as `i32`.
     #[track_caller]
     pub fn prod(&self, dims: &[usize], keepdim: bool) -> Var {
-        self.numbers().reduce(Kind::Prod, dims, keepdim)
+        self.numbers().reduce(ReduceKind::Prod, dims, keepdim)
     }
 
     /// Booleans as `i32`, all else as it is.
@@ -304,38 +306,38 @@ impl Var {
     /// is shared evenly among ties.
     #[track_caller]
     pub fn max(&self, dims: &[usize], keepdim: bool) -> Var {
-        self.reduce(Kind::Max, dims, keepdim)
+        self.reduce(ReduceKind::Max, dims, keepdim)
     }
 
     /// Smallest element over `dims`; the rest as in [`Var::max`].
     #[track_caller]
     pub fn min(&self, dims: &[usize], keepdim: bool) -> Var {
-        self.reduce(Kind::Min, dims, keepdim)
+        self.reduce(ReduceKind::Min, dims, keepdim)
     }
 
     /// Index (`u32`) of the first largest element along `dim`, of the first NaN if there is one; [`Error::Argument`] where
     /// there is no element.
     #[track_caller]
     pub fn argmax(&self, dim: usize, keepdim: bool) -> Var {
-        self.reduce(Kind::ArgMax, &[dim], keepdim)
+        self.reduce(ReduceKind::ArgMax, &[dim], keepdim)
     }
 
     /// Index (`u32`) of the first smallest element along `dim`; the rest as in [`Var::argmax`].
     #[track_caller]
     pub fn argmin(&self, dim: usize, keepdim: bool) -> Var {
-        self.reduce(Kind::ArgMin, &[dim], keepdim)
+        self.reduce(ReduceKind::ArgMin, &[dim], keepdim)
     }
 
     /// Whether an element over `dims` is true (of numbers: not 0); false where there is none.
     #[track_caller]
     pub fn any(&self, dims: &[usize], keepdim: bool) -> Var {
-        self.truth().reduce(Kind::Any, dims, keepdim)
+        self.truth().reduce(ReduceKind::Any, dims, keepdim)
     }
 
     /// Whether all elements over `dims` are true (of numbers: not 0); true where there is none.
     #[track_caller]
     pub fn all(&self, dims: &[usize], keepdim: bool) -> Var {
-        self.truth().reduce(Kind::All, dims, keepdim)
+        self.truth().reduce(ReduceKind::All, dims, keepdim)
     }
 
     #[track_caller]

@@ -2,7 +2,7 @@
 //! it against the methods of `Tensor`, the shader files and the gradient checks.
 
 use crate::ops::elementwise::rows;
-use crate::ops::elementwise::table::Kind;
+use crate::ops::elementwise::table::RowKind;
 
 /// Element types that an op takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ use Types::{All, Bools, Floats, Integers, Numbers, Source};
 
 const MATMUL: &[&str] = &["matmul/tiled", "matmul/cpu_subgroup", "matmul/cpu_plain", "matmul/pack", "matmul/sum"];
 const REDUCE: &[&str] = &["reduce/combine"];
-const PLACE: &[&str] = &["place/forward"];
+const PAD: &[&str] = &["pad/forward"];
 const CONV: &[&str] = &["conv/forward"];
 const CONV_BACK: &[&str] = &["conv/input_gradient", "conv/weight_gradient"];
 const TRANSPOSED: &[&str] = &["conv/input_gradient"];
@@ -199,23 +199,23 @@ const STRUCTURED: &[(&str, &[Row])] = &[
             ("t", All, View, &[], &[], Any),
             ("movedim", All, View, &[], &[], Any),
             ("expand", All, View, &[], REDUCE, Any),
-            ("slice", All, View, &[], PLACE, Any),
-            ("slice_step", All, View, &[], PLACE, Any),
-            ("narrow", All, View, &[], PLACE, Any),
-            ("select", All, View, &[], PLACE, Any),
-            ("get", All, View, &[], PLACE, Any),
-            ("unbind", All, View, &[], PLACE, Any),
-            ("split", All, View, &[], PLACE, Any),
-            ("chunk", All, View, &[], PLACE, Any),
+            ("slice", All, View, &[], PAD, Any),
+            ("slice_step", All, View, &[], PAD, Any),
+            ("narrow", All, View, &[], PAD, Any),
+            ("select", All, View, &[], PAD, Any),
+            ("get", All, View, &[], PAD, Any),
+            ("unbind", All, View, &[], PAD, Any),
+            ("split", All, View, &[], PAD, Any),
+            ("chunk", All, View, &[], PAD, Any),
             ("flip", All, View, &[], &[], Any),
-            ("diagonal", All, View, &[], PLACE, Any),
+            ("diagonal", All, View, &[], PAD, Any),
             ("unfold", All, View, &[], &["fold/forward"], Any),
             ("contiguous", All, Form::Elementwise, &[], &[], Any),
             ("cat", All, Routine, &["cat/forward"], &[], Any),
             ("stack", All, Routine, &["cat/forward"], &[], Any),
             ("hstack", All, Routine, &["cat/forward"], &[], Any),
             ("vstack", All, Routine, &["cat/forward"], &[], Any),
-            ("pad", All, Routine, PLACE, &[], Any),
+            ("pad", All, Routine, PAD, &[], Any),
             ("roll", All, Composed, &["cat/forward"], &[], Any),
             ("repeat", All, Composed, &[], REDUCE, Any),
             ("tile", All, Composed, &[], REDUCE, Any),
@@ -224,8 +224,8 @@ const STRUCTURED: &[(&str, &[Row])] = &[
             ("meshgrid", All, View, &[], REDUCE, Any),
             ("triu", All, Composed, MASK, &[], Any),
             ("tril", All, Composed, MASK, &[], Any),
-            ("diag", All, Composed, PLACE, &[], Any),
-            ("diag_embed", All, Composed, PLACE, &[], Any),
+            ("diag", All, Composed, PAD, &[], Any),
+            ("diag_embed", All, Composed, PAD, &[], Any),
             ("pixel_shuffle", All, View, &[], &[], Any),
             ("pixel_unshuffle", All, View, &[], &[], Any),
         ],
@@ -269,7 +269,7 @@ const STRUCTURED: &[(&str, &[Row])] = &[
             ("conv_transpose1d", Floats, Routine, TRANSPOSED, TRANSPOSED_BACK, Any),
             ("conv_transpose2d", Floats, Routine, TRANSPOSED, TRANSPOSED_BACK, Any),
             ("conv_transpose3d", Floats, Routine, TRANSPOSED, TRANSPOSED_BACK, Any),
-            ("unfold2d", Floats, Composed, PLACE, &["fold/forward"], Any),
+            ("unfold2d", Floats, Composed, PAD, &["fold/forward"], Any),
             ("fold2d", Floats, Composed, &["fold/forward"], &[], Any),
         ],
     ),
@@ -352,10 +352,10 @@ const STRUCTURED: &[(&str, &[Row])] = &[
 pub fn entries() -> Vec<Entry> {
     let table = rows().iter().map(|row| {
         let types = match row.kind {
-            Kind::Float | Kind::Test => Floats,
-            Kind::Number | Kind::Compare => Numbers,
-            Kind::Logical => Bools,
-            Kind::Select => All,
+            RowKind::Float | RowKind::Test => Floats,
+            RowKind::Number | RowKind::Compare => Numbers,
+            RowKind::Logical => Bools,
+            RowKind::Select => All,
         };
         let file: &'static [&'static str] = std::slice::from_ref(&row.file);
         let has_backward = row.wgsl.contains(&format!("fn {}_bwd(", row.name.trim_end_matches('_')));

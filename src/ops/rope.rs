@@ -99,7 +99,7 @@ impl Routine for Rope {
     }
 }
 
-/// How far each pair is turned at position `offset`, and how far it goes a position, as pairs of 32-bit words of 2⁻⁶⁴ turns.
+/// How far each pair is turned at position `offset`, and how far it goes a position, as pairs of 32-bit words of 2⁻⁶⁴ iterations.
 ///
 /// # Errors
 /// Where `theta` is not a positive number.
@@ -110,8 +110,8 @@ pub fn phases(half: usize, theta: f64, offset: usize) -> Result<Array> {
     host::room_for("rope", Some(&Shape::from([half, 4])), (half as u64).saturating_mul(16))?;
     let mut table = Vec::with_capacity(half * 4);
     for i in 0..half {
-        let turns = theta.powf(-(i as f64) / half as f64) / std::f64::consts::TAU;
-        let step = (turns.fract() * 2f64.powi(64)) as u64;
+        let iterations = theta.powf(-(i as f64) / half as f64) / std::f64::consts::TAU;
+        let step = (iterations.fract() * 2f64.powi(64)) as u64;
         let base = step.wrapping_mul(offset as u64);
         table.extend([base >> 32, base, step >> 32, step].map(|w| w as u32));
     }

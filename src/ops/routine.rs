@@ -3,7 +3,7 @@
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::Var;
-use crate::graph::kernel::{Access, Read, Slot, Stage, Word, Write};
+use crate::graph::kernel::{Access, BufferSlot, Read, Stage, Word, Write};
 use crate::shape::Shape;
 
 /// The text of a stage: files below `shaders/`, without ending.
@@ -17,7 +17,7 @@ pub(crate) use wgsl;
 /// Invocations in a workgroup of a kernel over a 1-D grid.
 pub const WORKGROUP: u32 = 256;
 
-/// Longest row that one invocation walks: three walks stay below the 65,535 turns after which some software adapters end
+/// Longest row that one invocation walks: three walks stay below the 65,535 iterations after which some software adapters end
 /// loops. Ops over longer rows are composed of reductions, which the scheduler splits.
 pub const LONG_ROW: usize = 16_384;
 
@@ -28,19 +28,19 @@ pub fn grid(elements: usize) -> u64 {
 
 /// A read of input `index` through `load_NAME`.
 pub fn read(name: &'static str, index: usize) -> Read {
-    Read { name, slot: Slot::Input(index), access: Access::Logical }
+    Read { name, slot: BufferSlot::Input(index), access: Access::Logical }
 }
 
 /// The write of the output through `store`.
 pub fn output() -> Write {
-    Write { name: "y", slot: Slot::Output, vec4: false, scratch: None }
+    Write { name: "y", slot: BufferSlot::Output, vec4: false, scratch: None }
 }
 
 /// How often these stages load each element of an input, where `times` says it of a read; `None` where one of them reads it raw, or
 /// `times` does not know. (For [`Routine::loads`](crate::graph::kernel::Routine::loads).)
 pub fn loads(stages: &[Stage], input: usize, times: impl Fn(&Stage, &Read) -> Option<usize>) -> Option<usize> {
     let reads = stages.iter().flat_map(|stage| stage.reads.iter().map(move |read| (stage, read)));
-    let own = reads.filter(|(_, read)| read.slot == Slot::Input(input));
+    let own = reads.filter(|(_, read)| read.slot == BufferSlot::Input(input));
     own.map(|(stage, read)| if read.access == Access::Raw { None } else { times(stage, read) }).sum()
 }
 

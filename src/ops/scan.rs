@@ -7,7 +7,7 @@ use crate::array::Array;
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::kernel::{Access, Kernel, Operand, Read, Routine, Slot, Stage, Wgsl, Word};
+use crate::graph::kernel::{Access, BufferSlot, Kernel, Operand, Read, Routine, Stage, Wgsl, Word};
 use crate::graph::{Meta, Op, Var, Vjp};
 use crate::ops::routine::{self, WORKGROUP, around, check_dim, wgsl};
 use crate::ops::sort::scratch_write;
@@ -18,7 +18,7 @@ const CHUNK: usize = 64;
 
 /// How elements combine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Kind {
+enum ScanKind {
     Sum,
     Prod,
     LogSumExp,
@@ -31,7 +31,7 @@ enum Kind {
 /// `y[k] = combine(x[0], …, x[k])` along `dim`.
 #[derive(Clone, Copy, Hash)]
 struct Scan {
-    kind: Kind,
+    kind: ScanKind,
     dim: usize,
 }
 
@@ -41,14 +41,14 @@ struct Recurrence {
     dim: usize,
 }
 
-impl Kind {
+impl ScanKind {
     fn name(self) -> &'static str {
         match self {
-            Kind::Sum => "cumsum",
-            Kind::Prod => "cumprod",
-            Kind::LogSumExp => "logcumsumexp",
-            Kind::ArgMax => "cummax",
-            Kind::ArgMin => "cummin",
+            ScanKind::Sum => "cumsum",
+            ScanKind::Prod => "cumprod",
+            ScanKind::LogSumExp => "logcumsumexp",
+            ScanKind::ArgMax => "cummax",
+            ScanKind::ArgMin => "cummin",
         }
     }
 }
@@ -84,11 +84,11 @@ impl Op for Scan {
         let Meta { shape, dtype } = inputs[0];
         check_dim(self.name(), shape, self.dim)?;
         match self.kind {
-            Kind::Sum | Kind::Prod if *dtype == DType::Bool => {
+            ScanKind::Sum | ScanKind::Prod if *dtype == DType::Bool => {
                 Err(Error::dtype(self.name(), "takes numbers; cast booleans first", &[*dtype]))
             }
-            Kind::LogSumExp if !dtype.is_float() => Err(Error::dtype(self.name(), "takes floats", &[*dtype])),
-            Kind::ArgMax | Kind::ArgMin => Ok(Meta { shape: shape.clone(), dtype: DType::U32 }),
+            ScanKind::LogSumExp if !dtype.is_float() => Err(Error::dtype(self.name(), "takes floats", &[*dtype])),
+            ScanKind::ArgMax | ScanKind::ArgMin => Ok(Meta { shape: shape.clone(), dtype: DType::U32 }),
             _ => Ok(inputs[0].clone()),
         }
     }
@@ -105,29 +105,29 @@ impl Op for Scan {
             (_, m) => m + ((a - m).exp() + (b - m).exp()).ln(),
         };
         Ok(match (self.kind, inputs[0]) {
-            (Kind::Sum, Array::I32(a)) => {
+            (ScanKind::Sum, Array::I32(a)) => {
                 let x: Vec<i32> = a.iter().copied().collect();
                 Array::from_vec(shape, running(&x, shape, self.dim, i32::wrapping_add))
             }
-            (Kind::Sum, Array::U32(a)) => {
+            (ScanKind::Sum, Array::U32(a)) => {
                 let x: Vec<u32> = a.iter().copied().collect();
                 Array::from_vec(shape, running(&x, shape, self.dim, u32::wrapping_add))
             }
-            (Kind::Prod, Array::I32(a)) => {
+            (ScanKind::Prod, Array::I32(a)) => {
                 let x: Vec<i32> = a.iter().copied().collect();
                 Array::from_vec(shape, running(&x, shape, self.dim, i32::wrapping_mul))
             }
-            (Kind::Prod, Array::U32(a)) => {
+            (ScanKind::Prod, Array::U32(a)) => {
                 let x: Vec<u32> = a.iter().copied().collect();
                 Array::from_vec(shape, running(&x, shape, self.dim, u32::wrapping_mul))
             }
-            (Kind::ArgMax | Kind::ArgMin, x) => {
+            (ScanKind::ArgMax | ScanKind::ArgMin, x) => {
                 let x = x.to_f64();
                 let mut out = vec![0u32; x.len()];
                 walk_rows(shape, self.dim, |places| {
                     let mut best = (f64::NAN, 0);
                     for (k, p) in places.enumerate() {
-                        let better = if self.kind == Kind::ArgMax { x[p] >= best.0 } else { x[p] <= best.0 };
+                        let better = if self.kind == ScanKind::ArgMax { x[p] >= best.0 } else { x[p] <= best.0 };
                         if k == 0 || x[p].is_nan() || better {
                             best = (x[p], k as u32);
                         }
@@ -138,8 +138,8 @@ impl Op for Scan {
             }
             (kind, x) => {
                 let combine: &dyn Fn(f64, f64) -> f64 = match kind {
-                    Kind::Sum => &|a, b| a + b,
-                    Kind::Prod => &|a, b| a * b,
+                    ScanKind::Sum => &|a, b| a + b,
+                    ScanKind::Prod => &|a, b| a * b,
                     _ => &log_add,
                 };
                 Array::from_vec(shape, running(&x.to_f64(), shape, self.dim, combine)).cast(output.dtype)
@@ -148,19 +148,19 @@ impl Op for Scan {
     }
 
     fn differentiable(&self) -> bool {
-        !matches!(self.kind, Kind::ArgMax | Kind::ArgMin)
+        !matches!(self.kind, ScanKind::ArgMax | ScanKind::ArgMin)
     }
 
     fn vjp(&self, cx: &Vjp) -> Result<Vec<Option<Var>>> {
         let (x, y, dy, dim) = (&cx.inputs[0], cx.output, cx.dy, self.dim);
         Ok(vec![match self.kind {
-            Kind::Sum => Some(dy.flip(&[dim]).cumsum(dim).flip(&[dim])),
-            Kind::Prod => {
+            ScanKind::Sum => Some(dy.flip(&[dim]).cumsum(dim).flip(&[dim])),
+            ScanKind::Prod => {
                 // dx[i] = (Π_{k<i} x[k]) · g[i] with g[i] = dy[i] + x[i + 1] g[i + 1]: no division, so zeros need no care.
                 let g = x.shifted(dim, false, 0.0).recurrence_back(dy, dim);
                 Some(y.shifted(dim, true, 1.0).mul(&g))
             }
-            Kind::LogSumExp => {
+            ScanKind::LogSumExp => {
                 // dx[i] = e^(x[i] − y[i]) · g[i] with g[i] = dy[i] + e^(y[i] − y[i + 1]) g[i + 1]; y ascends, so no exponent
                 // is positive. Where y is −∞, all weights are 0.
                 let lowest = y.eq(&y.scalar_like(f64::NEG_INFINITY));
@@ -168,11 +168,11 @@ impl Op for Scan {
                 let n = x.shape()[dim];
                 let behind = n.saturating_sub(1);
                 let decay = y.slice(dim, 0, 1, behind).sub(&finite.slice(dim, n - behind, 1, behind)).exp();
-                let decay = if n == 0 { decay } else { decay.place(dim, 0, 1, n, 0.0) };
+                let decay = if n == 0 { decay } else { decay.pad_dim(dim, 0, 1, n, 0.0) };
                 let g = decay.recurrence_back(dy, dim);
                 Some(x.sub(&finite).exp().mul(&g))
             }
-            Kind::ArgMax | Kind::ArgMin => None,
+            ScanKind::ArgMax | ScanKind::ArgMin => None,
         }])
     }
 }
@@ -278,7 +278,7 @@ impl Program {
         // Scratch of level k > 0: its parts, then their scan.
         let slot = |level: usize, j: usize| (level - 1) * (self.parts.len() + 1) + j;
         let numel = |level: usize| around.outer * lens[level] * around.inner;
-        let load = |name, level, j| Read { name, slot: Slot::Scratch(slot(level, j)), access: Access::Logical };
+        let load = |name, level, j| Read { name, slot: BufferSlot::Scratch(slot(level, j)), access: Access::Logical };
         let elements = |level: usize| -> Vec<Read> {
             if level == 0 {
                 return self.reads.clone();
@@ -348,17 +348,17 @@ impl Routine for Scan {
             };
         }
         let dtype = inputs[0].meta.dtype;
-        let places = matches!(self.kind, Kind::ArgMax | Kind::ArgMin);
+        let places = matches!(self.kind, ScanKind::ArgMax | ScanKind::ArgMin);
         let program = Program {
             name: self.kind.name(),
             texts: match (self.kind, dtype.register()) {
-                (Kind::Sum, DType::I32) => value!("types/i32", "scan/sum"),
-                (Kind::Sum, DType::U32 | DType::Bool) => value!("types/u32", "scan/sum"),
-                (Kind::Sum, _) => value!("types/f32", "scan/sum"),
-                (Kind::Prod, DType::I32) => value!("types/i32", "scan/prod"),
-                (Kind::Prod, DType::U32 | DType::Bool) => value!("types/u32", "scan/prod"),
-                (Kind::Prod, _) => value!("types/f32", "scan/prod"),
-                (Kind::LogSumExp, _) => value!("types/f32", "scan/logsumexp"),
+                (ScanKind::Sum, DType::I32) => value!("types/i32", "scan/sum"),
+                (ScanKind::Sum, DType::U32 | DType::Bool) => value!("types/u32", "scan/sum"),
+                (ScanKind::Sum, _) => value!("types/f32", "scan/sum"),
+                (ScanKind::Prod, DType::I32) => value!("types/i32", "scan/prod"),
+                (ScanKind::Prod, DType::U32 | DType::Bool) => value!("types/u32", "scan/prod"),
+                (ScanKind::Prod, _) => value!("types/f32", "scan/prod"),
+                (ScanKind::LogSumExp, _) => value!("types/f32", "scan/logsumexp"),
                 (_, DType::Bool) => place!("sort/key_bool"),
                 (_, DType::U32) => place!("sort/key_u32"),
                 (_, DType::I32) => place!("sort/key_i32"),
@@ -370,8 +370,8 @@ impl Routine for Scan {
             dtype: output.meta.dtype.register(),
             consts: if places { vec![("FLOATS", u32::from(dtype.is_float()))] } else { Vec::new() },
             params: match self.kind {
-                Kind::ArgMax => vec![("turn", Word::U32(0))],
-                Kind::ArgMin => vec![("turn", Word::U32(u32::MAX))],
+                ScanKind::ArgMax => vec![("turn", Word::U32(0))],
+                ScanKind::ArgMin => vec![("turn", Word::U32(u32::MAX))],
                 _ => Vec::new(),
             },
         };
@@ -405,7 +405,7 @@ impl Routine for Recurrence {
 
 impl Var {
     #[track_caller]
-    fn scan(&self, kind: Kind, dim: usize) -> Var {
+    fn scan(&self, kind: ScanKind, dim: usize) -> Var {
         if self.shape().rank() == 0 && dim == 0 {
             return self.reshape(&Shape::from([1])).scan(kind, 0).reshape(self.shape());
         }
@@ -415,35 +415,35 @@ impl Var {
     /// Running sums along `dim`; integers wrap, booleans count as `i32`.
     #[track_caller]
     pub fn cumsum(&self, dim: usize) -> Var {
-        self.numbers().scan(Kind::Sum, dim)
+        self.numbers().scan(ScanKind::Sum, dim)
     }
 
     /// Running products along `dim`; integers wrap, booleans count as `i32`. The gradient is right at zeros.
     #[track_caller]
     pub fn cumprod(&self, dim: usize) -> Var {
-        self.numbers().scan(Kind::Prod, dim)
+        self.numbers().scan(ScanKind::Prod, dim)
     }
 
     /// `ln Σ e^x` of the elements so far along `dim`, without overflow.
     #[track_caller]
     pub fn logcumsumexp(&self, dim: usize) -> Var {
-        self.float().scan(Kind::LogSumExp, dim)
+        self.float().scan(ScanKind::LogSumExp, dim)
     }
 
     /// The largest element so far along `dim` and its index (u32), the last one of equals; NaN counts as largest.
     #[track_caller]
     pub fn cummax(&self, dim: usize) -> (Var, Var) {
-        self.running_extreme(Kind::ArgMax, dim)
+        self.running_extreme(ScanKind::ArgMax, dim)
     }
 
     /// The smallest element so far along `dim` and its index (u32), the last one of equals; NaN counts as smallest.
     #[track_caller]
     pub fn cummin(&self, dim: usize) -> (Var, Var) {
-        self.running_extreme(Kind::ArgMin, dim)
+        self.running_extreme(ScanKind::ArgMin, dim)
     }
 
     #[track_caller]
-    fn running_extreme(&self, kind: Kind, dim: usize) -> (Var, Var) {
+    fn running_extreme(&self, kind: ScanKind, dim: usize) -> (Var, Var) {
         let places = self.scan(kind, dim);
         let values = if self.shape().rank() == 0 { self.clone() } else { self.gather(dim, &places) };
         (values, places)
@@ -468,8 +468,8 @@ impl Var {
         let size = self.shape()[dim];
         match (size, forward) {
             (0, _) => self.clone(),
-            (_, true) => self.slice(dim, 0, 1, size - 1).place(dim, 1, 1, size, value),
-            (_, false) => self.slice(dim, 1, 1, size - 1).place(dim, 0, 1, size, value),
+            (_, true) => self.slice(dim, 0, 1, size - 1).pad_dim(dim, 1, 1, size, value),
+            (_, false) => self.slice(dim, 1, 1, size - 1).pad_dim(dim, 0, 1, size, value),
         }
     }
 

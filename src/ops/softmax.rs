@@ -1,4 +1,4 @@
-//! Softmax and log-softmax along one dim, as one kernel a pass, and their decompositions into primitive ops.
+//! Softmax and log-softmax along one dim, as one kernel per pass, and their decompositions into primitive ops.
 
 use crate::array::Array;
 use crate::caps::Caps;
@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::graph::kernel::{Kernel, Operand, Routine, Stage, Wgsl};
 use crate::graph::{Meta, Op, Var, Vjp};
 use crate::ops::routine::{self, LONG_ROW, around, check_dim, expect_float, largest};
-use crate::ops::rows::{RowPlan, rows_texts};
+use crate::ops::row_kernels::{RowPlan, rows_texts};
 
 /// Softmax (`log` unset) or log-softmax along `dim`.
 #[derive(Clone, Copy, Hash)]

@@ -9,7 +9,7 @@ use crate::array::Array;
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::kernel::{Access, Kernel, Operand, Read, Routine, Slot, Stage, Wgsl, Word, Write};
+use crate::graph::kernel::{Access, BufferSlot, Kernel, Operand, Read, Routine, Stage, Wgsl, Word, Write};
 use crate::graph::{Meta, Op, Var, Vjp, no_grad};
 use crate::ops::routine::{self, WORKGROUP, around, check_dim, poisoned, wgsl};
 use crate::shape::Shape;
@@ -105,12 +105,12 @@ pub(super) struct Sorting {
 
 /// A bare read of a scratch buffer.
 pub(super) fn scratch(name: &'static str, slot: usize) -> Read {
-    Read { name, slot: Slot::Scratch(slot), access: Access::Raw }
+    Read { name, slot: BufferSlot::Scratch(slot), access: Access::Raw }
 }
 
 /// The write of a scratch buffer.
 pub(super) fn scratch_write(name: &'static str, slot: usize, numel: usize, dtype: DType) -> Write {
-    Write { name, slot: Slot::Scratch(slot), vec4: false, scratch: Some((numel, dtype)) }
+    Write { name, slot: BufferSlot::Scratch(slot), vec4: false, scratch: Some((numel, dtype)) }
 }
 
 /// Plans the sort of `rows`.

@@ -4,14 +4,14 @@ use crate::array::Array;
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::kernel::{Access, Kernel, Operand, Read, Routine, Slot, Stage, Write};
+use crate::graph::kernel::{Access, BufferSlot, Kernel, Operand, Read, Routine, Stage, Write};
 use crate::graph::{Meta, Op, Var, Vjp};
 use crate::layout::View;
 use crate::ops::movement::ViewOp;
 use crate::ops::routine::{self, WORKGROUP, around, check_dim, wgsl};
 use crate::shape::Shape;
 
-/// Windows that one stage walks through; some software adapters end loops after 65,535 turns.
+/// Windows that one stage walks through; some software adapters end loops after 65,535 iterations.
 const CHUNK: usize = 16_384;
 
 /// `y[…, i, …] = Σ_j x[…, j, …, i − j·step]` along `dim`, which gets `length` elements; the last dim of `x` holds the windows.
@@ -90,7 +90,7 @@ impl Routine for Fold {
         let (from, size) = self.split(&inputs[0].meta.shape);
         let total = output.meta.numel();
         let stages = size.div_ceil(self.step).min(from.size).div_ceil(CHUNK).max(1);
-        let sums = Slot::Scratch(0);
+        let sums = BufferSlot::Scratch(0);
         (0..stages)
             .map(|k| {
                 let (first, last) = (k == 0, k + 1 == stages);

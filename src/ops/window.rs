@@ -5,12 +5,12 @@ use crate::array::Array;
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::kernel::{Access, Kernel, Operand, Read, Routine, Slot, Stage, Wgsl, Word, Write};
+use crate::graph::kernel::{Access, BufferSlot, Kernel, Operand, Read, Routine, Stage, Wgsl, Word, Write};
 use crate::graph::{Meta, Op, Var, Vjp};
 use crate::ops::routine::{self, WORKGROUP, expect_float};
 use crate::shape::Shape;
 
-/// Taps of a window that one stage walks through; some software adapters end loops after 65,535 turns.
+/// Taps of a window that one stage walks through; some software adapters end loops after 65,535 iterations.
 const CHUNK: usize = 60_000;
 
 /// What an average divides by.
@@ -26,7 +26,7 @@ pub(super) enum Divisor {
 
 /// How windows lie along the dims; the numbers are for D, H and W.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
+pub(super) enum WindowKind {
     /// Of `kernel` taps, `dilation` apart, `stride` from window to window, over `padding` on both sides.
     Sliding { kernel: [usize; 3], stride: [usize; 3], padding: [usize; 3], dilation: [usize; 3], divisor: Divisor },
     /// From ⌊o · in / out⌋ to ⌈(o + 1) · in / out⌉.
@@ -93,7 +93,7 @@ pub(super) struct Geometry {
     pub dims: usize,
     pub input: [usize; 3],
     pub output: [usize; 3],
-    pub kind: Kind,
+    pub kind: WindowKind,
 }
 
 /// `values` for the last dims of D, H, W, `filler` for the others.
@@ -109,13 +109,16 @@ impl Geometry {
         for axis in 0..3 {
             let (i, o) = (self.input[axis] as u128, self.output[axis] as u128);
             let largest = match self.kind {
-                Kind::Sliding { kernel, stride, padding, dilation, .. } => {
+                WindowKind::Sliding { kernel, stride, padding, dilation, .. } => {
                     let [k, s, p, d] = [kernel, stride, padding, dilation].map(|v| v[axis] as u128);
                     // Signed, so one bit less.
                     2 * (i + 2 * p + k * d + s.max(o * s))
                 }
-                Kind::Adaptive => (i + 1) * (o + 1),
-                Kind::Nearest(ratio) | Kind::NearestExact(ratio) | Kind::Linear(ratio, _) | Kind::Cubic(ratio, _) => {
+                WindowKind::Adaptive => (i + 1) * (o + 1),
+                WindowKind::Nearest(ratio)
+                | WindowKind::NearestExact(ratio)
+                | WindowKind::Linear(ratio, _)
+                | WindowKind::Cubic(ratio, _) => {
                     let (from, to) = (ratio.input[axis] as u128, ratio.output[axis] as u128);
                     // What `Cubic` meets is the most.
                     ((2 * o + 1) * from + to).max((2 * i + 5) * to + from)
@@ -147,7 +150,7 @@ impl Geometry {
     pub fn taps(&self, axis: usize, o: usize) -> Vec<(usize, f64)> {
         let (size, out) = (self.input[axis], self.output[axis]);
         match self.kind {
-            Kind::Sliding { kernel, stride, padding, dilation, divisor } => {
+            WindowKind::Sliding { kernel, stride, padding, dilation, divisor } => {
                 let places = (0..kernel[axis]).map(|k| o * stride[axis] + k * dilation[axis]);
                 let padded = places.filter(|&p| p < size + 2 * padding[axis]).collect::<Vec<_>>();
                 let inside = padded.iter().filter_map(|p| p.checked_sub(padding[axis])).filter(|&p| p < size);
@@ -160,15 +163,15 @@ impl Geometry {
                 };
                 inside.into_iter().map(|p| (p, 1.0 / divisor as f64)).collect()
             }
-            Kind::Adaptive => {
+            WindowKind::Adaptive => {
                 let (first, end) = (o * size / out, ((o + 1) * size).div_ceil(out));
                 (first..end).map(|p| (p, 1.0 / (end - first) as f64)).collect()
             }
-            Kind::Nearest(ratio) => vec![((o * ratio.input[axis] / ratio.output[axis]).min(size - 1), 1.0)],
-            Kind::NearestExact(ratio) => {
+            WindowKind::Nearest(ratio) => vec![((o * ratio.input[axis] / ratio.output[axis]).min(size - 1), 1.0)],
+            WindowKind::NearestExact(ratio) => {
                 vec![(((2 * o + 1) * ratio.input[axis] / (2 * ratio.output[axis])).min(size - 1), 1.0)]
             }
-            Kind::Linear(ratio, corners) => {
+            WindowKind::Linear(ratio, corners) => {
                 let (place, whole) = ratio.place(axis, o, corners);
                 // Before the first position lies the first one.
                 let (low, above) = match place < whole {
@@ -182,7 +185,7 @@ impl Geometry {
                     false => vec![(low, 1.0)],
                 }
             }
-            Kind::Cubic(ratio, corners) => {
+            WindowKind::Cubic(ratio, corners) => {
                 let (place, whole) = ratio.place(axis, o, corners);
                 let above = (place % whole) as f64 / whole as f64;
                 let mut taps: Vec<(usize, f64)> = Vec::with_capacity(4);
@@ -203,11 +206,11 @@ impl Geometry {
     /// Bytes of [`Geometry::windows`], at most.
     pub fn windows_bytes(&self) -> u64 {
         let axis = |axis: usize| match self.kind {
-            Kind::Sliding { kernel, .. } => kernel[axis].min(self.input[axis]),
-            Kind::Adaptive => self.input[axis] / self.output[axis].max(1) + 2,
-            Kind::Nearest(_) | Kind::NearestExact(_) => 1,
-            Kind::Linear(..) => 2,
-            Kind::Cubic(..) => 4,
+            WindowKind::Sliding { kernel, .. } => kernel[axis].min(self.input[axis]),
+            WindowKind::Adaptive => self.input[axis] / self.output[axis].max(1) + 2,
+            WindowKind::Nearest(_) | WindowKind::NearestExact(_) => 1,
+            WindowKind::Linear(..) => 2,
+            WindowKind::Cubic(..) => 4,
         };
         let taps = (0..3).map(axis).fold(size_of::<(usize, f64)>(), usize::saturating_mul);
         let window = taps.saturating_add(size_of::<Vec<(usize, f64)>>());
@@ -243,20 +246,22 @@ impl Geometry {
                 false => (self.output[axis], self.input[axis]),
             };
             match self.kind {
-                Kind::Sliding { kernel, stride, dilation, .. } if transposed => {
+                WindowKind::Sliding { kernel, stride, dilation, .. } if transposed => {
                     ((kernel[axis] - 1) * dilation[axis] / stride[axis] + 1).min(to)
                 }
-                Kind::Sliding { kernel, .. } => kernel[axis].min(to),
+                WindowKind::Sliding { kernel, .. } => kernel[axis].min(to),
                 // ⌊o · to / from⌋ .. ⌈(o + 1) · to / from⌉, in both directions.
-                Kind::Adaptive => (to.div_ceil(from.max(1)) + 1).min(to),
-                Kind::Nearest(_) | Kind::NearestExact(_) if !transposed => 1,
-                Kind::Linear(..) if !transposed => 2,
-                Kind::Cubic(..) if !transposed => 4,
+                WindowKind::Adaptive => (to.div_ceil(from.max(1)) + 1).min(to),
+                WindowKind::Nearest(_) | WindowKind::NearestExact(_) if !transposed => 1,
+                WindowKind::Linear(..) if !transposed => 2,
+                WindowKind::Cubic(..) if !transposed => 4,
                 // The outputs within one position of the input, or two; at the last one, those behind it too.
-                Kind::Nearest(ratio) | Kind::NearestExact(ratio) | Kind::Linear(ratio, _) => {
+                WindowKind::Nearest(ratio) | WindowKind::NearestExact(ratio) | WindowKind::Linear(ratio, _) => {
                     ((2 * ratio.output[axis]).div_ceil(ratio.input[axis].max(1)) + 2).min(to)
                 }
-                Kind::Cubic(ratio, _) => ((4 * ratio.output[axis]).div_ceil(ratio.input[axis].max(1)) + 2).min(to),
+                WindowKind::Cubic(ratio, _) => {
+                    ((4 * ratio.output[axis]).div_ceil(ratio.input[axis].max(1)) + 2).min(to)
+                }
             }
         };
         (0..3).map(along).fold(1, usize::saturating_mul)
@@ -272,7 +277,7 @@ impl Geometry {
 
     /// Whether windows of a fixed size lie in the input.
     pub fn is_inside(&self) -> bool {
-        let Kind::Sliding { kernel, stride, padding, dilation, .. } = self.kind else { return false };
+        let WindowKind::Sliding { kernel, stride, padding, dilation, .. } = self.kind else { return false };
         let end = |a: usize| (self.output[a].max(1) - 1) * stride[a] + (kernel[a] - 1) * dilation[a];
         padding == [0; 3] && (0..3).all(|a| end(a) < self.input[a])
     }
@@ -280,7 +285,7 @@ impl Geometry {
     /// Taps of a window, where all windows have the same number of them and one stage walks through them; else 0.
     pub fn fixed_taps(&self) -> usize {
         match self.kind {
-            Kind::Sliding { kernel, .. } if self.is_inside() && self.most_taps(false) <= CHUNK => {
+            WindowKind::Sliding { kernel, .. } if self.is_inside() && self.most_taps(false) <= CHUNK => {
                 kernel.iter().product()
             }
             _ => 0,
@@ -290,7 +295,7 @@ impl Geometry {
     /// Constants of the kernels: the windows, which are few to a model. Sizes travel as parameters.
     pub fn consts(&self) -> Vec<(&'static str, u32)> {
         let mut consts = vec![("WORKGROUP", WORKGROUP), ("TAPS", self.fixed_taps() as u32)];
-        if let Kind::Sliding { kernel, stride, padding, dilation, divisor } = self.kind {
+        if let WindowKind::Sliding { kernel, stride, padding, dilation, divisor } = self.kind {
             // `check` has seen that they fit.
             for (names, values) in [
                 (["KERNEL_D", "KERNEL_H", "KERNEL_W"], kernel),
@@ -326,17 +331,20 @@ impl Geometry {
             }
         }
         match self.kind {
-            Kind::Sliding { divisor, .. } => {
+            WindowKind::Sliding { divisor, .. } => {
                 params.push(("divisor", Word::F32(if let Divisor::Fixed(n) = divisor { n as f32 } else { 1.0 })));
             }
-            Kind::Nearest(ratio) | Kind::NearestExact(ratio) | Kind::Linear(ratio, _) | Kind::Cubic(ratio, _) => {
+            WindowKind::Nearest(ratio)
+            | WindowKind::NearestExact(ratio)
+            | WindowKind::Linear(ratio, _)
+            | WindowKind::Cubic(ratio, _) => {
                 let Ratio { input, output } = ratio;
                 let names = [["ratio_in_d", "ratio_in_h", "ratio_in_w"], ["ratio_out_d", "ratio_out_h", "ratio_out_w"]];
                 for (name, value) in names.into_iter().flatten().zip(input.into_iter().chain(output)) {
                     params.push((name, routine::size(op, value)?));
                 }
             }
-            Kind::Adaptive => {}
+            WindowKind::Adaptive => {}
         }
         Ok(params)
     }
@@ -346,20 +354,20 @@ impl Geometry {
 macro_rules! window_texts {
     ($kind:expr, $($file:literal),+) => {
         match $kind {
-            Kind::Sliding { .. } => window_texts!(@text "pool/sliding", $($file),+),
-            Kind::Adaptive => window_texts!(@text "pool/adaptive", $($file),+),
-            Kind::Nearest(_) => window_texts!(@text "interpolate/nearest", $($file),+),
-            Kind::NearestExact(_) => window_texts!(@text "interpolate/nearest_exact", $($file),+),
-            Kind::Linear(_, $crate::ops::window::Corners::Edges) => {
+            WindowKind::Sliding { .. } => window_texts!(@text "pool/sliding", $($file),+),
+            WindowKind::Adaptive => window_texts!(@text "pool/adaptive", $($file),+),
+            WindowKind::Nearest(_) => window_texts!(@text "interpolate/nearest", $($file),+),
+            WindowKind::NearestExact(_) => window_texts!(@text "interpolate/nearest_exact", $($file),+),
+            WindowKind::Linear(_, $crate::ops::window::Corners::Edges) => {
                 window_texts!(@text "interpolate/edges", "interpolate/linear", $($file),+)
             }
-            Kind::Linear(_, $crate::ops::window::Corners::Points) => {
+            WindowKind::Linear(_, $crate::ops::window::Corners::Points) => {
                 window_texts!(@text "interpolate/points", "interpolate/linear", $($file),+)
             }
-            Kind::Cubic(_, $crate::ops::window::Corners::Edges) => {
+            WindowKind::Cubic(_, $crate::ops::window::Corners::Edges) => {
                 window_texts!(@text "interpolate/edges", "interpolate/cubic", $($file),+)
             }
-            Kind::Cubic(_, $crate::ops::window::Corners::Points) => {
+            WindowKind::Cubic(_, $crate::ops::window::Corners::Points) => {
                 window_texts!(@text "interpolate/points", "interpolate/cubic", $($file),+)
             }
         }
@@ -425,7 +433,7 @@ impl Op for WindowSum {
 
     fn is_flat(&self) -> bool {
         // As max pooling is.
-        matches!(self.geometry.kind, Kind::Sliding { .. } | Kind::Adaptive) && !self.transposed
+        matches!(self.geometry.kind, WindowKind::Sliding { .. } | WindowKind::Adaptive) && !self.transposed
     }
 }
 
@@ -440,7 +448,7 @@ pub(super) fn sum_stages(
     text: impl Fn(bool, bool) -> Wgsl,
 ) -> Result<Vec<Stage>> {
     let total = output.meta.numel();
-    let buffer = |k: usize| Slot::Scratch(k % 2);
+    let buffer = |k: usize| BufferSlot::Scratch(k % 2);
     let stage = |(k, (first, last, start, end)): (usize, (bool, bool, usize, usize))| {
         let mut reads = reads.to_vec();
         if !first {
@@ -511,22 +519,22 @@ mod tests {
     #[test]
     fn bounds_of_walks_hold() {
         for (input, output) in (1..24).flat_map(|i| (1..60).map(move |o| (i, o))) {
-            let mut kinds = vec![Kind::Adaptive];
+            let mut kinds = vec![WindowKind::Adaptive];
             // By sizes, and by factors that make the same sizes.
             for (from, to) in [(input, output), (2 * input, 2 * output + 1), (3 * input, 3 * output + 2)] {
                 let ratio = Ratio { input: three(&[from], 1), output: three(&[to], 1) };
                 let edges = Corners::Edges;
-                kinds.extend([Kind::Nearest(ratio), Kind::NearestExact(ratio)]);
-                kinds.extend([Kind::Linear(ratio, edges), Kind::Cubic(ratio, edges)]);
+                kinds.extend([WindowKind::Nearest(ratio), WindowKind::NearestExact(ratio)]);
+                kinds.extend([WindowKind::Linear(ratio, edges), WindowKind::Cubic(ratio, edges)]);
             }
             let ratio = Ratio::aligned(three(&[input], 1), three(&[output], 1));
-            kinds.extend([Kind::Linear(ratio, Corners::Points), Kind::Cubic(ratio, Corners::Points)]);
+            kinds.extend([WindowKind::Linear(ratio, Corners::Points), WindowKind::Cubic(ratio, Corners::Points)]);
             for kernel in 1..=input {
                 let stride = if output > 1 { (input - kernel) / (output - 1) } else { 1 };
                 if stride > 0 && (output - 1) * stride + kernel <= input {
                     let [kernel, stride] = [three(&[kernel], 1), three(&[stride], 1)];
                     let divisor = Divisor::Inside;
-                    kinds.push(Kind::Sliding { kernel, stride, padding: [0; 3], dilation: [1; 3], divisor });
+                    kinds.push(WindowKind::Sliding { kernel, stride, padding: [0; 3], dilation: [1; 3], divisor });
                 }
             }
             for kind in kinds {

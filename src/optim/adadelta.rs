@@ -1,7 +1,7 @@
 //! Adadelta.
 
 use crate::error::Result;
-use crate::optim::driver::{Rule, Slot, Update, in_domain, not_negative};
+use crate::optim::driver::{Rule, StateField, Update, in_domain, not_negative};
 use crate::tensor::Tensor;
 
 super::optimizer! {
@@ -58,8 +58,8 @@ impl Rule for Ratio {
         not_negative(op, &[("eps", self.eps)])
     }
 
-    fn slots(&self) -> Vec<Slot> {
-        vec![Slot::zero("square_avg"), Slot::zero("acc_delta")]
+    fn slots(&self) -> Vec<StateField> {
+        vec![StateField::zero("square_avg"), StateField::zero("acc_delta")]
     }
 
     fn update(&self, cx: &Update) -> (Tensor, Vec<Tensor>) {

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::graph::recording;
-use crate::optim::driver::{Rule, Slot, Update, not_negative};
+use crate::optim::driver::{Rule, StateField, Update, not_negative};
 use crate::tensor::Tensor;
 
 super::optimizer! {
@@ -72,8 +72,8 @@ impl Rule for SumOfSquares {
         not_negative(op, &[("lr_decay", self.lr_decay), ("eps", self.eps), ("initial_accumulator_value", start)])
     }
 
-    fn slots(&self) -> Vec<Slot> {
-        vec![Slot::from("sum", self.initial_accumulator_value)]
+    fn slots(&self) -> Vec<StateField> {
+        vec![StateField::from("sum", self.initial_accumulator_value)]
     }
 
     fn counts(&self) -> bool {

@@ -1,7 +1,7 @@
 //! Adam and AdamW.
 
 use crate::error::Result;
-use crate::optim::driver::{Rule, Slot, Update, not_negative, valid_betas};
+use crate::optim::driver::{Rule, StateField, Update, not_negative, valid_betas};
 use crate::tensor::Tensor;
 
 super::optimizer! {
@@ -139,10 +139,10 @@ impl Rule for Moments {
         not_negative(op, &[("eps", self.eps)])
     }
 
-    fn slots(&self) -> Vec<Slot> {
-        let mut slots = vec![Slot::zero("exp_avg"), Slot::zero("exp_avg_sq")];
+    fn slots(&self) -> Vec<StateField> {
+        let mut slots = vec![StateField::zero("exp_avg"), StateField::zero("exp_avg_sq")];
         if self.amsgrad {
-            slots.push(Slot::zero("max_exp_avg_sq"));
+            slots.push(StateField::zero("max_exp_avg_sq"));
         }
         slots
     }

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::graph::number::Formula;
-use crate::optim::driver::{Rule, Slot, Update, not_negative, valid_betas};
+use crate::optim::driver::{Rule, StateField, Update, not_negative, valid_betas};
 use crate::tensor::Tensor;
 
 super::optimizer! {
@@ -63,8 +63,8 @@ impl Rule for LargestNorm {
         not_negative(op, &[("eps", self.eps)])
     }
 
-    fn slots(&self) -> Vec<Slot> {
-        vec![Slot::zero("exp_avg"), Slot::zero("exp_inf")]
+    fn slots(&self) -> Vec<StateField> {
+        vec![StateField::zero("exp_avg"), StateField::zero("exp_inf")]
     }
 
     fn counts(&self) -> bool {
@@ -163,8 +163,8 @@ impl Rule for Lookahead {
         not_negative(op, &[("momentum_decay", self.momentum_decay), ("eps", self.eps)])
     }
 
-    fn slots(&self) -> Vec<Slot> {
-        vec![Slot::zero("exp_avg"), Slot::zero("exp_avg_sq"), Slot::scalar("mu_product", 1.0)]
+    fn slots(&self) -> Vec<StateField> {
+        vec![StateField::zero("exp_avg"), StateField::zero("exp_avg_sq"), StateField::scalar("mu_product", 1.0)]
     }
 
     fn counts(&self) -> bool {

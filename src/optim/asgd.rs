@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::graph::recording;
-use crate::optim::driver::{Rule, Slot, Update, not_negative};
+use crate::optim::driver::{Rule, StateField, Update, not_negative};
 use crate::tensor::Tensor;
 
 super::optimizer! {
@@ -79,8 +79,8 @@ impl Rule for Averaged {
         not_negative(op, &[("lambd", self.lambd), ("alpha", self.alpha), ("t0", self.t0)])
     }
 
-    fn slots(&self) -> Vec<Slot> {
-        vec![Slot::zero("ax")]
+    fn slots(&self) -> Vec<StateField> {
+        vec![StateField::zero("ax")]
     }
 
     fn counts(&self) -> bool {

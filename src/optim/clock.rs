@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::graph::number::Count;
 use crate::graph::{Var, no_grad};
 use crate::ops::assign::Scope;
-use crate::optim::driver::settled;
+use crate::optim::driver::uncaptured;
 use crate::optim::state;
 use crate::tensor::Tensor;
 
@@ -32,7 +32,7 @@ impl Clock {
     /// Where there is no memory for the number of those.
     pub fn may_skip(&self, device: &Device) -> Result<()> {
         if self.skipped.get().is_none() {
-            let zero = settled(|| Tensor::zeros((), device))?;
+            let zero = uncaptured(|| Tensor::zeros((), device))?;
             // Another thread may have been first; both start from zero.
             let _ = self.skipped.set(zero);
         }
@@ -70,7 +70,7 @@ impl Clock {
         self.steps.retire();
         let clock = Clock { steps: self.steps.get().into(), skipped: OnceLock::new() };
         if let Some(skipped) = self.skipped.get() {
-            let _ = clock.skipped.set(settled(|| state::value(skipped))?);
+            let _ = clock.skipped.set(uncaptured(|| state::value(skipped))?);
         }
         Ok(Arc::new(clock))
     }

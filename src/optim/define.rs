@@ -27,28 +27,12 @@ macro_rules! optimizer {
             }
 
             /// With groups of parameters, which may have a learning rate and a weight decay of their own.
-            ///
-            /// ```
-            #[doc = concat!("use wgrad::{Device, Tensor, optim::{ParamGroup, ", stringify!($name), "}};")]
-            /// let leaf = || vec![Tensor::ones([2, 2], &Device::cpu()).requires_grad()];
-            /// let groups = vec![ParamGroup::new(leaf()), ParamGroup::new(leaf()).lr(0.5)];
-            #[doc = concat!("let optimizer = ", stringify!($name), "::with_groups(groups, 0.25);")]
-            /// assert_eq!([0, 1].map(|g| optimizer.rates()[g].get()), [0.25, 0.5]);
-            /// ```
             pub fn with_groups(groups: Vec<$crate::optim::ParamGroup>, lr: f32) -> $name {
                 let rule = $rule { $($field: $value),* };
                 $name { driver: $crate::optim::driver::Driver::new(stringify!($name), rule, groups, lr, $decay) }
             }
 
             /// Adds a group of parameters.
-            ///
-            /// ```
-            #[doc = concat!("use wgrad::{Device, Tensor, optim::{ParamGroup, ", stringify!($name), "}};")]
-            /// let leaf = || vec![Tensor::ones([2, 2], &Device::cpu()).requires_grad()];
-            #[doc = concat!("let mut optimizer = ", stringify!($name), "::new(leaf(), 0.25);")]
-            /// optimizer.add_param_group(ParamGroup::new(leaf()).lr(0.5));
-            /// assert_eq!([0, 1].map(|g| optimizer.rates()[g].get()), [0.25, 0.5]);
-            /// ```
             pub fn add_param_group(&mut self, group: $crate::optim::ParamGroup) {
                 self.driver.any_mut().add(group);
             }
@@ -62,70 +46,26 @@ macro_rules! optimizer {
             )*
 
             #[doc = $crate::optim::define::optimizer!(@decay $kind)]
-            ///
-            /// ```
-            #[doc = concat!("use wgrad::{Device, Tensor, optim::", stringify!($name), "};")]
-            /// let w = Tensor::ones([2, 2], &Device::cpu()).requires_grad();
-            #[doc = concat!("let mut optimizer = ", stringify!($name), "::new(vec![w.clone()], 0.25).weight_decay(0.5);")]
-            /// (&w * 0.0).sum().backward()?; // without a gradient only the decay acts
-            /// optimizer.step()?;
-            /// optimizer.zero_grad();
-            /// assert!(w.max().item::<f32>()? < 1.0);
-            /// # Ok::<(), wgrad::Error>(())
-            /// ```
             pub fn weight_decay(mut self, weight_decay: f32) -> $name {
                 self.driver.weight_decay = weight_decay;
                 self
             }
 
             /// Climbs along the gradients instead of descending (default: no). The weight decay shrinks parameters either way.
-            ///
-            /// ```
-            #[doc = concat!("use wgrad::{Device, Tensor, optim::", stringify!($name), "};")]
-            /// let w = Tensor::ones([2, 2], &Device::cpu()).requires_grad();
-            #[doc = concat!("let mut optimizer = ", stringify!($name), "::new(vec![w.clone()], 0.25).maximize(true);")]
-            /// w.sum().backward()?;
-            /// optimizer.step()?;
-            /// assert!(w.min().item::<f32>()? > 1.0);
-            /// # Ok::<(), wgrad::Error>(())
-            /// ```
             pub fn maximize(mut self, maximize: bool) -> $name {
                 self.driver.maximize = maximize;
                 self
             }
 
             /// The handle of the first group's learning rate, to set it while a captured step owns the optimizer.
-            ///
-            /// ```
-            #[doc = concat!("use wgrad::{Device, Tensor, optim::", stringify!($name), "};")]
-            /// let w = Tensor::ones([2, 2], &Device::cpu()).requires_grad();
-            #[doc = concat!("let mut optimizer = ", stringify!($name), "::new(vec![w], 0.25);")]
-            /// let rate = optimizer.rate();
-            /// rate.set(0.5);
-            /// assert_eq!(optimizer.lr(), 0.5);
-            /// optimizer.set_lr(0.125);
-            /// assert_eq!(rate.get(), 0.125);
-            /// ```
             pub fn rate(&self) -> $crate::optim::Rate {
                 self.driver.any().rate()
             }
 
             $(
                 /// The handle of the momentum (where there are decay rates β, of the first), which the steps to come follow, also captured
-                /// ones: for schedules such as [`OneCycle::momentum`](crate::optim::lr::OneCycle::momentum). State dictionaries have an
+                /// ones: for schedules such as [`OneCycle::momentum`](crate::optim::lr::OneCycle::momentum). ParameterState dictionaries have an
                 /// entry `momentum` from then on. A momentum of 0 cannot be driven, as nothing is kept for it: the step says so.
-                ///
-                /// ```
-                #[doc = concat!("use wgrad::{Device, Tensor, optim::", stringify!($name), "};")]
-                /// let w = Tensor::ones([2, 2], &Device::default()).requires_grad();
-                #[doc = concat!("let mut optimizer = ", stringify!($name), "::new(vec![w.clone()], 0.1)", $crate::optim::define::optimizer!(@begin $name), ";")]
-                /// let momentum = optimizer.momentum_rate();
-                /// momentum.set(0.5);
-                /// w.square().sum().backward()?;
-                /// optimizer.step()?;
-                /// assert_eq!(optimizer.state_dict()["momentum"].item::<f32>()?, 0.5);
-                /// # Ok::<(), wgrad::Error>(())
-                /// ```
                 pub fn momentum_rate(&mut self) -> $crate::optim::Rate {
                     self.driver.momentum_rate(|$it: &$rule| $momentum)
                 }
@@ -208,18 +148,6 @@ macro_rules! optimizer {
 
             /// [`Optimizer::load_state_dict`](crate::optim::Optimizer::load_state_dict).
             ///
-            /// ```
-            #[doc = concat!("use wgrad::{Device, Tensor, optim::", stringify!($name), "};")]
-            /// let w = Tensor::ones([2, 2], &Device::cpu()).requires_grad();
-            #[doc = concat!("let mut optimizer = ", stringify!($name), "::new(vec![w.clone()], 0.25);")]
-            /// w.square().sum().backward()?;
-            /// optimizer.step()?;
-            #[doc = concat!("let mut other = ", stringify!($name), "::new(vec![w], 0.5);")]
-            /// other.load_state_dict(&optimizer.state_dict())?;
-            /// assert_eq!(other.lr(), 0.25);
-            /// # Ok::<(), wgrad::Error>(())
-            /// ```
-            ///
             /// # Errors
             /// As [`Optimizer::load_state_dict`](crate::optim::Optimizer::load_state_dict).
             #[track_caller]
@@ -233,8 +161,5 @@ macro_rules! optimizer {
     (@decay either) => {
         "Adds this much of the parameter to its gradient (L2 regularisation), or with `decoupled_weight_decay` shrinks parameters by `lr` times this."
     };
-    (@begin Sgd) => { ".momentum(0.9)" };
-    (@begin RmsProp) => { ".momentum(0.9)" };
-    (@begin $other:ident) => { "" };
 }
 pub(super) use optimizer;

@@ -1,4 +1,4 @@
-//! What all optimizers with one update a parameter share: groups, states, the step itself, saving and loading.
+//! What all optimizers with one update per parameter share: groups, states, the step itself, saving and loading.
 
 use std::cell::{Cell, RefCell};
 use std::panic::Location;
@@ -22,7 +22,7 @@ use crate::optim::state::{self, Entries, Loader};
 use crate::tensor::{Operand, Tensor};
 
 /// A state tensor, of the parameter's type.
-pub(super) struct Slot {
+pub(super) struct StateField {
     /// Its name in a state dictionary, PyTorch's where it has one.
     pub name: &'static str,
     /// What its elements start from; the learning rate where there is nothing.
@@ -31,25 +31,25 @@ pub(super) struct Slot {
     scalar: bool,
 }
 
-impl Slot {
+impl StateField {
     /// A state that starts from zero.
-    pub fn zero(name: &'static str) -> Slot {
-        Slot::from(name, 0.0)
+    pub fn zero(name: &'static str) -> StateField {
+        StateField::from(name, 0.0)
     }
 
     /// A state that starts from this value.
-    pub fn from(name: &'static str, start: f32) -> Slot {
-        Slot { name, start: Some(start), scalar: false }
+    pub fn from(name: &'static str, start: f32) -> StateField {
+        StateField { name, start: Some(start), scalar: false }
     }
 
     /// A state that starts from the learning rate.
-    pub fn rate(name: &'static str) -> Slot {
-        Slot { name, start: None, scalar: false }
+    pub fn rate(name: &'static str) -> StateField {
+        StateField { name, start: None, scalar: false }
     }
 
     /// A state of one number.
-    pub fn scalar(name: &'static str, start: f32) -> Slot {
-        Slot { name, start: Some(start), scalar: true }
+    pub fn scalar(name: &'static str, start: f32) -> StateField {
+        StateField { name, start: Some(start), scalar: true }
     }
 
     /// Its first value.
@@ -72,7 +72,7 @@ pub(super) trait Rule {
     fn validate(&self, op: &str) -> Result<()>;
 
     /// The state tensors that each parameter has.
-    fn slots(&self) -> Vec<Slot>;
+    fn slots(&self) -> Vec<StateField>;
 
     /// Whether it counts steps.
     fn counts(&self) -> bool {
@@ -99,7 +99,7 @@ pub(super) struct Update<'a> {
     pub g: Tensor,
     /// The group's weight decay.
     pub weight_decay: f32,
-    state: &'a State,
+    state: &'a ParameterState,
     rate: &'a Rate,
     /// What the momentum follows, where it is driven.
     momentum: Option<&'a Rate>,
@@ -266,26 +266,26 @@ impl Update<'_> {
 }
 
 /// The state of one parameter.
-struct State {
+struct ParameterState {
     tensors: Vec<Tensor>,
     clock: Arc<Clock>,
 }
 
-impl State {
+impl ParameterState {
     /// Values in memory of their own, so that the first step has the structure of all others. They stay the same variables
     /// ([`Tensor::advance`]), so that captured steps know them again.
-    fn new(parameter: &Tensor, slots: &[Slot], rate: &Rate, clock: &Arc<Clock>) -> Result<State> {
-        let tensors = slots.iter().map(|slot| settled(|| slot.begin(parameter, rate))).collect::<Result<_>>()?;
-        Ok(State { tensors, clock: clock.clone() })
+    fn new(parameter: &Tensor, slots: &[StateField], rate: &Rate, clock: &Arc<Clock>) -> Result<ParameterState> {
+        let tensors = slots.iter().map(|slot| uncaptured(|| slot.begin(parameter, rate))).collect::<Result<_>>()?;
+        Ok(ParameterState { tensors, clock: clock.clone() })
     }
 }
 
 /// A variable that is no part of a step that is being captured: computed, or an initial value that waits.
-pub(crate) fn settled(make: impl FnOnce() -> Tensor) -> Result<Tensor> {
+pub(crate) fn uncaptured(make: impl FnOnce() -> Tensor) -> Result<Tensor> {
     suspended(|| no_grad(make).into_initial())
 }
 
-/// An optimizer with one update a parameter. What does not depend on the rule is compiled once, for any rule ([`Driver::any`]).
+/// An optimizer with one update per parameter. What does not depend on the rule is compiled once, for any rule ([`Driver::any`]).
 pub(super) struct Driver<R: ?Sized> {
     /// What errors call it.
     name: &'static str,
@@ -299,7 +299,7 @@ pub(super) struct Driver<R: ?Sized> {
     groups: Vec<Group>,
     /// The group of each parameter.
     group: Vec<usize>,
-    states: Vec<Option<State>>,
+    states: Vec<Option<ParameterState>>,
     /// Learning rate of groups without one of their own.
     lr: f32,
     /// What was wrong when it was put together.
@@ -470,7 +470,8 @@ impl Driver<dyn Rule> {
     fn prepare(&mut self, gradients: &[(usize, Tensor)], conditional: bool) -> Result<()> {
         let slots = self.rule.slots();
         let takes_part = |i: usize| gradients.binary_search_by_key(&i, |(own, _)| *own).is_ok();
-        let clock_of = |states: &[Option<State>], i: usize| states[i].as_ref().map(|state| state.clock.clone());
+        let clock_of =
+            |states: &[Option<ParameterState>], i: usize| states[i].as_ref().map(|state| state.clock.clone());
         // Those that take part in a step without others of their clock go on by one of their own.
         for i in 0..self.states.len() {
             let Some(clock) = clock_of(&self.states, i).filter(|_| !takes_part(i)) else { continue };
@@ -495,7 +496,7 @@ impl Driver<dyn Rule> {
                 let clock = known.unwrap_or_default();
                 begun.push((device.clone(), clock.clone()));
                 let rate = &self.groups[self.group[*i]].rate;
-                self.states[*i] = Some(State::new(parameter, &slots, rate, &clock)?);
+                self.states[*i] = Some(ParameterState::new(parameter, &slots, rate, &clock)?);
             }
             if let (Some(state), true) = (&self.states[*i], conditional && self.rule.counts()) {
                 state.clock.may_skip(device)?;
@@ -585,7 +586,7 @@ impl Driver<dyn Rule> {
         for (i, new) in found.iter().enumerate() {
             if new.is_some() || self.states[i].is_some() {
                 let rate = &self.groups[self.group[i]].rate;
-                let fresh = State::new(&self.parameters[i], &slots, rate, &Arc::default())?;
+                let fresh = ParameterState::new(&self.parameters[i], &slots, rate, &Arc::default())?;
                 match &self.states[i] {
                     None => self.states[i] = Some(fresh),
                     // Variables stay what they are; a state that is not in the dictionary begins anew.

@@ -5,11 +5,11 @@ use std::panic::Location;
 use crate::error::Result;
 use crate::graph::no_grad;
 use crate::graph::recording::suspended;
-use crate::nn::StateDict;
 use crate::ops::assign::Scope;
 use crate::optim::driver::in_domain;
 use crate::optim::state::{self, Loader};
 use crate::site;
+use crate::state::StateDict;
 use crate::tensor::Tensor;
 
 /// An exponential moving average of parameters, which often generalises better than they do (Polyak & Juditsky 1992; Izmailov et al.
@@ -36,32 +36,12 @@ pub struct Ema {
 
 impl Ema {
     /// Averages that start from the present values.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, optim::Ema};
-    /// let w = Tensor::zeros([1], &Device::default()).requires_grad();
-    /// let ema = Ema::new(vec![w.clone()], 0.9);
-    /// w.assign(&w.ones_like());
-    /// assert_eq!(ema.averages()[0].item::<f32>()?, 0.0); // what `w` was
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn new(parameters: Vec<Tensor>, decay: f32) -> Ema {
         let averages = suspended(|| parameters.iter().map(|p| state::value(&p.detach())).collect());
         Ema { parameters, averages, decay }
     }
 
     /// Takes in the parameters' present values. Captured steps may contain it, after the optimizer's step.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, optim::Ema};
-    /// let w = Tensor::zeros([1], &Device::default()).requires_grad();
-    /// let ema = Ema::new(vec![w.clone()], 0.5);
-    /// w.assign(&w.ones_like());
-    /// ema.update()?;
-    /// ema.update()?;
-    /// assert_eq!(ema.averages()[0].item::<f32>()?, 0.75); // 0, 0.5, 0.75
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// The error that a parameter carries; a decay outside `0..=1`. Then no average has changed.
@@ -85,16 +65,6 @@ impl Ema {
 
     /// Exchanges the parameters' values and the averages; called again, it puts them back.
     ///
-    /// ```
-    /// use wgrad::{Device, Tensor, optim::Ema};
-    /// let w = Tensor::zeros([1], &Device::default()).requires_grad();
-    /// let ema = Ema::new(vec![w.clone()], 0.5);
-    /// w.assign(&w.ones_like());
-    /// ema.swap()?;
-    /// assert_eq!((w.item::<f32>()?, ema.averages()[0].item::<f32>()?), (0.0, 1.0));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// The error that a parameter or an average carries; then nothing has changed.
     #[track_caller]
@@ -109,45 +79,17 @@ impl Ema {
     }
 
     /// The averages, in the order of the parameters.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, optim::Ema};
-    /// let w = Tensor::zeros([1], &Device::default()).requires_grad();
-    /// let ema = Ema::new(vec![w.clone()], 0.5);
-    /// let before = ema.averages();
-    /// w.assign(&w.ones_like());
-    /// ema.update()?;
-    /// assert_eq!((before[0].item::<f32>()?, ema.averages()[0].item::<f32>()?), (0.0, 0.5)); // values, not handles
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn averages(&self) -> Vec<Tensor> {
         self.averages.iter().map(state::value).collect()
     }
 
     /// The averages as `average.I`.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, optim::Ema};
-    /// let w = Tensor::zeros([1], &Device::default()).requires_grad();
-    /// let names: Vec<String> = Ema::new(vec![w], 0.5).state_dict().into_keys().collect();
-    /// assert_eq!(names, ["average.0"]);
-    /// ```
     pub fn state_dict(&self) -> StateDict {
         let entry = |(i, average): (usize, &Tensor)| (format!("average.{i}"), state::value(average));
         self.averages.iter().enumerate().map(entry).collect()
     }
 
     /// Takes over what [`Ema::state_dict`] has returned.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, optim::Ema};
-    /// let w = Tensor::zeros([1], &Device::default()).requires_grad();
-    /// let saved = Ema::new(vec![w.ones_like()], 0.5).state_dict();
-    /// let mut ema = Ema::new(vec![w], 0.5);
-    /// ema.load_state_dict(&saved)?;
-    /// assert_eq!(ema.averages()[0].item::<f32>()?, 1.0);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) that names the entries that are missing, unexpected, or of another shape or type; then

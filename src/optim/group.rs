@@ -26,39 +26,17 @@ pub struct ParamGroup {
 
 impl ParamGroup {
     /// A group with the optimizer's own learning rate and weight decay.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, optim::{ParamGroup, Sgd}};
-    /// let w = Tensor::ones([1], &Device::default()).requires_grad();
-    /// assert_eq!(Sgd::with_groups(vec![ParamGroup::new(vec![w])], 0.5).rates()[0].get(), 0.5);
-    /// ```
     pub fn new(parameters: Vec<Tensor>) -> ParamGroup {
         ParamGroup { parameters, lr: None, weight_decay: None }
     }
 
     /// The group's learning rate.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, optim::{ParamGroup, Sgd}};
-    /// let w = Tensor::ones([1], &Device::default()).requires_grad();
-    /// assert_eq!(Sgd::with_groups(vec![ParamGroup::new(vec![w]).lr(0.25)], 0.5).rates()[0].get(), 0.25);
-    /// ```
     pub fn lr(mut self, lr: f32) -> ParamGroup {
         self.lr = Some(lr);
         self
     }
 
     /// The group's weight decay, which the optimizer applies in its own way.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, optim::{ParamGroup, Sgd}};
-    /// let w = Tensor::ones([1], &Device::default()).requires_grad();
-    /// let mut optimizer = Sgd::with_groups(vec![ParamGroup::new(vec![w.clone()]).weight_decay(0.5)], 0.5);
-    /// (w.sum() * 0.0).backward()?; // without a gradient only the decay acts
-    /// optimizer.step()?;
-    /// assert_eq!(w.item::<f32>()?, 0.75);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn weight_decay(mut self, weight_decay: f32) -> ParamGroup {
         self.weight_decay = Some(weight_decay);
         self

@@ -1,7 +1,7 @@
 //! Lion.
 
 use crate::error::Result;
-use crate::optim::driver::{Rule, Slot, Update, valid_betas};
+use crate::optim::driver::{Rule, StateField, Update, valid_betas};
 use crate::tensor::Tensor;
 
 super::optimizer! {
@@ -47,8 +47,8 @@ impl Rule for Sign {
         valid_betas(op, self.betas)
     }
 
-    fn slots(&self) -> Vec<Slot> {
-        vec![Slot::zero("exp_avg")]
+    fn slots(&self) -> Vec<StateField> {
+        vec![StateField::zero("exp_avg")]
     }
 
     fn update(&self, cx: &Update) -> (Tensor, Vec<Tensor>) {

@@ -1,4 +1,4 @@
-//! Optimizers. An update is ordinary ops, so it fuses into one kernel a parameter and runs in the same submission as the
+//! Optimizers. An update is ordinary ops, so it fuses into one kernel per parameter and runs in the same submission as the
 //! forward and backward pass.
 
 mod adadelta;
@@ -42,8 +42,8 @@ pub use sgd::Sgd;
 use std::panic::Location;
 
 use crate::error::Result;
-use crate::nn::StateDict;
 use crate::site;
+use crate::state::StateDict;
 use crate::tensor::Tensor;
 use define::optimizer;
 
@@ -68,17 +68,6 @@ pub trait Optimizer {
     /// Where an index check fails that a gradient depends on (a token or a target out of range), the device leaves parameters, state and step
     /// counts as they were; nothing is read for it. Reads of the loss return the error.
     ///
-    /// ```
-    /// use wgrad::optim::{Optimizer, Sgd};
-    /// use wgrad::{Device, Tensor};
-    /// let w = Tensor::ones([2], &Device::default()).requires_grad();
-    /// let mut optimizer = Sgd::new(vec![w.clone()], 0.25);
-    /// w.square().sum().backward()?;
-    /// optimizer.step()?;
-    /// assert_eq!(w.to_vec::<f32>()?, [0.5, 0.5]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// The error that a gradient or a parameter carries, that a parameter was not made with `requires_grad` or is given twice,
     /// or that a hyperparameter is out of its domain; then no parameter changes. An error of the run itself
@@ -90,119 +79,37 @@ pub trait Optimizer {
     /// [`Optimizer::step`] where the boolean scalar `condition` holds; where not, nothing changes, and no step is counted. The
     /// condition stays on the device: nothing is read. This is what [`GradScaler`](crate::amp::GradScaler) calls.
     ///
-    /// ```
-    /// use wgrad::optim::{Optimizer, Sgd};
-    /// use wgrad::{Device, Tensor};
-    /// let w = Tensor::ones([1], &Device::default()).requires_grad();
-    /// let mut optimizer = Sgd::new(vec![w.clone()], 0.5);
-    /// w.sum().backward()?;
-    /// optimizer.step_if(&w.sum().gt(2.0))?; // 1 is not above 2: nothing changes
-    /// assert_eq!(w.item::<f32>()?, 1.0);
-    /// optimizer.step_if(&w.sum().gt(0.0))?;
-    /// assert_eq!(w.item::<f32>()?, 0.5);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// As [`Optimizer::step`]; [`Error::Argument`](crate::Error::Argument) where the condition is no boolean scalar.
     #[track_caller]
     fn step_if(&mut self, condition: &Tensor) -> Result<()>;
 
     /// The parameters, those of the first group first.
-    ///
-    /// ```
-    /// use wgrad::optim::{Optimizer, Sgd};
-    /// use wgrad::{Device, Tensor};
-    /// let w = Tensor::ones([2, 3], &Device::default()).requires_grad();
-    /// let optimizer = Sgd::new(vec![w.clone()], 0.1);
-    /// assert!(optimizer.parameters()[0].is_same(&w));
-    /// ```
     fn parameters(&self) -> &[Tensor];
 
     /// Forgets the gradients of all parameters.
-    ///
-    /// ```
-    /// use wgrad::optim::{Optimizer, Sgd};
-    /// use wgrad::{Device, Tensor};
-    /// let w = Tensor::ones([2], &Device::default()).requires_grad();
-    /// let optimizer = Sgd::new(vec![w.clone()], 0.1);
-    /// w.sum().backward()?;
-    /// optimizer.zero_grad();
-    /// assert!(w.grad().is_none());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     fn zero_grad(&self) {
         self.parameters().iter().for_each(Tensor::zero_grad);
     }
 
     /// Learning rate of the first group.
-    ///
-    /// ```
-    /// use wgrad::optim::{Optimizer, ParamGroup, Sgd};
-    /// let optimizer = Sgd::with_groups(vec![ParamGroup::new(vec![]).lr(0.5), ParamGroup::new(vec![])], 0.25);
-    /// assert_eq!(optimizer.lr(), 0.5);
-    /// ```
     fn lr(&self) -> f32;
 
     /// Sets the learning rate of all groups. It travels as a kernel parameter, so nothing is compiled anew. Not inside a captured
     /// step, which would do it once; there the rate is set between the runs, through its handle ([`Rate`]).
-    ///
-    /// ```
-    /// use wgrad::optim::{Optimizer, ParamGroup, Sgd};
-    /// let mut optimizer = Sgd::with_groups(vec![ParamGroup::new(vec![]).lr(0.5), ParamGroup::new(vec![])], 0.25);
-    /// optimizer.set_lr(0.125);
-    /// assert_eq!([0, 1].map(|g| optimizer.rates()[g].get()), [0.125, 0.125]);
-    /// ```
     #[track_caller]
     fn set_lr(&mut self, lr: f32);
 
     /// The handles of the groups' learning rates.
-    ///
-    /// ```
-    /// use wgrad::optim::{Optimizer, ParamGroup, Sgd};
-    /// let optimizer = Sgd::with_groups(vec![ParamGroup::new(vec![]), ParamGroup::new(vec![]).lr(0.5)], 0.25);
-    /// optimizer.rates()[1].set(0.125); // of one group
-    /// assert_eq!([0, 1].map(|g| optimizer.rates()[g].get()), [0.25, 0.125]);
-    /// ```
     fn rates(&self) -> Vec<Rate>;
 
     /// Everything that a later step depends on besides parameters and hyperparameters: `group.G.lr` for each group, `momentum` where a
     /// [handle](Sgd::momentum_rate) drives it, and for the parameter at each position `state.I.NAME` with PyTorch's names, and `state.I.step` (i32) where steps are counted.
     /// Parameters that had no gradient yet have no state.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, optim::{Adam, Optimizer}};
-    /// let w = Tensor::ones([2], &Device::default()).requires_grad();
-    /// let mut optimizer = Adam::new(vec![w.clone()], 0.1);
-    /// w.sum().backward()?;
-    /// optimizer.step()?;
-    /// let saved = optimizer.state_dict();
-    /// let names: Vec<&str> = saved.keys().map(String::as_str).collect();
-    /// assert_eq!(names, ["group.0.lr", "state.0.exp_avg", "state.0.exp_avg_sq", "state.0.step"]);
-    ///
-    /// let mut other = Adam::new(vec![w.clone()], 0.5);
-    /// other.load_state_dict(&saved)?; // goes on where the first one stopped
-    /// assert_eq!(other.lr(), 0.1);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     fn state_dict(&self) -> StateDict;
 
     /// Takes over what [`Optimizer::state_dict`] of an optimizer of the same kind with the same groups has returned: a run that is
     /// saved and loaded goes on bit for bit like one that was not interrupted. Tensors of other devices are moved.
-    ///
-    /// ```
-    /// use wgrad::optim::{Optimizer, Sgd};
-    /// use wgrad::{Device, Tensor};
-    /// let w = Tensor::ones([1], &Device::default()).requires_grad();
-    /// let mut optimizer = Sgd::new(vec![w.clone()], 0.5).momentum(0.5);
-    /// w.sum().backward()?;
-    /// optimizer.step()?;
-    /// let mut resumed = Sgd::new(vec![w.clone()], 0.5).momentum(0.5);
-    /// resumed.load_state_dict(&optimizer.state_dict())?;
-    /// resumed.step()?; // with the momentum of the step before: by 0.5 · (0.5 · 1 + 1)
-    /// assert_eq!(w.item::<f32>()?, -0.25);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// One [`Error::Argument`](crate::Error::Argument) that names the entries that are missing, unexpected, or of another shape or

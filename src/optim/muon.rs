@@ -3,7 +3,7 @@
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::recording;
-use crate::optim::driver::{Rule, Slot, Update, in_domain, not_negative};
+use crate::optim::driver::{Rule, StateField, Update, in_domain, not_negative};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
@@ -133,8 +133,8 @@ impl Rule for Orthogonal {
         in_domain(op, "iterations", self.iterations as f32, "0 to 99", |n| n < 100.0)
     }
 
-    fn slots(&self) -> Vec<Slot> {
-        vec![Slot::zero("momentum_buffer")]
+    fn slots(&self) -> Vec<StateField> {
+        vec![StateField::zero("momentum_buffer")]
     }
 
     fn accepts(&self, op: &str, parameter: &Tensor) -> Result<()> {

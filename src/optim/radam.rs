@@ -3,7 +3,7 @@
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::number::Formula;
-use crate::optim::driver::{Factor, Rule, Slot, Update, not_negative, valid_betas};
+use crate::optim::driver::{Factor, Rule, StateField, Update, not_negative, valid_betas};
 use crate::tensor::Tensor;
 
 super::optimizer! {
@@ -122,8 +122,8 @@ impl Rule for Rectified {
         not_negative(op, &[("eps", self.eps)])
     }
 
-    fn slots(&self) -> Vec<Slot> {
-        vec![Slot::zero("exp_avg"), Slot::zero("exp_avg_sq")]
+    fn slots(&self) -> Vec<StateField> {
+        vec![StateField::zero("exp_avg"), StateField::zero("exp_avg_sq")]
     }
 
     fn counts(&self) -> bool {

@@ -1,7 +1,7 @@
 //! RMSprop.
 
 use crate::error::Result;
-use crate::optim::driver::{Rule, Slot, Update, not_negative};
+use crate::optim::driver::{Rule, StateField, Update, not_negative};
 use crate::tensor::Tensor;
 
 super::optimizer! {
@@ -86,13 +86,13 @@ impl Rule for MeanSquare {
         not_negative(op, &[("alpha", self.alpha), ("eps", self.eps), ("momentum", self.momentum)])
     }
 
-    fn slots(&self) -> Vec<Slot> {
-        let mut slots = vec![Slot::zero("square_avg")];
+    fn slots(&self) -> Vec<StateField> {
+        let mut slots = vec![StateField::zero("square_avg")];
         if self.momentum != 0.0 {
-            slots.push(Slot::zero("momentum_buffer"));
+            slots.push(StateField::zero("momentum_buffer"));
         }
         if self.centered {
-            slots.push(Slot::zero("grad_avg"));
+            slots.push(StateField::zero("grad_avg"));
         }
         slots
     }

@@ -1,7 +1,7 @@
 //! Rprop.
 
 use crate::error::{Error, Result};
-use crate::optim::driver::{Rule, Slot, Update};
+use crate::optim::driver::{Rule, StateField, Update};
 use crate::tensor::Tensor;
 
 super::optimizer! {
@@ -73,8 +73,8 @@ impl Rule for Resilient {
         Ok(())
     }
 
-    fn slots(&self) -> Vec<Slot> {
-        vec![Slot::zero("prev"), Slot::rate("step_size")]
+    fn slots(&self) -> Vec<StateField> {
+        vec![StateField::zero("prev"), StateField::rate("step_size")]
     }
 
     fn update(&self, cx: &Update) -> (Tensor, Vec<Tensor>) {

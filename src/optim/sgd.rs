@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::graph::number::Formula;
-use crate::optim::driver::{Rule, Slot, Update, in_domain, not_negative};
+use crate::optim::driver::{Rule, StateField, Update, in_domain, not_negative};
 use crate::tensor::Tensor;
 
 super::optimizer! {
@@ -82,8 +82,8 @@ impl Rule for Descent {
         in_domain(op, "dampening", self.dampening, "all finite numbers", f32::is_finite)
     }
 
-    fn slots(&self) -> Vec<Slot> {
-        if self.momentum == 0.0 { Vec::new() } else { vec![Slot::zero("momentum_buffer")] }
+    fn slots(&self) -> Vec<StateField> {
+        if self.momentum == 0.0 { Vec::new() } else { vec![StateField::zero("momentum_buffer")] }
     }
 
     fn counts(&self) -> bool {

@@ -17,7 +17,7 @@ impl Tensor {
     /// to the scores (and get a gradient). With `causal`, query `i` sees the keys up to `i`, in addition to the mask. A query
     /// that sees nothing gives 0.
     ///
-    /// On GPUs one kernel a pass computes it without storing scores (Dao et al. 2022); gradients of gradients, and software
+    /// On GPUs one kernel per pass computes it without storing scores (Dao et al. 2022); gradients of gradients, and software
     /// adapters where the scores are small, use matrix products.
     ///
     /// Carries an error where shapes or types do not fit.

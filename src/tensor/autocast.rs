@@ -89,15 +89,6 @@ pub struct Autocast {
 impl Autocast {
     /// Switches mixed precision on.
     ///
-    /// ```
-    /// use wgrad::{DType, Device, Tensor, amp::Autocast};
-    /// let device = Device::cpu();
-    /// let x = Tensor::ones([2, 2], &device);
-    /// let _on = Autocast::new(&device)?; // until it is dropped
-    /// assert_eq!(x.matmul(&x).dtype(), DType::F16);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// [`Error::Unsupported`] where the device has no f16.
     #[track_caller]
@@ -109,16 +100,6 @@ impl Autocast {
     }
 
     /// Runs `f` in the types of its operands, inside mixed precision.
-    ///
-    /// ```
-    /// use wgrad::amp::{Autocast, autocast};
-    /// use wgrad::{DType, Device, Tensor};
-    /// let device = Device::cpu();
-    /// let x = Tensor::randn([2, 2], &device);
-    /// let y = autocast(&device, || Autocast::off(|| x.matmul(&x)))?;
-    /// assert_eq!(y.dtype(), DType::F32);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn off<R>(f: impl FnOnce() -> R) -> R {
         let _off = Autocast { before: ON.with(|on| on.replace(false)), here: PhantomData };
         f()

@@ -35,9 +35,9 @@ impl Tensor {
         // here comes again when it is read.
         let _ = self.realize();
         let alias = with_location(at, || self.node().detach());
-        alias.settle();
+        alias.share_value();
         let leaf = with_location(at, || alias.leaf(cell.clone()));
-        leaf.settle();
+        leaf.share_value();
         Tensor::with_cell(leaf, self.device(), Some(cell))
     }
 
@@ -79,7 +79,7 @@ impl Tensor {
             let value = with_location(at, || no_grad(|| self.node().detach()));
             self.zero_grad();
             let new = with_location(at, || self.inner.bound(value));
-            new.settle();
+            new.share_value();
             self.rebind(new);
         }
         Ok(())
@@ -112,7 +112,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn detach(&self) -> Tensor {
-        self.build(Location::caller(), |v| Ok(settled(v)))
+        self.build(Location::caller(), |v| Ok(detached(v)))
     }
 
     /// Computes the gradient of this scalar with respect to every leaf it depends on, and adds it to their [`Tensor::grad`].
@@ -321,7 +321,7 @@ impl Tensor {
         }
         let value = value.node();
         let new = self.inner.bound(with_location(at, || value.assigned(&self.before(&value), scope)));
-        new.settle();
+        new.share_value();
         self.rebind(new);
         self.device().flush_if_long();
         Ok(())
@@ -347,8 +347,8 @@ impl Tensor {
     /// [`Tensor::advance`] that waits for the index checks of `scope`.
     pub(crate) fn advance_by(&self, value: &Tensor, scope: Scope) {
         let new = value.node();
-        let settled = new.0.has_value() && !new.0.is_unchecked();
-        let next = if settled { new } else { with_location(new.0.at, || new.assigned(&self.before(&new), scope)) };
+        let computed = new.0.has_value() && !new.0.is_unchecked();
+        let next = if computed { new } else { with_location(new.0.at, || new.assigned(&self.before(&new), scope)) };
         self.rebind(next);
     }
 
@@ -384,9 +384,9 @@ impl Tensor {
 }
 
 /// The same value outside the graph; where it is computed, at once.
-fn settled(var: &Var) -> Var {
+fn detached(var: &Var) -> Var {
     let detached = no_grad(|| var.detach());
-    detached.settle();
+    detached.share_value();
     detached
 }
 

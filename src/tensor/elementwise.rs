@@ -6,7 +6,6 @@ use crate::dtype::DType;
 use crate::error::Error;
 use crate::graph::Var;
 use crate::graph::number::Number;
-use crate::ops::elementwise::example::{call, given, operands};
 use crate::tensor::Tensor;
 use crate::tensor::create::expect_type;
 
@@ -101,12 +100,6 @@ macro_rules! methods {
     )*) => {
         impl Tensor {$(
             #[doc = $doc]
-            ///
-            #[doc = concat!(
-                "```\n# use wgrad::{Device, Tensor};\n# let device = Device::cpu();\n", operands!($kind),
-                "let y = ", call!("" $first $name $(, $rest)* $(; $($scalar),+)?), ";\n",
-                "assert_eq!(y.to_vec::<", given!($kind), ">()?.len(), 2);\n# Ok::<(), wgrad::Error>(())\n```"
-            )]
             #[track_caller]
             pub fn $name(&self $(, $rest: impl Operand)* $($(, $scalar: impl Into<f64>)+)?) -> Tensor {
                 $($(let $scalar: f64 = $scalar.into();)+)?

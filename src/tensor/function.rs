@@ -39,26 +39,11 @@ pub struct Saved {
 
 impl Saved {
     /// Keeps a tensor.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, autograd::Saved};
-    /// let mut saved = Saved::default();
-    /// saved.save(&Tensor::ones([2], &Device::cpu()));
-    /// assert_eq!(saved.tensors().len(), 1);
-    /// ```
     pub fn save(&mut self, tensor: &Tensor) {
         self.tensors.push(tensor.clone());
     }
 
     /// The tensors in the order they were kept.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, autograd::Saved};
-    /// let (mut saved, device) = (Saved::default(), Device::cpu());
-    /// saved.save(&Tensor::ones([2], &device));
-    /// saved.save(&Tensor::ones([3], &device));
-    /// assert_eq!(saved.tensors()[1].shape(), [3]);
-    /// ```
     pub fn tensors(&self) -> &[Tensor] {
         &self.tensors
     }
@@ -90,54 +75,13 @@ impl Saved {
 /// ```
 pub trait Function: Send + Sync + Sized + 'static {
     /// Computes the output. Nothing in here is recorded for gradients.
-    ///
-    /// ```
-    /// # use wgrad::{Device, Tensor, autograd::{Function, Saved}};
-    /// struct Double;
-    /// impl Function for Double {
-    ///     fn forward(&self, _saved: &mut Saved, inputs: &[Tensor]) -> Tensor {
-    ///         &inputs[0] * 2.0
-    ///     }
-    /// #   fn backward(&self, _saved: &Saved, dy: &Tensor) -> Vec<Option<Tensor>> { vec![Some(dy * 2.0)] }
-    /// }
-    /// let x = Tensor::from_slice(&[3f32], [1], &Device::default());
-    /// assert_eq!(Double.apply(&[&x]).item::<f32>()?, 6.0);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     fn forward(&self, saved: &mut Saved, inputs: &[Tensor]) -> Tensor;
 
     /// The gradient of each input from that of the output; `None` where there is none. Nothing in here is recorded, unless gradients are to be
     /// differentiated again; what is itself computed by gradients goes into [`enable_grad`](crate::enable_grad).
-    ///
-    /// ```
-    /// # use wgrad::{Device, Tensor, autograd::{Function, Saved}};
-    /// struct Double;
-    /// impl Function for Double {
-    /// #   fn forward(&self, _saved: &mut Saved, inputs: &[Tensor]) -> Tensor { &inputs[0] * 2.0 }
-    ///     fn backward(&self, _saved: &Saved, dy: &Tensor) -> Vec<Option<Tensor>> {
-    ///         vec![Some(dy * 2.0)]
-    ///     }
-    /// }
-    /// let x = Tensor::from_slice(&[3f32], [1], &Device::default()).requires_grad();
-    /// Double.apply(&[&x]).sum().backward()?;
-    /// assert_eq!(x.grad().unwrap().item::<f32>()?, 2.0);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     fn backward(&self, saved: &Saved, dy: &Tensor) -> Vec<Option<Tensor>>;
 
     /// Applies the function.
-    ///
-    /// ```
-    /// # use wgrad::{Device, Tensor, autograd::{Function, Saved}};
-    /// # struct Double;
-    /// # impl Function for Double {
-    /// #   fn forward(&self, _saved: &mut Saved, inputs: &[Tensor]) -> Tensor { &inputs[0] * 2.0 }
-    /// #   fn backward(&self, _saved: &Saved, dy: &Tensor) -> Vec<Option<Tensor>> { vec![Some(dy * 2.0)] }
-    /// # }
-    /// let x = Tensor::from_slice(&[3f32], [1], &Device::default());
-    /// assert_eq!(Double.apply(&[&x]).item::<f32>()?, 6.0); // `Double` is a function that doubles
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     #[track_caller]
     fn apply(self, inputs: &[&Tensor]) -> Tensor {
         let at = Location::caller();

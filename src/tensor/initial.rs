@@ -20,7 +20,7 @@ use crate::tensor::{Held, Inner, Tensor};
 
 /// Nodes that an initial value may be made of.
 const NODES: usize = 64;
-/// Bytes of data that it may hang on, as an index does.
+/// Bytes of data that it may depend on, as an index does.
 const DATA: u64 = 1024;
 
 /// Whether the value of a variable is an initial one that nobody has asked for yet.
@@ -105,7 +105,7 @@ impl Inner {
         }
         let outcome = compute(&base, &self.device);
         // Also while a step is captured, which this is no part of.
-        names.iter().rev().for_each(Var::take_over);
+        names.iter().rev().for_each(Var::share_value_now);
         if let Err(error) = outcome {
             let op: &dyn Any = &*base.0.op;
             match op.is::<Deferred>() {

@@ -2,7 +2,7 @@
 
 use crate::backend::Explanation;
 use crate::error::Result;
-use crate::schedule::{PlanSummary, picture};
+use crate::plan::{PlanSummary, picture};
 use crate::tensor::Tensor;
 
 impl Tensor {
@@ -93,7 +93,7 @@ impl Tensor {
     /// As [`Tensor::plan`].
     pub fn plan_dot(&self) -> Result<String> {
         let planned = self.device().plan(&[self.node()], None)?;
-        Ok(picture::dot(&planned.snap, &planned.clusters))
+        Ok(picture::dot(&planned.graph, &planned.clusters))
     }
 
     /// A picture of that plan as SVG text: a box for each kernel, with the ops in it and what it stores.
@@ -109,6 +109,6 @@ impl Tensor {
     /// As [`Tensor::plan`].
     pub fn plan_svg(&self) -> Result<String> {
         let planned = self.device().plan(&[self.node()], None)?;
-        Ok(picture::svg(&planned.snap, &planned.clusters))
+        Ok(picture::svg(&planned.graph, &planned.clusters))
     }
 }

@@ -87,7 +87,7 @@ impl Tensor {
         })
     }
 
-    /// `x` where `x > 0`, else `weight · x`; `weight` has one element, or one a channel of `[batch, channels, …]` (He et al. 2015).
+    /// `x` where `x > 0`, else `weight · x`; `weight` has one element, or one per channel of `[batch, channels, …]` (He et al. 2015).
     ///
     /// ```
     /// use wgrad::{Device, Tensor};

@@ -39,8 +39,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::backend::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::doubt::Doubt;
-use crate::graph::recording::{self, Slot};
+use crate::graph::pending_checks::PendingChecks;
+use crate::graph::recording::{self, Rebindable};
 use crate::graph::{GradCell, Meta, Value, Var, with_location};
 use crate::shape::Shape;
 use crate::site::Site;
@@ -128,7 +128,7 @@ impl Inner {
     }
 }
 
-impl Slot for Inner {
+impl Rebindable for Inner {
     fn value(&self) -> Option<Var> {
         Some(self.present())
     }
@@ -140,13 +140,19 @@ impl Slot for Inner {
     fn bind(&self, value: Option<Var>) {
         let Some(value) = value else { return };
         let new = self.bound(value);
-        new.settle();
+        new.share_value();
         self.rebind(new);
     }
 
-    fn renew(&self, meta: &Meta, value: Value, doubt: Doubt, at: Site) -> std::result::Result<(), (Value, Doubt)> {
+    fn renew(
+        &self,
+        meta: &Meta,
+        value: Value,
+        pending_checks: PendingChecks,
+        at: Site,
+    ) -> std::result::Result<(), (Value, PendingChecks)> {
         let mut held = self.value.write().unwrap_or_else(PoisonError::into_inner);
-        held.0.renew(meta, value, doubt, at)
+        held.0.renew(meta, value, pending_checks, at)
     }
 
     fn gradient(&self) -> Option<usize> {

@@ -143,7 +143,7 @@ impl Tensor {
     /// and `bias` (or `None`), `mean` and `var` are `[C]`. (Ioffe & Szegedy 2015)
     ///
     /// With `training` each channel is normalised by its own mean and biased variance, and the running statistics
-    /// become `(1 − momentum) · old + momentum · batch`, with the unbiased variance; one value a channel is an error.
+    /// become `(1 − momentum) · old + momentum · batch`, with the unbiased variance; one value per channel is an error.
     /// Without it the running statistics normalise and are returned as they are.
     ///
     /// ```

@@ -72,7 +72,7 @@ impl Tensor {
         })
     }
 
-    /// Turns the plane of two dims by `k` quarter turns, from the first towards the second.
+    /// Turns the plane of two dims by `k` quarter iterations, from the first towards the second.
     ///
     /// ```
     /// use wgrad::{Device, Tensor};
@@ -178,7 +178,7 @@ impl Tensor {
         })
     }
 
-    /// Kronecker product: each element of this tensor times the whole of the other, in the place of the element.
+    /// Kronecker product: each element of this tensor times the whole of the other, instead of the element.
     ///
     /// ```
     /// use wgrad::{Device, Tensor};

@@ -78,29 +78,11 @@ impl Checkpoint {
     }
 
     /// Adds a part: tensors by name. A part of the same name is replaced.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, train::Checkpoint};
-    /// let mut checkpoint = Checkpoint::new();
-    /// checkpoint.put("averages", [("w".to_string(), Tensor::ones([2], &Device::default()))].into());
-    /// assert_eq!(checkpoint.part("averages")?["w"].shape(), [2]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn put(&mut self, part: &str, tensors: StateDict) {
         self.parts.insert(part.to_owned(), tensors);
     }
 
     /// The tensors of a part.
-    ///
-    /// ```
-    /// use wgrad::{nn::StateDict, train::Checkpoint};
-    /// let mut checkpoint = Checkpoint::new();
-    /// checkpoint.put("averages", StateDict::new());
-    /// assert!(checkpoint.part("averages")?.is_empty());
-    /// let error = checkpoint.part("model").unwrap_err();
-    /// assert!(error.to_string().contains("there is no part \"model\", only averages"));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Argument`] that lists the parts where there is none of that name.
@@ -112,29 +94,11 @@ impl Checkpoint {
     }
 
     /// Sets a value, which is kept as text.
-    ///
-    /// ```
-    /// use wgrad::train::Checkpoint;
-    /// let mut checkpoint = Checkpoint::new();
-    /// checkpoint.set("best loss", 0.1f64);
-    /// checkpoint.set("run", "third try");
-    /// assert_eq!(checkpoint.get::<String>("run")?, "third try");
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn set(&mut self, key: &str, value: impl Display) {
         self.values.insert(key.to_owned(), value.to_string());
     }
 
     /// A value.
-    ///
-    /// ```
-    /// use wgrad::train::Checkpoint;
-    /// let mut checkpoint = Checkpoint::new();
-    /// checkpoint.set("best loss", 0.1f64);
-    /// assert_eq!(checkpoint.get::<f64>("best loss")?, 0.1);
-    /// assert!(checkpoint.get::<u32>("best loss").is_err() && checkpoint.get::<f64>("worst loss").is_err());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Argument`] where there is none under this key, or it is no `T`.
@@ -149,30 +113,11 @@ impl Checkpoint {
     }
 
     /// Puts the parameters and buffers of a model into the part `model`.
-    ///
-    /// ```
-    /// use wgrad::{Device, nn::Linear, train::Checkpoint};
-    /// let mut checkpoint = Checkpoint::new();
-    /// checkpoint.put_model(&Linear::new(4, 3, &Device::default()));
-    /// assert_eq!(checkpoint.part("model")?["weight"].shape(), [3, 4]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn put_model(&mut self, model: &(impl Parameters + ?Sized)) {
         self.put("model", model.state_dict());
     }
 
     /// Sets a model's parameters and buffers to those of the part `model`.
-    ///
-    /// ```
-    /// use wgrad::{Device, nn::Linear, train::Checkpoint};
-    /// let mut checkpoint = Checkpoint::new();
-    /// let device = Device::default();
-    /// let (trained, fresh) = (Linear::new(4, 3, &device), Linear::new(4, 3, &device));
-    /// checkpoint.put_model(&trained);
-    /// checkpoint.load_model(&fresh)?;
-    /// assert_eq!(fresh.weight.to_vec::<f32>()?, trained.weight.to_vec::<f32>()?);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// Where there is no such part, or it does not fit the model.
@@ -181,31 +126,11 @@ impl Checkpoint {
     }
 
     /// Puts the state of an optimizer into the part `optimizer`.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, optim::Sgd, train::Checkpoint};
-    /// let mut checkpoint = Checkpoint::new();
-    /// let w = Tensor::ones([2], &Device::default()).requires_grad();
-    /// checkpoint.put_optimizer(&Sgd::new(vec![w], 0.5));
-    /// assert_eq!(checkpoint.part("optimizer")?["group.0.lr"].item::<f32>()?, 0.5);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn put_optimizer(&mut self, optimizer: &(impl Optimizer + ?Sized)) {
         self.put("optimizer", optimizer.state_dict());
     }
 
     /// Gives an optimizer the state of the part `optimizer`.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, optim::Sgd, train::Checkpoint};
-    /// let mut checkpoint = Checkpoint::new();
-    /// let w = Tensor::ones([2], &Device::default()).requires_grad();
-    /// checkpoint.put_optimizer(&Sgd::new(vec![w.clone()], 0.5));
-    /// let mut optimizer = Sgd::new(vec![w], 0.125);
-    /// checkpoint.load_optimizer(&mut optimizer)?;
-    /// assert_eq!(optimizer.lr(), 0.5);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// Where there is no such part, or it does not fit the optimizer.
@@ -214,16 +139,6 @@ impl Checkpoint {
     }
 
     /// Notes where a device's random numbers are.
-    ///
-    /// ```
-    /// use wgrad::{Device, train::Checkpoint};
-    /// let mut checkpoint = Checkpoint::new();
-    /// let device = Device::cpu();
-    /// device.seed(7);
-    /// checkpoint.put_rng(&device);
-    /// assert_eq!(checkpoint.get::<u64>("rng.seed")?, 7);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn put_rng(&mut self, device: &Device) {
         let RngState { seed, drawn } = device.rng_state();
         self.set("rng.seed", seed);
@@ -231,17 +146,6 @@ impl Checkpoint {
     }
 
     /// Lets a device's random numbers go on from where they were.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, train::Checkpoint};
-    /// let mut checkpoint = Checkpoint::new();
-    /// let device = Device::cpu();
-    /// checkpoint.put_rng(&device);
-    /// let drawn = Tensor::rand([3], &device).to_vec::<f32>()?;
-    /// checkpoint.load_rng(&device)?;
-    /// assert_eq!(Tensor::rand([3], &device).to_vec::<f32>()?, drawn); // the same again
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// Where [`Checkpoint::put_rng`] was not called.
@@ -251,17 +155,6 @@ impl Checkpoint {
     }
 
     /// Notes the position of a loader.
-    ///
-    /// ```
-    /// use wgrad::{Device, data::{DataLoader, Digits}, train::Checkpoint};
-    /// let mut checkpoint = Checkpoint::new();
-    /// let loader = || DataLoader::new(Digits::test(), 50, &Device::default()).shuffle(42);
-    /// let mut first = loader();
-    /// first.next_batch()?;
-    /// checkpoint.put_loader(&first);
-    /// assert_eq!(checkpoint.get::<usize>("loader.batch")?, 1);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn put_loader(&mut self, loader: &DataLoader) {
         let Position { epoch, batch, batches } = loader.position();
         self.set("loader.epoch", epoch);
@@ -270,20 +163,6 @@ impl Checkpoint {
     }
 
     /// Lets a loader go on from the position that was noted.
-    ///
-    /// ```
-    /// use wgrad::{Device, data::{DataLoader, Digits}, train::Checkpoint};
-    /// let mut checkpoint = Checkpoint::new();
-    /// let loader = || DataLoader::new(Digits::test(), 50, &Device::default()).shuffle(42);
-    /// let mut first = loader();
-    /// first.next_batch()?;
-    /// checkpoint.put_loader(&first);
-    /// let mut second = loader();
-    /// checkpoint.load_loader(&mut second)?;
-    /// assert_eq!(second.position(), first.position());
-    /// assert!(checkpoint.load_loader(&mut loader().shuffle(43)).is_err()); // other batches
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// Where [`Checkpoint::put_loader`] was not called, or the loader has another number of samples, batch size, seed or order.
@@ -298,18 +177,6 @@ impl Checkpoint {
     }
 
     /// Writes the checkpoint into a file, atomically: after a crash at any moment the file is the old one or the new one.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, io, train::Checkpoint};
-    /// let mut checkpoint = Checkpoint::new();
-    /// let path = std::env::temp_dir().join(format!("wgrad-checkpoint-save-{}", std::process::id()));
-    /// let device = Device::default();
-    /// checkpoint.put("model", [("weight".to_string(), Tensor::ones([2], &device))].into());
-    /// checkpoint.save(&path)?;
-    /// assert_eq!(io::load_safetensors(&path, &device)?["model.weight"].shape(), [2]); // for other programs
-    /// # std::fs::remove_file(&path).unwrap();
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Io`] where it cannot be written; the error that a tensor carries.
@@ -351,21 +218,6 @@ impl Checkpoint {
     }
 
     /// Reads a checkpoint onto a device.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, train::Checkpoint};
-    /// let mut checkpoint = Checkpoint::new();
-    /// let path = std::env::temp_dir().join(format!("wgrad-checkpoint-load-{}", std::process::id()));
-    /// checkpoint.put("model", [("w".to_string(), Tensor::ones([2], &Device::default()))].into());
-    /// checkpoint.save(&path)?;
-    /// assert_eq!(Checkpoint::load(&path, &Device::default())?.part("model")?["w"].to_vec::<f32>()?, [1.0, 1.0]);
-    /// let mut bytes = std::fs::read(&path).unwrap();
-    /// *bytes.last_mut().unwrap() ^= 1; // one bit of one weight
-    /// std::fs::write(&path, bytes).unwrap();
-    /// assert!(Checkpoint::load(&path, &Device::default()).unwrap_err().to_string().contains("is damaged"));
-    /// # std::fs::remove_file(&path).unwrap();
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Io`] where the file cannot be read, is damaged (a single flipped bit is noticed), or is something else.
@@ -470,15 +322,6 @@ pub struct Latest {
 impl Checkpoints {
     /// A folder, made where it does not exist. What a killed process has left half-written in it is removed.
     ///
-    /// ```
-    /// use wgrad::train::Checkpoints;
-    /// let folder = std::env::temp_dir().join(format!("wgrad-checkpoints-open-{}", std::process::id()));
-    /// assert!(Checkpoints::open(folder.join("run 7"))?.steps()?.is_empty()); // makes both folders
-    /// assert!(folder.join("run 7").is_dir());
-    /// # std::fs::remove_dir_all(&folder).unwrap();
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// [`Error::Io`] where that cannot be done.
     pub fn open(folder: impl AsRef<Path>) -> Result<Checkpoints> {
@@ -512,14 +355,6 @@ impl Checkpoints {
     }
 
     /// The file of the checkpoint of a step.
-    ///
-    /// ```
-    /// use wgrad::train::Checkpoints;
-    /// let folder = std::env::temp_dir().join(format!("wgrad-checkpoints-path-{}", std::process::id()));
-    /// assert_eq!(Checkpoints::open(&folder)?.path(100), folder.join("step-0000000100.safetensors"));
-    /// # std::fs::remove_dir_all(&folder).unwrap();
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn path(&self, step: u64) -> PathBuf {
         self.folder.join(file_name(step))
     }
@@ -537,18 +372,6 @@ impl Checkpoints {
 
     /// Writes the checkpoint of a step, then removes those that are no longer to be kept: the oldest, and those of later steps,
     /// which a run that went back to this step has left behind.
-    ///
-    /// ```
-    /// use wgrad::train::{Checkpoint, Checkpoints};
-    /// let folder = std::env::temp_dir().join(format!("wgrad-checkpoints-save-{}", std::process::id()));
-    /// let checkpoints = Checkpoints::open(&folder)?;
-    /// for step in [10, 20, 15] {
-    ///     checkpoints.save(step, &Checkpoint::new())?;
-    /// }
-    /// assert_eq!(checkpoints.steps()?, [10, 15]); // the run went back, and 20 is no longer true
-    /// # std::fs::remove_dir_all(&folder).unwrap();
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// As [`Checkpoint::save`]; [`Error::Io`] where an old one cannot be removed.
@@ -575,19 +398,6 @@ impl Checkpoints {
 
     /// The newest checkpoint that can be read; `None` where there is none at all. Newer ones that are damaged are passed over,
     /// with a warning in the log.
-    ///
-    /// ```
-    /// use wgrad::{Device, train::{Checkpoint, Checkpoints}};
-    /// let folder = std::env::temp_dir().join(format!("wgrad-checkpoints-latest-{}", std::process::id()));
-    /// let checkpoints = Checkpoints::open(&folder)?;
-    /// assert!(checkpoints.latest(&Device::default())?.is_none());
-    /// checkpoints.save(10, &Checkpoint::new())?;
-    /// std::fs::write(checkpoints.path(20), "half a file").unwrap();
-    /// let latest = checkpoints.latest(&Device::default())?.unwrap();
-    /// assert_eq!((latest.step, latest.damaged.len()), (10, 1));
-    /// # std::fs::remove_dir_all(&folder).unwrap();
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Io`] where the folder cannot be read, or there are checkpoints and all are damaged.

@@ -62,43 +62,22 @@ pub struct LrCurve {
 
 impl LrCurve {
     /// A curve of rates and losses, in the order of the rates.
-    ///
-    /// ```
-    /// use wgrad::train::LrCurve;
-    /// assert_eq!(LrCurve::new(vec![(0.1, 2.0)]).points(), [(0.1, 2.0)]);
-    /// ```
     pub fn new(points: Vec<(f32, f64)>) -> LrCurve {
         LrCurve { points }
     }
 
     /// Rates and losses; those of a search are smoothed.
-    ///
-    /// ```
-    /// use wgrad::train::LrCurve;
-    /// assert!(LrCurve::new(vec![]).points().is_empty());
-    /// ```
     pub fn points(&self) -> &[(f32, f64)] {
         &self.points
     }
 
     /// The rate at which the loss falls fastest from one step to the next, without the first ten points and the last one, as Lightning does.
     /// `None` where too few losses are finite.
-    ///
-    /// ```
-    /// use wgrad::train::LrCurve;
-    /// assert_eq!(LrCurve::new(vec![(0.1, 2.0), (0.2, 1.0)]).suggestion(), None);
-    /// ```
     pub fn suggestion(&self) -> Option<f32> {
         self.suggestion_with(10, 1)
     }
 
     /// [`LrCurve::suggestion`] without so many of the first and of the last points.
-    ///
-    /// ```
-    /// use wgrad::train::LrCurve;
-    /// let curve = LrCurve::new(vec![(0.1, 2.0), (0.2, 1.5), (0.4, 0.5), (0.8, 0.4)]);
-    /// assert_eq!(curve.suggestion_with(0, 0), Some(0.2)); // half the difference of its neighbours is -0.75
-    /// ```
     pub fn suggestion_with(&self, skip_first: usize, skip_last: usize) -> Option<f32> {
         let kept = self.points.get(skip_first..self.points.len().checked_sub(skip_last)?)?;
         let kept: Vec<(f32, f64)> = kept.iter().copied().filter(|(_, loss)| loss.is_finite()).collect();
@@ -112,15 +91,6 @@ impl LrCurve {
     }
 
     /// Draws the losses over the decimal logarithm of the rate into `<path>.png` and `<path>.svg`.
-    ///
-    /// ```
-    /// use wgrad::train::LrCurve;
-    /// let path = std::env::temp_dir().join(format!("wgrad-lr-curve-{}", std::process::id()));
-    /// let files = LrCurve::new(vec![(1e-3, 2.0), (1e-2, 1.0), (1e-1, 3.0)]).draw(&path)?;
-    /// assert!(files.iter().all(|file| file.exists()));
-    /// # files.iter().for_each(|file| std::fs::remove_file(file).unwrap());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Io`] where a picture cannot be drawn or written.

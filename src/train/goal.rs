@@ -25,47 +25,22 @@ pub struct EarlyStopping {
 
 impl EarlyStopping {
     /// Stops where three values in a row of this figure are not below the best one before.
-    ///
-    /// ```
-    /// use wgrad::train::EarlyStopping;
-    /// let mut stopping = EarlyStopping::new("loss");
-    /// assert_eq!([1.0, 1.0, 1.0, 1.0].map(|loss| stopping.step(loss)), [false, false, false, true]);
-    /// ```
     pub fn new(figure: &str) -> EarlyStopping {
         let improvement = Improvement::MinAbsolute(0.0);
         EarlyStopping { figure: figure.to_owned(), improvement, patience: 3, best: None, bad: 0 }
     }
 
     /// What counts as an improvement (default: any value below the best).
-    ///
-    /// ```
-    /// use wgrad::{optim::lr::Improvement, train::EarlyStopping};
-    /// let accuracy = EarlyStopping::new("accuracy").improvement(Improvement::MaxAbsolute(0.01));
-    /// let mut stopping = accuracy.patience(1);
-    /// assert!(!stopping.step(0.5) && stopping.step(0.505));
-    /// ```
     pub fn improvement(self, improvement: Improvement) -> EarlyStopping {
         EarlyStopping { improvement, ..self }
     }
 
     /// How many values without an improvement end the run, at least 1 (default: 3).
-    ///
-    /// ```
-    /// use wgrad::train::EarlyStopping;
-    /// let mut stopping = EarlyStopping::new("loss").patience(1);
-    /// assert!(!stopping.step(1.0) && stopping.step(1.0));
-    /// ```
     pub fn patience(self, values: u32) -> EarlyStopping {
         EarlyStopping { patience: values.max(1), ..self }
     }
 
     /// Takes in a value; whether the run is to end. NaN is no improvement.
-    ///
-    /// ```
-    /// use wgrad::train::EarlyStopping;
-    /// let mut stopping = EarlyStopping::new("loss").patience(1);
-    /// assert!(!stopping.step(1.0) && stopping.step(f64::NAN));
-    /// ```
     pub fn step(&mut self, value: f64) -> bool {
         if self.improvement.is_met(value, self.best.unwrap_or(self.improvement.worst())) {
             (self.best, self.bad) = (Some(value), 0);
@@ -76,11 +51,6 @@ impl EarlyStopping {
     }
 
     /// The best value so far.
-    ///
-    /// ```
-    /// use wgrad::train::EarlyStopping;
-    /// assert_eq!(EarlyStopping::new("loss").best(), None);
-    /// ```
     pub fn best(&self) -> Option<f64> {
         self.best
     }

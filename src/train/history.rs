@@ -50,24 +50,11 @@ pub struct Row {
 
 impl History {
     /// No figures yet.
-    ///
-    /// ```
-    /// use wgrad::train::History;
-    /// assert!(History::new().rows().is_empty());
-    /// ```
     pub fn new() -> History {
         History::default()
     }
 
     /// Adds figures of a step; a step that is the last one already gets them in addition.
-    ///
-    /// ```
-    /// use wgrad::train::History;
-    /// let mut history = History::new();
-    /// history.push(10, 0.5, &[("loss", 2.5)]);
-    /// history.push(10, 0.6, &[("accuracy", 0.75)]); // more about the same step
-    /// assert_eq!((history.rows().len(), history.last("loss"), history.last("accuracy")), (1, Some(2.5), Some(0.75)));
-    /// ```
     pub fn push(&mut self, step: u64, seconds: f64, figures: &[(&str, f64)]) {
         if self.rows.last().is_none_or(|row| row.step != step) {
             self.rows.push(Row { step, seconds, values: Vec::new() });
@@ -86,41 +73,16 @@ impl History {
     }
 
     /// Names of the figures, in the order in which they first came.
-    ///
-    /// ```
-    /// use wgrad::train::History;
-    /// let mut history = History::new();
-    /// history.push(10, 0.5, &[("loss", 2.5), ("accuracy", 0.75)]);
-    /// assert_eq!(history.names(), ["loss", "accuracy"]);
-    /// ```
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
     /// The steps with figures.
-    ///
-    /// ```
-    /// use wgrad::train::History;
-    /// let mut history = History::new();
-    /// history.push(10, 0.5, &[("loss", 2.5)]);
-    /// history.push(20, 1.0, &[("loss", 1.5)]);
-    /// let steps: Vec<u64> = history.rows().iter().map(|row| row.step).collect();
-    /// assert_eq!(steps, [10, 20]);
-    /// ```
     pub fn rows(&self) -> &[Row] {
         &self.rows
     }
 
     /// A figure over the steps; empty where there is none of that name.
-    ///
-    /// ```
-    /// use wgrad::train::History;
-    /// let mut history = History::new();
-    /// history.push(10, 0.5, &[("loss", 2.5)]);
-    /// history.push(20, 1.0, &[("loss", 1.5)]);
-    /// assert_eq!(history.series("loss"), [(10.0, 2.5), (20.0, 1.5)]);
-    /// assert!(history.series("accuracy").is_empty());
-    /// ```
     pub fn series(&self, name: &str) -> Vec<(f64, f64)> {
         let Some(at) = self.names.iter().position(|n| n == name) else { return Vec::new() };
         let point = |row: &Row| Some((row.step as f64, row.values.get(at).copied().flatten()?));
@@ -128,14 +90,6 @@ impl History {
     }
 
     /// The last value of a figure.
-    ///
-    /// ```
-    /// use wgrad::train::History;
-    /// let mut history = History::new();
-    /// history.push(10, 0.5, &[("loss", 2.5), ("accuracy", 0.75)]);
-    /// history.push(20, 1.0, &[("loss", 1.5)]);
-    /// assert_eq!((history.last("loss"), history.last("accuracy")), (Some(1.5), Some(0.75)));
-    /// ```
     pub fn last(&self, name: &str) -> Option<f64> {
         self.series(name).last().map(|point| point.1)
     }
@@ -159,27 +113,13 @@ impl History {
         line
     }
 
-    /// All figures as CSV, a line a step, in digits that give the same numbers again.
-    ///
-    /// ```
-    /// use wgrad::train::History;
-    /// let mut history = History::new();
-    /// history.push(10, 0.5, &[("loss", 2.5)]);
-    /// assert_eq!(history.to_csv(), "step,seconds,loss\n10,0.5,2.5\n");
-    /// ```
+    /// All figures as CSV, a line per step, in digits that give the same numbers again.
     pub fn to_csv(&self) -> String {
         let lines = self.rows.iter().map(|row| self.line(row));
         std::iter::once(self.header()).chain(lines).map(|line| line + "\n").collect()
     }
 
     /// What [`History::to_csv`] has written.
-    ///
-    /// ```
-    /// use wgrad::train::History;
-    /// assert_eq!(History::from_csv("step,seconds,loss\n10,0.5,2.5\n")?.last("loss"), Some(2.5));
-    /// assert!(History::from_csv("x,y\n1,2\n").is_err());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) that names line and field where it is something else.
@@ -215,14 +155,6 @@ impl History {
     }
 
     /// All figures as JSON: an object a step, with only the figures that it has; what is not finite is `null`.
-    ///
-    /// ```
-    /// use wgrad::train::History;
-    /// let mut history = History::new();
-    /// history.push(10, 0.5, &[("loss", 2.5)]);
-    /// let json = history.to_json();
-    /// assert!(json.contains("\"step\": 10") && json.contains("\"loss\": 2.5"));
-    /// ```
     pub fn to_json(&self) -> String {
         let row = |row: &Row| {
             let mut object = Map::new();
@@ -240,17 +172,6 @@ impl History {
 
     /// Writes [`History::to_csv`] into a file, atomically.
     ///
-    /// ```
-    /// use wgrad::train::History;
-    /// let mut history = History::new();
-    /// let path = std::env::temp_dir().join(format!("wgrad-history-save-csv-{}", std::process::id()));
-    /// history.push(10, 0.5, &[("loss", 2.5)]);
-    /// history.save_csv(&path)?;
-    /// assert_eq!(std::fs::read_to_string(&path).unwrap(), history.to_csv());
-    /// # std::fs::remove_file(&path).unwrap();
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) where it cannot be written.
     pub fn save_csv(&self, path: impl AsRef<Path>) -> Result<()> {
@@ -259,17 +180,6 @@ impl History {
     }
 
     /// Reads a file of [`History::save_csv`].
-    ///
-    /// ```
-    /// use wgrad::train::History;
-    /// let mut history = History::new();
-    /// let path = std::env::temp_dir().join(format!("wgrad-history-load-csv-{}", std::process::id()));
-    /// history.push(10, 0.5, &[("loss", 2.5)]);
-    /// history.save_csv(&path)?;
-    /// assert_eq!(History::load_csv(&path)?, history);
-    /// # std::fs::remove_file(&path).unwrap();
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) where it cannot be read or is something else.
@@ -280,17 +190,6 @@ impl History {
 
     /// Writes [`History::to_json`] into a file, atomically.
     ///
-    /// ```
-    /// use wgrad::train::History;
-    /// let mut history = History::new();
-    /// let path = std::env::temp_dir().join(format!("wgrad-history-save-json-{}", std::process::id()));
-    /// history.push(10, 0.5, &[("loss", 2.5)]);
-    /// history.save_json(&path)?;
-    /// assert_eq!(std::fs::read_to_string(&path).unwrap(), history.to_json());
-    /// # std::fs::remove_file(&path).unwrap();
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) where it cannot be written.
     pub fn save_json(&self, path: impl AsRef<Path>) -> Result<()> {
@@ -300,18 +199,6 @@ impl History {
 
     /// Draws figures over the steps, side by side, into `<path>.png` and `<path>.svg`: a title and the names of the curves each.
     /// Names without figures are left out.
-    ///
-    /// ```
-    /// use wgrad::train::History;
-    /// let mut history = History::new();
-    /// let path = std::env::temp_dir().join(format!("wgrad-history-draw-{}", std::process::id()));
-    /// history.push(10, 0.5, &[("loss", 2.5), ("accuracy", 0.25)]);
-    /// history.push(20, 1.0, &[("loss", 1.5), ("accuracy", 0.75)]);
-    /// let files = history.draw(&path, &[("Loss", &["loss"]), ("Accuracy", &["accuracy"])])?;
-    /// assert!(files.iter().all(|file| file.exists()));
-    /// # files.iter().for_each(|file| std::fs::remove_file(file).unwrap());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) where a picture cannot be drawn or written.

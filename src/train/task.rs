@@ -56,23 +56,6 @@ pub trait Task {
 
     /// Figures that are measured now and then ([`Trainer::evaluate_every`](crate::train::Trainer::evaluate_every)), such as the accuracy on test data; `steps` are done.
     ///
-    /// ```
-    /// use wgrad::train::{Metrics, Task, Trainer};
-    /// use wgrad::{Device, Result};
-    /// struct Count;
-    /// impl Task for Count {
-    ///     fn step(&mut self, _step: u64) -> Result<Metrics> {
-    ///         Ok(vec![])
-    ///     }
-    ///     fn evaluate(&mut self, steps: u64) -> Result<Vec<(String, f64)>> {
-    ///         Ok(vec![("steps".into(), steps as f64)])
-    ///     }
-    /// }
-    /// let outcome = Trainer::new(10, &Device::cpu()).quiet().evaluate_every(4).run(&mut Count)?;
-    /// assert_eq!(outcome.history.series("steps"), [(4.0, 4.0), (8.0, 8.0), (10.0, 10.0)]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// What went wrong; it ends the run.
     fn evaluate(&mut self, _steps: u64) -> Result<Vec<(String, f64)>> {
@@ -90,27 +73,6 @@ pub trait Task {
     /// Takes in the figures of a report or an evaluation, with `steps` done; whether this is the best state so far, which the trainer then
     /// writes to `best.safetensors` in its folder.
     ///
-    /// ```
-    /// use wgrad::train::{Metrics, Task, Trainer};
-    /// use wgrad::{Device, Result, Tensor};
-    /// struct Short(bool);
-    /// impl Task for Short {
-    ///     fn step(&mut self, step: u64) -> Result<Metrics> {
-    ///         Ok(vec![("loss".into(), Tensor::full((), 9.0 - step as f64, &Device::cpu()))])
-    ///     }
-    ///     fn judge(&mut self, _steps: u64, figures: &[(String, f64)]) -> Result<bool> {
-    ///         self.0 = figures[0].1 < 6.5;
-    ///         Ok(false)
-    ///     }
-    ///     fn stopped(&self) -> Option<String> {
-    ///         self.0.then(|| "good enough".into())
-    ///     }
-    /// }
-    /// let outcome = Trainer::new(10, &Device::cpu()).quiet().report_every(1).run(&mut Short(false))?;
-    /// assert_eq!((outcome.steps, outcome.stopped.as_deref()), (4, Some("good enough")));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// What went wrong; it ends the run.
     fn judge(&mut self, _steps: u64, _figures: &[(String, f64)]) -> Result<bool> {
@@ -118,53 +80,17 @@ pub trait Task {
     }
 
     /// Why no further step is to be done, if so; see [`Task::judge`].
-    ///
-    /// ```
-    /// # use wgrad::train::{Metrics, Task};
-    /// # use wgrad::Result;
-    /// let task = |_: u64| -> Result<Metrics> { Ok(vec![]) };
-    /// assert_eq!(task.stopped(), None);
-    /// ```
     fn stopped(&self) -> Option<String> {
         None
     }
 
     /// Where the data of the next step come from, for what is said of a bad step; `None` where that is not known.
-    ///
-    /// ```
-    /// use wgrad::data::{DataLoader, Digits};
-    /// # use wgrad::train::{Metrics, Task};
-    /// # use wgrad::{Device, Result};
-    /// struct Read(DataLoader);
-    /// impl Task for Read {
-    ///     fn step(&mut self, _step: u64) -> Result<Metrics> {
-    ///         self.0.next_batch().map(|_| vec![])
-    ///     }
-    ///     fn position(&self) -> Option<wgrad::data::Position> {
-    ///         Some(self.0.position())
-    ///     }
-    /// }
-    /// let mut task = Read(DataLoader::new(Digits::test(), 50, &Device::cpu()));
-    /// task.step(0)?;
-    /// assert_eq!(task.position().unwrap().batch, 1);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     fn position(&self) -> Option<Position> {
         None
     }
 
     /// Does a step while every value is looked at, to find what made a loss that is not finite. A task that replays captured steps
     /// does it without.
-    ///
-    /// ```
-    /// # use wgrad::train::{Metrics, Task};
-    /// # use wgrad::{Device, Result, Tensor};
-    /// let device = Device::cpu();
-    /// let x = Tensor::zeros([2], &device);
-    /// let mut task = |_: u64| Ok(vec![("loss".to_string(), x.log().sum())]);
-    /// let error = task.search(0, &device).unwrap_err();
-    /// assert!(error.to_string().starts_with("log: 2 of 2 elements"));
-    /// ```
     ///
     /// # Errors
     /// [`Error::NonFinite`], which names op and line.
@@ -174,15 +100,6 @@ pub trait Task {
 
     /// The samples of a batch in which an index occurs: their places in the batch, and their numbers in the data set.
     ///
-    /// ```
-    /// # use wgrad::train::{Metrics, Task};
-    /// # use wgrad::{Device, Result, Tensor};
-    /// let task = |_: u64| -> Result<Metrics> { Ok(vec![]) };
-    /// # let loader = wgrad::data::DataLoader::new(wgrad::data::Digits::test(), 50, &Device::cpu());
-    /// assert!(task.samples(loader.position(), 9)?.is_empty()); // closures do not know
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// Where the batch cannot be read.
     fn samples(&self, _position: Position, _index: i64) -> Result<Vec<(usize, usize)>> {
@@ -190,14 +107,6 @@ pub trait Task {
     }
 
     /// Passes over the next batch: the one of a step that is left out ([`Trainer::skip_bad_batches`](crate::train::Trainer::skip_bad_batches)).
-    ///
-    /// ```
-    /// # use wgrad::train::{Metrics, Task};
-    /// # use wgrad::Result;
-    /// let mut task = |_: u64| -> Result<Metrics> { Ok(vec![]) };
-    /// task.pass_over()?; // closures have no batches
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// Where there is no batch.

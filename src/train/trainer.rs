@@ -87,14 +87,6 @@ pub struct Outcome {
 
 impl Trainer {
     /// A run of `steps` steps on `device`, which reports every 10 steps and keeps nothing.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, train::Trainer};
-    /// let device = Device::default();
-    /// let outcome = Trainer::new(25, &device).quiet().run(&mut |_step| Ok(vec![("one".into(), Tensor::ones([1], &device))]))?;
-    /// assert_eq!(outcome.history.series("one"), [(10.0, 1.0), (20.0, 1.0), (25.0, 1.0)]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn new(steps: u64, device: &Device) -> Trainer {
         Trainer {
             steps,
@@ -113,143 +105,34 @@ impl Trainer {
     }
 
     /// After how many steps the means of the metrics are read, shown and logged; 0 only at the end.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, train::Trainer};
-    /// let device = Device::default();
-    /// let mut task = |step: u64| Ok(vec![("step".into(), Tensor::full((), step as f32, &device))]);
-    /// let outcome = Trainer::new(4, &device).quiet().report_every(2).run(&mut task)?;
-    /// assert_eq!(outcome.history.series("step"), [(2.0, 0.5), (4.0, 2.5)]); // means of 0 and 1, of 2 and 3
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn report_every(self, steps: u64) -> Trainer {
         Trainer { report_every: steps, ..self }
     }
 
     /// After how many steps [`Task::evaluate`] is called; 0 (the default) never, else also at the end.
-    ///
-    /// ```
-    /// # use wgrad::train::{Metrics, Task, Trainer};
-    /// # use wgrad::{Device, Result};
-    /// # struct Count;
-    /// # impl Task for Count {
-    /// #     fn step(&mut self, _step: u64) -> Result<Metrics> {
-    /// #         Ok(vec![])
-    /// #     }
-    /// #     fn evaluate(&mut self, steps: u64) -> Result<Vec<(String, f64)>> {
-    /// #         Ok(vec![("steps".into(), steps as f64)])
-    /// #     }
-    /// # }
-    /// let trainer = Trainer::new(10, &Device::cpu()).quiet(); // of a task that measures "steps"
-    /// assert!(trainer.run(&mut Count)?.history.rows().is_empty());
-    /// assert_eq!(trainer.evaluate_every(5).run(&mut Count)?.history.series("steps").len(), 2);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn evaluate_every(self, steps: u64) -> Trainer {
         Trainer { evaluate_every: steps, ..self }
     }
 
     /// A folder for `log.csv` (a line a report, as they come), `history.json` (at the end), checkpoints, and the best state of a task that
     /// knows one (`best.safetensors`).
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, train::Trainer};
-    /// # let folder = std::env::temp_dir().join(format!("wgrad-trainer-folder-{}", std::process::id()));
-    /// let device = Device::default();
-    /// let mut task = |_step: u64| Ok(vec![("one".into(), Tensor::ones([1], &device))]);
-    /// Trainer::new(20, &device).quiet().folder(&folder).run(&mut task)?;
-    /// assert_eq!(std::fs::read_to_string(folder.join("log.csv")).unwrap().lines().count(), 3); // a header and two reports
-    /// # std::fs::remove_dir_all(&folder).unwrap();
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn folder(self, folder: impl AsRef<Path>) -> Trainer {
         Trainer { folder: Some(folder.as_ref().to_owned()), ..self }
     }
 
     /// After how many steps a checkpoint is written into the folder's `checkpoints`; 0 (the default) never, else also at the end and
     /// on Ctrl-C.
-    ///
-    /// ```
-    /// use wgrad::{Device, train::{Checkpoints, Trainer}};
-    /// # use wgrad::train::{Checkpoint, Metrics, Task};
-    /// # use wgrad::Result;
-    /// # struct Saved;
-    /// # impl Task for Saved {
-    /// #     fn step(&mut self, _step: u64) -> Result<Metrics> {
-    /// #         Ok(vec![])
-    /// #     }
-    /// #     fn save(&self, _checkpoint: &mut Checkpoint) -> Result<()> {
-    /// #         Ok(())
-    /// #     }
-    /// #     fn load(&mut self, _checkpoint: &Checkpoint) -> Result<()> {
-    /// #         Ok(())
-    /// #     }
-    /// # }
-    /// # let folder = std::env::temp_dir().join(format!("wgrad-trainer-checkpoint-every-{}", std::process::id()));
-    /// Trainer::new(25, &Device::cpu()).quiet().folder(&folder).checkpoint_every(10).run(&mut Saved)?;
-    /// assert_eq!(Checkpoints::open(folder.join("checkpoints"))?.steps()?, [10, 20, 25]);
-    /// # std::fs::remove_dir_all(&folder).unwrap();
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn checkpoint_every(self, steps: u64) -> Trainer {
         Trainer { checkpoint_every: steps, ..self }
     }
 
     /// How many checkpoints are kept (default: 3).
-    ///
-    /// ```
-    /// use wgrad::{Device, train::{Checkpoints, Trainer}};
-    /// # use wgrad::train::{Checkpoint, Metrics, Task};
-    /// # use wgrad::Result;
-    /// # struct Saved;
-    /// # impl Task for Saved {
-    /// #     fn step(&mut self, _step: u64) -> Result<Metrics> {
-    /// #         Ok(vec![])
-    /// #     }
-    /// #     fn save(&self, _checkpoint: &mut Checkpoint) -> Result<()> {
-    /// #         Ok(())
-    /// #     }
-    /// #     fn load(&mut self, _checkpoint: &Checkpoint) -> Result<()> {
-    /// #         Ok(())
-    /// #     }
-    /// # }
-    /// # let folder = std::env::temp_dir().join(format!("wgrad-trainer-keep-{}", std::process::id()));
-    /// Trainer::new(5, &Device::cpu()).quiet().folder(&folder).checkpoint_every(1).keep(2).run(&mut Saved)?;
-    /// assert_eq!(Checkpoints::open(folder.join("checkpoints"))?.steps()?, [4, 5]);
-    /// # std::fs::remove_dir_all(&folder).unwrap();
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn keep(self, checkpoints: usize) -> Trainer {
         Trainer { keep: checkpoints, ..self }
     }
 
     /// Whether to go on from the newest checkpoint in the folder where there is one (default: yes). A run that begins anew
     /// removes old checkpoints as it writes its own.
-    ///
-    /// ```
-    /// use wgrad::{Device, train::Trainer};
-    /// # use wgrad::train::{Checkpoint, Metrics, Task};
-    /// # use wgrad::Result;
-    /// # struct Saved;
-    /// # impl Task for Saved {
-    /// #     fn step(&mut self, _step: u64) -> Result<Metrics> {
-    /// #         Ok(vec![])
-    /// #     }
-    /// #     fn save(&self, _checkpoint: &mut Checkpoint) -> Result<()> {
-    /// #         Ok(())
-    /// #     }
-    /// #     fn load(&mut self, _checkpoint: &Checkpoint) -> Result<()> {
-    /// #         Ok(())
-    /// #     }
-    /// # }
-    /// # let folder = std::env::temp_dir().join(format!("wgrad-trainer-resume-{}", std::process::id()));
-    /// let trainer = |steps| Trainer::new(steps, &Device::cpu()).quiet().folder(&folder).checkpoint_every(5);
-    /// trainer(5).run(&mut Saved)?;
-    /// assert_eq!(trainer(10).run(&mut Saved)?.resumed, Some(5));
-    /// assert_eq!(trainer(10).resume(false).run(&mut Saved)?.resumed, None);
-    /// # std::fs::remove_dir_all(&folder).unwrap();
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn resume(self, resume: bool) -> Trainer {
         Trainer { resume, ..self }
     }
@@ -258,18 +141,6 @@ impl Trainer {
     /// are reported, and at the latest after 100 steps. The error names step, epoch and batch, and the first op that made the NaN or the
     /// infinity: the step is done again from a state before it ([`Task::search`]), the newest checkpoint's or a small one kept in memory, and
     /// that state is put back. Nor is a state that has become NaN or infinite saved over a good checkpoint.
-    ///
-    /// ```
-    /// use wgrad::train::Trainer;
-    /// use wgrad::{Device, Error, Tensor};
-    /// let device = Device::default();
-    /// let mut task = |step: u64| Ok(vec![("loss".to_string(), Tensor::full((), 3.0 - step as f32, &device).log())]);
-    /// let trainer = Trainer::new(20, &device).quiet();
-    /// let error = trainer.run(&mut task).unwrap_err();
-    /// assert!(matches!(&error, Error::NonFinite { .. }) && error.to_string().contains("step 3 "), "{error}");
-    /// assert!(trainer.stop_on_non_finite(false).run(&mut task)?.finished);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn stop_on_non_finite(self, stop: bool) -> Trainer {
         Trainer { stop_on_non_finite: stop, ..self }
     }
@@ -277,34 +148,12 @@ impl Trainer {
     /// Whether to leave out batches with an index out of range (a token beyond the vocabulary, a label beyond the classes) and go on (default:
     /// no; such a batch ends the run, with an error that names step, epoch, batch, and the sample where that is known). The step counts as
     /// done; what it has changed is put back where the task can be saved. The metrics of each step are read, so the device waits for the host.
-    ///
-    /// ```
-    /// use wgrad::train::Trainer;
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let mut task = |step: u64| {
-    ///     let label = Tensor::from_slice(&[if step == 3 { 7i32 } else { 1 }], [1], &device);
-    ///     Ok(vec![("loss".to_string(), wgrad::nn::loss::cross_entropy(&Tensor::zeros([1, 4], &device), &label))])
-    /// };
-    /// let trainer = Trainer::new(8, &device).quiet();
-    /// assert!(trainer.run(&mut task).unwrap_err().to_string().contains("step 3: cross_entropy: index 7 "));
-    /// assert_eq!(trainer.skip_bad_batches(true).run(&mut task)?.skipped, [3]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn skip_bad_batches(self, skip: bool) -> Trainer {
         Trainer { skip_bad_batches: skip, ..self }
     }
 
     /// Shows the run as a live dashboard in the terminal: progress, figures, and curves of all figures so far. Where the output is piped, and
     /// without the feature `train`, lines are printed as without it. The terminal is as before when the run ends.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, train::Trainer};
-    /// let device = Device::default();
-    /// let mut task = |_step: u64| Ok(vec![("one".into(), Tensor::ones([1], &device))]);
-    /// Trainer::new(20, &device).dashboard().run(&mut task)?;
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn dashboard(self) -> Trainer {
         Trainer { dashboard: true, ..self }
     }
@@ -325,17 +174,6 @@ impl Trainer {
     }
 
     /// Runs the steps that are left.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, train::Trainer};
-    /// let device = Device::default();
-    /// let mut task = |step: u64| Ok(vec![("step".into(), Tensor::full((), step as f32, &device))]);
-    /// let outcome = Trainer::new(3, &device).quiet().run(&mut task)?;
-    /// assert_eq!((outcome.steps, outcome.history.last("step")), (3, Some(1.0))); // the mean of 0, 1 and 2
-    /// let error = Trainer::new(3, &device).quiet().checkpoint_every(1).run(&mut task).unwrap_err();
-    /// assert!(error.to_string().contains("checkpoints need a folder"));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// The error of a step, an evaluation, or a metric; where files cannot be written; where checkpoints exist and all are damaged, or
@@ -360,7 +198,7 @@ impl Trainer {
             _ => None,
         };
         let mut state =
-            State { step: 0, seconds: 0.0, history: History::new(), mean: Mean::default(), skipped: Vec::new() };
+            TrainerState { step: 0, seconds: 0.0, history: History::new(), mean: Mean::default(), skipped: Vec::new() };
         let resumed = match &checkpoints {
             Some(checkpoints) if self.resume => self.load(checkpoints, task, &mut state)?,
             _ => None,
@@ -379,7 +217,7 @@ impl Trainer {
         if let Some(folder) = &self.folder {
             state.history.save_json(folder.join("history.json"))?;
         }
-        let State { step, seconds, history, skipped, .. } = state;
+        let TrainerState { step, seconds, history, skipped, .. } = state;
         let stopped = task.stopped().filter(|_| finished && step < self.steps);
         Ok(Outcome { finished, stopped, steps: step, resumed, seconds, history, skipped })
     }
@@ -387,11 +225,11 @@ impl Trainer {
     fn steps(
         &self,
         task: &mut impl Task,
-        mut state: State,
+        mut state: TrainerState,
         checkpoints: Option<&Checkpoints>,
         mut log: Option<Log>,
         progress: &Progress,
-    ) -> Result<(State, bool)> {
+    ) -> Result<(TrainerState, bool)> {
         let before = state.seconds;
         let start = Instant::now();
         let (mut reported, mut reported_at) = (state.step, start);
@@ -454,7 +292,13 @@ impl Trainer {
     }
 
     /// Does the next step, or leaves its batch out.
-    fn step(&self, task: &mut impl Task, state: &mut State, watch: &mut Watch, progress: &Progress) -> Result<()> {
+    fn step(
+        &self,
+        task: &mut impl Task,
+        state: &mut TrainerState,
+        watch: &mut Watch,
+        progress: &Progress,
+    ) -> Result<()> {
         let (step, position) = (state.step, task.position());
         let before = self.skip_bad_batches.then(|| {
             let mut before = Checkpoint::new();
@@ -502,7 +346,7 @@ impl Trainer {
     }
 
     /// Saves a state, unless it is bad.
-    fn save(&self, state: &State, watch: &Watch, task: &mut impl Task, checkpoints: &Checkpoints) -> Result<()> {
+    fn save(&self, state: &TrainerState, watch: &Watch, task: &mut impl Task, checkpoints: &Checkpoints) -> Result<()> {
         let check = |name: &str, array: &Array| watch.check(state.step, name, array, checkpoints);
         let Err(error) = checkpoints.save_checked(state.step, &state.save(task)?, check) else { return Ok(()) };
         match watch.bad_state(&error) {
@@ -512,7 +356,7 @@ impl Trainer {
     }
 
     /// Saves the best state so far.
-    fn save_best(&self, state: &State, task: &impl Task) -> Result<()> {
+    fn save_best(&self, state: &TrainerState, task: &impl Task) -> Result<()> {
         let Some(folder) = &self.folder else {
             return Err(Error::argument("Trainer", "the best state needs a folder: call Trainer::folder"));
         };
@@ -520,7 +364,7 @@ impl Trainer {
     }
 
     /// Takes over the newest checkpoint that can be read; its step.
-    fn load(&self, checkpoints: &Checkpoints, task: &mut impl Task, state: &mut State) -> Result<Option<u64>> {
+    fn load(&self, checkpoints: &Checkpoints, task: &mut impl Task, state: &mut TrainerState) -> Result<Option<u64>> {
         let Some(latest) = checkpoints.latest(&self.device)? else { return Ok(None) };
         for damaged in &latest.damaged {
             // A log that may be off is too quiet for this.
@@ -528,7 +372,7 @@ impl Trainer {
         }
         let checkpoint = &latest.checkpoint;
         task.load(checkpoint)?;
-        *state = State {
+        *state = TrainerState {
             step: latest.step,
             seconds: checkpoint.get(SECONDS)?,
             history: History::from_csv(&checkpoint.get::<String>(HISTORY)?)?,
@@ -540,7 +384,7 @@ impl Trainer {
 }
 
 /// Where a run is.
-struct State {
+struct TrainerState {
     step: u64,
     seconds: f64,
     history: History,
@@ -548,7 +392,7 @@ struct State {
     skipped: Vec<u64>,
 }
 
-impl State {
+impl TrainerState {
     fn save(&self, task: &impl Task) -> Result<Checkpoint> {
         let mut checkpoint = Checkpoint::new();
         task.save(&mut checkpoint)?;

@@ -77,7 +77,7 @@ impl Watch {
         let value = |(_, value): &(String, Tensor)| {
             let value = no_grad(|| value.detach());
             // The number alone, not the graph behind it.
-            value.node().settle();
+            value.node().share_value();
             value
         };
         self.seen.push(Seen { step, position, values: metrics.iter().map(value).collect() });

@@ -2,7 +2,7 @@
 
 use wgrad::internals::Array;
 use wgrad::internals::Caps;
-use wgrad::internals::kernel::{Access, Kernel, Operand, Read, Routine, Slot, Stage, Word, Write};
+use wgrad::internals::kernel::{Access, BufferSlot, Kernel, Operand, Read, Routine, Stage, Word, Write};
 use wgrad::internals::{Meta, Op, Var};
 use wgrad::{Device, Result, Tensor};
 
@@ -53,8 +53,8 @@ impl Routine for Scale {
         Ok(vec![Stage {
             name: if self.is_fast { "scale_fast" } else { "scale_plain" },
             source: if self.is_fast { &[FAST] } else { &[PLAIN] },
-            reads: vec![Read { name: "x", slot: Slot::Input(0), access: Access::Logical }],
-            writes: vec![Write { name: "y", slot: Slot::Output, vec4: false, scratch: None }],
+            reads: vec![Read { name: "x", slot: BufferSlot::Input(0), access: Access::Logical }],
+            writes: vec![Write { name: "y", slot: BufferSlot::Output, vec4: false, scratch: None }],
             consts: [("FACTOR", self.factor)].into_iter().chain(error).collect(),
             params: vec![("total", Word::U32(total))],
             checks_indices: false,
@@ -62,7 +62,7 @@ impl Routine for Scale {
         }])
     }
 
-    fn yardstick(&self) -> Option<Box<dyn Routine>> {
+    fn baseline(&self) -> Option<Box<dyn Routine>> {
         Some(Box::new(Scale { is_fast: false, ..*self }))
     }
 }

@@ -161,7 +161,7 @@ fn threads_meet_their_own_faults_only() {
                         }
                         assert_eq!(fault(bad.to_vec::<f32>()), Some(i64::from(wrong)));
                     } else {
-                        // Hangs on the checks of many flushes, between which lie those of others.
+                        // Depends on the checks of many flushes, between which lie those of others.
                         sum += x.index_select(0, &index(&[(turn % 4) as i32, 3], d));
                         sum.realize().unwrap();
                         if turn % 10 == 9 {
@@ -266,7 +266,7 @@ fn what_is_computed_from_a_spoilt_value_is_spoilt() {
     d.sync().unwrap();
 }
 
-/// One plan, fault or none by turns, until every slot has been used several times.
+/// One plan, fault or none by iterations, until every slot has been used several times.
 #[test]
 fn a_reused_plan_tells_its_runs_apart() {
     let d = new_gpu();

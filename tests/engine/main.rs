@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod asynchronous;
 mod budget;
 mod capture;
 mod certificate;
@@ -27,7 +28,6 @@ mod soak;
 mod steady;
 mod threads;
 mod tuned;
-mod twins;
 mod validated;
 mod withheld;
 

@@ -144,8 +144,8 @@ fn whoever_asks_first_gets_the_value() {
         let layer = Linear::new(3, 3, &device);
         layer.weight.requires_grad_(false).unwrap();
         assert!(layer.weight.is_frozen() && layer.weight.to_vec::<f32>().unwrap().iter().any(|v| *v != 0.0));
-        let twin = layer.weight.clone();
-        twin.assign(&Tensor::zeros([3, 3], &device));
+        let second = layer.weight.clone();
+        second.assign(&Tensor::zeros([3, 3], &device));
         assert_eq!(layer.weight.to_vec::<f32>().unwrap(), [0.0; 9]);
     }
 }

@@ -232,13 +232,13 @@ fn weights_over_their_largest_singular_value() {
         device.seed(3);
         let layer = SpectralNorm::new(Linear::new(5, 3, device));
         let x = fixtures.get("sn_linear.x").clone();
-        let twin = SpectralNorm::new(Linear::new(5, 3, device));
-        twin.load_state_dict(&layer.state_dict()).unwrap();
+        let second = SpectralNorm::new(Linear::new(5, 3, device));
+        second.load_state_dict(&layer.state_dict()).unwrap();
         let step = wgrad::capture(device, |x: &[Tensor]| vec![layer.forward(&x[0])]).unwrap();
         for _ in 0..3 {
-            close(&step.run(std::slice::from_ref(&x)).unwrap()[0], &twin.forward(&x), "captured");
+            close(&step.run(std::slice::from_ref(&x)).unwrap()[0], &second.forward(&x), "captured");
         }
-        close(&layer.u, &twin.u, "u after captured steps");
+        close(&layer.u, &second.u, "u after captured steps");
     }
 }
 

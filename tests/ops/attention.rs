@@ -140,7 +140,7 @@ fn wide_heads() {
     }
 }
 
-/// Some drivers end loops silently after 65,535 turns: sequences near and past the longest that one kernel walks.
+/// Some drivers end loops silently after 65,535 iterations: sequences near and past the longest that one kernel walks.
 #[test]
 fn long_sequences() {
     for (queries, keys) in [(3, 59_998), (59_999, 5), (2, 66_001), (66_001, 3)] {

@@ -4,10 +4,10 @@ use num_dual::{Dual64, DualNum};
 
 // The library keeps them to itself; this file of it stands alone.
 #[allow(dead_code, reason = "the tests need a part of the file")]
-#[path = "../../src/ops/real.rs"]
-mod real;
+#[path = "../../src/ops/float.rs"]
+mod float;
 
-use real::{Dual, Real};
+use float::{Dual, Float};
 
 #[test]
 fn duals_agree_with_num_dual_and_differences() {
@@ -25,24 +25,24 @@ fn duals_agree_with_num_dual_and_differences() {
         )*};
     }
     check! {
-        exp: Real::exp, |x: Dual64| x.exp();
-        expm1: Real::expm1, |x: Dual64| x.exp_m1();
-        ln: Real::ln, |x: Dual64| x.ln();
-        log1p: Real::log1p, |x: Dual64| x.ln_1p();
-        sqrt: Real::sqrt, |x: Dual64| x.sqrt();
-        sin: Real::sin, |x: Dual64| x.sin();
-        cos: Real::cos, |x: Dual64| x.cos();
-        tan: Real::tan, |x: Dual64| x.tan();
-        asin: Real::asin, |x: Dual64| x.asin();
-        acos: Real::acos, |x: Dual64| x.acos();
-        atan: Real::atan, |x: Dual64| x.atan();
-        sinh: Real::sinh, |x: Dual64| x.sinh();
-        cosh: Real::cosh, |x: Dual64| x.cosh();
-        tanh: Real::tanh, |x: Dual64| x.tanh();
+        exp: Float::exp, |x: Dual64| x.exp();
+        expm1: Float::expm1, |x: Dual64| x.exp_m1();
+        ln: Float::ln, |x: Dual64| x.ln();
+        log1p: Float::log1p, |x: Dual64| x.ln_1p();
+        sqrt: Float::sqrt, |x: Dual64| x.sqrt();
+        sin: Float::sin, |x: Dual64| x.sin();
+        cos: Float::cos, |x: Dual64| x.cos();
+        tan: Float::tan, |x: Dual64| x.tan();
+        asin: Float::asin, |x: Dual64| x.asin();
+        acos: Float::acos, |x: Dual64| x.acos();
+        atan: Float::atan, |x: Dual64| x.atan();
+        sinh: Float::sinh, |x: Dual64| x.sinh();
+        cosh: Float::cosh, |x: Dual64| x.cosh();
+        tanh: Float::tanh, |x: Dual64| x.tanh();
         power: |x: Dual<f64>| x.pow(x), |x: Dual64| (x.ln() * x).exp();
-        quotient: |x: Dual<f64>| x / (x * x + Real::of(1.0)), |x: Dual64| x / (x * x + 1.0);
+        quotient: |x: Dual<f64>| x / (x * x + Float::of(1.0)), |x: Dual64| x / (x * x + 1.0);
         angle: |x: Dual<f64>| x.atan2(x * x), |x: Dual64| (x / (x * x)).atan();
-        sigmoid: Real::sigmoid, |x: Dual64| ((-x).exp() + 1.0).recip();
-        softplus: Real::softplus, |x: Dual64| (x.exp() + 1.0).ln();
+        sigmoid: Float::sigmoid, |x: Dual64| ((-x).exp() + 1.0).recip();
+        softplus: Float::softplus, |x: Dual64| (x.exp() + 1.0).ln();
     }
 }

@@ -1,7 +1,7 @@
 //! The elementwise table: every row in every form, forward and backward, against the f64 reference.
 
 use wgrad::internals::rows;
-use wgrad::internals::{Kind, Row};
+use wgrad::internals::{Row, RowKind};
 use wgrad::{DType, Device, Tensor};
 
 use crate::common::*;
@@ -103,7 +103,7 @@ impl Form {
 }
 
 fn is_bit(row: &Row, operand: usize) -> bool {
-    row.kind == Kind::Logical || (row.kind == Kind::Select && operand == 0)
+    row.kind == RowKind::Logical || (row.kind == RowKind::Select && operand == 0)
 }
 
 /// Random numbers where the row's tests sample; `coarse` ones lie on a grid and so meet ties and kinks.
@@ -112,7 +112,7 @@ fn sample(row: &Row, operand: usize, count: usize, coarse: bool, rng: &mut Rng) 
     let number = |x: f64| f64::from(((x * 2.0).round() / 2.0).clamp(low, high) as f32);
     rng.vec(count, low, high)
         .into_iter()
-        .map(|x| match (is_bit(row, operand), coarse || row.kind == Kind::Compare) {
+        .map(|x| match (is_bit(row, operand), coarse || row.kind == RowKind::Compare) {
             (true, _) => x.round(),
             (false, true) => number(x),
             (false, false) => x,

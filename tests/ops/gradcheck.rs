@@ -2,7 +2,7 @@
 
 use wgrad::autograd::{grad, grad_allow_unused, grad_with, gradcheck, gradgradcheck};
 use wgrad::internals::rows;
-use wgrad::internals::{Kind, Row};
+use wgrad::internals::{Row, RowKind};
 use wgrad::{DType, Device, Tensor};
 
 use crate::common::*;
@@ -10,7 +10,7 @@ use crate::common::*;
 /// Random operands away from kinks: of the floats only.
 fn operands(row: &Row, count: usize, seed: u64) -> Vec<Vec<f64>> {
     let mut rng = Rng(seed);
-    let first = usize::from(row.kind == Kind::Select);
+    let first = usize::from(row.kind == RowKind::Select);
     let near = |x: &[f64]| {
         let key = if x.len() > 1 && row.tensors == 2 { x[0] - x[1] } else { x[0] };
         row.kinks.iter().any(|kink| (key - kink).abs() < 0.05)
@@ -32,7 +32,7 @@ fn operands(row: &Row, count: usize, seed: u64) -> Vec<Vec<f64>> {
 fn apply(row: &Row, x: &[Tensor]) -> Tensor {
     let device: &Device = x[0].device();
     let mut all: Vec<Tensor> = Vec::new();
-    if row.kind == Kind::Select {
+    if row.kind == RowKind::Select {
         let bits: Vec<f64> = (0..x[0].numel()).map(|i| (i % 2) as f64).collect();
         all.push(tensor(&bits, x[0].shape(), DType::Bool, device));
     }
@@ -151,7 +151,7 @@ fn second_gradients_of_flat_functions_are_zeros() {
                 let first = grad(&[&inner.square().sum()], &[&x], true).unwrap_or_else(|e| panic!("{name}: {e}"));
                 let second = grad_with(&[&first[0]], &[Some(&w.detach())], &[&x, &w], true);
                 assert_eq!(second.unwrap_or_else(|e| panic!("{name}: {e}"))[0].shape(), [6], "{name}");
-                // Nothing hangs on another leaf.
+                // Nothing depends on another leaf.
                 let error = grad(&[&first[0].sum()], &[&x, &other], true).unwrap_err().to_string();
                 assert!(error.contains("input 1 of shape [6] does not take part"), "{name}: {error}");
                 let found = grad_allow_unused(&[&first[0].sum()], &[None], &[&other, &x], false).unwrap();

@@ -202,7 +202,7 @@ fn every_family_fuses_its_epilogue() {
     }
 }
 
-/// Some drivers end loops silently after 65,535 turns; a sum of 100,000 products must not be cut.
+/// Some drivers end loops silently after 65,535 iterations; a sum of 100,000 products must not be cut.
 #[test]
 fn long_inner_dimension() {
     let k = 100_000;

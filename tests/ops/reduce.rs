@@ -283,7 +283,7 @@ fn no_elements() {
     assert_eq!((values(&y), values(&grad).len()), (vec![0.0; 6], 0));
 }
 
-/// Some drivers end loops silently after 65,535 turns.
+/// Some drivers end loops silently after 65,535 iterations.
 #[test]
 fn sixteen_million_elements() {
     let n = (1usize << 24) + 3;

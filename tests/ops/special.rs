@@ -1,7 +1,7 @@
 //! The elementwise table at special values, and in integers and booleans.
 
 use wgrad::internals::rows;
-use wgrad::internals::{Kind, Row};
+use wgrad::internals::{Row, RowKind};
 use wgrad::{DType, Device, Tensor};
 
 use crate::common::*;
@@ -33,7 +33,7 @@ fn combinations(row: &Row, special: &[f64]) -> Vec<Vec<f64>> {
         if k >= row.tensors {
             return vec![f64::from(row.domain[k].1 as f32)];
         }
-        let bit = row.kind == Kind::Logical || (row.kind == Kind::Select && k == 0);
+        let bit = row.kind == RowKind::Logical || (row.kind == RowKind::Select && k == 0);
         let value = |i: usize| special[i / n.pow(k as u32) % n];
         (0..count).map(|i| if bit { f64::from(u8::from(value(i) > 0.0)) } else { value(i) }).collect()
     };
@@ -52,7 +52,7 @@ fn apply(row: &Row, data: &[Vec<f64>], device: &Device, leaf: bool) -> (Vec<Tens
         if k >= row.tensors {
             return Tensor::scalar(v[0] as f32, device);
         }
-        let bit = row.kind == Kind::Logical || (row.kind == Kind::Select && k == 0);
+        let bit = row.kind == RowKind::Logical || (row.kind == RowKind::Select && k == 0);
         let tensor = tensor(v, &[v.len()], if bit { DType::Bool } else { DType::F32 }, device);
         if leaf && !bit { tensor.requires_grad() } else { tensor }
     };
@@ -172,8 +172,8 @@ fn integers_and_booleans_are_exact() {
     let mut rng = Rng(9);
     for row in rows() {
         let dtypes: &[DType] = match row.kind {
-            Kind::Number | Kind::Compare => &[DType::I32, DType::U32],
-            Kind::Select => &[DType::I32, DType::U32, DType::Bool],
+            RowKind::Number | RowKind::Compare => &[DType::I32, DType::U32],
+            RowKind::Select => &[DType::I32, DType::U32, DType::Bool],
             _ => continue,
         };
         for &dtype in dtypes {
@@ -185,7 +185,7 @@ fn integers_and_booleans_are_exact() {
                         // The bounds of a clamp.
                         return Tensor::scalar(if k == 1 { 3.0 } else { 1000.0 }, device);
                     }
-                    let bit = row.kind == Kind::Select && k == 0;
+                    let bit = row.kind == RowKind::Select && k == 0;
                     let v: Vec<f64> = if bit { (0..n).map(|i| (i % 3 % 2) as f64).collect() } else { base.clone() };
                     let leaf = tensor(&v, &[n], if bit { DType::Bool } else { dtype }, device);
                     let leaf = if flip { leaf.flip(&[0]) } else { leaf };

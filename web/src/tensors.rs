@@ -42,7 +42,7 @@ impl Tensors {
         found.ok_or_else(|| named("Argument", format!("there is no tensor {name:?}")))
     }
 
-    /// Adds a tensor, or puts it in the place of another.
+    /// Adds a tensor, or puts it instead of another.
     pub fn set(&mut self, name: String, value: &Tensor) -> Result<(), JsValue> {
         if !value.0.device().same(&self.device) {
             return Err(named("DeviceMismatch", format!("{name:?} lies on another device")));

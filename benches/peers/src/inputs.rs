@@ -9,7 +9,7 @@ pub const ROWS: [usize; 2] = [4096, 1024];
 pub const TWO_LAYER_STEPS: usize = 100;
 /// Training steps whose losses are checked, elsewhere.
 pub const CHECKED_STEPS: usize = 5;
-/// Dependent tiny ops, multiplications and additions in turns.
+/// Dependent tiny ops, multiplications and additions in iterations.
 pub const TINY_OPS: usize = 1000;
 /// What the tiny ops multiply by and add.
 pub const TINY: (f32, f32) = (1.0001, 0.0001);

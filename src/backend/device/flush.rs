@@ -9,13 +9,14 @@ use crate::backend::cpu;
 use crate::backend::explain::Explanation;
 use crate::backend::validate::from_bytes;
 use crate::error::{Error, Result};
-use crate::graph::doubt::Doubt;
 use crate::graph::kernel::Kernel;
 use crate::graph::node::{Node, lock};
+use crate::graph::pending_checks::PendingChecks;
 use crate::graph::{Var, anomaly, order, recording};
 use crate::host;
+use crate::ir::Merged;
 use crate::layout::Layout;
-use crate::schedule::{Plan, Snapshot};
+use crate::plan::Plan;
 
 /// Nodes recorded since the last flush of everything at which a flush starts by itself, so that loops that never read do not
 /// grow.
@@ -109,17 +110,17 @@ impl Device {
     /// What computing `targets` would take, within a budget of bytes if there is one: nothing is run.
     pub(crate) fn plan(&self, targets: &[Var], budget: Option<u64>) -> Result<Planned> {
         targets.iter().try_for_each(Var::check)?;
-        let planned = |snap: Snapshot, plan: Plan| {
-            let summary = plan.summary(&snap);
-            Planned { snap, clusters: plan.clusters, summary }
+        let planned = |(plan, graph): (Plan, Merged)| {
+            let summary = plan.summary(&graph);
+            Planned { graph, clusters: plan.clusters, summary }
         };
         match &self.inner.backend {
-            Backend::Gpu(gpu) => gpu.plan(targets, budget).map(|(snap, plan)| planned(snap, plan)),
-            Backend::Null(null) => null.plan(targets, budget).map(|(snap, plan)| planned(snap, plan)),
+            Backend::Gpu(gpu) => gpu.plan(targets, budget).map(planned),
+            Backend::Null(null) => null.plan(targets, budget).map(planned),
             Backend::Cpu(cpu) => {
                 let snap = cpu.snapshot(targets);
                 let (clusters, summary) = cpu::outline(&snap);
-                Ok(Planned { snap, clusters, summary })
+                Ok(Planned { graph: Merged::without_duplicates((*snap).clone()), clusters, summary })
             }
         }
     }
@@ -135,11 +136,11 @@ impl Device {
     }
 
     /// Whether index checks among these have not answered yet, or have failed.
-    pub(crate) fn is_open(&self, doubt: &Doubt) -> bool {
-        !doubt.is_empty()
+    pub(crate) fn is_open(&self, pending_checks: &PendingChecks) -> bool {
+        !pending_checks.is_empty()
             && match &self.inner.backend {
-                Backend::Gpu(gpu) => gpu.is_open(doubt),
-                Backend::Cpu(_) => doubt.fault().is_some(),
+                Backend::Gpu(gpu) => gpu.is_open(pending_checks),
+                Backend::Cpu(_) => pending_checks.fault().is_some(),
                 Backend::Null(_) => false,
             }
     }
@@ -148,10 +149,10 @@ impl Device {
     ///
     /// # Errors
     /// What a check has found; in browsers, which cannot wait, also where one has not answered.
-    pub(crate) fn answer(&self, doubt: &Doubt) -> Result<()> {
+    pub(crate) fn answer(&self, pending_checks: &PendingChecks) -> Result<()> {
         match &self.inner.backend {
-            Backend::Gpu(gpu) => gpu.answer(doubt),
-            Backend::Cpu(cpu) => cpu.check(doubt),
+            Backend::Gpu(gpu) => gpu.answer(pending_checks),
+            Backend::Cpu(cpu) => cpu.check(pending_checks),
             Backend::Null(_) => Ok(()),
         }
     }
@@ -161,7 +162,7 @@ impl Device {
         var.check()?;
         recording::forbid_reading("read", None)?;
         let base = order::readable(var, Var::is_assignment);
-        base.settle();
+        base.share_value();
         if let Some((source, layout)) = shown(&base) {
             // Far more than what it shows, where it repeats elements.
             host::room_for("read", Some(var.shape()), 2 * var.meta().bytes())?;
@@ -186,7 +187,7 @@ impl Device {
                 Ok(from_bytes(&gpu.read(base).await?, var.meta()))
             }
             Backend::Cpu(cpu) => {
-                cpu.check(&base.0.doubt())?;
+                cpu.check(&base.0.pending_checks())?;
                 host::room_for("read", Some(var.shape()), var.meta().bytes())?;
                 let array = cpu::host_array(base)?;
                 Ok(array.strided(&Layout::contiguous(var.shape().clone())))

@@ -6,7 +6,7 @@ use std::time::Duration;
 use foldhash::{HashMap, HashMapExt};
 
 use super::{Explanation, KernelReport, KernelTotals, StoredValue, micros, short};
-use crate::schedule::picture::size;
+use crate::plan::picture::size;
 
 /// Rows of a table of totals, and lines of the list of kernels, that the short form prints.
 const TOTALS: usize = 20;
@@ -25,33 +25,12 @@ struct Sum {
 
 impl Explanation {
     /// Totals by the name of kernels, the dearest first.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let x = Tensor::randn([100], &Device::default());
-    /// x.realize()?;
-    /// let explanation = x.exp().sum().explain()?;
-    /// let totals = explanation.by_kernel();
-    /// assert_eq!(totals.iter().map(|total| total.kernels).sum::<usize>(), explanation.kernels.len());
-    /// assert_eq!(totals.iter().map(|total| total.bytes).sum::<u64>(), explanation.bytes());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn by_kernel(&self) -> Vec<KernelTotals> {
         self.totals(|kernel| vec![kernel.name.as_str()])
     }
 
     /// Totals by the lines of the program, the dearest first. A kernel that computes ops of several lines counts for each of them by an equal
     /// part.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor};
-    /// let x = Tensor::randn([100], &Device::default());
-    /// x.realize()?;
-    /// let y = x.exp();
-    /// let z = y.sum();
-    /// println!("{:?}", z.explain()?.by_line());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn by_line(&self) -> Vec<KernelTotals> {
         self.totals(|kernel| match kernel.lines.is_empty() {
             true => vec!["no line"],

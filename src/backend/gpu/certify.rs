@@ -1,15 +1,16 @@
 //! Fast kernels of an op against its plainest ones: with `WGRAD_VALIDATE=1` before a device runs them for the first time, and always where
 //! they are made of cooperative matrices.
 
-use super::stand_in::{Kernels, operands, unfold, variant};
-use super::{GpuBackend, Purpose, State, buffer_of};
+use super::synthetic::{Kernels, operands, unfold, variant};
+use super::{GpuBackend, GpuState, Purpose, buffer_of};
 use crate::backend::validate::{TOLERANCE, from_bytes, relative_error};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::node::{Context, Traits, lock};
 use crate::graph::{Meta, Var};
-use crate::schedule::gate::Unchecked;
-use crate::schedule::{Plan, Snapshot};
+use crate::ir::Snapshot;
+use crate::ir::gate::Unchecked;
+use crate::plan::Plan;
 
 /// Products that cooperative matrices are tried on: edges that fill no tile, a sum that is cut, and operands read across their rows.
 const TRIALS: [([usize; 2], [usize; 2], bool); 3] =
@@ -21,7 +22,7 @@ impl GpuBackend {
     ///
     /// # Errors
     /// [`Error::Unsupported`] naming the first op whose kernels disagree, with its source line.
-    pub(super) fn certify(&self, snap: &Snapshot, state: &mut State) -> Result<()> {
+    pub(super) fn certify(&self, snap: &Snapshot, state: &mut GpuState) -> Result<()> {
         for node in &snap.nodes {
             let inputs = operands(node);
             let Some(plainest) = variant(node, &inputs, Kernels::Plainest, &self.caps) else { continue };
@@ -85,12 +86,12 @@ impl GpuBackend {
     }
 
     /// The relative error between what an op's kernels and its plainest ones make of the same numbers.
-    fn distance(&self, node: &Var, state: &mut State) -> Result<f64> {
-        let both = self.stand_ins(node, &[Kernels::Own, Kernels::Plainest])?;
-        let mut snap = Snapshot::new(&both, &[], Unchecked::Nothing, self.settings(None));
-        let plan = Plan::new(&mut snap, &self.caps, self.fuse, None)?;
+    fn distance(&self, node: &Var, state: &mut GpuState) -> Result<f64> {
+        let both = self.synthetic_runs(node, &[Kernels::Own, Kernels::Plainest])?;
+        let snap = Snapshot::new(&both, &[], Unchecked::Nothing, self.settings(None));
+        let (plan, _) = Plan::new(&snap, &self.caps, self.fuse, None)?;
         let mut prepared = self.prepare(&snap, plan)?;
-        let State { workspace, faults, partners, .. } = state;
+        let GpuState { workspace, faults, partners, .. } = state;
         self.execute(&snap, &mut prepared, workspace, faults, partners, Purpose::default())?;
         let read = |var: &Var| -> Result<Vec<f64>> {
             let (bytes, _) = pollster::block_on(self.gpu.read(&buffer_of(var)?, 0, var.meta().bytes(), 0..0))?;

@@ -5,20 +5,21 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::{GpuBackend, State};
+use super::{GpuBackend, GpuState};
 use crate::backend::explain::{self, Explanation};
-use crate::backend::faults::{GateWords, Hang, Opened};
+use crate::backend::faults::{CheckSources, GateWords, Opened};
 use crate::backend::program::{Computed, Spare};
 use crate::backend::recipe::{Bound, Form, Param, Recipe};
 use crate::backend::validate;
 use crate::env;
 use crate::error::{Error, Result};
-use crate::gpu::{Buffer, Call, Operand, Program, Timing};
+use crate::gpu::{BoundBuffer, Buffer, Call, Program, Timing};
 use crate::graph::Value;
-use crate::graph::doubt::Doubt;
 use crate::graph::node::{address, lock};
 use crate::graph::number::Live;
-use crate::schedule::{Plan, Snapshot};
+use crate::graph::pending_checks::PendingChecks;
+use crate::ir::Snapshot;
+use crate::plan::Plan;
 use crate::trace;
 
 /// Buffers that are kept for one result: that of the last run is read while the next is written, and one may be held by the
@@ -38,8 +39,8 @@ pub struct GpuProgram {
     slots: Vec<(usize, usize)>,
     /// Parameters that say what a gate looks at: where they are, the gate, and the word.
     gates: Vec<(usize, usize, usize)>,
-    /// Bytes of the places in the workspace.
-    places: Vec<u64>,
+    /// Bytes of the workspace_buffers in the workspace.
+    workspace_buffers: Vec<u64>,
     outputs: Vec<Ring>,
     /// The buffers of a run; empty between runs, kept for its memory.
     table: Vec<Buffer>,
@@ -69,9 +70,9 @@ impl GpuProgram {
 
 impl GpuBackend {
     /// Plans a step; beside the program its plan, which says which nodes' values it leaves behind.
-    pub fn compile(&self, snap: &mut Snapshot) -> Result<(GpuProgram, Plan)> {
+    pub fn compile(&self, snap: &Snapshot) -> Result<(GpuProgram, Plan)> {
         self.tune(snap, &mut lock(&self.state))?;
-        let plan = Plan::new(snap, &self.caps, self.fuse, self.budget())?;
+        let (plan, _) = Plan::new(snap, &self.caps, self.fuse, self.budget())?;
         if env::get().validate {
             self.certify(snap, &mut lock(&self.state))?;
         }
@@ -117,7 +118,7 @@ impl GpuBackend {
                 params.extend_from_slice(&bits.to_ne_bytes());
             }
             params.resize(params.len().next_multiple_of(16), 0);
-            let operand = |&(buffer, window): &Bound| Operand { buffer, window };
+            let operand = |&(buffer, window): &Bound| BoundBuffer { buffer, window };
             calls.push(Call {
                 pipeline: pipelines[call.kernel].clone(),
                 operands: call.operands.iter().map(operand).collect(),
@@ -126,8 +127,8 @@ impl GpuBackend {
                 work: call.work,
             });
         }
-        let places = recipe.places.clone();
-        let needs = recipe.leaves.iter().chain(&recipe.outputs).copied().chain(places.iter().copied());
+        let workspace_buffers = recipe.workspace_buffers.clone();
+        let needs = recipe.leaves.iter().chain(&recipe.outputs).copied().chain(workspace_buffers.iter().copied());
         let needs: Vec<u64> = needs.collect();
         if let Some(&bytes) = needs.iter().find(|bytes| **bytes > self.caps.max_buffer) {
             let limit = self.caps.max_buffer;
@@ -136,7 +137,18 @@ impl GpuBackend {
         let program = self.gpu.program(calls, needs, params.len())?;
         let ring = |&bytes: &u64| Ring { bytes, buffers: SmallVec::new(), current: 0 };
         let outputs = recipe.outputs.iter().map(ring).collect();
-        Ok(GpuProgram { recipe, program, params, live, tags, slots, gates, places, outputs, table: Vec::new() })
+        Ok(GpuProgram {
+            recipe,
+            program,
+            params,
+            live,
+            tags,
+            slots,
+            gates,
+            workspace_buffers,
+            outputs,
+            table: Vec::new(),
+        })
     }
 
     /// Runs a step on the values that it starts from.
@@ -193,7 +205,7 @@ impl GpuBackend {
 
     fn replay_once(
         &self,
-        state: &mut State,
+        state: &mut GpuState,
         step: &mut GpuProgram,
         leaves: &[&Computed],
         spare: &Spare,
@@ -222,13 +234,13 @@ impl GpuBackend {
             taken.push(Some(if alone(leaf) { leaves[leaf].value.clone() } else { Arc::new(over.clone()) as Value }));
             step.table.push(over);
         }
-        state.workspace.reserve(&self.gpu, &step.places)?;
+        state.workspace.reserve(&self.gpu, &step.workspace_buffers)?;
         self.gpu.reserve_panels(&step.recipe.panels)?;
-        step.table.extend((0..step.places.len()).map(|place| state.workspace.get(place).clone()));
+        step.table.extend((0..step.workspace_buffers.len()).map(|buffer| state.workspace.get(buffer).clone()));
         for (at, form, live) in &step.live {
             step.params[*at..at + 4].copy_from_slice(&form.bits(live.get()).to_ne_bytes());
         }
-        let mut doubts = self.open_checks(state, step, leaves)?;
+        let mut all_pending_checks = self.open_checks(state, step, leaves)?;
         match timings {
             Some(timings) if self.measures() => {
                 *timings = self.gpu.replay_timed(&step.program, &step.table, &step.params)?;
@@ -246,20 +258,27 @@ impl GpuBackend {
         }
         let computed = |(o, ring): (usize, &Ring)| Computed {
             value: taken[o].take().unwrap_or_else(|| ring.buffers[ring.current].clone() as Value),
-            doubt: doubts.get_mut(o).map(std::mem::take).unwrap_or_default(),
+            pending_checks: all_pending_checks.get_mut(o).map(std::mem::take).unwrap_or_default(),
         };
         Ok(step.outputs.iter().enumerate().map(computed).collect())
     }
 
-    /// Numbers the index checks of this run; what each output hangs on, empty where nothing hangs on anything.
-    fn open_checks(&self, state: &mut State, step: &mut GpuProgram, leaves: &[&Computed]) -> Result<Vec<Doubt>> {
+    /// Numbers the index checks of this run; what each output depends on, empty where nothing depends on anything.
+    fn open_checks(
+        &self,
+        state: &mut GpuState,
+        step: &mut GpuProgram,
+        leaves: &[&Computed],
+    ) -> Result<Vec<PendingChecks>> {
         let recipe = &step.recipe;
-        if recipe.checks.is_empty() && step.gates.is_empty() && leaves.iter().all(|leaf| leaf.doubt.is_empty()) {
+        if recipe.checks.is_empty() && step.gates.is_empty() && leaves.iter().all(|leaf| leaf.pending_checks.is_empty())
+        {
             return Ok(Vec::new());
         }
         self.make_room(recipe.checks.len(), &mut state.faults)?;
-        let doubts: Vec<&Doubt> = leaves.iter().map(|leaf| &leaf.doubt).collect();
-        let Opened { doubts, reports } = state.faults.open_run(&recipe.checks, &doubts, &recipe.hangs, &recipe.gates);
+        let all_pending_checks: Vec<&PendingChecks> = leaves.iter().map(|leaf| &leaf.pending_checks).collect();
+        let Opened { all_pending_checks, reports } =
+            state.faults.open_run(&recipe.checks, &all_pending_checks, &recipe.output_checks, &recipe.gates);
         self.clear_stale(&reports, &mut state.faults)?;
         for (at, check) in &step.tags {
             step.params[*at..at + 4].copy_from_slice(&reports[*check].tag.to_ne_bytes());
@@ -267,15 +286,15 @@ impl GpuBackend {
         for (at, check) in &step.slots {
             step.params[*at..at + 4].copy_from_slice(&reports[*check].slot.to_ne_bytes());
         }
-        let words = |gate: &Hang| {
+        let words = |gate: &CheckSources| {
             let own = gate.checks.iter().map(|&check| reports[check]);
-            state.faults.gate_words(own, gate.leaves.iter().map(|&leaf| leaves[leaf].doubt.clone()))
+            state.faults.gate_words(own, gate.leaves.iter().map(|&leaf| leaves[leaf].pending_checks.clone()))
         };
         let words: Vec<GateWords> = step.recipe.gates.iter().map(words).collect();
         for (at, gate, word) in &step.gates {
             step.params[*at..at + 4].copy_from_slice(&words[*gate][*word].to_ne_bytes());
         }
-        Ok(doubts)
+        Ok(all_pending_checks)
     }
 
     /// A buffer for a result that nobody reads any more, or that of the value at this address, which the result takes the place of.

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use super::stand_in::{Kernels, operands, variant};
-use super::{GpuBackend, Purpose, State};
+use super::synthetic::{Kernels, operands, variant};
+use super::{GpuBackend, GpuState, Purpose};
 use crate::error::Result;
 use crate::graph::Var;
 use crate::graph::kernel::Kernel;
-use crate::schedule::gate::Unchecked;
-use crate::schedule::{Plan, Snapshot};
+use crate::ir::Snapshot;
+use crate::ir::gate::Unchecked;
+use crate::plan::Plan;
 use crate::trace;
 use crate::tuning::CANDIDATES;
 
@@ -20,7 +21,7 @@ impl GpuBackend {
     ///
     /// # Errors
     /// Where the file of choices cannot be written, or a candidate does not run.
-    pub(super) fn tune(&self, snap: &Snapshot, state: &mut State) -> Result<()> {
+    pub(super) fn tune(&self, snap: &Snapshot, state: &mut GpuState) -> Result<()> {
         let Some(choices) = self.caps.choices.clone() else { return Ok(()) };
         for node in &snap.nodes {
             let Kernel::Routine(routine) = node.0.kernel() else { continue };
@@ -52,12 +53,12 @@ impl GpuBackend {
     }
 
     /// How long one candidate takes at best.
-    fn time(&self, node: &Var, candidate: usize, state: &mut State) -> Result<Duration> {
-        let own = self.stand_ins(node, &[Kernels::Candidate(candidate)])?;
-        let mut snap = Snapshot::new(&own, &[], Unchecked::Nothing, self.settings(None));
-        let plan = Plan::new(&mut snap, &self.caps, self.fuse, None)?;
+    fn time(&self, node: &Var, candidate: usize, state: &mut GpuState) -> Result<Duration> {
+        let own = self.synthetic_runs(node, &[Kernels::Candidate(candidate)])?;
+        let snap = Snapshot::new(&own, &[], Unchecked::Nothing, self.settings(None));
+        let (plan, _) = Plan::new(&snap, &self.caps, self.fuse, None)?;
         let mut prepared = self.prepare(&snap, plan)?;
-        let State { workspace, faults, partners, .. } = state;
+        let GpuState { workspace, faults, partners, .. } = state;
         let mut best = Duration::MAX;
         // The first run compiles.
         for run in 0..=RUNS {

@@ -12,9 +12,9 @@ use super::{Context, GradCell, Meta, Node, Value, lock};
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{At, Error, Result};
-use crate::graph::doubt::Doubt;
 use crate::graph::kernel::Kernel;
 use crate::graph::op::Op;
+use crate::graph::pending_checks::PendingChecks;
 use crate::graph::{anomaly, recording, transaction};
 use crate::shape::Shape;
 use crate::site::Site;
@@ -188,9 +188,9 @@ impl Var {
     }
 
     /// A value as a flush left it, without what it was computed from.
-    pub fn computed(meta: Meta, value: Value, doubt: Doubt, at: Site, context: &Arc<Context>) -> Var {
+    pub fn computed(meta: Meta, value: Value, pending_checks: PendingChecks, at: Site, context: &Arc<Context>) -> Var {
         let var = with_location(at, || Var::data(meta, value, context));
-        var.0.set_doubt(doubt);
+        var.0.set_pending_checks(pending_checks);
         var
     }
 
@@ -206,7 +206,7 @@ impl Var {
         Var::make(Parts { op, meta, at, tracked: false, grad_cell: None, inputs, value, error }, context)
     }
 
-    /// Puts a computed value of this shape in the place of the present one, where nobody else holds the node: what captured
+    /// Puts a computed value of this shape instead of the present one, where nobody else holds the node: what captured
     /// steps do at each run, without making a node.
     ///
     /// # Errors
@@ -215,20 +215,20 @@ impl Var {
         &mut self,
         meta: &Meta,
         value: Value,
-        doubt: Doubt,
+        pending_checks: PendingChecks,
         at: Site,
-    ) -> std::result::Result<(), (Value, Doubt)> {
+    ) -> std::result::Result<(), (Value, PendingChecks)> {
         // A number says by its op what it is, and not by its value.
         let is_data = self.is_data();
         let plain = |node: &&mut Node| is_data && node.error.is_none() && node.meta == *meta;
-        let Some(node) = Arc::get_mut(&mut self.0).filter(plain) else { return Err((value, doubt)) };
+        let Some(node) = Arc::get_mut(&mut self.0).filter(plain) else { return Err((value, pending_checks)) };
         let inputs = node.inputs.get_mut().unwrap_or_else(PoisonError::into_inner);
         let held = node.value.get_mut().unwrap_or_else(PoisonError::into_inner);
         if !inputs.is_empty() || held.is_none() || *node.freed.get_mut() {
-            return Err((value, doubt));
+            return Err((value, pending_checks));
         }
         *held = Some(value);
-        *node.doubt.get_mut().unwrap_or_else(PoisonError::into_inner) = doubt;
+        *node.pending_checks.get_mut().unwrap_or_else(PoisonError::into_inner) = pending_checks;
         *node.differentiated.get_mut() = false;
         node.at = at;
         Ok(())
@@ -282,22 +282,23 @@ impl Var {
     }
 
     /// Where the input of an alias or a leaf has been computed, takes over its value and lets the input go.
-    pub fn settle(&self) {
+    pub fn share_value(&self) {
         // A captured step must see where its values come from. An assignment waits for the index checks of its new value.
         let waits = || {
             self.is_assignment() && self.0.with_inputs(|inputs| inputs.first().is_some_and(|new| new.0.is_unchecked()))
         };
         if !recording::active() && !self.0.has_value() && self.is_alias() && !waits() {
-            self.take_over();
+            self.share_value_now();
         }
     }
 
-    /// [`Var::settle`] for values that are no part of a step that is being captured, whatever index checks they hang on.
-    pub(crate) fn take_over(&self) {
+    /// [`Var::share_value`] for values that are no part of a step that is being captured, whatever index checks they depend on.
+    pub(crate) fn share_value_now(&self) {
         if self.is_alias() {
-            let found = self.0.with_inputs(|inputs| inputs.first().and_then(|v| Some((v.0.value()?, v.0.doubt()))));
-            if let Some((value, doubt)) = found.filter(|_| !self.0.has_value()) {
-                self.0.set_doubt(doubt);
+            let found =
+                self.0.with_inputs(|inputs| inputs.first().and_then(|v| Some((v.0.value()?, v.0.pending_checks()))));
+            if let Some((value, pending_checks)) = found.filter(|_| !self.0.has_value()) {
+                self.0.set_pending_checks(pending_checks);
                 self.0.set_value(value);
             }
         }
@@ -348,8 +349,8 @@ impl Var {
 
     fn make(parts: Parts, context: &Arc<Context>) -> Var {
         // An assignment that is not sure of its checks keeps the old value.
-        let hangs = |input: &Var| input.0.checked || input.0.is_unchecked();
-        let checked = parts.op.checks_indices() || parts.op.needs() > 1 && parts.inputs.iter().any(hangs);
+        let unchecked = |input: &Var| input.0.checked || input.0.is_unchecked();
+        let checked = parts.op.checks_indices() || parts.op.needs() > 1 && parts.inputs.iter().any(unchecked);
         Var(Arc::new(Node {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             op: parts.op,
@@ -367,7 +368,7 @@ impl Var {
             differentiated: AtomicBool::new(false),
             replaces: AtomicU64::new(0),
             freed: AtomicBool::new(false),
-            doubt: Mutex::default(),
+            pending_checks: Mutex::default(),
             hooks: Mutex::default(),
         }))
     }

@@ -4,7 +4,7 @@ use super::{Attention, Part, Sizes};
 use crate::caps::Caps;
 use crate::error::Result;
 use crate::graph::Meta;
-use crate::graph::kernel::{Access, Operand, Read, Slot, Stage, Wgsl, Word, Write};
+use crate::graph::kernel::{Access, BufferSlot, Operand, Read, Stage, Wgsl, Word, Write};
 use crate::ops::routine::{self, wgsl};
 
 /// Largest head, in elements: what a lane holds of its rows.
@@ -53,7 +53,7 @@ pub fn stage(op: &Attention, s: Sizes, inputs: &[Operand], caps: &Caps) -> Resul
     let octets = |size: usize| (size / PART).div_ceil(OCTET);
     let (d_octets, v_octets) = (octets(s.d), octets(s.v_size));
     let (heads, seq) = if op.part == Part::Kv { (s.kv_heads, s.keys) } else { (s.heads, s.queries) };
-    // More rows a lane share more loads, but what a lane holds must stay in the nearest cache; and tiles should not be half empty.
+    // More rows per lane share more loads, but what a lane holds must stay in the nearest cache; and tiles should not be half empty.
     let most = match op.part {
         Part::Forward | Part::Statistics => 4,
         _ => 2,
@@ -69,7 +69,7 @@ pub fn stage(op: &Attention, s: Sizes, inputs: &[Operand], caps: &Caps) -> Resul
         .enumerate()
         .map(|(i, name)| {
             let access = if matches!(name, "mask" | "stats") { Access::Logical } else { Access::LogicalVec4 };
-            Read { name, slot: Slot::Input(i), access }
+            Read { name, slot: BufferSlot::Input(i), access }
         })
         .collect();
     // Two operands may be one tensor, which is then read under both names all the same.

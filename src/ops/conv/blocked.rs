@@ -7,7 +7,7 @@
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::graph::kernel::{Access, Operand, Read, Slot, Stage, Wgsl, Word, Write};
+use crate::graph::kernel::{Access, BufferSlot, Operand, Read, Stage, Wgsl, Word, Write};
 use crate::ops::conv::geometry::volume;
 use crate::ops::conv::kernels::{W, sizes, strides, sum_stage};
 use crate::ops::conv::{Convolution, Role};
@@ -30,9 +30,9 @@ const FEWEST_ROWS: usize = 4;
 const LANE_COLUMNS: usize = 4;
 
 /// The scratch buffers.
-const LINES: Slot = Slot::Scratch(0);
-const PACKED: Slot = Slot::Scratch(1);
-const SUMS: Slot = Slot::Scratch(2);
+const LINES: BufferSlot = BufferSlot::Scratch(0);
+const PACKED: BufferSlot = BufferSlot::Scratch(1);
+const SUMS: BufferSlot = BufferSlot::Scratch(2);
 
 /// Text for adapters with and without subgroups: the file of an operand's elements, and the files of a product.
 macro_rules! product_text {
@@ -190,7 +190,7 @@ impl Blocked<'_> {
         &self,
         source: Wgsl,
         read: Read,
-        (name, slot, quads): (&'static str, Slot, usize),
+        (name, slot, quads): (&'static str, BufferSlot, usize),
         items: usize,
         mut params: Vec<(&'static str, Word)>,
     ) -> Result<Stage> {
@@ -217,7 +217,7 @@ impl Blocked<'_> {
             (Role::W | Role::Y, true) => wgsl!("conv/window", "conv/tap_forward", "conv/lines", "conv/pack_blocks"),
         };
         let access = if blocks { Access::LogicalVec4 } else { Access::Logical };
-        let read = Read { name: "source", slot: Slot::Input(self.source.0), access };
+        let read = Read { name: "source", slot: BufferSlot::Input(self.source.0), access };
         let quads = self.line_quads();
         let items = if blocks { (quads - self.quads) / 4 } else { quads };
         self.pack(source, read, ("lines", LINES, quads), items, self.params()?)
@@ -250,7 +250,7 @@ impl Blocked<'_> {
             Role::X => wgsl!("conv/window", "conv/tap_backward", "conv/lines", "conv/pack_weights"),
             Role::W | Role::Y => wgsl!("conv/window", "conv/tap_forward", "conv/lines", "conv/pack_weights"),
         };
-        let read = Read { name: "w", slot: Slot::Input(self.other.0), access: Access::Raw };
+        let read = Read { name: "w", slot: BufferSlot::Input(self.other.0), access: Access::Raw };
         let vec4 = volume(&self.result_size).is_multiple_of(4);
         let source = match (self.op.role, vec4) {
             (Role::X, true) => {
@@ -311,7 +311,7 @@ impl Blocked<'_> {
             true => wgsl!("conv/window", "conv/upstream_quads", "conv/pack_upstream"),
             false => wgsl!("conv/window", "conv/upstream_scalars", "conv/pack_upstream"),
         };
-        let read = Read { name: "y", slot: Slot::Input(self.other.0), access };
+        let read = Read { name: "y", slot: BufferSlot::Input(self.other.0), access };
         let mut params = packed.clone();
         for (name, value) in [("tiles", tiles * slots), ("chunk", chunk), ("total", total)] {
             params.push((name, self.size(value)?));

@@ -5,9 +5,11 @@
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::graph::kernel::{Access, Operand, Read, Slot, Stage, Wgsl, Write};
+use crate::graph::kernel::{Access, BufferSlot, Operand, Read, Stage, Wgsl, Write};
 use crate::ops::conv::geometry::{Geometry, volume};
-use crate::ops::conv::kernels::{MAX_SLOTS, MAX_TURNS, SHORTEST, WORKGROUP, names, sizes, strides, sum_stage, wanted};
+use crate::ops::conv::kernels::{
+    MAX_ITERATIONS, MAX_SLOTS, SHORTEST, WORKGROUP, names, sizes, strides, sum_stage, wanted,
+};
 use crate::ops::conv::{Convolution, Role};
 use crate::ops::per_dim::DIMS;
 use crate::ops::routine::{self, wgsl};
@@ -87,9 +89,9 @@ impl Columns<'_> {
         let channels = output.meta.shape[1];
         let items = g.batch * channels * volume(&columns);
         let lines = terms.saturating_mul(g.kernel[0]).saturating_mul(g.kernel[2]);
-        let turns = lines.saturating_mul(1 + COLUMN * stride.min(g.kernel[H]) + g.kernel[H]);
+        let iterations = lines.saturating_mul(1 + COLUMN * stride.min(g.kernel[H]) + g.kernel[H]);
         // With less work than this, sums are better spread over more invocations.
-        if turns > MAX_TURNS || items * COLUMN < wanted(caps) && terms * volume(&g.kernel) >= 2 * SHORTEST {
+        if iterations > MAX_ITERATIONS || items * COLUMN < wanted(caps) && terms * volume(&g.kernel) >= 2 * SHORTEST {
             return Ok(None);
         }
         let source = match is_forward {
@@ -103,9 +105,9 @@ impl Columns<'_> {
         let g = &self.g;
         let filters = output.meta.numel() / g.kernel[H] * g.kernel[H].div_ceil(COLUMN);
         let columns = g.batch * g.output[0] * g.output[2];
-        let turns = COLUMN + g.output[H].saturating_mul(1 + g.stride[H]);
+        let iterations = COLUMN + g.output[H].saturating_mul(1 + g.stride[H]);
         let fit = (caps.max_binding.min(caps.max_buffer) / 4) as usize / output.meta.numel();
-        let longest = MAX_TURNS / turns;
+        let longest = MAX_ITERATIONS / iterations;
         if g.stride[H] > COLUMN || longest == 0 {
             return Ok(None);
         }
@@ -119,7 +121,7 @@ impl Columns<'_> {
             return Ok(Some(vec![self.stage(source, filters, 1, inputs, output)?]));
         }
         let total = output.meta.numel();
-        let sums = Slot::Scratch(0);
+        let sums = BufferSlot::Scratch(0);
         let partial = Write { name: "sums", slot: sums, vec4: false, scratch: Some((slots * total, DType::F32)) };
         let mut walk =
             self.stage(text!("finish_sum", "weight_gradient"), filters.saturating_mul(slots), slots, inputs, output)?;
@@ -156,7 +158,7 @@ impl Columns<'_> {
         Ok(Stage {
             name: self.name,
             source,
-            reads: reads.map(|(i, (name, _))| Read { name, slot: Slot::Input(i), access: Access::Raw }).collect(),
+            reads: reads.map(|(i, (name, _))| Read { name, slot: BufferSlot::Input(i), access: Access::Raw }).collect(),
             writes: vec![routine::output()],
             consts: vec![
                 ("WORKGROUP", WORKGROUP),

@@ -3,7 +3,7 @@
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::graph::kernel::{Access, Operand, Read, Routine, Slot, Stage, Word, Write};
+use crate::graph::kernel::{Access, BufferSlot, Operand, Read, Routine, Stage, Word, Write};
 use crate::ops::conv::geometry::{Geometry, volume};
 use crate::ops::conv::{Convolution, Role, blocked, depthwise, tiled};
 use crate::ops::per_dim::DIMS;
@@ -11,8 +11,8 @@ use crate::ops::routine::{self, wgsl};
 
 /// Invocations of a workgroup.
 pub(super) const WORKGROUP: u32 = 64;
-/// Some drivers end loops silently after 65,535 turns an invocation; no kernel here takes more than half of that.
-pub(super) const MAX_TURNS: usize = 32_768;
+/// Some drivers end loops silently after 65,535 iterations an invocation; no kernel here takes more than half of that.
+pub(super) const MAX_ITERATIONS: usize = 32_768;
 /// Terms that a slot has at least, where a sum is spread over slots for the sake of parallelism.
 pub(super) const SHORTEST: usize = 256;
 /// Slots that one sum is spread over at most.
@@ -124,7 +124,7 @@ pub(super) fn names(computed: Role) -> [(&'static str, [&'static str; 6]); 2] {
 }
 
 /// Adds up the slots of each of `total` sums.
-pub(super) fn sum_stage(op: &str, sums: Slot, total: usize, slots: usize) -> Result<Stage> {
+pub(super) fn sum_stage(op: &str, sums: BufferSlot, total: usize, slots: usize) -> Result<Stage> {
     Ok(Stage {
         name: "conv_sum",
         source: wgsl!("matmul/partial_sums", "matmul/sum"),
@@ -162,7 +162,7 @@ impl Routine for Convolution {
         let block = block(channels);
         let items = total / channels * channels.div_ceil(block);
         let fit = (caps.max_binding.min(caps.max_buffer) / 4) as usize / total;
-        let cut = cut(terms, items, MAX_TURNS / (1 + block), fit, caps);
+        let cut = cut(terms, items, MAX_ITERATIONS / (1 + block), fit, caps);
         let slots_total = cut.slots.saturating_mul(total);
         let items = items.saturating_mul(cut.slots);
         routine::size(name, slots_total)?;
@@ -177,12 +177,12 @@ impl Routine for Convolution {
         for (operand, (_, names)) in inputs.iter().zip(names) {
             common.extend(strides(names, operand));
         }
-        let sums = Slot::Scratch(0);
+        let sums = BufferSlot::Scratch(0);
         let mut stages = Vec::new();
         for round in 0..cut.rounds {
             let (first, last) = (round == 0, round + 1 == cut.rounds && cut.slots == 1);
             let mut reads: Vec<Read> =
-                (0..2).map(|i| Read { name: names[i].0, slot: Slot::Input(i), access: Access::Raw }).collect();
+                (0..2).map(|i| Read { name: names[i].0, slot: BufferSlot::Input(i), access: Access::Raw }).collect();
             if !first {
                 reads.push(Read { name: "sums", slot: sums, access: Access::Raw });
             }
@@ -225,7 +225,7 @@ impl Routine for Convolution {
         })
     }
 
-    fn yardstick(&self) -> Option<Box<dyn Routine>> {
+    fn baseline(&self) -> Option<Box<dyn Routine>> {
         Some(Box::new(Convolution { is_plain: true, ..*self }))
     }
 

@@ -31,11 +31,6 @@ pub enum Padding {
 
 impl Padding {
     /// So many zeros before the first element and after the last one of each spatial dim.
-    ///
-    /// ```
-    /// use wgrad::Padding;
-    /// assert_eq!(Padding::sides(1, 0), Padding::Sides { before: 1.into(), after: 0.into() });
-    /// ```
     pub fn sides(before: impl Into<PerDim>, after: impl Into<PerDim>) -> Padding {
         Padding::Sides { before: before.into(), after: after.into() }
     }

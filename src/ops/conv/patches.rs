@@ -85,7 +85,7 @@ impl Var {
         for d in [2, 1] {
             let reach = (g.kernel[d] - 1) * g.dilation[d] + 1;
             // [N, C, oh, ow, kh, kw], then [N, C, oh, W, kh], then [N, C, H, W].
-            x = x.place(d + 3, 0, g.dilation[d] as isize, reach, 0.0);
+            x = x.pad_dim(d + 3, 0, g.dilation[d] as isize, reach, 0.0);
             x = x.fold(d + 1, g.input[d] + 2 * g.padding[d], g.stride[d]);
         }
         let own = |d: usize| (g.padding[d] + more[d].0, g.input[d] - more[d].0 - more[d].1);

@@ -6,7 +6,7 @@ use smallvec::smallvec;
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::graph::kernel::{Access, Operand, Read, Slot, Stage, Wgsl, Write};
+use crate::graph::kernel::{Access, BufferSlot, Operand, Read, Stage, Wgsl, Write};
 use crate::layout::Layout;
 use crate::ops::conv::geometry::{Geometry, volume};
 use crate::ops::conv::kernels::{names, sizes, strides, sum_stage};
@@ -51,7 +51,7 @@ pub fn stages(
     }
     let Tiling { cut, mut consts, mut params, workgroups } = Tiling::new([rows, columns, steps], g.groups, caps, 0)?;
     let total = output.meta.numel();
-    let sums = Slot::Scratch(0);
+    let sums = BufferSlot::Scratch(0);
     if cut.splits > 1 && (cut.splits * total) as u64 * 4 > caps.max_binding.min(caps.max_buffer) {
         return Ok(None);
     }
@@ -71,7 +71,7 @@ pub fn stages(
         params.extend(strides(names, operand));
     }
     let mut reads: Vec<Read> =
-        (0..2).map(|i| Read { name: names[i].0, slot: Slot::Input(i), access: Access::Raw }).collect();
+        (0..2).map(|i| Read { name: names[i].0, slot: BufferSlot::Input(i), access: Access::Raw }).collect();
     let upstream_quads = op.role == Role::W && has_quads(&inputs[1].layout);
     if upstream_quads {
         reads[1].access = Access::RawVec4;

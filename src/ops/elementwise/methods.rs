@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::entries::row;
 use super::op::Forward;
-use super::rows::row;
-use super::table::{Kind, Row};
+use super::table::{Row, RowKind};
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::graph::{Meta, Op, Var, recording};
 use crate::shape::Shape;
 
 /// The type that `operands` compute in. Scalars adapt to tensors of their category, as in PyTorch.
-fn operand_type(kind: Kind, operands: &[&Var]) -> DType {
+fn operand_type(kind: RowKind, operands: &[&Var]) -> DType {
     let tensors = operands.iter().filter(|v| v.scalar_value().is_none()).map(|v| v.dtype()).max();
     let scalars = operands.iter().filter_map(|v| Some((v.dtype(), v.scalar_value()?)));
     let mut dtype = match tensors {
@@ -27,19 +27,19 @@ fn operand_type(kind: Kind, operands: &[&Var]) -> DType {
                 DType::U32 => f64::from(value as u32) == value,
                 DType::Bool => scalar == DType::Bool,
             };
-            match (fits, scalar.is_float() && kind != Kind::Select || !scalar.is_int()) {
+            match (fits, scalar.is_float() && kind != RowKind::Select || !scalar.is_int()) {
                 (true, _) => dtype,
                 (false, true) => DType::F32,
                 (false, false) => DType::I32,
             }
         }),
     };
-    if matches!(kind, Kind::Float | Kind::Test) && !dtype.is_float() {
+    if matches!(kind, RowKind::Float | RowKind::Test) && !dtype.is_float() {
         dtype = DType::F32;
     }
     match kind {
-        Kind::Number | Kind::Compare if dtype == DType::Bool => DType::I32,
-        Kind::Logical => DType::Bool,
+        RowKind::Number | RowKind::Compare if dtype == DType::Bool => DType::I32,
+        RowKind::Logical => DType::Bool,
         _ => dtype,
     }
 }
@@ -58,7 +58,7 @@ impl Var {
     #[track_caller]
     fn apply_row(&self, row: &'static Row, rest: &[&Var]) -> Var {
         let operands: SmallVec<[&Var; 4]> = std::iter::once(self).chain(rest.iter().copied()).collect();
-        let values = usize::from(row.kind == Kind::Select);
+        let values = usize::from(row.kind == RowKind::Select);
         let dtype = operand_type(row.kind, &operands[values..]);
         let cast = |(i, v): (usize, &&Var)| v.cast(if i < values { DType::Bool } else { dtype });
         let operands: SmallVec<[Var; 4]> = operands.iter().enumerate().map(cast).collect();

@@ -3,19 +3,18 @@
 pub(crate) mod cast;
 mod dependence;
 mod differences;
-pub(crate) mod example;
+mod entries;
 pub(crate) mod generate;
 pub(crate) mod methods;
 pub(crate) mod op;
 mod poisson;
-mod rows;
 pub mod table;
 #[cfg(test)]
 mod tests;
 pub(crate) mod user;
 pub(crate) mod wgsl;
 
+pub use entries::{row, rows, select};
 pub use op::{Definition, Forward};
-pub use rows::{row, rows, select};
-pub use table::{Kind, Row};
+pub use table::{Row, RowKind};
 pub use wgsl::{PRELUDE, length};

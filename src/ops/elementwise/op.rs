@@ -7,14 +7,14 @@ use smallvec::SmallVec;
 
 use super::dependence::Parameters;
 use super::differences;
-use super::table::{Derivative, Kind, Reference, Row};
+use super::table::{Derivative, Reference, Row, RowKind};
 use super::wgsl::{Signature, signatures};
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::kernel::{Elementwise, Kernel, WgslFn};
 use crate::graph::{Meta, Op, Var, Vjp};
-use crate::ops::real::{Dual, Real};
+use crate::ops::float::{Dual, Float};
 use crate::shape::Shape;
 
 /// A CPU reference that a user gives.
@@ -49,7 +49,7 @@ pub struct Definition {
     /// Names of the operands.
     pub args: Vec<String>,
     /// Element types.
-    pub kind: Kind,
+    pub kind: RowKind,
     /// CPU reference.
     pub host: Host,
     /// Gradient expression.
@@ -88,7 +88,7 @@ impl Definition {
         name: String,
         source: &str,
         args: Vec<String>,
-        kind: Kind,
+        kind: RowKind,
         host: Host,
         expression: Expression,
     ) -> Definition {
@@ -168,7 +168,7 @@ impl Definition {
 
     /// The type that the operands share.
     fn operand_type(&self, inputs: &[&Meta]) -> DType {
-        inputs[if self.kind == Kind::Select { 1 } else { 0 }].dtype
+        inputs[if self.kind == RowKind::Select { 1 } else { 0 }].dtype
     }
 }
 
@@ -203,12 +203,12 @@ impl Op for Forward {
         let operand = self.0.operand_type(inputs);
         let uniform = |types: &[DType]| types.iter().all(|&t| t == operand);
         let (fits, wanted, output) = match self.0.kind {
-            Kind::Float => (uniform(&dtypes) && operand.is_float(), "floats of one type", operand),
-            Kind::Test => (uniform(&dtypes) && operand.is_float(), "floats of one type", DType::Bool),
-            Kind::Number => (uniform(&dtypes) && operand != DType::Bool, "numbers of one type", operand),
-            Kind::Compare => (uniform(&dtypes) && operand != DType::Bool, "numbers of one type", DType::Bool),
-            Kind::Logical => (uniform(&dtypes) && operand == DType::Bool, "booleans", DType::Bool),
-            Kind::Select => {
+            RowKind::Float => (uniform(&dtypes) && operand.is_float(), "floats of one type", operand),
+            RowKind::Test => (uniform(&dtypes) && operand.is_float(), "floats of one type", DType::Bool),
+            RowKind::Number => (uniform(&dtypes) && operand != DType::Bool, "numbers of one type", operand),
+            RowKind::Compare => (uniform(&dtypes) && operand != DType::Bool, "numbers of one type", DType::Bool),
+            RowKind::Logical => (uniform(&dtypes) && operand == DType::Bool, "booleans", DType::Bool),
+            RowKind::Select => {
                 (dtypes[0] == DType::Bool && uniform(&dtypes[1..]), "a bool and two operands of one type", operand)
             }
         };
@@ -220,7 +220,7 @@ impl Op for Forward {
 
     fn kernel(&self, inputs: &[&Meta], _output: &Meta) -> Kernel {
         let suffix = match (self.0.kind, self.0.operand_type(inputs)) {
-            (Kind::Logical, _) | (_, DType::F16 | DType::F32 | DType::F64) => "",
+            (RowKind::Logical, _) | (_, DType::F16 | DType::F32 | DType::F64) => "",
             (_, DType::I32) => "_i32",
             (_, DType::U32) => "_u32",
             (_, DType::Bool) => "_bool",
@@ -359,7 +359,7 @@ impl Op for Backward {
     }
 
     /// By dual numbers through the forward formula, independent of the backward shader. Where the backward function asks for
-    /// `y` in the place of an operand, the operand is found by the inverse of the forward function; where it does not ask for
+    /// `y` instead of an operand, the operand is found by the inverse of the forward function; where it does not ask for
     /// `y`, an operand that it leaves out does not matter to the gradient.
     ///
     /// # Errors
@@ -378,7 +378,7 @@ impl Op for Backward {
         let (dy, y) = (operand("dy"), operand("y"));
         let operands: Vec<Option<&Vec<f64>>> = self.definition.args.iter().map(|a| operand(a)).collect();
         if y.is_some() && operands.contains(&None) && inverse(name, 0.5).is_none() {
-            let detail = "the backward function takes y in the place of an operand, and the inverse that the CPU reference \
+            let detail = "the backward function takes y instead of an operand, and the inverse that the CPU reference \
                           needs then is not known; let it take the operand, or add the inverse to op.rs";
             return Err(Error::unsupported(name, detail));
         }
@@ -417,7 +417,7 @@ impl Backward {
         let operands: Vec<Option<&Vec<f64>>> = self.definition.args.iter().map(|a| operand(a)).collect();
         let missing: Vec<usize> = (0..operands.len()).filter(|&k| operands[k].is_none()).collect();
         if missing.len() > 1 && y.is_some() {
-            let detail = "the backward function takes y in the place of several operands, which cannot be found from it; let it take \
+            let detail = "the backward function takes y instead of several operands, which cannot be found from it; let it take \
                           them where its gradient is to be compared on the CPU";
             return Err(Error::unsupported(&self.definition.name, detail));
         }

@@ -1,10 +1,10 @@
-//! The table of elementwise ops: one row an op.
+//! The table of elementwise ops: one row per op.
 //!
 //! A row reads
 //! ```text
 //! /// Formula, for the docs.
-//! name(tensor operands; scalar operands) Kind {
-//!     value: forward formula over `T: Real`,               // the CPU reference; dual numbers differentiate it
+//! name(tensor operands; scalar operands) RowKind {
+//!     value: forward formula over `T: Float`,               // the CPU reference; dual numbers differentiate it
 //!     int: the same over i64,                              // kinds that take integers; wraps by truncation
 //!     grad: |y, dy| [gradient of each tensor operand],     // expressions in other ops; left out: not differentiable
 //!     on: [(low, high) of each operand],                   // where tests sample
@@ -18,11 +18,11 @@ use std::sync::{Arc, OnceLock};
 
 use super::op::Definition;
 use crate::graph::{Var, Vjp};
-use crate::ops::real::Dual;
+use crate::ops::float::Dual;
 
 /// Which element types an op takes and gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum RowKind {
     /// Floats to float; integers are promoted to f32.
     Float,
     /// Floats or integers, all of one type, to that type.
@@ -68,7 +68,7 @@ pub struct Row {
     /// How many operands are tensors.
     pub tensors: usize,
     /// Element types.
-    pub kind: Kind,
+    pub kind: RowKind,
     /// CPU reference.
     pub reference: Reference,
     /// Gradient expression.
@@ -484,7 +484,7 @@ macro_rules! for_each_comparison {
 }
 
 /// Hands every row of the table to a callback macro, one area after the other. The callback is invoked in item position with
-/// rows of the form `#[doc = …] name(first, rest…; scalars…) Kind { … }`.
+/// rows of the form `#[doc = …] name(first, rest…; scalars…) RowKind { … }`.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! for_each_elementwise {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::op::{Expression, Host};
-use super::table::{Kind, Row};
+use super::table::{Row, RowKind};
 use super::user::{apply, define};
 use super::wgsl::{length, signatures};
 use super::{Definition, Forward, rows};
@@ -13,7 +13,7 @@ use crate::dtype::DType;
 use crate::error::Error;
 use crate::graph::kernel::WgslFn;
 use crate::graph::{Context, Meta, Traits, Var, Vjp, order};
-use crate::ops::real::{Dual, Real};
+use crate::ops::float::{Dual, Float};
 
 fn context() -> Arc<Context> {
     context_with(true)
@@ -54,7 +54,7 @@ const COUNT: usize = 24;
 fn samples(row: &Row) -> Vec<Vec<f64>> {
     let operand = |(k, &(low, high)): (usize, &(f64, f64))| {
         let count = if k < row.tensors { COUNT } else { 1 };
-        let bit = row.kind == Kind::Logical || row.kind == Kind::Select && k == 0;
+        let bit = row.kind == RowKind::Logical || row.kind == RowKind::Select && k == 0;
         let unit = |i: usize| ((i * (7 + 4 * k) + 3 * k) % COUNT) as f64 / COUNT as f64 + 0.017;
         (0..count).map(|i| if bit { ((i >> k) & 1) as f64 } else { low + (high - low) * unit(i) }).collect()
     };
@@ -63,7 +63,7 @@ fn samples(row: &Row) -> Vec<Vec<f64>> {
 
 fn operands(row: &Row, values: &[Vec<f64>], context: &Arc<Context>) -> Vec<Var> {
     let operand = |(k, v): (usize, &Vec<f64>)| {
-        let bit = row.kind == Kind::Logical || row.kind == Kind::Select && k == 0;
+        let bit = row.kind == RowKind::Logical || row.kind == RowKind::Select && k == 0;
         match (k < row.tensors, bit) {
             (false, _) => Var::scalar(v[0], DType::F64, context),
             (true, true) => data(Array::from_vec(&COUNT.into(), v.clone()).cast(DType::Bool), context),
@@ -128,7 +128,7 @@ fn shaders_validate_and_backward_functions_declare_operands() {
         let forward = &functions[&format!("{}_fwd", definition.name)];
         let names: Vec<&str> = forward.parameters.iter().map(|(p, _)| p.as_str()).collect();
         assert_eq!(names, row.args, "{}", row.name);
-        if matches!(row.kind, Kind::Number | Kind::Compare | Kind::Select) {
+        if matches!(row.kind, RowKind::Number | RowKind::Compare | RowKind::Select) {
             assert!(functions.contains_key(&format!("{}_fwd_i32", definition.name)), "{}", row.name);
             assert!(functions.contains_key(&format!("{}_fwd_u32", definition.name)), "{}", row.name);
         }
@@ -175,7 +175,7 @@ fn a_backward_function_of_y_without_an_inverse_is_refused() {
                   fn shrug_bwd(y: f32, dy: f32) -> f32 { return dy * (1.0 - y * y); }";
     let host = Host::Row(super::row("tanh").unwrap().reference);
     let definition =
-        Definition::new("shrug".into(), source, vec!["x".into()], Kind::Float, host, Expression::Row(None));
+        Definition::new("shrug".into(), source, vec!["x".into()], RowKind::Float, host, Expression::Row(None));
     let context = context_with(false);
     let x = data(Array::from_vec(&1.into(), vec![0.7]), &context);
     let y = Var::apply(Forward(Arc::new(definition)), &[&x]);

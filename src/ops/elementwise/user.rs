@@ -3,10 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use super::entries::rows;
 use super::methods::broadcast;
 use super::op::{Definition, Expression, Forward, Host, UserDerivative, UserReference};
-use super::rows::rows;
-use super::table::Kind;
+use super::table::RowKind;
 use super::wgsl::signatures;
 use crate::error::{Error, Result};
 use crate::graph::Var;
@@ -54,7 +54,7 @@ pub fn define(name: &str, wgsl_source: &str) -> Result<Definition> {
         return Err(failed(format!("another elementwise op has a function {taken} with another text")));
     }
     known.extend(functions.keys().map(|f| (f.clone(), wgsl_source.to_owned())));
-    Ok(Definition::new(name.into(), wgsl_source, args, Kind::Float, Host::User(None), Expression::User(None)))
+    Ok(Definition::new(name.into(), wgsl_source, args, RowKind::Float, Host::User(None), Expression::User(None)))
 }
 
 impl Definition {

@@ -75,7 +75,7 @@ impl Routine for Finite {
 
 impl Var {
     /// This value, outside the graph of gradients. Where an element is NaN or infinite, reads of it, and of what is computed from it, return
-    /// [`Error::NonFinite`], and nothing that hangs on it is assigned.
+    /// [`Error::NonFinite`], and nothing that depends on it is assigned.
     #[track_caller]
     pub(crate) fn expect_finite(&self, name: &'static str) -> Var {
         Var::apply(Finite { name, expected: Expected::Norm }, &[self])

@@ -37,7 +37,7 @@ pub enum ScatterReduction {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Kind {
+enum ScatterKind {
     Product,
     Largest,
     Smallest,
@@ -48,7 +48,7 @@ enum Kind {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct ScatterReduce {
     pub dim: usize,
-    kind: Kind,
+    kind: ScatterKind,
     include_self: bool,
 }
 
@@ -56,9 +56,9 @@ impl ScatterReduce {
     /// Constants of the kernels.
     pub fn consts(&self) -> [(&'static str, u32); 2] {
         let kind = match self.kind {
-            Kind::Product => 0,
-            Kind::Largest => 1,
-            Kind::Smallest => 2,
+            ScatterKind::Product => 0,
+            ScatterKind::Largest => 1,
+            ScatterKind::Smallest => 2,
         };
         [("REDUCTION", kind), ("INCLUDE_SELF", u32::from(self.include_self))]
     }
@@ -66,15 +66,15 @@ impl ScatterReduce {
     /// Two values as one.
     fn both(&self, a: f64, b: f64, dtype: DType) -> f64 {
         match self.kind {
-            Kind::Product if dtype.is_int() => {
+            ScatterKind::Product if dtype.is_int() => {
                 // Integers wrap; two's complement products of either type have the same bits.
                 let bits = (a as i64 as u32).wrapping_mul(b as i64 as u32);
                 if dtype == DType::U32 { f64::from(bits) } else { f64::from(bits as i32) }
             }
-            Kind::Product => a * b,
+            ScatterKind::Product => a * b,
             _ if a.is_nan() || b.is_nan() => f64::NAN,
-            Kind::Largest => a.max(b),
-            Kind::Smallest => a.min(b),
+            ScatterKind::Largest => a.max(b),
+            ScatterKind::Smallest => a.min(b),
         }
     }
 }
@@ -137,7 +137,7 @@ impl Op for ScatterReduce {
             scattered.gt(&scattered.scalar_like(0.0))
         });
         let (of_own, of_x) = match self.kind {
-            Kind::Product => {
+            ScatterKind::Product => {
                 let of_own = cx.needs[0].then(|| {
                     let one = own.scalar_like(1.0).expand(own.shape());
                     let of_own = dy * again(&one, x);
@@ -156,7 +156,7 @@ impl Op for ScatterReduce {
                 (of_own, of_x)
             }
             // Ties share the gradient evenly.
-            Kind::Largest | Kind::Smallest => {
+            ScatterKind::Largest | ScatterKind::Smallest => {
                 let by_x = x.eq(&y.gather(dim, index));
                 let by_own = replaced.map_or_else(|| own.eq(y), |replaced| replaced.logical_not());
                 let share = dy.per_count(&(counts(&by_x) + by_own.cast(DType::I32)));
@@ -204,9 +204,9 @@ impl Var {
                 let wide = self.in_f32(|x| mean(x, &source.cast(DType::F32)));
                 return wide.unwrap_or_else(|| mean(self, &source));
             }
-            ScatterReduction::Amax => Kind::Largest,
-            ScatterReduction::Amin => Kind::Smallest,
-            ScatterReduction::Prod => Kind::Product,
+            ScatterReduction::Amax => ScatterKind::Largest,
+            ScatterReduction::Amin => ScatterKind::Smallest,
+            ScatterReduction::Prod => ScatterKind::Product,
         };
         if index.meta().numel() == 0 {
             return self.untouched(&source);

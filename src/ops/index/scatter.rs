@@ -13,7 +13,7 @@ use crate::array::Array;
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::kernel::{Access, Kernel, Operand, Read, Routine, Slot, Stage, Wgsl, Word, Write};
+use crate::graph::kernel::{Access, BufferSlot, Kernel, Operand, Read, Routine, Stage, Wgsl, Word, Write};
 use crate::graph::{IndexCheck, Meta, Op, Var, Vjp};
 use crate::ops::routine::{self, WORKGROUP, around, check_dim, wgsl};
 use crate::ops::sort::{self, Rows, scratch, scratch_write, sorting};
@@ -299,8 +299,8 @@ impl Walk {
         }
         let chunks = if len > LONG_SEGMENT { len / chunk } else { 0 };
         let inner = if quads { to.inner / 4 } else { to.inner };
-        let turns = if inner > RUN && 2 * loops <= 60_000 { 2 } else { 1 };
-        let runs = inner.div_ceil(if rows { turns * RUN } else { 1 });
+        let iterations = if inner > RUN && 2 * loops <= 60_000 { 2 } else { 1 };
+        let runs = inner.div_ceil(if rows { iterations * RUN } else { 1 });
         let items = to.outer * to.size * runs;
         let with = |total: usize| -> Result<Vec<(&'static str, Word)>> {
             let mut all = params(total, inner, to.size, len)?;
@@ -309,7 +309,7 @@ impl Walk {
             Ok(all)
         };
         let access = if quads { Access::LogicalVec4 } else { Access::Logical };
-        let source = Read { name: "x", slot: Slot::Input(self.source), access };
+        let source = Read { name: "x", slot: BufferSlot::Input(self.source), access };
         let mut reads = vec![source, scratch("order", segments.order)];
         let last = Stage {
             name,
@@ -321,7 +321,7 @@ impl Walk {
             }),
             reads: Vec::new(),
             writes: vec![Write { vec4: quads, ..routine::output() }],
-            consts: consts(&[("OUTER", u32::from(to.outer > 1)), ("TURNS", turns as u32)]),
+            consts: consts(&[("OUTER", u32::from(to.outer > 1)), ("ITERATIONS", iterations as u32)]),
             params: with(items)?,
             checks_indices: false,
             workgroups: routine::grid(items),
@@ -341,7 +341,7 @@ impl Walk {
                 workgroups: routine::grid(totals),
             };
             segments.stages.push(stage);
-            reads.push(Read { name: "totals", slot: Slot::Scratch(segments.free), access });
+            reads.push(Read { name: "totals", slot: BufferSlot::Scratch(segments.free), access });
         }
         reads.extend(own);
         segments.stages.push(Stage { reads, ..last });

@@ -120,7 +120,7 @@ impl Routine for MatMulRoutine {
         plan::stages_by(&problem, caps, self.family, self.candidate.or_else(found).unwrap_or(0))
     }
 
-    fn yardstick(&self) -> Option<Box<dyn Routine>> {
+    fn baseline(&self) -> Option<Box<dyn Routine>> {
         Some(Box::new(MatMulRoutine { family: Some(Family::Naive), candidate: Some(0) }))
     }
 

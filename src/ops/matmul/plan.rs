@@ -8,9 +8,9 @@
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::graph::kernel::{Access, Read, Slot, Stage, Wgsl, Word, Write};
+use crate::graph::kernel::{Access, BufferSlot, Read, Stage, Wgsl, Word, Write};
 use crate::ops::matmul::problem::{BATCH_DIMS, Reading, Side, count, product, stride, too_large, word};
-use crate::ops::matmul::tiles::{Cut, MAX_STEPS, MAX_TURNS, cut};
+use crate::ops::matmul::tiles::{Cut, MAX_ITERATIONS, MAX_STEPS, cut};
 use crate::ops::routine::wgsl;
 
 pub use crate::ops::matmul::problem::{Problem, Strides};
@@ -29,7 +29,7 @@ const COOPERATIVE_SUBGROUPS: u32 = 4;
 /// A kernel family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Family {
-    /// One element of C an invocation: the yardstick.
+    /// One element of C an invocation: the baseline.
     Naive,
     /// Register blocks without workgroup memory, for software adapters without subgroups.
     CpuPlain,
@@ -120,7 +120,7 @@ fn zero(elements: u32) -> Stage {
 }
 
 fn output(vec4: bool) -> Write {
-    Write { name: "c", slot: Slot::Output, vec4, scratch: None }
+    Write { name: "c", slot: BufferSlot::Output, vec4, scratch: None }
 }
 
 /// The scratch buffers, and the panels of packed operands.
@@ -153,7 +153,7 @@ impl<'a> Planner<'a> {
         };
         let (a, b) = (&problem.a, &problem.b);
         let a = Side {
-            slot: Slot::Input(inputs[0]),
+            slot: BufferSlot::Input(inputs[0]),
             offset: a.offset,
             batch: pad(&a.batch),
             u_stride: a.row,
@@ -162,7 +162,7 @@ impl<'a> Planner<'a> {
             k: problem.k,
         };
         let b = Side {
-            slot: Slot::Input(inputs[1]),
+            slot: BufferSlot::Input(inputs[1]),
             offset: b.offset,
             batch: pad(&b.batch),
             u_stride: b.col,
@@ -230,10 +230,10 @@ impl<'a> Planner<'a> {
             return Ok(output(vec4));
         }
         let elements = product(&[cut.splits, self.problem.matrices(), self.problem.m, self.problem.n])? as usize;
-        if !self.fits(elements) || cut.splits > MAX_TURNS {
+        if !self.fits(elements) || cut.splits > MAX_ITERATIONS {
             return Err(too_large(elements as u64, self.caps.max_binding / 4));
         }
-        Ok(Write { name: "partial", slot: Slot::Scratch(PARTIAL), vec4, scratch: Some((elements, DType::F32)) })
+        Ok(Write { name: "partial", slot: BufferSlot::Scratch(PARTIAL), vec4, scratch: Some((elements, DType::F32)) })
     }
 
     /// Adds up partial sums.
@@ -248,7 +248,7 @@ impl<'a> Planner<'a> {
         self.stages.push(Stage {
             name: "matmul_sum",
             source: if vec4 { text!("partial_sum_quads", "sum") } else { text!("partial_sums", "sum") },
-            reads: vec![Read { name: "partial", slot: Slot::Scratch(PARTIAL), access }],
+            reads: vec![Read { name: "partial", slot: BufferSlot::Scratch(PARTIAL), access }],
             writes: vec![output(vec4)],
             consts: vec![("WORKGROUP", WORKGROUP)],
             params: vec![("count", Word::U32(items)), ("splits", count(cut.splits)?)],
@@ -291,8 +291,8 @@ impl<'a> Planner<'a> {
         let (row_tiles, column_tiles) = (m.div_ceil(edge), n.div_ceil(edge));
         let tiles = row_tiles.saturating_mul(column_tiles).saturating_mul(matrices);
         // Turns of all loops of the kernel that one step of the walk over k takes.
-        let turns = 4 + edge * depth / (COOPERATIVE_SUBGROUPS * lanes) as usize;
-        let cut = cut(k, tiles, 128, 256, (MAX_TURNS / turns * depth).min(MAX_STEPS), depth);
+        let iterations = 4 + edge * depth / (COOPERATIVE_SUBGROUPS * lanes) as usize;
+        let cut = cut(k, tiles, 128, 256, (MAX_ITERATIONS / iterations * depth).min(MAX_STEPS), depth);
         let tiles = product(&[row_tiles, column_tiles, matrices, cut.splits])?;
         let mut params = self.common(cut)?;
         params.push(("tiles", Word::U32(tiles)));
@@ -370,7 +370,7 @@ impl<'a> Planner<'a> {
         };
         let b_access = if b_reading == Reading::Elements { Access::Raw } else { Access::RawVec4 };
         let tail = !(k.is_multiple_of(4)
-            || a_reading != ReadA::Elements && matches!(self.b.slot, Slot::Scratch(_) | Slot::Panel(_)));
+            || a_reading != ReadA::Elements && matches!(self.b.slot, BufferSlot::Scratch(_) | BufferSlot::Panel(_)));
         let vec4 = n.is_multiple_of(4);
         let source = cpu_text(subgroup.is_some(), a_reading, b_reading, cut.splits > 1, vec4);
         // Two subgroups: small products have few tiles, which all cores should share.
@@ -389,7 +389,7 @@ impl<'a> Planner<'a> {
         Ok(self.stages)
     }
 
-    /// How the cpu kernels read A: packed where that pays, else in place. Each element is loaded once a tile, so aligned
+    /// How the cpu kernels read A: packed where that pays, else in place. Each element is loaded once per tile, so aligned
     /// rows are as good as a packed copy in a buffer. `uses` is how often a panel's texel would be fetched, where there are panels.
     fn read_a(
         &mut self,
@@ -551,7 +551,7 @@ impl<'a> Planner<'a> {
             params.push(("k_stride", stride(side.k_stride)));
         }
         let access = if wide || blocks { Access::RawVec4 } else { Access::Element };
-        let slot = if into_panel { Slot::Panel(scratch) } else { Slot::Scratch(scratch) };
+        let slot = if into_panel { BufferSlot::Panel(scratch) } else { BufferSlot::Scratch(scratch) };
         self.stages.push(Stage {
             name: "matmul_pack",
             source: match (wide, blocks) {

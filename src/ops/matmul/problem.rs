@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use crate::dtype::DType;
 use crate::error::{At, Error, Result};
-use crate::graph::kernel::{Operand, Slot, Word};
+use crate::graph::kernel::{BufferSlot, Operand, Word};
 use crate::layout::Layout;
 use crate::shape::Shape;
 
@@ -190,7 +190,7 @@ pub(super) enum Reading {
 /// An operand as the kernels see it: `u` is its free dim (row of A, column of B).
 #[derive(Clone, Debug)]
 pub(super) struct Side {
-    pub slot: Slot,
+    pub slot: BufferSlot,
     pub offset: isize,
     pub batch: [isize; BATCH_DIMS],
     pub u_stride: isize,

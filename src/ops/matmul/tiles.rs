@@ -5,8 +5,8 @@ use crate::error::Result;
 use crate::graph::kernel::Word;
 use crate::ops::matmul::problem::{count, product};
 
-/// Some drivers end loops silently after 65,535 turns an invocation; no kernel here takes more than half of that.
-pub(super) const MAX_TURNS: usize = 32_768;
+/// Some drivers end loops silently after 65,535 iterations an invocation; no kernel here takes more than half of that.
+pub(super) const MAX_ITERATIONS: usize = 32_768;
 /// Steps of k that one sum takes at most. Longer ones are cut, which also keeps the rounding errors of long sums small.
 pub(super) const MAX_STEPS: usize = 16_384;
 
@@ -73,7 +73,7 @@ impl Tile {
     }
 
     /// Turns of all loops that the steps of a tile take.
-    fn turns() -> usize {
+    fn iterations() -> usize {
         1 + DEPTH
     }
 
@@ -123,7 +123,7 @@ impl Tiling {
         let tile = Tile::choose([m, n, k], matrices, caps, candidate);
         let [rows, columns] = tile.edges();
         let (row_tiles, column_tiles) = (m.div_ceil(rows), n.div_ceil(columns));
-        let longest = (MAX_TURNS / Tile::turns() * DEPTH).min(MAX_STEPS);
+        let longest = (MAX_ITERATIONS / Tile::iterations() * DEPTH).min(MAX_STEPS);
         let tiles = row_tiles.saturating_mul(column_tiles).saturating_mul(matrices);
         let cut = cut(k, tiles, 128, 256, longest, DEPTH);
         let tiles = product(&[row_tiles, column_tiles, matrices, cut.splits])?;
@@ -168,7 +168,7 @@ mod tests {
         assert_eq!([1, 2].map(|c| Tile::choose([1024, 1024, 64], 1, &caps, c)), [MEDIUM, SMALL]);
         // All others would be mostly empty.
         assert_eq!([1, 2].map(|c| Tile::choose([20, 20, 20], 1, &caps, c)), [SMALL, SMALL]);
-        assert!(Tile::turns() * (MAX_TURNS / Tile::turns()) <= MAX_TURNS);
+        assert!(Tile::iterations() * (MAX_ITERATIONS / Tile::iterations()) <= MAX_ITERATIONS);
         for tile in [LARGE, BROAD, MEDIUM, SMALL, WIDE, TALL] {
             let quads = [tile.sides[0] * ROWS / 4, tile.sides[1] * tile.column_quads];
             // Each invocation copies one block of an operand at most.

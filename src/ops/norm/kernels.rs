@@ -3,15 +3,15 @@
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::graph::kernel::{Access, Operand, Read, Routine, Slot, Stage, Wgsl, Word, Write};
+use crate::graph::kernel::{Access, BufferSlot, Operand, Read, Routine, Stage, Wgsl, Word, Write};
 use crate::ops::norm::{Normalize, NormalizeBackward, Parameters, ParametersBackward, Rows, Statistic};
 use crate::ops::routine::{self, WORKGROUP, wgsl};
-use crate::ops::rows::{RowPlan, rows_texts};
+use crate::ops::row_kernels::{RowPlan, rows_texts};
 use crate::shape::Shape;
 
 /// Statistics of the rows, and sums over chunks of rows.
-const STATISTICS: Slot = Slot::Scratch(0);
-const SUMS: Slot = Slot::Scratch(1);
+const STATISTICS: BufferSlot = BufferSlot::Scratch(0);
+const SUMS: BufferSlot = BufferSlot::Scratch(1);
 /// Rows that an invocation walks down at most where rows are not held: as many pages as a TLB likes.
 const LONGEST_COLUMN: usize = 128;
 

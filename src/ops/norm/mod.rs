@@ -1,7 +1,7 @@
 //! Normalisation by statistics of the data: layer, RMS, group, instance and batch norm, out of one op.
 //!
 //! The op computes the normalised values. In layer and RMS norm weight and bias are its operands, whose gradients are one op as well; in
-//! the others they are elementwise and join its kernel. Very long rows, and batch norm over many values a channel, are composed of
+//! the others they are elementwise and join its kernel. Very long rows, and batch norm over many values per channel, are composed of
 //! reductions, which the scheduler spreads over the device.
 
 mod kernels;
@@ -16,7 +16,7 @@ use crate::graph::{Bits, Meta, Op, Var, Vjp, no_grad};
 use crate::ops::routine::{expect_float, poisoned};
 use crate::shape::Shape;
 
-/// Longest row of the kernels: one invocation walks it up to four times, within the 65,535 turns after which some
+/// Longest row of the kernels: one invocation walks it up to four times, within the 65,535 iterations after which some
 /// software adapters end loops.
 const LONGEST_ROW: usize = 16_000;
 

@@ -5,10 +5,10 @@ use crate::array::Array;
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::kernel::{Access, Kernel, Operand, Read, Routine, Slot, Stage, Word, Write};
+use crate::graph::kernel::{Access, BufferSlot, Kernel, Operand, Read, Routine, Stage, Word, Write};
 use crate::graph::{Meta, Op, Var, Vjp, no_grad};
 use crate::ops::routine::{self, expect_float};
-use crate::ops::window::{Geometry, Kind, sum_stages, sum_texts, window_texts};
+use crate::ops::window::{Geometry, WindowKind, sum_stages, sum_texts, window_texts};
 
 /// The largest element of each window, or its place in the plane (u32).
 #[derive(Clone, Copy, Hash)]
@@ -65,7 +65,7 @@ impl Geometry {
     /// Steps from window to window, where windows do not overlap, start at the first position and are short enough to be searched
     /// by one invocation.
     fn apart(&self) -> Option<[usize; 3]> {
-        let Kind::Sliding { kernel, stride, padding, dilation, .. } = self.kind else { return None };
+        let WindowKind::Sliding { kernel, stride, padding, dilation, .. } = self.kind else { return None };
         let apart = (0..3).all(|a| stride[a] > (kernel[a] - 1) * dilation[a]);
         let cell = (0..3).map(|a| stride[a].min(self.input[a])).fold(1, usize::saturating_mul);
         (apart && padding == [0; 3] && cell <= LONGEST_CELL).then_some(stride)
@@ -73,7 +73,7 @@ impl Geometry {
 
     /// Whether windows are two neighbours wide and two apart, in rows of whole quads.
     fn pairs(&self) -> bool {
-        let Kind::Sliding { kernel, stride, dilation, .. } = self.kind else { return false };
+        let WindowKind::Sliding { kernel, stride, dilation, .. } = self.kind else { return false };
         self.apart().is_some()
             && (kernel[2], stride[2], dilation[2]) == (2, 2, 1)
             && self.input[2].is_multiple_of(4)
@@ -106,14 +106,16 @@ impl Geometry {
     /// invocations. Those of GPUs stay with one. Also the constants of the walk.
     fn walks(&self, op: &str, walk: Walk, cells: [usize; 3], planes: usize, caps: &Caps) -> Result<Walks> {
         let [depth, rows, width] = cells;
-        let Kind::Sliding { kernel, stride, .. } = self.kind else { return Err(Error::unsupported(op, "no windows")) };
+        let WindowKind::Sliding { kernel, stride, .. } = self.kind else {
+            return Err(Error::unsupported(op, "no windows"));
+        };
         let all = cells.into_iter().fold(planes, usize::saturating_mul);
         let fewest = if caps.software { caps.cores.max(1) as usize * WALKS_A_CORE } else { usize::MAX };
         let product = |sizes: [usize; 3]| sizes.into_iter().fold(1, usize::saturating_mul);
         let longest = LONGEST_CELL / product(kernel).max(product(stride)).max(1);
-        let turns = (all / fewest).min(longest).clamp(1, rows.max(1));
-        let (total, mut params) = self.cells(op, [depth, rows.div_ceil(turns), width], planes)?;
-        params.push(("turns", routine::size(op, turns)?));
+        let iterations = (all / fewest).min(longest).clamp(1, rows.max(1));
+        let (total, mut params) = self.cells(op, [depth, rows.div_ceil(iterations), width], planes)?;
+        params.push(("iterations", routine::size(op, iterations)?));
         params.push(("rows", routine::size(op, rows)?));
         let mut consts = self.consts();
         consts.extend(match walk {
@@ -333,7 +335,7 @@ impl Routine for Largest {
             };
         }
         let total = output.meta.numel();
-        let buffer = |k: usize| Slot::Scratch(k % 2);
+        let buffer = |k: usize| BufferSlot::Scratch(k % 2);
         let stage = |(k, (first, last, start, end)): (usize, (bool, bool, usize, usize))| {
             let mut reads = vec![routine::read("x", 0)];
             if !first {

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use crate::error::{Error, Result};
 use crate::graph::Var;
 use crate::ops::per_dim::PerDim;
-use crate::ops::window::{Divisor, Geometry, Kind, WindowSum, spatial};
+use crate::ops::window::{Divisor, Geometry, WindowKind, WindowSum, spatial};
 
 /// Windows of max pooling; the fields take a number or one for each spatial dim.
 ///
@@ -32,12 +32,6 @@ pub struct Pool {
 
 impl Pool {
     /// Windows that stand side by side: the stride is the kernel.
-    ///
-    /// ```
-    /// use wgrad::Pool;
-    /// let pool = Pool::new([2, 3]); // one size for each spatial dim
-    /// assert_eq!(pool.stride, [2, 3].into());
-    /// ```
     pub fn new(kernel: impl Into<PerDim>) -> Pool {
         let kernel = kernel.into();
         Pool { stride: kernel, kernel, padding: 0.into(), dilation: 1.into(), ceil_mode: false }
@@ -71,13 +65,6 @@ pub struct AvgPool {
 
 impl AvgPool {
     /// Windows that stand side by side; padding counts.
-    ///
-    /// ```
-    /// use wgrad::AvgPool;
-    /// let pool = AvgPool::new(2);
-    /// assert_eq!(pool.stride, 2.into());
-    /// assert!(pool.count_include_pad);
-    /// ```
     pub fn new(kernel: impl Into<PerDim>) -> AvgPool {
         let kernel = kernel.into();
         let (stride, padding) = (kernel, 0.into());
@@ -121,7 +108,8 @@ fn sliding(op: &str, x: &Var, dims: usize, pool: &Pool, divisor: Divisor) -> Res
             _ => return Err(Error::shape(op, format!("no window fits ({})", text()), &[x.shape()])),
         }
     }
-    let geometry = Geometry { dims, input, output, kind: Kind::Sliding { kernel, stride, padding, dilation, divisor } };
+    let geometry =
+        Geometry { dims, input, output, kind: WindowKind::Sliding { kernel, stride, padding, dilation, divisor } };
     geometry.check(op)?;
     // Dilated taps can step over all of a short input.
     let empty = |axis: usize| dilation[axis] > 1 && (0..output[axis]).any(|o| geometry.taps(axis, o).is_empty());
@@ -135,7 +123,7 @@ fn sliding(op: &str, x: &Var, dims: usize, pool: &Pool, divisor: Divisor) -> Res
 fn adaptive(op: &str, x: &Var, dims: usize, size: &PerDim) -> Result<Geometry> {
     let input = spatial(op, x, dims)?;
     let output = size.resolve(op, "size", dims, 1)?;
-    let geometry = Geometry { dims, input, output, kind: Kind::Adaptive };
+    let geometry = Geometry { dims, input, output, kind: WindowKind::Adaptive };
     geometry.check(op)?;
     Ok(geometry)
 }

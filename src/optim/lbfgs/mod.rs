@@ -9,10 +9,10 @@ use crate::backend::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{no_grad, recording};
-use crate::nn::StateDict;
 use crate::optim::Rate;
 use crate::optim::driver::{in_domain, run};
 use crate::optim::state::{self, Loader};
+use crate::state::StateDict;
 use crate::tensor::Tensor;
 use wolfe::Point;
 
@@ -76,15 +76,6 @@ struct Pair {
 impl Lbfgs {
     /// L-BFGS with PyTorch's defaults: at most 20 iterations and 25 evaluations a step, a history of 100, no line search. The usual
     /// learning rate is 1. All parameters must be of one float type and on one device.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, optim::Lbfgs};
-    /// let w = Tensor::full([1], 4.0, &Device::default()).requires_grad();
-    /// let mut optimizer = Lbfgs::new(vec![w.clone()], 1.0);
-    /// optimizer.step(|| { w.zero_grad(); let loss = w.square().sum(); loss.backward()?; Ok(loss) })?;
-    /// assert!(w.item::<f32>()?.abs() < 1e-6); // two iterations find the bottom of a parabola
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn new(parameters: Vec<Tensor>, lr: f32) -> Lbfgs {
         Lbfgs {
             parameters,
@@ -101,153 +92,58 @@ impl Lbfgs {
     }
 
     /// Most iterations a step.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, optim::Lbfgs};
-    /// let w = Tensor::full([1], 4.0, &Device::default()).requires_grad();
-    /// let mut optimizer = Lbfgs::new(vec![w.clone()], 1.0).max_iter(1);
-    /// optimizer.step(|| { w.zero_grad(); let loss = w.square().sum(); loss.backward()?; Ok(loss) })?;
-    /// assert_eq!(w.item::<f32>()?, 3.0); // a first iteration goes down the slope by 1
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn max_iter(mut self, max_iter: usize) -> Lbfgs {
         self.max_iter = max_iter;
         self
     }
 
     /// Most evaluations a step; without it 1.25 times the iterations.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, optim::Lbfgs};
-    /// let w = Tensor::full([1], 4.0, &Device::default()).requires_grad();
-    /// let mut optimizer = Lbfgs::new(vec![w.clone()], 1.0).max_eval(2);
-    /// optimizer.step(|| { w.zero_grad(); let loss = w.square().sum(); loss.backward()?; Ok(loss) })?;
-    /// assert_eq!(w.item::<f32>()?, 3.0); // evaluated at 4 and at 3
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn max_eval(mut self, max_eval: usize) -> Lbfgs {
         self.max_eval = Some(max_eval);
         self
     }
 
     /// The largest element of a gradient that counts as 0.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, optim::Lbfgs};
-    /// let w = Tensor::full([1], 4.0, &Device::default()).requires_grad();
-    /// let mut optimizer = Lbfgs::new(vec![w.clone()], 1.0).tolerance_grad(10.0);
-    /// optimizer.step(|| { w.zero_grad(); let loss = w.square().sum(); loss.backward()?; Ok(loss) })?;
-    /// assert_eq!(w.item::<f32>()?, 4.0); // a gradient of 8 is small enough
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn tolerance_grad(mut self, tolerance: f32) -> Lbfgs {
         self.tolerance_grad = tolerance;
         self
     }
 
     /// The least change of loss or parameters that counts.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, optim::Lbfgs};
-    /// let w = Tensor::full([1], 4.0, &Device::default()).requires_grad();
-    /// let mut optimizer = Lbfgs::new(vec![w.clone()], 1.0).tolerance_change(10.0);
-    /// optimizer.step(|| { w.zero_grad(); let loss = w.square().sum(); loss.backward()?; Ok(loss) })?;
-    /// assert_eq!(w.item::<f32>()?, 3.0); // from 16 to 9 is no change worth going on for
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn tolerance_change(mut self, tolerance: f32) -> Lbfgs {
         self.tolerance_change = tolerance;
         self
     }
 
     /// How many iterations are remembered; each takes twice the memory of the parameters.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, optim::Lbfgs};
-    /// let w = Tensor::full([3], 4.0, &Device::default()).requires_grad();
-    /// let weights = Tensor::from_slice(&[1f32, 2.0, 3.0], [3], w.device());
-    /// let mut optimizer = Lbfgs::new(vec![w.clone()], 1.0).history_size(1);
-    /// optimizer.step(|| { w.zero_grad(); let loss = (w.square() * &weights).sum(); loss.backward()?; Ok(loss) })?;
-    /// let state = optimizer.state_dict();
-    /// assert!(state.contains_key("state.old_dirs.0") && !state.contains_key("state.old_dirs.1"));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn history_size(mut self, history_size: usize) -> Lbfgs {
         self.history_size = history_size;
         self
     }
 
     /// Searches along each direction, instead of stepping by the learning rate.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, optim::Lbfgs};
-    /// let w = Tensor::full([1], 4.0, &Device::default()).requires_grad();
-    /// let mut optimizer = Lbfgs::new(vec![w.clone()], 1.0).strong_wolfe(true);
-    /// optimizer.step(|| { w.zero_grad(); let loss = w.square().sum(); loss.backward()?; Ok(loss) })?;
-    /// assert!(w.item::<f32>()?.abs() < 1e-2);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn strong_wolfe(mut self, strong_wolfe: bool) -> Lbfgs {
         self.strong_wolfe = strong_wolfe;
         self
     }
 
     /// The parameters.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, optim::Lbfgs};
-    /// let w = Tensor::ones([3], &Device::default()).requires_grad();
-    /// assert!(Lbfgs::new(vec![w.clone()], 1.0).parameters()[0].is_same(&w));
-    /// ```
     pub fn parameters(&self) -> &[Tensor] {
         &self.parameters
     }
 
     /// The learning rate's handle.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, optim::Lbfgs};
-    /// let w = Tensor::full([1], 4.0, &Device::default()).requires_grad();
-    /// let mut optimizer = Lbfgs::new(vec![w.clone()], 1.0).max_iter(1);
-    /// optimizer.rate().set(0.5);
-    /// optimizer.step(|| { w.zero_grad(); let loss = w.square().sum(); loss.backward()?; Ok(loss) })?;
-    /// assert_eq!(w.item::<f32>()?, 3.5); // down the slope by 0.5
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn rate(&self) -> Rate {
         self.rate.clone()
     }
 
     /// Forgets the gradients of all parameters.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, optim::Lbfgs};
-    /// let w = Tensor::ones([3], &Device::default()).requires_grad();
-    /// w.sum().backward()?;
-    /// Lbfgs::new(vec![w.clone()], 1.0).zero_grad();
-    /// assert!(w.grad().is_none());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn zero_grad(&self) {
         self.parameters.iter().for_each(Tensor::zero_grad);
     }
 
     /// Takes up to `max_iter` iterations. `closure` forgets the gradients, computes the loss and its gradients, and returns the loss; it
     /// is called several times, at other parameter values. Returns the first loss.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, optim::Lbfgs};
-    /// let w = Tensor::full([1], 4.0, &Device::default()).requires_grad();
-    /// let mut optimizer = Lbfgs::new(vec![w.clone()], 1.0);
-    /// let first = optimizer.step(|| {
-    ///     w.zero_grad();
-    ///     let loss = w.square().sum();
-    ///     loss.backward()?;
-    ///     Ok(loss)
-    /// })?;
-    /// assert_eq!(first.item::<f32>()?, 16.0);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// The closure's error; a parameter or hyperparameter that does not fit; where a step is being captured. The parameters then
@@ -410,15 +306,6 @@ impl Lbfgs {
 
     /// Everything that a later step depends on besides parameters and hyperparameters, with PyTorch's names: `group.0.lr`, `state.func_evals`,
     /// and after the first iteration `state.{n_iter, t, H_diag, d, prev_flat_grad}` and `state.{old_dirs, old_stps, ro}.I`.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, optim::Lbfgs};
-    /// let w = Tensor::full([1], 4.0, &Device::default()).requires_grad();
-    /// let mut optimizer = Lbfgs::new(vec![w.clone()], 1.0).max_iter(1);
-    /// optimizer.step(|| { w.zero_grad(); let loss = w.square().sum(); loss.backward()?; Ok(loss) })?;
-    /// assert_eq!(optimizer.state_dict()["state.func_evals"].item::<i32>()?, 1);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn state_dict(&self) -> StateDict {
         let cpu = Device::cpu();
         let mut entries = StateDict::from([
@@ -440,17 +327,6 @@ impl Lbfgs {
     }
 
     /// Takes over what [`Lbfgs::state_dict`] has returned.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, optim::Lbfgs};
-    /// let w = Tensor::full([1], 4.0, &Device::default()).requires_grad();
-    /// let mut optimizer = Lbfgs::new(vec![w.clone()], 1.0).max_iter(1);
-    /// optimizer.step(|| { w.zero_grad(); let loss = w.square().sum(); loss.backward()?; Ok(loss) })?;
-    /// let mut resumed = Lbfgs::new(vec![w.clone()], 1.0);
-    /// resumed.load_state_dict(&optimizer.state_dict())?;
-    /// assert_eq!(resumed.state_dict()["state.n_iter"].item::<i32>()?, 1);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Argument`] that names the entries that are missing, unexpected, or of another shape or type; then nothing has

@@ -35,11 +35,11 @@ pub fn search<G: Clone>(
     let armijo = |point: &Point<G>| point.value > start.value + C1 * point.t * start.slope;
     let flat = |point: &Point<G>| point.slope.abs() <= -C2 * start.slope;
     let (mut previous, mut new) = (start.clone(), evaluate(t)?);
-    let (mut evaluations, mut turns) = (1, 0);
+    let (mut evaluations, mut iterations) = (1, 0);
     // A bracket of two points around a good one, or one good point.
     let mut bracket: Option<[Point<G>; 2]> = None;
-    while turns < limit {
-        if armijo(&new) || (turns > 1 && new.value >= previous.value) {
+    while iterations < limit {
+        if armijo(&new) || (iterations > 1 && new.value >= previous.value) {
             bracket = Some([previous.clone(), new.clone()]);
             break;
         }
@@ -54,13 +54,13 @@ pub fn search<G: Clone>(
         let next = cubic(&previous, &new, bounds);
         previous = std::mem::replace(&mut new, evaluate(next)?);
         evaluations += 1;
-        turns += 1;
+        iterations += 1;
     }
     let mut bracket = bracket.unwrap_or([start.clone(), new]);
     let lower = |bracket: &[Point<G>; 2]| if bracket[0].value <= bracket[1].value { (0, 1) } else { (1, 0) };
     let (mut low, mut high) = lower(&bracket);
     let mut stuck = false;
-    while turns < limit {
+    while iterations < limit {
         let (left, right) = (bracket[0].t.min(bracket[1].t), bracket[0].t.max(bracket[1].t));
         if (right - left) * scale < tolerance {
             break;
@@ -80,7 +80,7 @@ pub fn search<G: Clone>(
         }
         let point = evaluate(t)?;
         evaluations += 1;
-        turns += 1;
+        iterations += 1;
         if armijo(&point) || point.value >= bracket[low].value {
             bracket[high] = point;
             (low, high) = lower(&bracket);

@@ -4,9 +4,9 @@ use std::panic::Location;
 
 use crate::backend::Device;
 use crate::error::Result;
-use crate::nn::StateDict;
 use crate::optim::Rate;
 use crate::optim::state::{self, Loader};
+use crate::state::StateDict;
 
 /// What counts as an improvement of the best value so far.
 ///
@@ -79,16 +79,6 @@ pub struct ReduceOnPlateau {
 
 impl ReduceOnPlateau {
     /// Goes by a metric to be minimised, with a relative threshold of 10⁻⁴, a factor of 0.1, a patience of 10 and no cooldown.
-    ///
-    /// ```
-    /// use wgrad::optim::{Sgd, lr::ReduceOnPlateau};
-    /// # use wgrad::{Device, Tensor};
-    /// # let w = Tensor::ones([1], &Device::cpu()).requires_grad();
-    /// let optimizer = Sgd::new(vec![w], 1.0);
-    /// let mut plateau = ReduceOnPlateau::new(optimizer.rates());
-    /// let lowered = (0..12).filter(|_| plateau.step(1.0)).count(); // the first is the best so far, 11 are no better
-    /// assert_eq!((lowered, optimizer.lr()), (1, 0.1));
-    /// ```
     pub fn new(rates: Vec<Rate>) -> ReduceOnPlateau {
         ReduceOnPlateau {
             rates,
@@ -105,109 +95,42 @@ impl ReduceOnPlateau {
     }
 
     /// What counts as an improvement.
-    ///
-    /// ```
-    /// use wgrad::optim::{Sgd, lr::{Improvement, ReduceOnPlateau}};
-    /// # use wgrad::{Device, Tensor};
-    /// # let w = Tensor::ones([1], &Device::cpu()).requires_grad();
-    /// let optimizer = Sgd::new(vec![w], 1.0);
-    /// let plateau = ReduceOnPlateau::new(optimizer.rates()).patience(0);
-    /// let mut plateau = plateau.improvement(Improvement::MaxAbsolute(0.0)); // as an accuracy
-    /// assert_eq!([0.5, 0.75, 0.75].map(|accuracy| plateau.step(accuracy)), [false, false, true]);
-    /// ```
     pub fn improvement(mut self, improvement: Improvement) -> ReduceOnPlateau {
         self.improvement = improvement;
         self
     }
 
     /// What rates are multiplied by.
-    ///
-    /// ```
-    /// use wgrad::optim::{Sgd, lr::ReduceOnPlateau};
-    /// # use wgrad::{Device, Tensor};
-    /// # let w = Tensor::ones([1], &Device::cpu()).requires_grad();
-    /// let optimizer = Sgd::new(vec![w], 1.0);
-    /// let mut plateau = ReduceOnPlateau::new(optimizer.rates()).patience(0).factor(0.25);
-    /// assert_eq!([1.0, 1.0].map(|loss| plateau.step(loss)), [false, true]);
-    /// assert_eq!(optimizer.lr(), 0.25);
-    /// ```
     pub fn factor(mut self, factor: f32) -> ReduceOnPlateau {
         self.factor = factor;
         self
     }
 
     /// How many steps without an improvement are borne.
-    ///
-    /// ```
-    /// use wgrad::optim::{Sgd, lr::ReduceOnPlateau};
-    /// # use wgrad::{Device, Tensor};
-    /// # let w = Tensor::ones([1], &Device::cpu()).requires_grad();
-    /// let optimizer = Sgd::new(vec![w], 1.0);
-    /// let mut plateau = ReduceOnPlateau::new(optimizer.rates()).patience(2);
-    /// assert_eq!([1.0, 1.0, 1.0, 1.0].map(|loss| plateau.step(loss)), [false, false, false, true]);
-    /// ```
     pub fn patience(mut self, patience: u16) -> ReduceOnPlateau {
         self.patience = i32::from(patience);
         self
     }
 
     /// How many steps after a change do not count.
-    ///
-    /// ```
-    /// use wgrad::optim::{Sgd, lr::ReduceOnPlateau};
-    /// # use wgrad::{Device, Tensor};
-    /// # let w = Tensor::ones([1], &Device::cpu()).requires_grad();
-    /// let optimizer = Sgd::new(vec![w], 1.0);
-    /// let mut plateau = ReduceOnPlateau::new(optimizer.rates()).patience(0).cooldown(2);
-    /// assert_eq!([1.0, 1.0, 1.0, 1.0, 1.0].map(|loss| plateau.step(loss)), [false, true, false, false, true]);
-    /// ```
     pub fn cooldown(mut self, cooldown: u16) -> ReduceOnPlateau {
         self.cooldown = i32::from(cooldown);
         self
     }
 
     /// The lowest rate.
-    ///
-    /// ```
-    /// use wgrad::optim::{Sgd, lr::ReduceOnPlateau};
-    /// # use wgrad::{Device, Tensor};
-    /// # let w = Tensor::ones([1], &Device::cpu()).requires_grad();
-    /// let optimizer = Sgd::new(vec![w], 1.0);
-    /// let mut plateau = ReduceOnPlateau::new(optimizer.rates()).patience(0).factor(0.5).min_lr(0.75);
-    /// [1.0, 1.0].map(|loss| plateau.step(loss));
-    /// assert_eq!(optimizer.lr(), 0.75);
-    /// ```
     pub fn min_lr(mut self, min_lr: f32) -> ReduceOnPlateau {
         self.min_lr = min_lr;
         self
     }
 
     /// Changes up to this are not made.
-    ///
-    /// ```
-    /// use wgrad::optim::{Sgd, lr::ReduceOnPlateau};
-    /// # use wgrad::{Device, Tensor};
-    /// # let w = Tensor::ones([1], &Device::cpu()).requires_grad();
-    /// let optimizer = Sgd::new(vec![w], 1.0);
-    /// let mut plateau = ReduceOnPlateau::new(optimizer.rates()).patience(0).factor(0.5).eps(0.75);
-    /// [1.0, 1.0].map(|loss| plateau.step(loss));
-    /// assert_eq!(optimizer.lr(), 1.0); // a change of 0.5 is too small
-    /// ```
     pub fn eps(mut self, eps: f32) -> ReduceOnPlateau {
         self.eps = eps;
         self
     }
 
     /// Takes the metric of a step (an epoch, most often); whether the rates were lowered. NaN is no improvement.
-    ///
-    /// ```
-    /// use wgrad::optim::{Sgd, lr::ReduceOnPlateau};
-    /// # use wgrad::{Device, Tensor};
-    /// # let w = Tensor::ones([1], &Device::cpu()).requires_grad();
-    /// let optimizer = Sgd::new(vec![w], 1.0);
-    /// let mut plateau = ReduceOnPlateau::new(optimizer.rates()).patience(0);
-    /// assert_eq!([1.0, 0.5, f32::NAN].map(|loss| plateau.step(loss)), [false, false, true]);
-    /// ```
     #[track_caller]
     pub fn step(&mut self, metric: f32) -> bool {
         let (metric, best) = (f64::from(metric), self.best.unwrap_or(self.improvement.worst()));
@@ -237,18 +160,6 @@ impl ReduceOnPlateau {
 
     /// The best value so far, and the counts, on a CPU device: `best` (f64), `num_bad_epochs` and `cooldown_counter` (i32), and the
     /// rates.
-    ///
-    /// ```
-    /// use wgrad::optim::{Sgd, lr::ReduceOnPlateau};
-    /// # use wgrad::{Device, Tensor};
-    /// # let w = Tensor::ones([1], &Device::cpu()).requires_grad();
-    /// let optimizer = Sgd::new(vec![w], 1.0);
-    /// let mut plateau = ReduceOnPlateau::new(optimizer.rates());
-    /// [2.0, 3.0].map(|loss| plateau.step(loss));
-    /// let state = plateau.state_dict();
-    /// assert_eq!((state["best"].item::<f64>()?, state["num_bad_epochs"].item::<i32>()?), (2.0, 1));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn state_dict(&self) -> StateDict {
         let device = Device::cpu();
         let best = self.best.unwrap_or(self.improvement.worst());
@@ -264,19 +175,6 @@ impl ReduceOnPlateau {
     }
 
     /// Takes over what [`ReduceOnPlateau::state_dict`] has returned.
-    ///
-    /// ```
-    /// use wgrad::optim::{Sgd, lr::ReduceOnPlateau};
-    /// # use wgrad::{Device, Tensor};
-    /// # let w = Tensor::ones([1], &Device::cpu()).requires_grad();
-    /// let optimizer = Sgd::new(vec![w], 1.0);
-    /// let mut plateau = ReduceOnPlateau::new(optimizer.rates());
-    /// plateau.step(2.0);
-    /// let mut resumed = ReduceOnPlateau::new(optimizer.rates()).patience(0);
-    /// resumed.load_state_dict(&plateau.state_dict())?;
-    /// assert!(resumed.step(2.0)); // no better than what the first one has seen
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) that names what is missing, unexpected or of another type; then nothing has changed.

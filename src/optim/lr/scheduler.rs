@@ -4,10 +4,10 @@ use std::panic::Location;
 
 use crate::backend::Device;
 use crate::error::Result;
-use crate::nn::StateDict;
 use crate::optim::Rate;
 use crate::optim::lr::Schedule;
 use crate::optim::state::{self, Loader};
+use crate::state::StateDict;
 
 /// Sets the learning rates of all groups of an optimizer by a schedule for each, also of one that a captured step owns.
 ///
@@ -39,15 +39,6 @@ struct Driven {
 impl Scheduler {
     /// Makes each rate's schedule from its present value, the base rate, and sets the rates of step 0. `make` is called again where a
     /// loaded state has other base rates, and so is kept: a closure over local variables is a `move` closure.
-    ///
-    /// ```
-    /// use wgrad::optim::{Sgd, lr::{LinearWarmup, Scheduler}};
-    /// # use wgrad::{Device, Tensor};
-    /// # let w = Tensor::ones([1], &Device::cpu()).requires_grad();
-    /// let optimizer = Sgd::new(vec![w], 1.0);
-    /// let scheduler = Scheduler::new(optimizer.rates(), |lr| LinearWarmup::new(lr, 4).start_factor(0.25));
-    /// assert_eq!(optimizer.lr(), 0.25);
-    /// ```
     #[track_caller]
     pub fn new<S: Schedule + Send + Sync + 'static>(
         rates: Vec<Rate>,
@@ -64,16 +55,6 @@ impl Scheduler {
     }
 
     /// Goes on to the next step, after an optimizer's step or an epoch. Not inside a captured step.
-    ///
-    /// ```
-    /// use wgrad::optim::{Sgd, lr::{Scheduler, StepLr}};
-    /// # use wgrad::{Device, Tensor};
-    /// # let w = Tensor::ones([1], &Device::cpu()).requires_grad();
-    /// let optimizer = Sgd::new(vec![w], 1.0);
-    /// let mut scheduler = Scheduler::new(optimizer.rates(), |lr| StepLr::new(lr, 1, 0.5));
-    /// scheduler.step();
-    /// assert_eq!(optimizer.lr(), 0.5);
-    /// ```
     #[track_caller]
     pub fn step(&mut self) {
         self.position += 1;
@@ -81,31 +62,11 @@ impl Scheduler {
     }
 
     /// The number of the present step.
-    ///
-    /// ```
-    /// use wgrad::optim::{Sgd, lr::{Scheduler, StepLr}};
-    /// # use wgrad::{Device, Tensor};
-    /// # let w = Tensor::ones([1], &Device::cpu()).requires_grad();
-    /// let optimizer = Sgd::new(vec![w], 1.0);
-    /// let mut scheduler = Scheduler::new(optimizer.rates(), |lr| StepLr::new(lr, 1, 0.5));
-    /// scheduler.step();
-    /// assert_eq!(scheduler.position(), 1);
-    /// ```
     pub fn position(&self) -> usize {
         self.position
     }
 
     /// Goes to a step.
-    ///
-    /// ```
-    /// use wgrad::optim::{Sgd, lr::{Scheduler, StepLr}};
-    /// # use wgrad::{Device, Tensor};
-    /// # let w = Tensor::ones([1], &Device::cpu()).requires_grad();
-    /// let optimizer = Sgd::new(vec![w], 1.0);
-    /// let mut scheduler = Scheduler::new(optimizer.rates(), |lr| StepLr::new(lr, 1, 0.5));
-    /// scheduler.set_position(3);
-    /// assert_eq!(optimizer.lr(), 0.125);
-    /// ```
     #[track_caller]
     pub fn set_position(&mut self, position: usize) {
         self.position = position;
@@ -119,17 +80,6 @@ impl Scheduler {
 
     /// On a CPU device: the number of the present step, as `position` (i32), and the rate that each schedule was made from, as `base.0`
     /// and so on (f32). The schedules themselves are not saved.
-    ///
-    /// ```
-    /// use wgrad::optim::{Sgd, lr::{Scheduler, StepLr}};
-    /// # use wgrad::{Device, Tensor};
-    /// # let w = Tensor::ones([1], &Device::cpu()).requires_grad();
-    /// let optimizer = Sgd::new(vec![w], 1.0);
-    /// let mut scheduler = Scheduler::new(optimizer.rates(), |lr| StepLr::new(lr, 1, 0.5));
-    /// scheduler.step();
-    /// assert_eq!(scheduler.state_dict()["position"].item::<i32>()?, 1);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn state_dict(&self) -> StateDict {
         let position = i32::try_from(self.position).unwrap_or(i32::MAX);
         let device = Device::cpu();
@@ -142,19 +92,6 @@ impl Scheduler {
 
     /// Takes over what [`Scheduler::state_dict`] has returned, and sets the rates of that step, before or after the optimizer's state
     /// is loaded. A state without base rates, of an older version, leaves them as they are: those of when this was made.
-    ///
-    /// ```
-    /// use wgrad::optim::{Sgd, lr::{Scheduler, StepLr}};
-    /// # use wgrad::{Device, Tensor};
-    /// # let w = Tensor::ones([1], &Device::cpu()).requires_grad();
-    /// let optimizer = Sgd::new(vec![w], 1.0);
-    /// let mut scheduler = Scheduler::new(optimizer.rates(), |lr| StepLr::new(lr, 1, 0.5));
-    /// let saved = scheduler.state_dict();
-    /// scheduler.step();
-    /// scheduler.load_state_dict(&saved)?; // back to step 0
-    /// assert_eq!((scheduler.position(), optimizer.lr()), (0, 1.0));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) that names what is missing, unexpected or of another type; then nothing has changed.

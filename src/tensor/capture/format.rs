@@ -12,13 +12,13 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::Meta;
 use crate::graph::number::{Count, Formula, Live, Operation, Rate};
+use crate::ir::hash::hash_text;
 use crate::layout::View;
-use crate::schedule::snapshot::hash_text;
 use crate::shape::Shape;
 use crate::site::Site;
 
 /// The version of the format. It changes with everything that older builds would misread.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// What every version has.
 #[derive(Serialize, Deserialize)]
@@ -248,8 +248,8 @@ impl Needs {
                 }
             }
             let sizes: Vec<u64> = {
-                let places = recipe.places.iter();
-                recipe.leaves.iter().chain(&recipe.outputs).chain(places).copied().collect()
+                let workspace_buffers = recipe.workspace_buffers.iter();
+                recipe.leaves.iter().chain(&recipe.outputs).chain(workspace_buffers).copied().collect()
             };
             needs.panel_texels = recipe.panels.iter().copied().fold(needs.panel_texels, u64::max);
             needs.buffer = sizes.iter().copied().fold(needs.buffer, u64::max);
@@ -295,7 +295,7 @@ fn workgroup(text: &str) -> (u32, bool) {
     (sizes.fold(1, u32::saturating_mul), text.contains("var<workgroup>"))
 }
 
-/// Things that several places refer to, by position.
+/// Things that several workspace_buffers refer to, by position.
 pub struct Table<T> {
     pub list: Vec<T>,
     ids: Vec<usize>,

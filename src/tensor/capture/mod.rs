@@ -18,7 +18,7 @@ use crate::backend::program::{Base, Computed, Made, Program, Spare};
 use crate::backend::{Device, Explanation};
 use crate::error::{Error, Result};
 use crate::graph::node::{address, lock};
-use crate::graph::recording::{self, Recording, Slot, Tick};
+use crate::graph::recording::{self, Rebindable, Recording, Tick};
 use crate::graph::{Meta, Var, order, with_location};
 use crate::site::Site;
 use crate::tensor::Tensor;
@@ -38,13 +38,6 @@ const VARIANTS: usize = 64;
 /// ```
 pub trait Outputs {
     /// The tensors.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, arguments::Outputs};
-    /// let outputs = vec![Tensor::ones([2], &Device::cpu())];
-    /// assert_eq!(outputs.into_outputs()?.len(), 1);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// The closure's own error.
@@ -145,7 +138,7 @@ pub struct Captured<'f> {
     device: Device,
     strict: bool,
     /// Names that the user gave to variables.
-    names: Vec<(String, Arc<dyn Slot>)>,
+    names: Vec<(String, Arc<dyn Rebindable>)>,
     state: Mutex<State<'f>>,
 }
 
@@ -168,7 +161,7 @@ struct Variant {
     ticks: Vec<Tick>,
     outputs: Vec<Outcome>,
     /// Variables that the step writes; a gradient may be taken away.
-    writes: Vec<(Arc<dyn Slot>, Option<Outcome>)>,
+    writes: Vec<(Arc<dyn Rebindable>, Option<Outcome>)>,
     /// Positions of the leaves that are variables which no result shows as they were.
     owned: Vec<(usize, usize)>,
     /// Positions of writes to variables that the step does not read, with the output that they get.
@@ -178,7 +171,7 @@ struct Variant {
 
 /// A variable that the step reads before it writes it.
 struct Read {
-    slot: Arc<dyn Slot>,
+    slot: Arc<dyn Rebindable>,
     /// Whether there was a value: a gradient may be missing.
     there: bool,
     /// Whether the value goes into the program or into its results.
@@ -206,57 +199,22 @@ impl std::fmt::Debug for Captured<'_> {
 impl Captured<'_> {
     /// Makes runs an error that would need another variant than the first: a shape that changes by mistake is found, instead
     /// of being planned anew.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, capture};
-    /// let device = Device::default();
-    /// let step = capture(&device, |x: &[Tensor]| vec![&x[0] * 2.0])?.strict();
-    /// step.run(&[Tensor::ones([2], &device)])?;
-    /// assert!(step.run(&[Tensor::ones([3], &device)]).is_err());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn strict(mut self) -> Self {
         self.strict = true;
         self
     }
 
     /// How many variants were recorded and are kept, of at most 64.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, capture};
-    /// let device = Device::default();
-    /// let step = capture(&device, |x: &[Tensor]| vec![&x[0] * 2.0])?;
-    /// assert_eq!(step.variants(), 0); // nothing is recorded before the first run
-    /// step.run(&[Tensor::ones([2], &device)])?;
-    /// assert_eq!(step.variants(), 1);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn variants(&self) -> usize {
         lock(&self.state).variants.len()
     }
 
     /// Where it runs.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, capture};
-    /// let step = capture(&Device::cpu(), |x: &[Tensor]| vec![&x[0] * 2.0])?;
-    /// assert!(step.device().is_cpu());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn device(&self) -> &Device {
         &self.device
     }
 
     /// Runs the step. The results are new tensors, outside any graph.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, capture};
-    /// let device = Device::default();
-    /// let step = capture(&device, |x: &[Tensor]| vec![&x[0] + &x[1]])?;
-    /// let (a, b) = (Tensor::ones([2], &device), Tensor::full([2], 2.0, &device));
-    /// assert_eq!(step.run(&[a, b])?[0].to_vec::<f32>()?, [3.0, 3.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// The error that an input carries; [`Error::DeviceMismatch`] for an input on another device; [`Error::Autograd`] for one
@@ -270,17 +228,6 @@ impl Captured<'_> {
 
     /// Runs the step and says how: the kernels with their ops, source lines, WGSL, traffic, arithmetic and time on the GPU, as
     /// [`Tensor::explain`] does. The run counts like any other.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, capture};
-    /// let device = Device::default();
-    /// let step = capture(&device, |x: &[Tensor]| vec![(&x[0] * 2.0).exp().sum()])?;
-    /// let (outputs, explanation) = step.explain(&[Tensor::zeros([100], &device)])?;
-    /// println!("{explanation}");
-    /// assert_eq!(outputs[0].item::<f32>()?, 100.0);
-    /// assert!(explanation.kernels[0].lines[0].contains(".rs:"));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// As [`Captured::run`].
@@ -359,7 +306,7 @@ impl Captured<'_> {
             }
             vars.push(var);
         }
-        settle(&self.device, &vars)?;
+        realize_all(&self.device, &vars)?;
         Ok(vars)
     }
 
@@ -375,15 +322,15 @@ impl Captured<'_> {
         device.flush_pending()?;
         // Nodes of their own, which no other tensor has.
         let own = |var: &Var| -> Result<Var> {
-            let Computed { value, doubt } = Computed::of(var)?;
-            Ok(Var::computed(var.meta().clone(), value, doubt, var.0.at, device.context()))
+            let Computed { value, pending_checks } = Computed::of(var)?;
+            Ok(Var::computed(var.meta().clone(), value, pending_checks, var.0.at, device.context()))
         };
         let inputs: Vec<Var> = vars.iter().map(own).collect::<Result<_>>()?;
         let handles: Vec<Tensor> = inputs.iter().map(|v| Tensor::from_var(v.clone(), device)).collect();
         let on = device.clone();
         let before = move |var: &Var| {
             // An error shows again when the step is run.
-            let _ = settle(&on, std::slice::from_ref(var));
+            let _ = realize_all(&on, std::slice::from_ref(var));
         };
         let (result, mut recording) = recording::record(device.context(), Arc::new(before), || f(&handles));
         let variant = match recording.refused.take() {
@@ -434,7 +381,7 @@ impl Captured<'_> {
             return Err(Error::unsupported("capture", detail).or_at(lost.0.at));
         }
         let (mut stored, mut held) = (Vec::new(), results.clone());
-        let mut writes: Vec<(Arc<dyn Slot>, bool)> = Vec::new();
+        let mut writes: Vec<(Arc<dyn Rebindable>, bool)> = Vec::new();
         for slot in recording.writes.iter().filter_map(|w| w.upgrade()) {
             if handles.iter().any(|h| std::ptr::addr_eq(Arc::as_ptr(&h.inner), Arc::as_ptr(&slot))) {
                 return Err(
@@ -458,7 +405,7 @@ impl Captured<'_> {
             return Err(Error::DeviceMismatch { op: "capture".into(), devices, at: foreign.0.at.into() });
         }
         let starts = inputs.iter().chain(reads.iter().filter_map(|(_, found)| found.as_ref()));
-        let guarded = guarded || starts.into_iter().any(|var| device.is_open(&var.0.doubt()));
+        let guarded = guarded || starts.into_iter().any(|var| device.is_open(&var.0.pending_checks()));
         let (program, leaves, made) = device.compile(&stored, &held, &results, guarded)?;
         // Where a node with a value comes from, by its id.
         let mut origin: HashMap<u64, Origin> = HashMap::new();
@@ -502,7 +449,7 @@ impl Captured<'_> {
         }
         let mut made = made.into_iter();
         let outputs = made.by_ref().take(outputs.len()).collect();
-        let writes: Vec<(Arc<dyn Slot>, Option<Outcome>)> =
+        let writes: Vec<(Arc<dyn Rebindable>, Option<Outcome>)> =
             writes.into_iter().map(|(slot, some)| (slot, if some { made.next() } else { None })).collect();
         let ticks = std::mem::take(&mut recording.ticks);
         let inputs = inputs.iter().map(|v| v.meta().clone()).collect();
@@ -525,7 +472,7 @@ fn location() -> Site {
 }
 
 /// Whether both are one variable.
-fn is_same(a: &Arc<dyn Slot>, b: &Arc<dyn Slot>) -> bool {
+fn is_same(a: &Arc<dyn Rebindable>, b: &Arc<dyn Rebindable>) -> bool {
     std::ptr::addr_eq(Arc::as_ptr(a), Arc::as_ptr(b))
 }
 
@@ -544,8 +491,8 @@ fn strict_error(first: &Variant, vars: &[Var], why: &str) -> Error {
 }
 
 /// Computes what is still pending.
-fn settle(device: &Device, vars: &[Var]) -> Result<()> {
-    vars.iter().filter(|v| !v.0.has_value()).for_each(Var::settle);
+fn realize_all(device: &Device, vars: &[Var]) -> Result<()> {
+    vars.iter().filter(|v| !v.0.has_value()).for_each(Var::share_value);
     let pending: Vec<Var> = vars.iter().filter(|v| !v.0.has_value()).cloned().collect();
     if pending.is_empty() { Ok(()) } else { device.flush(&pending) }
 }
@@ -570,7 +517,7 @@ impl Variant {
         program: Program,
         ticks: Vec<Tick>,
         outputs: Vec<Outcome>,
-        writes: Vec<(Arc<dyn Slot>, Option<Outcome>)>,
+        writes: Vec<(Arc<dyn Rebindable>, Option<Outcome>)>,
     ) -> Variant {
         let shown = |(_, origin): &Outcome| if let Some(Origin::Read(r)) = origin { Some(*r) } else { None };
         let results = outputs.iter().chain(writes.iter().filter_map(|(_, outcome)| outcome.as_ref()));
@@ -582,7 +529,7 @@ impl Variant {
         let owned = leaves.iter().enumerate().filter_map(variable).collect();
         let read: HashSet<*const ()> =
             reads.iter().filter(|read| read.needed).map(|read| Arc::as_ptr(&read.slot).cast()).collect();
-        let overwrite = |(w, (slot, outcome)): (usize, &(Arc<dyn Slot>, Option<Outcome>))| match outcome {
+        let overwrite = |(w, (slot, outcome)): (usize, &(Arc<dyn Rebindable>, Option<Outcome>))| match outcome {
             Some((Made { base: Base::Output(o), .. }, _)) if !read.contains(&Arc::as_ptr(slot).cast()) => Some((w, *o)),
             _ => None,
         };
@@ -602,15 +549,15 @@ impl Variant {
         self.ticks.iter().any(|tick| matches!(tick, Tick::Count(count) if count.is_retired()))
     }
 
-    /// What a run on these inputs starts from and may hang on index checks.
+    /// What a run on these inputs starts from and may depend on index checks.
     fn starts<'a>(&'a self, inputs: &'a [Var]) -> impl Iterator<Item = Var> + 'a {
         let reads = self.reads.iter().filter(|read| read.needed).filter_map(|read| read.slot.value());
         inputs.iter().cloned().chain(reads)
     }
 
-    /// Whether what a run starts from hangs on index checks that have not answered, or have failed.
+    /// Whether what a run starts from depends on index checks that have not answered, or have failed.
     fn is_in_doubt(&self, device: &Device, inputs: &[Var]) -> bool {
-        self.starts(inputs).any(|var| device.is_open(&var.0.doubt()))
+        self.starts(inputs).any(|var| device.is_open(&var.0.pending_checks()))
     }
 
     /// Waits for the answers of those checks.
@@ -618,7 +565,7 @@ impl Variant {
     /// # Errors
     /// Where one has failed.
     fn answer(&self, device: &Device, inputs: &[Var]) -> Result<()> {
-        self.starts(inputs).try_for_each(|var| device.answer(&var.0.doubt()))
+        self.starts(inputs).try_for_each(|var| device.answer(&var.0.pending_checks()))
     }
 
     /// Repeats what the step did.
@@ -643,7 +590,7 @@ impl Variant {
                 let vars =
                     self.reads.iter().filter_map(|read| present(read).transpose()).collect::<Result<Vec<_>>>()?;
                 vars.iter().try_for_each(Var::check)?;
-                settle(device, &vars)?;
+                realize_all(device, &vars)?;
             }
             reads.push(Some(Computed::of(&var)?));
         }
@@ -654,7 +601,7 @@ impl Variant {
     /// What the variables alone hold, and the run may write over.
     fn spare(&self) -> Spare {
         // Two handles of a node are the variable's, or that of the view of it, and the one at hand; of a value there is one more than these.
-        let alone = |slot: &Arc<dyn Slot>, holders: usize| {
+        let alone = |slot: &Arc<dyn Rebindable>, holders: usize| {
             let mut var = slot.value()?;
             loop {
                 if Arc::strong_count(&var.0) != 2 {
@@ -725,9 +672,9 @@ impl Variant {
                 slot.bind(made.next().flatten());
                 continue;
             };
-            let Computed { value, doubt } = values[*o].clone();
-            if let Err((value, doubt)) = slot.renew(meta, value, doubt, *at) {
-                slot.bind(Some(Var::computed(meta.clone(), value, doubt, *at, device.context())));
+            let Computed { value, pending_checks } = values[*o].clone();
+            if let Err((value, pending_checks)) = slot.renew(meta, value, pending_checks, *at) {
+                slot.bind(Some(Var::computed(meta.clone(), value, pending_checks, *at, device.context())));
             }
         }
         Ok(outputs.into_iter().map(|var| Tensor::from_var(var, device)).collect())

@@ -23,9 +23,9 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::file;
 use crate::graph::number::{Count, Live, Rate};
-use crate::graph::recording::{Slot, Tick};
+use crate::graph::recording::{Rebindable, Tick};
 use crate::graph::{GradCell, Meta, Var, with_location};
-use crate::schedule::snapshot::StructuralHasher;
+use crate::ir::hash::StructuralHasher;
 use crate::shape::Shape;
 use crate::site::Site;
 use crate::tensor::Tensor;
@@ -176,12 +176,12 @@ fn build(step: StepFile, tensors: &SafeTensors<'_>, device: &Device, line: Site)
     let kernels = step.kernels.into_iter().map(|k| k.read().map(Arc::new)).collect::<Result<Vec<_>>>()?;
     let rates: Vec<Rate> = step.rates.iter().map(|bits| Rate::new(f32::from_bits(*bits))).collect();
     let counts: Vec<Count> = step.counts.iter().map(|count| Count::from(*count)).collect();
-    let mut slots: Vec<(Arc<dyn Slot>, Option<Meta>)> = Vec::with_capacity(step.variables.len());
+    let mut slots: Vec<(Arc<dyn Rebindable>, Option<Meta>)> = Vec::with_capacity(step.variables.len());
     let mut names = Vec::with_capacity(step.variables.len());
     for variable in &step.variables {
         let value = variable.value.as_ref().map(|meta| upload(tensors, &variable.name, meta, device)).transpose()?;
         let meta = value.as_ref().map(|var| var.meta().clone());
-        let slot: Arc<dyn Slot> = if variable.gradient {
+        let slot: Arc<dyn Rebindable> = if variable.gradient {
             let cell = Arc::new(GradCell::default());
             cell.bind(value);
             cell
@@ -215,7 +215,7 @@ fn build(step: StepFile, tensors: &SafeTensors<'_>, device: &Device, line: Site)
 /// What the variants of a file share.
 struct Parts<'a> {
     kernels: &'a [Arc<KernelText>],
-    slots: &'a [(Arc<dyn Slot>, Option<Meta>)],
+    slots: &'a [(Arc<dyn Rebindable>, Option<Meta>)],
     constants: &'a [(Computed, Meta)],
     rates: &'a [Rate],
     counts: &'a [Count],

@@ -12,7 +12,7 @@ use super::format::{
     VERSION, VariableFile, VariantFile,
 };
 use super::saved::{BYTES, KEY, checksum, stored_dtype};
-use super::{Captured, Origin, Outcome, settle};
+use super::{Captured, Origin, Outcome, realize_all};
 use crate::backend::Device;
 use crate::backend::faults::Check;
 use crate::backend::program::Computed;
@@ -32,36 +32,6 @@ impl Captured<'_> {
     /// from which other programs can read the variables by name ([`Captured::named`]); bools are stored as 32-bit integers. It
     /// is replaced as a whole, so a crash leaves the old or the new one. [`load_captured`](crate::load_captured) reads it.
     ///
-    /// ```
-    /// use wgrad::{Device, Tensor, capture, load_captured, optim::Sgd};
-    /// let device = Device::default();
-    /// let w = Tensor::ones([3], &device).requires_grad();
-    /// let mut optimizer = Sgd::new(vec![w.clone()], 0.1);
-    /// let own = w.clone();
-    /// let step = capture(&device, move |x: &[Tensor]| {
-    ///     let loss = (&own * &x[0]).sum();
-    ///     optimizer.zero_grad();
-    ///     loss.backward()?;
-    ///     optimizer.step()?;
-    ///     Ok(vec![loss])
-    /// })?
-    /// .named([("w", &w)]);
-    /// let x = [Tensor::from_slice(&[1f32, 2.0, 3.0], [3], &device)];
-    /// step.run(&x)?;
-    /// let path = std::env::temp_dir().join(format!("step-{}.safetensors", std::process::id()));
-    /// if !device.is_cpu() {
-    ///     step.save(&path)?;
-    ///     let again = load_captured(&path, &device)?; // in another process, as a rule
-    ///     again.rates()[0].set(0.2);
-    ///     again.run(&x)?;
-    ///     let loaded = again.variable("w").unwrap().get().unwrap().to_vec::<f32>()?;
-    ///     assert!((loaded[0] - 0.7).abs() < 1e-5 && (loaded[2] - 0.1).abs() < 1e-5);
-    ///     assert!((w.to_vec::<f32>()?[0] - 0.9).abs() < 1e-5); // the loaded step has variables of its own
-    /// #   std::fs::remove_file(path).unwrap();
-    /// }
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// [`Error::Argument`] before the first run, which records the step; [`Error::Unsupported`] on the CPU reference, which has
     /// no kernels, and where the step runs host code that cannot be written down (seeding another device); the error of a
@@ -77,19 +47,6 @@ impl Captured<'_> {
 
     /// What [`Captured::save`] writes, as bytes, for where there are no files; [`load_captured_bytes`](crate::load_captured_bytes) reads them.
     ///
-    /// ```
-    /// use wgrad::{Device, Tensor, capture, load_captured_bytes};
-    /// let device = Device::default();
-    /// let step = capture(&device, |x: &[Tensor]| vec![&x[0] * 2.0])?;
-    /// let x = [Tensor::ones([2], &device)];
-    /// step.run(&x)?;
-    /// if !device.is_cpu() {
-    ///     let loaded = load_captured_bytes(&step.to_bytes()?, &device)?;
-    ///     assert_eq!(loaded.run(&x)?[0].to_vec::<f32>()?, [2.0, 2.0]);
-    /// }
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// As [`Captured::save`], but for those of files.
     #[track_caller]
@@ -100,16 +57,6 @@ impl Captured<'_> {
 
     /// [`Captured::to_bytes`] as a future, for browsers, where it does not block; natively it blocks the thread that awaits it. All
     /// values are those of the call, whatever runs before the bytes are there.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, capture};
-    /// let device = Device::default();
-    /// let step = capture(&device, |x: &[Tensor]| vec![&x[0] * 2.0])?;
-    /// step.run(&[Tensor::ones([2], &device)])?;
-    /// let bytes = pollster::block_on(step.to_bytes_async()); // browsers await it
-    /// assert_eq!(bytes.is_ok(), !device.is_cpu());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// As [`Captured::to_bytes`].
@@ -151,7 +98,7 @@ impl Captured<'_> {
         for variable in &table {
             let value = variable.value();
             if let Some(var) = &value {
-                settle(&self.device, std::slice::from_ref(var))?;
+                realize_all(&self.device, std::slice::from_ref(var))?;
                 if values.insert(variable.name().to_owned(), var.clone()).is_some() {
                     let detail = format!("two variables are called {:?}", variable.name());
                     return Err(Error::argument("save", detail));
@@ -225,8 +172,8 @@ impl Captured<'_> {
             });
         }
         for (i, (value, meta)) in constants.list.iter().enumerate() {
-            let Computed { value, doubt } = value.clone();
-            let var = Var::computed(meta.clone(), value, doubt, super::location(), self.device.context());
+            let Computed { value, pending_checks } = value.clone();
+            let var = Var::computed(meta.clone(), value, pending_checks, super::location(), self.device.context());
             if values.insert(format!("constant.{i}"), var).is_some() {
                 return Err(Error::argument("save", format!("a variable may not be called \"constant.{i}\"")));
             }

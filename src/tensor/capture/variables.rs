@@ -11,7 +11,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::node::{address, lock};
 use crate::graph::number::{Formula, Rate};
-use crate::graph::recording::{Slot, Tick};
+use crate::graph::recording::{Rebindable, Tick};
 use crate::graph::{Meta, Var, no_grad, with_location};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -40,7 +40,7 @@ use crate::tensor::Tensor;
 #[derive(Clone)]
 pub struct Variable {
     name: String,
-    slot: Arc<dyn Slot>,
+    slot: Arc<dyn Rebindable>,
     device: Device,
     read: bool,
     written: bool,
@@ -61,22 +61,6 @@ impl Variable {
     }
 
     /// Whether it is the gradient of another variable.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, capture};
-    /// let device = Device::default();
-    /// let w = Tensor::ones([2], &device).requires_grad();
-    /// let own = w.clone();
-    /// let step = capture(&device, move |x: &[Tensor]| {
-    ///     let loss = (&own * &x[0]).sum();
-    ///     loss.backward()?;
-    ///     Ok(vec![loss])
-    /// })?
-    /// .named([("w", &w)]);
-    /// step.run(&[Tensor::ones([2], &device)])?;
-    /// assert!(step.variable("w.grad").unwrap().is_gradient());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn is_gradient(&self) -> bool {
         self.slot.is_gradient()
     }
@@ -124,7 +108,7 @@ impl Variable {
         Ok(())
     }
 
-    pub(super) fn slot(&self) -> &Arc<dyn Slot> {
+    pub(super) fn slot(&self) -> &Arc<dyn Rebindable> {
         &self.slot
     }
 
@@ -138,22 +122,6 @@ impl Captured<'_> {
     /// Gives names to the tensors that the step works on, for [`Captured::variables`] and files: parameters under the names that
     /// a model gives them, for example. Their gradients get the name with `.grad`. Of two tensors with one name the later
     /// keeps it.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, capture};
-    /// let device = Device::default();
-    /// let total = Tensor::zeros([3], &device);
-    /// let own = total.clone();
-    /// let step = capture(&device, move |x: &[Tensor]| {
-    ///     own.assign(&(&own + &x[0]));
-    ///     Vec::new()
-    /// })?
-    /// .named([("total", &total)]);
-    /// step.run(&[Tensor::ones([3], &device)])?;
-    /// assert_eq!(step.variables()[0].name(), "total");
-    /// assert_eq!(step.variable("total").unwrap().get().unwrap().to_vec::<f32>()?, [1.0; 3]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn named<N: Into<String>, T: std::borrow::Borrow<Tensor>>(
         mut self,
         names: impl IntoIterator<Item = (N, T)>,
@@ -161,40 +129,18 @@ impl Captured<'_> {
         for (name, tensor) in names {
             let name = name.into();
             self.names.retain(|(known, _)| *known != name);
-            self.names.push((name, tensor.borrow().inner.clone() as Arc<dyn Slot>));
+            self.names.push((name, tensor.borrow().inner.clone() as Arc<dyn Rebindable>));
         }
         self
     }
 
     /// Types and shapes of the inputs of each recorded variant; none before the first run.
-    ///
-    /// ```
-    /// use wgrad::{DType, Device, Tensor, capture};
-    /// let device = Device::default();
-    /// let step = capture(&device, |x: &[Tensor]| vec![&x[0] * 2.0])?;
-    /// step.run(&[Tensor::ones([2, 3], &device)])?;
-    /// let [(dtype, shape)] = &step.inputs()[0][..] else { panic!("there is one input") };
-    /// assert_eq!((*dtype, &shape[..]), (DType::F32, &[2, 3][..]));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn inputs(&self) -> Vec<Vec<(DType, Shape)>> {
         let inputs = |variant: &Variant| variant.inputs.iter().map(|meta| (meta.dtype, meta.shape.clone())).collect();
         lock(&self.state).variants.iter().map(inputs).collect()
     }
 
     /// The step's variables, in the order in which it meets them; none before its first run.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, capture};
-    /// let device = Device::default();
-    /// let w = Tensor::ones([2], &device);
-    /// let own = w.clone();
-    /// let step = capture(&device, move |x: &[Tensor]| vec![&own * &x[0]])?.named([("w", &w)]);
-    /// assert!(step.variables().is_empty());
-    /// step.run(&[Tensor::ones([2], &device)])?;
-    /// assert!(step.variables().iter().any(|variable| variable.name() == "w"));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn variables(&self) -> Vec<Variable> {
         self.table(&lock(&self.state))
     }
@@ -206,23 +152,6 @@ impl Captured<'_> {
 
     /// The learning rates that the step follows, in the order in which it meets them: one for each group of parameters; and where a
     /// [handle](crate::optim::Sgd::momentum_rate) drives an optimizer's momentum, that too. They are how the rate of a step from a file is set.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, capture, optim::Sgd};
-    /// let device = Device::default();
-    /// let w = Tensor::ones([1], &device).requires_grad();
-    /// let mut optimizer = Sgd::new(vec![w.clone()], 0.5);
-    /// let step = capture(&device, move |_| {
-    ///     optimizer.zero_grad();
-    ///     w.sum().backward()?;
-    ///     optimizer.step()?;
-    ///     Ok(vec![w.clone()])
-    /// })?;
-    /// step.run(&[])?;
-    /// step.rates()[0].set(0.25);
-    /// assert_eq!(step.run(&[])?[0].item::<f32>()?, 0.25); // 1 - 0.5 - 0.25
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn rates(&self) -> Vec<Rate> {
         let mut rates: Vec<Rate> = Vec::new();
         for tick in lock(&self.state).variants.iter().flat_map(|variant| &variant.ticks) {
@@ -234,7 +163,7 @@ impl Captured<'_> {
     }
 
     pub(super) fn table(&self, state: &State<'_>) -> Vec<Variable> {
-        let mut slots: Vec<(Arc<dyn Slot>, bool, bool)> = Vec::new();
+        let mut slots: Vec<(Arc<dyn Rebindable>, bool, bool)> = Vec::new();
         let mut position: HashMap<usize, usize> = HashMap::new();
         for variant in &state.variants {
             let reads = variant.reads.iter().map(|read| (&read.slot, read.needed, false));
@@ -261,7 +190,7 @@ impl Captured<'_> {
                 owner.entry(cell).or_insert(name);
             }
         }
-        let name = |i: usize, slot: &Arc<dyn Slot>| match (own.get(&address(slot)), slot.is_gradient()) {
+        let name = |i: usize, slot: &Arc<dyn Rebindable>| match (own.get(&address(slot)), slot.is_gradient()) {
             (Some(name), _) => (*name).to_owned(),
             (None, true) => match slot.gradient().and_then(|cell| owner.get(&cell)) {
                 Some(owner) => format!("{owner}.grad"),
@@ -269,7 +198,7 @@ impl Captured<'_> {
             },
             (None, false) => format!("variable.{i}"),
         };
-        let make = |(i, (slot, read, written)): (usize, (Arc<dyn Slot>, bool, bool))| Variable {
+        let make = |(i, (slot, read, written)): (usize, (Arc<dyn Rebindable>, bool, bool))| Variable {
             name: name(i, &slot),
             slot,
             device: self.device.clone(),
@@ -280,16 +209,6 @@ impl Captured<'_> {
     }
 
     /// The step as a text for people: variables, numbers, and for each variant inputs, outputs, kernels and memory.
-    ///
-    /// ```
-    /// use wgrad::{Device, Tensor, capture};
-    /// let device = Device::default();
-    /// let step = capture(&device, |x: &[Tensor]| vec![x[0].exp().sum()])?;
-    /// step.run(&[Tensor::zeros([4, 5], &device)])?;
-    /// println!("{}", step.describe());
-    /// assert!(step.describe().contains("f32 [4, 5]"));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn describe(&self) -> String {
         let state = lock(&self.state);
         let mut text = format!("captured step on {}: {} variants\n", self.device.info(), state.variants.len());

@@ -60,13 +60,6 @@ pub enum Metric {
 
 impl Metric {
     /// What the figure is called.
-    ///
-    /// ```
-    /// use wgrad::train::metric::{Average, Metric};
-    /// assert_eq!(Metric::TopK(5).name(), "top-5 accuracy");
-    /// assert_eq!(Metric::F1(Average::Macro).name(), "F1");
-    /// assert_eq!(Metric::Recall(Average::Class(3)).name(), "recall of 3");
-    /// ```
     pub fn name(&self) -> String {
         let averaged = |name: &str, average: &Average| match average {
             Average::Macro => name.to_owned(),
@@ -121,59 +114,21 @@ pub struct Meter {
 
 impl Meter {
     /// Figures of nothing yet.
-    ///
-    /// ```
-    /// use wgrad::train::metric::{Meter, Metric};
-    /// assert!(Meter::new([Metric::Accuracy]).read().is_err()); // of no target
-    /// ```
     pub fn new(metrics: impl IntoIterator<Item = Metric>) -> Meter {
         Meter { metrics: metrics.into_iter().collect(), ..Meter::default() }
     }
 
     /// A class that does not count as a target, such as padding.
-    ///
-    /// ```
-    /// use wgrad::train::metric::{Meter, Metric};
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let mut meter = Meter::new([Metric::Accuracy]).ignore_index(-100);
-    /// let scores = Tensor::from_slice(&[0f32, 1.0, 1.0, 0.0], [2, 2], &device);
-    /// meter.add(&scores, &Tensor::from_slice(&[1i32, -100], [2], &device))?;
-    /// assert_eq!(meter.read()?[0].1, 1.0);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn ignore_index(self, class: i32) -> Meter {
         Meter { ignore_index: Some(class), ..self }
     }
 
     /// The matrix of targets and predictions, where a metric needs one and there was a batch.
-    ///
-    /// ```
-    /// use wgrad::train::metric::{Meter, Metric};
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let mut meter = Meter::new([Metric::Accuracy]);
-    /// meter.add(&Tensor::from_slice(&[0f32, 1.0], [1, 2], &device), &Tensor::from_slice(&[0i32], [1], &device))?;
-    /// assert_eq!(meter.confusion().unwrap().count(0, 1), 1);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn confusion(&self) -> Option<&ConfusionMatrix> {
         self.confusion.as_ref()
     }
 
     /// Takes in a batch, whose predictions and targets are read.
-    ///
-    /// ```
-    /// use wgrad::train::metric::{Meter, Metric};
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let mut meter = Meter::new([Metric::TopK(2)]);
-    /// let scores = Tensor::from_slice(&[0.1f32, 0.5, 0.4], [1, 3], &device);
-    /// meter.add(&scores, &Tensor::from_slice(&[2i32], [1], &device))?;
-    /// assert_eq!(meter.read()?[0].1, 1.0);
-    /// assert!(meter.add(&scores, &Tensor::from_slice(&[3i32], [1], &device)).is_err());
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Shape`] where predictions and targets do not fit each other, [`Error::Argument`] where a target is no class or not of the type
@@ -225,16 +180,6 @@ impl Meter {
     }
 
     /// The figures, in the order of the metrics.
-    ///
-    /// ```
-    /// use wgrad::train::metric::{Meter, Metric};
-    /// use wgrad::{Device, Tensor};
-    /// let device = Device::default();
-    /// let mut meter = Meter::new([Metric::Perplexity]);
-    /// meter.add(&Tensor::zeros([2, 8], &device), &Tensor::from_slice(&[3i32, 5], [2], &device))?;
-    /// assert!((meter.read()?[0].1 - 8.0).abs() < 1e-5); // as good as a guess among eight
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Argument`] where there was no target.

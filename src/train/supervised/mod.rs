@@ -102,24 +102,6 @@ impl<M: Parameters + 'static, O: Optimizer + Send + 'static> Supervised<M, O> {
     }
 
     /// The learning rate of each step, from 0.
-    ///
-    /// ```
-    /// # use wgrad::nn::{self, Linear, Module, Parameters};
-    /// # use wgrad::{Device, Tensor, data::{DataLoader, Digits}, optim::Sgd, train::Metrics};
-    /// use wgrad::train::{Supervised, Trainer};
-    /// # fn measure(model: &Linear, batch: &[Tensor]) -> Metrics {
-    /// #     vec![("loss".into(), nn::loss::cross_entropy(&model.forward(&batch[0]), &batch[1]))]
-    /// # }
-    /// # let device = Device::default();
-    /// # let model = Linear::new(64, 10, &device);
-    /// # let optimizer = Sgd::new(model.parameters(), 0.5);
-    /// # let loader = DataLoader::new(Digits::train(), 64, &device).drop_last(true);
-    /// let mut task = Supervised::new(model, optimizer, loader, &device, measure).schedule(|_step| 0.0);
-    /// let before = task.model().weight.to_vec::<f32>()?;
-    /// Trainer::new(2, &device).quiet().run(&mut task)?;
-    /// assert_eq!(task.model().weight.to_vec::<f32>()?, before); // a rate of 0 changes nothing
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn schedule(mut self, rate: impl FnMut(u64) -> f32 + Send + 'static) -> Self {
         self.schedule = Some(Box::new(rate));
         self
@@ -127,28 +109,6 @@ impl<M: Parameters + 'static, O: Optimizer + Send + 'static> Supervised<M, O> {
 
     /// What [`Trainer::evaluate_every`](crate::train::Trainer::evaluate_every) measures. The model is switched to evaluation
     /// meanwhile, and no graph is kept.
-    ///
-    /// ```
-    /// # use wgrad::nn::{self, Linear, Module, Parameters};
-    /// # use wgrad::{Device, Tensor, data::{DataLoader, Digits}, optim::Sgd, train::Metrics};
-    /// use wgrad::train::{Supervised, Trainer};
-    /// # fn measure(model: &Linear, batch: &[Tensor]) -> Metrics {
-    /// #     vec![("loss".into(), nn::loss::cross_entropy(&model.forward(&batch[0]), &batch[1]))]
-    /// # }
-    /// # let device = Device::default();
-    /// # let model = Linear::new(64, 10, &device);
-    /// # let optimizer = Sgd::new(model.parameters(), 0.5);
-    /// # let loader = DataLoader::new(Digits::train(), 64, &device).drop_last(true);
-    /// let (images, labels) = Digits::test().tensors(&device);
-    /// let task = Supervised::new(model, optimizer, loader, &device, measure);
-    /// let mut task = task.evaluate(move |model, _steps| {
-    ///     let loss = nn::loss::cross_entropy(&model.forward(&images), &labels).item::<f32>()?;
-    ///     Ok(vec![("test loss".into(), f64::from(loss))])
-    /// });
-    /// let outcome = Trainer::new(10, &device).quiet().evaluate_every(5).run(&mut task)?;
-    /// assert_eq!(outcome.history.series("test loss").len(), 2);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn evaluate(mut self, f: impl FnMut(&M, u64) -> Result<Vec<(String, f64)>> + Send + 'static) -> Self {
         self.evaluate = Some(Box::new(f));
         self
@@ -157,61 +117,12 @@ impl<M: Parameters + 'static, O: Optimizer + Send + 'static> Supervised<M, O> {
     /// Called between `backward` and the optimizer's step with the parameters and the optimizer, after gradients have been divided
     /// ([`Supervised::mixed_precision`]) and clipped. Where steps are captured it is called when one is recorded, and what it does to tensors is
     /// replayed.
-    ///
-    /// ```
-    /// # use wgrad::nn::{self, Linear, Module, Parameters};
-    /// # use wgrad::{Device, Tensor, data::{DataLoader, Digits}, optim::Sgd, train::Metrics};
-    /// use wgrad::train::{Supervised, Trainer};
-    /// # fn measure(model: &Linear, batch: &[Tensor]) -> Metrics {
-    /// #     vec![("loss".into(), nn::loss::cross_entropy(&model.forward(&batch[0]), &batch[1]))]
-    /// # }
-    /// # let device = Device::default();
-    /// # let model = Linear::new(64, 10, &device);
-    /// # let optimizer = Sgd::new(model.parameters(), 1.0);
-    /// # let loader = DataLoader::new(Digits::train(), 64, &device).drop_last(true);
-    /// let task = Supervised::new(model, optimizer, loader, &device, measure);
-    /// let scale = 0.0; // anything that a closure holds
-    /// let mut task = task.before_step(move |parameters, _optimizer| {
-    ///     for p in parameters {
-    ///         let scaled = p.grad().map(|gradient| gradient * scale);
-    ///         p.set_grad(scaled.as_ref());
-    ///     }
-    ///     Ok(())
-    /// });
-    /// let before = task.model().weight.to_vec::<f32>()?;
-    /// Trainer::new(2, &device).quiet().run(&mut task)?;
-    /// assert_eq!(task.model().weight.to_vec::<f32>()?, before);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn before_step(self, f: impl FnMut(&[Tensor], &mut O) -> Result<()> + Send + 'static) -> Self {
         self.work().before_step = Some(Box::new(f));
         self
     }
 
     /// Whether steps are captured (default: yes). A loss whose Rust code does something else from step to step must not be.
-    ///
-    /// ```
-    /// use std::sync::{Arc, atomic::{AtomicU32, Ordering}};
-    /// # use wgrad::nn::{self, Linear, Module, Parameters};
-    /// # use wgrad::{Device, Tensor, data::{DataLoader, Digits}, optim::Sgd, train::Metrics};
-    /// use wgrad::train::{Supervised, Trainer};
-    /// # fn measure(model: &Linear, batch: &[Tensor]) -> Metrics {
-    /// #     vec![("loss".into(), nn::loss::cross_entropy(&model.forward(&batch[0]), &batch[1]))]
-    /// # }
-    /// # let device = Device::default();
-    /// # let model = Linear::new(64, 10, &device);
-    /// # let optimizer = Sgd::new(model.parameters(), 0.5);
-    /// # let loader = DataLoader::new(Digits::train(), 64, &device).drop_last(true);
-    /// let calls = Arc::new(AtomicU32::new(0));
-    /// let counted = calls.clone();
-    /// let task = Supervised::new(model, optimizer, loader, &device, move |model, batch| {
-    ///     counted.fetch_add(1, Ordering::Relaxed);
-    ///     measure(model, batch)
-    /// });
-    /// Trainer::new(3, &device).quiet().run(&mut task.captured(false))?;
-    /// assert_eq!(calls.load(Ordering::Relaxed), 3); // at each step, and not once for all
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn captured(mut self, captured: bool) -> Self {
         self.captured = captured;
         self.step = None;
@@ -219,44 +130,11 @@ impl<M: Parameters + 'static, O: Optimizer + Send + 'static> Supervised<M, O> {
     }
 
     /// The model.
-    ///
-    /// ```
-    /// # use wgrad::nn::{self, Linear, Module, Parameters};
-    /// # use wgrad::{Device, Tensor, data::{DataLoader, Digits}, optim::Sgd, train::Metrics};
-    /// use wgrad::train::Supervised;
-    /// # fn measure(model: &Linear, batch: &[Tensor]) -> Metrics {
-    /// #     vec![("loss".into(), nn::loss::cross_entropy(&model.forward(&batch[0]), &batch[1]))]
-    /// # }
-    /// # let device = Device::default();
-    /// # let model = Linear::new(64, 10, &device);
-    /// # let optimizer = Sgd::new(model.parameters(), 0.5);
-    /// # let loader = DataLoader::new(Digits::train(), 64, &device).drop_last(true);
-    /// let task = Supervised::new(model, optimizer, loader, &device, measure);
-    /// assert_eq!(task.model().weight.shape(), [10, 64]);
-    /// ```
     pub fn model(&self) -> &M {
         &self.model
     }
 
     /// The model, taken out; `None` where something else still holds it.
-    ///
-    /// ```
-    /// # use wgrad::nn::{self, Linear, Module, Parameters};
-    /// # use wgrad::{Device, Tensor, data::{DataLoader, Digits}, optim::Sgd, train::Metrics};
-    /// use wgrad::train::{Supervised, Trainer};
-    /// # fn measure(model: &Linear, batch: &[Tensor]) -> Metrics {
-    /// #     vec![("loss".into(), nn::loss::cross_entropy(&model.forward(&batch[0]), &batch[1]))]
-    /// # }
-    /// # let device = Device::default();
-    /// # let model = Linear::new(64, 10, &device);
-    /// # let optimizer = Sgd::new(model.parameters(), 0.5);
-    /// # let loader = DataLoader::new(Digits::train(), 64, &device).drop_last(true);
-    /// let mut task = Supervised::new(model, optimizer, loader, &device, measure);
-    /// Trainer::new(2, &device).quiet().run(&mut task)?;
-    /// let trained: Linear = task.into_model().unwrap();
-    /// assert_eq!(trained.weight.shape(), [10, 64]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn into_model(self) -> Option<M> {
         let Supervised { model, step, work, .. } = self;
         drop((step, work));
@@ -264,23 +142,6 @@ impl<M: Parameters + 'static, O: Optimizer + Send + 'static> Supervised<M, O> {
     }
 
     /// The loader.
-    ///
-    /// ```
-    /// # use wgrad::nn::{self, Linear, Module, Parameters};
-    /// # use wgrad::{Device, Tensor, data::{DataLoader, Digits}, optim::Sgd, train::Metrics};
-    /// use wgrad::train::{Supervised, Trainer};
-    /// # fn measure(model: &Linear, batch: &[Tensor]) -> Metrics {
-    /// #     vec![("loss".into(), nn::loss::cross_entropy(&model.forward(&batch[0]), &batch[1]))]
-    /// # }
-    /// # let device = Device::default();
-    /// # let model = Linear::new(64, 10, &device);
-    /// # let optimizer = Sgd::new(model.parameters(), 0.5);
-    /// # let loader = DataLoader::new(Digits::train(), 64, &device).drop_last(true);
-    /// let mut task = Supervised::new(model, optimizer, loader, &device, measure);
-    /// Trainer::new(3, &device).quiet().run(&mut task)?;
-    /// assert_eq!(task.loader().position().batch, 3);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     pub fn loader(&self) -> &DataLoader {
         &self.loader
     }
@@ -311,24 +172,6 @@ impl<M: Parameters + 'static, O: Optimizer + Send + 'static> Supervised<M, O> {
 
     /// Tries learning rates: from the present state on, a step at each rate of the range, then the state is put back. The losses are smoothed
     /// (an exponential mean, as in fastai and Lightning). The search ends early where the loss explodes.
-    ///
-    /// ```
-    /// # use wgrad::nn::{self, Linear, Module, Parameters};
-    /// # use wgrad::{Device, Tensor, data::{DataLoader, Digits}, optim::Sgd, train::Metrics};
-    /// use wgrad::train::{LrRange, Supervised};
-    /// # fn measure(model: &Linear, batch: &[Tensor]) -> Metrics {
-    /// #     vec![("loss".into(), nn::loss::cross_entropy(&model.forward(&batch[0]), &batch[1]))]
-    /// # }
-    /// # let device = Device::default();
-    /// # let model = Linear::new(64, 10, &device);
-    /// # let optimizer = Sgd::new(model.parameters(), 0.5);
-    /// # let loader = DataLoader::new(Digits::train(), 64, &device).drop_last(true);
-    /// let mut task = Supervised::new(model, optimizer, loader, &device, measure);
-    /// let curve = task.find_lr(&LrRange { start: 1e-4, end: 10.0, steps: 40, ..LrRange::default() })?;
-    /// let rate = curve.suggestion().unwrap();
-    /// assert!((1e-3..10.0).contains(&rate), "{rate}");
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Argument`] where the range makes no sense or the loss closure measures nothing; the error of a step. The state is put back all

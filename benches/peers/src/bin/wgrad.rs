@@ -1,4 +1,4 @@
-//! wgrad. `--captured` replays captured steps in the place of loops; `--cpu` runs the matrix product of the CPU reference.
+//! wgrad. `--captured` replays captured steps instead of loops; `--cpu` runs the matrix product of the CPU reference.
 
 use wgrad::nn::loss::cross_entropy;
 use wgrad::optim::{Adam, AdamW, Optimizer, Sgd};

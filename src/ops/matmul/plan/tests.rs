@@ -115,7 +115,7 @@ fn families_follow_the_adapter() {
     assert_eq!(names(&large, &software()), ["matmul_pack", "matmul_cpu_subgroup"]);
     // A vector on either side runs as a row times a matrix.
     let column = stages(&problem([512, 64], [64, 1]).unwrap(), &software(), None).unwrap();
-    assert_eq!((param(column.last().unwrap(), "m"), column[0].reads[0].slot), (1, Slot::Input(1)));
+    assert_eq!((param(column.last().unwrap(), "m"), column[0].reads[0].slot), (1, BufferSlot::Input(1)));
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn loops_are_bounded() {
     for k in [1, 511, 512, 16_384, 16_385, 100_000, 16_777_216] {
         for tiles in [1, 3, 1000] {
             let cut = cut(k, tiles, 128, 256, MAX_STEPS, 8);
-            assert!(cut.chunk <= MAX_STEPS && cut.splits <= MAX_TURNS, "{k} {cut:?}");
+            assert!(cut.chunk <= MAX_STEPS && cut.splits <= MAX_ITERATIONS, "{k} {cut:?}");
             assert!(cut.chunk * cut.splits >= k && cut.chunk * (cut.splits - 1) < k, "{k} {cut:?}");
         }
     }

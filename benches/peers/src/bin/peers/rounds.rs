@@ -1,4 +1,4 @@
-//! Who measures what, and when: the engines take turns, a short slice each, round after round, so that what else happens on the
+//! Who measures what, and when: the engines take iterations, a short slice each, round after round, so that what else happens on the
 //! machine meets them alike.
 
 use std::collections::BTreeMap;

@@ -274,7 +274,7 @@ pub fn document(run: &Run, chart: &str) -> String {
     let _ = writeln!(page, "# wgrad and other engines on {}\n", run.adapter().unwrap_or("no adapter"));
     let _ = writeln!(
         page,
-        "Written by `benches/peers/run`, {} rounds in turns, {:.0} s. Host {}, {}, {cores} cores.\n",
+        "Written by `benches/peers/run`, {} rounds in iterations, {:.0} s. Host {}, {}, {cores} cores.\n",
         run.rounds,
         run.seconds,
         std::env::consts::OS,
