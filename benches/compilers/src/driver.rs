@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::ffi::{CStr, CString};
 use std::path::Path;
-use std::time::Instant;
 
 use ash::vk;
+use cpu_time::ThreadTime;
 
 use crate::{Compiled, isa};
 
@@ -55,7 +55,8 @@ impl Device {
         // SAFETY: handles are used while what they came from lives, and all structures are filled in before calls.
         unsafe {
             let entry = ash::Entry::load()?;
-            let version = entry.try_enumerate_instance_version()?.unwrap_or(vk::API_VERSION_1_0).min(vk::API_VERSION_1_3);
+            let version =
+                entry.try_enumerate_instance_version()?.unwrap_or(vk::API_VERSION_1_0).min(vk::API_VERSION_1_3);
             let app = vk::ApplicationInfo::default().api_version(version);
             let instance = entry.create_instance(&vk::InstanceCreateInfo::default().application_info(&app), None)?;
             let physical = *instance.enumerate_physical_devices()?.first().ok_or("no adapter")?;
@@ -82,7 +83,8 @@ impl Device {
             let short = has.features.shader_int16 != 0;
             let is_robust = std::env::var("COMPILERS_ROBUST").as_deref() != Ok("0");
             let features = vk::PhysicalDeviceFeatures::default().robust_buffer_access(is_robust).shader_int16(short);
-            let mut half = vk::PhysicalDeviceShaderFloat16Int8Features::default().shader_float16(half.shader_float16 != 0);
+            let mut half =
+                vk::PhysicalDeviceShaderFloat16Int8Features::default().shader_float16(half.shader_float16 != 0);
             let mut storage = vk::PhysicalDevice16BitStorageFeatures::default()
                 .storage_buffer16_bit_access(storage.storage_buffer16_bit_access != 0)
                 .uniform_and_storage_buffer16_bit_access(storage.uniform_and_storage_buffer16_bit_access != 0);
@@ -158,7 +160,7 @@ impl Device {
                 )
                 .layout(layout)
                 .stage(stage);
-            let start = Instant::now();
+            let start = ThreadTime::now();
             let pipelines = self.device.create_compute_pipelines(vk::PipelineCache::null(), &[create], None);
             let ms = start.elapsed().as_secs_f64() * 1e3;
             let pipeline = pipelines.map_err(|(_, e)| e)?[0];

@@ -82,15 +82,10 @@ pub fn inner_loop(listing: &str, lanes: u32) -> Option<Loop> {
 }
 
 fn maker(listing: &str) -> Option<Maker> {
-    [
-        ("s_endpgm", Maker::Amd),
-        ("align1", Maker::Intel),
-        ("wt=0", Maker::Nvidia),
-        ("(sy)", Maker::Adreno),
-    ]
-    .into_iter()
-    .find(|(mark, _)| listing.contains(mark))
-    .map(|(_, maker)| maker)
+    [("s_endpgm", Maker::Amd), ("align1", Maker::Intel), ("wt=0", Maker::Nvidia), ("(sy)", Maker::Adreno)]
+        .into_iter()
+        .find(|(mark, _)| listing.contains(mark))
+        .map(|(_, maker)| maker)
 }
 
 fn item(maker: Maker, line: &str) -> Option<Item<'_>> {
@@ -104,7 +99,8 @@ fn item(maker: Maker, line: &str) -> Option<Item<'_>> {
         }
         // Results stand in front of the operation, and a predicate in front of both.
         let operation = bare.rsplit(" = ").next()?;
-        let operation = operation.strip_prefix('@').and_then(|rest| rest.split_once(' ')).map_or(operation, |rest| rest.1);
+        let operation =
+            operation.strip_prefix('@').and_then(|rest| rest.split_once(' ')).map_or(operation, |rest| rest.1);
         let (name, operands) = split(operation.trim());
         let target = (name == "bra").then(|| operands.split_whitespace().last()).flatten();
         return name.starts_with(|c: char| c.is_ascii_lowercase()).then_some(Item::Op(name, operands, target, 1));
@@ -121,7 +117,9 @@ fn item(maker: Maker, line: &str) -> Option<Item<'_>> {
         Maker::Intel => (name.starts_with("while")).then(|| operands.split_whitespace().nth(1)).flatten(),
         _ => operands.split_once('#').map(|(_, label)| label.trim()),
     };
-    let is_name = name.starts_with(|c: char| c.is_ascii_lowercase());
+    // Messages of Intel's sends go on in a line of their own.
+    let is_name = name.starts_with(|c: char| c.is_ascii_lowercase())
+        && (maker != Maker::Intel || name.contains('(') || name == "sync");
     is_name.then_some(Item::Op(name, operands, target, times))
 }
 
@@ -152,10 +150,13 @@ fn multiply_add(found: &mut Loop, each: f64) {
 
 fn amd(found: &mut Loop, name: &str, operands: &str) {
     // Two instructions that are issued together stand in one line.
-    for (place, name) in std::iter::once(name).chain(operands.split("::").skip(1).map(|half| split(half.trim()).0)).enumerate() {
+    for (place, name) in
+        std::iter::once(name).chain(operands.split("::").skip(1).map(|half| split(half.trim()).0)).enumerate()
+    {
         found.instructions += usize::from(place == 0);
         let is_f32 = name.contains("_f32");
-        if is_f32 && ["_fma_", "_fmac_", "_mac_", "_mad_", "_fmaak_", "_fmamk_"].iter().any(|kind| name.contains(kind)) {
+        if is_f32 && ["_fma_", "_fmac_", "_mac_", "_mad_", "_fmaak_", "_fmamk_"].iter().any(|kind| name.contains(kind))
+        {
             multiply_add(found, if name.starts_with("v_pk") { 2.0 } else { 1.0 });
         } else if name.starts_with("ds_load") || name.starts_with("ds_read") {
             let width = [("b128", 16.0), ("b96", 12.0), ("b64", 8.0)].into_iter().find(|(kind, _)| name.contains(kind));

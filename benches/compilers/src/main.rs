@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 pub struct Compiled {
     /// The file's name.
     pub kernel: String,
-    /// Time of compiling, in milliseconds.
+    /// Processor time of compiling, in milliseconds.
     pub ms: f64,
     /// Lanes of a subgroup.
     pub lanes: u32,

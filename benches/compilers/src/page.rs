@@ -9,9 +9,13 @@ use crate::budget::{family, misses};
 /// Where a target has no kernels.
 pub fn print(targets: &[(String, Vec<Compiled>)]) -> Result<bool, String> {
     println!("# What compilers make of the kernels\n");
-    println!("Written by `benches/compilers/run`; `benches/compilers/README.md` says what the columns mean and how far to trust them.\n");
+    println!(
+        "Written by `benches/compilers/run`; `benches/compilers/README.md` says what the columns mean and how far to trust them.\n"
+    );
     println!("## The whole sample\n");
-    println!("| target | kernels | spilling | with private memory | slowest to compile | sum of compile times | budgets missed |");
+    println!(
+        "| target | kernels | spilling | with private memory | slowest to compile | sum of compile times | budgets missed |"
+    );
     println!("|---|---|---|---|---|---|---|");
     let mut all = Vec::new();
     for (target, kernels) in targets {
@@ -50,7 +54,9 @@ pub fn print(targets: &[(String, Vec<Compiled>)]) -> Result<bool, String> {
                 figures.instructions,
                 cell(inner.map(|inner| format!("{}, {:.2} each", inner.instructions, inner.instructions_each()))),
                 cell(inner.map(|inner| format!("{:.2}", inner.share()))),
-                cell(inner.filter(|inner| inner.workgroup_bytes > 0.0).map(|inner| format!("{:.2}", inner.bytes_each()))),
+                cell(
+                    inner.filter(|inner| inner.workgroup_bytes > 0.0).map(|inner| format!("{:.2}", inner.bytes_each()))
+                ),
                 kernel.ms,
             );
         }
