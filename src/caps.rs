@@ -34,6 +34,9 @@ pub struct Caps {
     /// Whether four 32-bit values are better read as two 64-bit integers: software adapters load lane by lane, and a lane's
     /// load costs the same whatever its width.
     pub wide_loads: bool,
+    /// Whether the adapter's compiler has few registers for an invocation, as Intel's has: 128 of eight lanes. Loops over many sums then
+    /// stay loops, since steps that are written out are loaded ahead and spill.
+    pub few_registers: bool,
     /// CPU cores that a software adapter runs on: products are cut into work for all of them.
     pub cores: u32,
     /// Texels that a panel (`PANELS`) may have; 0 where kernels read packed operands from buffers.
@@ -102,6 +105,8 @@ impl Caps {
             cooperative: None,
             timestamps: false,
             wide_loads: false,
+            // WebGPU's adapters may be Intel's.
+            few_registers: true,
             cores: 4,
             panel_texels: 0,
             choices: None,

@@ -1,17 +1,9 @@
-// How the tiled kernel of matrix products reads the operands of a convolution or of its gradients from where they lie. A step of k, or a
-// column of B, is a channel or an image together with a tap or a position; what belongs to the one and what belongs to the other is
-// worked out apart, and an element of B needs both.
-
-// What a step of k adds to offsets in A and in B, and to a position in B's images.
-struct Step {
-    a: u32,
-    b: u32,
-    shift: vec3<u32>,
-}
-
-// Where a column's elements of B lie.
+// The columns of B in a tile of the kernel of matrix products, where a column is a position of an image or a tap of a channel: what belongs
+// to a column is worked out once and serves all steps.
 struct Column {
+    // Where its elements begin.
     start: u32,
+    // What a step is counted from.
     corner: vec3<u32>,
 }
 
@@ -19,28 +11,30 @@ const COLUMNS: u32 = 4u * COLUMN_SIDE * COLUMN_QUADS;
 
 var<workgroup> columns: array<Column, COLUMNS>;
 
-// The columns of the tile serve all steps.
-fn prepare(first_column: u32, local: u32) {
+// Where the group begins in B's images, and the first of four columns in the tile.
+alias PlaceB = vec2<u32>;
+
+fn b_place(g: u32, first_column: u32, quad: u32, local: u32) -> PlaceB {
     for (var i = local; i < COLUMNS; i += ROW_SIDE * COLUMN_SIDE) {
         columns[i] = column_of(min(first_column + i, params.n - 1u));
     }
     workgroupBarrier();
+    return vec2<u32>(b_start(g), quad * 4u);
 }
 
-fn a_quad(start: u32, row: u32, k: u32, k_end: u32) -> vec4<f32> {
-    let at = start + step_of(min(k, params.k - 1u)).a
-        + min(row + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(params.m - 1u)) * row_step();
-    let values = vec4<f32>(a_element(at.x), a_element(at.y), a_element(at.z), a_element(at.w));
-    return select(vec4<f32>(), values, k < k_end);
+// Whether a position is in an image. Without depth (FLAT) there is nothing to compare along it.
+fn is_in(q: vec3<u32>, size: vec3<u32>) -> bool {
+    return all(q.yz < size.yz) & ((FLAT == 1u) | (q.x < size.x));
 }
 
-fn b_quad(start: u32, first_column: u32, quad: u32, k: u32, k_end: u32) -> vec4<f32> {
-    if (k >= k_end) { return vec4<f32>(); }
-    let step = step_of(k);
-    return vec4<f32>(
-        b_element(start + step.b, columns[quad * 4u], step.shift),
-        b_element(start + step.b, columns[quad * 4u + 1u], step.shift),
-        b_element(start + step.b, columns[quad * 4u + 2u], step.shift),
-        b_element(start + step.b, columns[quad * 4u + 3u], step.shift),
-    );
+// How far a position lies from the first one, by the step of each dim.
+fn reach(q: vec3<u32>, steps: vec3<u32>) -> u32 {
+    return q.y * steps.y + q.z * steps.z + select(q.x * steps.x, 0u, FLAT == 1u);
+}
+
+// The places of four rows of A.
+alias PlaceA = vec4<u32>;
+
+fn a_place(g: u32, row: u32) -> PlaceA {
+    return a_start(g) + min(row + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(params.m - 1u)) * row_step();
 }

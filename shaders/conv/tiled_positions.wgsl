@@ -1,11 +1,8 @@
-// Stores up to four neighbouring columns of a row, which are positions of images; `matrix` counts the groups of each part of the sum.
-fn put(matrix: u32, row: u32, column: u32, values: vec4<f32>) {
+// Where a column of C lies, which is a position of an image; `matrix` counts the groups of each part of the sum.
+fn image_place(matrix: u32, column: u32) -> u32 {
     let positions = volume(result_size());
     let slot = matrix / params.groups;
-    let channel = (matrix - slot * params.groups) * result_channels() + row;
-    for (var j = 0u; j < min(4u, params.n - column); j++) {
-        let n = quotient(column + j, positions);
-        let at = (n * params.groups * result_channels() + channel) * positions + column + j - n * positions;
-        finish(slot * params.total + at, values[j]);
-    }
+    let n = quotient(column, positions);
+    let channel = (n * params.groups + matrix - slot * params.groups) * params.m;
+    return slot * params.total + channel * positions + column - n * positions;
 }

@@ -3,26 +3,58 @@
 fn a_start(g: u32) -> u32 { return params.y_offset + g * params.output_channels * params.y_c; }
 fn b_start(g: u32) -> u32 { return params.x_offset + g * params.input_channels * params.x_c; }
 fn row_step() -> u32 { return params.y_c; }
-fn a_element(at: u32) -> f32 { return f32(y[at]); }
 
-fn step_of(k: u32) -> Step {
-    let n = quotient(k, volume(output_size()));
-    let p = position(k - n * volume(output_size()), output_size());
-    let y_step = vec3<u32>(params.y_d, params.y_h, params.y_w);
-    return Step(n * params.y_n + dot(p, y_step), n * params.x_n, p * STRIDE);
-}
+fn x_steps() -> vec3<u32> { return vec3<u32>(params.x_d, params.x_h, params.x_w); }
 
 fn column_of(column: u32) -> Column {
     let c = quotient(column, volume(kernel_size()));
     let tap = position(column - c * volume(kernel_size()), kernel_size());
-    return Column(c * params.x_c, tap * dilation() - padding());
+    let corner = tap * dilation() - padding();
+    return Column(c * params.x_c + reach(corner, x_steps()), corner);
 }
 
-// Stores up to four neighbouring columns of a row; `matrix` counts the groups of each part of the sum.
-fn put(matrix: u32, row: u32, column: u32, values: vec4<f32>) {
-    let slot = matrix / params.groups;
-    let o = (matrix - slot * params.groups) * params.output_channels + row;
-    for (var j = 0u; j < min(4u, params.n - column); j++) {
-        finish(slot * params.total + o * params.n + column + j, values[j]);
-    }
+// A step of k: a position of an image.
+struct Step {
+    n: u32,
+    p: vec3<u32>,
+}
+
+// Steps past the end of k are the last one, and not multiplied.
+fn step_of(k: u32) -> Step {
+    let i = min(k, params.k - 1u);
+    let n = quotient(i, volume(output_size()));
+    return Step(n, position(i - n * volume(output_size()), output_size()));
+}
+
+// The step after step k.
+fn after(step: Step, k: u32) -> Step {
+    if (k + 1u >= params.k) { return step; }
+    let p = next(step.p, output_size());
+    return Step(step.n + select(0u, 1u, all(p == vec3<u32>())), p);
+}
+
+// Four columns of B at a step, zero where their tap is outside of the image.
+fn b_columns(place: PlaceB, step: Step) -> vec4<f32> {
+    let p = step.p * STRIDE;
+    let at = place.x + step.n * params.x_n + reach(p, x_steps());
+    return vec4<f32>(
+        element(place.x, at, columns[place.y], p),
+        element(place.x, at, columns[place.y + 1u], p),
+        element(place.x, at, columns[place.y + 2u], p),
+        element(place.x, at, columns[place.y + 3u], p),
+    );
+}
+
+// Positions before the first one wrap to huge ones, which are outside as well. Outside, any element will do.
+fn element(any: u32, at: u32, column: Column, p: vec3<u32>) -> f32 {
+    let there = is_in(column.corner + p, input_size());
+    return select(0.0, f32(x[select(any, at + column.start, there)]), there);
+}
+
+fn b_block(place: PlaceB, k: u32) -> mat4x4<f32> {
+    let step0 = step_of(k);
+    let step1 = after(step0, k);
+    let step2 = after(step1, k + 1u);
+    let step3 = after(step2, k + 2u);
+    return mat4x4<f32>(b_columns(place, step0), b_columns(place, step1), b_columns(place, step2), b_columns(place, step3));
 }

@@ -1,23 +1,129 @@
-// C = A B for GPUs, whatever A and B are: the file in front of this one says how four neighbours of either are read.
+// C = A B for GPUs, whatever the matrices are: files in front of this one say how four steps of four neighbours of A or B are read, and
+// where four columns of C lie.
 //
 // A workgroup of ROW_SIDE by COLUMN_SIDE invocations computes a tile of C. It walks over k, DEPTH steps at a time: all invocations
 // together copy the DEPTH columns of A and DEPTH rows of B that the tile needs into workgroup memory, then each multiplies its own
-// ROW_QUADS * 4 rows with its COLUMN_QUADS * 4 columns in registers. So an element read from global memory serves a whole tile, and an
-// element read from workgroup memory several multiplications.
+// eight rows with its COLUMN_QUADS * 4 columns in registers. So an element read from global memory serves a whole tile, and an
+// element read from workgroup memory eight multiplications.
 //
-// Both operands are kept as vec4s along their free dim (row of A, column of B): tile[k][quad]. One vec4 of padding a step keeps the
-// copying invocations on different memory banks. A_ALONG_K and B_ALONG_K say which way an operand lies contiguous in memory, so
-// that neighbouring invocations copy neighbouring elements. An invocation's quads lie a side apart, so that neighbours read
-// neighbouring vec4s.
+// Both operands are kept as vec4s along their free dim (row of A, column of B): tile[step][quad]. One vec4 of padding a step keeps the
+// copying invocations on different memory banks. An invocation copies at most one block of each operand: four steps of four
+// neighbours.
+// A_ALONG_K and B_ALONG_K say which way an operand lies contiguous in memory, so that neighbouring invocations copy neighbouring
+// elements. An invocation's quads lie a side apart, so that neighbours read neighbouring vec4s.
 
-const A_QUADS: u32 = ROW_SIDE * ROW_QUADS;
+const A_QUADS: u32 = ROW_SIDE * 2u;
 const B_QUADS: u32 = COLUMN_SIDE * COLUMN_QUADS;
 const A_STEP: u32 = A_QUADS + 1u;
 const B_STEP: u32 = B_QUADS + 1u;
 const THREADS: u32 = ROW_SIDE * COLUMN_SIDE;
+// Blocks that a tile's steps make.
+const PARTS: u32 = DEPTH / 4u;
 
 var<workgroup> a_tile: array<vec4<f32>, DEPTH * A_STEP>;
 var<workgroup> b_tile: array<vec4<f32>, DEPTH * B_STEP>;
+
+// The sums of eight rows and four columns. Each has a variable of its own, which a compiler keeps in registers without having to find out
+// what an index may be.
+struct Sums {
+    row0: vec4<f32>,
+    row1: vec4<f32>,
+    row2: vec4<f32>,
+    row3: vec4<f32>,
+    row4: vec4<f32>,
+    row5: vec4<f32>,
+    row6: vec4<f32>,
+    row7: vec4<f32>,
+}
+
+fn add_products(sums: ptr<function, Sums>, upper: vec4<f32>, lower: vec4<f32>, b: vec4<f32>) {
+    (*sums).row0 += upper.x * b;
+    (*sums).row1 += upper.y * b;
+    (*sums).row2 += upper.z * b;
+    (*sums).row3 += upper.w * b;
+    (*sums).row4 += lower.x * b;
+    (*sums).row5 += lower.y * b;
+    (*sums).row6 += lower.z * b;
+    (*sums).row7 += lower.w * b;
+}
+
+// One step: a column of A times a row of B. The invocation's first quads of both lie at a place each in the tiles.
+fn multiply_step(left: ptr<function, Sums>, right: ptr<function, Sums>, a: u32, b: u32) {
+    let upper = a_tile[a];
+    let lower = a_tile[a + ROW_SIDE];
+    add_products(left, upper, lower, b_tile[b]);
+    if (COLUMN_QUADS > 1u) {
+        add_products(right, upper, lower, b_tile[b + COLUMN_SIDE]);
+    }
+}
+
+// So many steps. Their number is not known to a compiler, which so keeps the loop: Intel's has 128 registers for eight lanes, and where it
+// can write the steps out it loads ahead for many of them, and spills.
+fn multiply_steps(left: ptr<function, Sums>, right: ptr<function, Sums>, steps: u32, a: u32, b: u32) {
+    var at = vec2<u32>(a, b);
+    for (var step = 0u; step < steps; step++) {
+        multiply_step(left, right, at.x, at.y);
+        at += vec2<u32>(A_STEP, B_STEP);
+    }
+}
+
+// All steps of a tile, written out, so that their places are constants.
+fn multiply_sixteen(left: ptr<function, Sums>, right: ptr<function, Sums>, a: u32, b: u32) {
+    multiply_step(left, right, a + 0u * A_STEP, b + 0u * B_STEP);
+    multiply_step(left, right, a + 1u * A_STEP, b + 1u * B_STEP);
+    multiply_step(left, right, a + 2u * A_STEP, b + 2u * B_STEP);
+    multiply_step(left, right, a + 3u * A_STEP, b + 3u * B_STEP);
+    multiply_step(left, right, a + 4u * A_STEP, b + 4u * B_STEP);
+    multiply_step(left, right, a + 5u * A_STEP, b + 5u * B_STEP);
+    multiply_step(left, right, a + 6u * A_STEP, b + 6u * B_STEP);
+    multiply_step(left, right, a + 7u * A_STEP, b + 7u * B_STEP);
+    multiply_step(left, right, a + 8u * A_STEP, b + 8u * B_STEP);
+    multiply_step(left, right, a + 9u * A_STEP, b + 9u * B_STEP);
+    multiply_step(left, right, a + 10u * A_STEP, b + 10u * B_STEP);
+    multiply_step(left, right, a + 11u * A_STEP, b + 11u * B_STEP);
+    multiply_step(left, right, a + 12u * A_STEP, b + 12u * B_STEP);
+    multiply_step(left, right, a + 13u * A_STEP, b + 13u * B_STEP);
+    multiply_step(left, right, a + 14u * A_STEP, b + 14u * B_STEP);
+    multiply_step(left, right, a + 15u * A_STEP, b + 15u * B_STEP);
+}
+
+// Copies the invocation's blocks for the steps from k on.
+fn copy_tiles(a: PlaceA, a_quad: u32, a_part: u32, b: PlaceB, b_quad: u32, b_part: u32, k: u32, local: u32) {
+    if (A_QUADS * PARTS == THREADS || local < A_QUADS * PARTS) {
+        let block = a_block(a, k + a_part);
+        let at = a_part * A_STEP + a_quad;
+        a_tile[at] = block[0];
+        a_tile[at + A_STEP] = block[1];
+        a_tile[at + 2u * A_STEP] = block[2];
+        a_tile[at + 3u * A_STEP] = block[3];
+    }
+    if (B_QUADS * PARTS == THREADS || local < B_QUADS * PARTS) {
+        let block = b_block(b, k + b_part);
+        let at = b_part * B_STEP + b_quad;
+        b_tile[at] = block[0];
+        b_tile[at + B_STEP] = block[1];
+        b_tile[at + 2u * B_STEP] = block[2];
+        b_tile[at + 3u * B_STEP] = block[3];
+    }
+}
+
+fn put_row(place: PlaceC, row: u32, sum: vec4<f32>) {
+    if (row < params.m) { put(place, row, sum); }
+}
+
+// Stores eight rows of four columns, the upper four from a row on, the lower four from another one on.
+fn put_sums(matrix: u32, upper: u32, lower: u32, column: u32, sums: Sums) {
+    if (column >= params.n) { return; }
+    let place = c_place(matrix, column);
+    put_row(place, upper, sums.row0);
+    put_row(place, upper + 1u, sums.row1);
+    put_row(place, upper + 2u, sums.row2);
+    put_row(place, upper + 3u, sums.row3);
+    put_row(place, lower, sums.row4);
+    put_row(place, lower + 1u, sums.row5);
+    put_row(place, lower + 2u, sums.row6);
+    put_row(place, lower + 3u, sums.row7);
+}
 
 @compute @workgroup_size(THREADS)
 fn main(
@@ -35,51 +141,43 @@ fn main(
     let batch = matrix % params.matrices;
     let k_start = matrix / params.matrices * params.k_chunk;
     let k_end = min(k_start + params.k_chunk, params.k);
-    let a_from = a_start(batch);
-    let b_from = b_start(batch);
     let first_row = row_tile * A_QUADS;
     let first_column = column_tile * B_QUADS;
-    let x = local % COLUMN_SIDE;
     let y = local / COLUMN_SIDE;
-    prepare(first_column * 4u, local);
+    let x = local % COLUMN_SIDE;
 
-    // sums[(row quad * 4 + row) * COLUMN_QUADS + column quad]
-    var sums: array<vec4<f32>, 4u * ROW_QUADS * COLUMN_QUADS>;
-    for (var k0 = k_start; k0 < k_end; k0 += DEPTH) {
-        for (var i = local; i < DEPTH * A_QUADS; i += THREADS) {
-            let quad = select(i % A_QUADS, i / DEPTH, A_ALONG_K == 1u);
-            let step = select(i / A_QUADS, i % DEPTH, A_ALONG_K == 1u);
-            a_tile[step * A_STEP + quad] = a_quad(a_from, (first_row + quad) * 4u, k0 + step, k_end);
+    // The blocks that the invocation copies: a quad, and which four steps.
+    let a_quad = select(local % A_QUADS, local / PARTS, A_ALONG_K == 1u);
+    let a_part = 4u * select(local / A_QUADS, local % PARTS, A_ALONG_K == 1u);
+    let a_from = a_place(batch, (first_row + a_quad) * 4u);
+    let b_quad = select(local % B_QUADS, local / PARTS, B_ALONG_K == 1u);
+    let b_part = 4u * select(local / B_QUADS, local % PARTS, B_ALONG_K == 1u);
+    let b_from = b_place(batch, first_column * 4u, b_quad, local);
+
+    var left = Sums();
+    var right = Sums();
+    var k0 = k_start;
+    if (WRITTEN_OUT == 1u) {
+        for (; k0 + DEPTH <= k_end; k0 += DEPTH) {
+            copy_tiles(a_from, a_quad, a_part, b_from, b_quad, b_part, k0, local);
+            workgroupBarrier();
+            multiply_sixteen(&left, &right, y, x);
+            workgroupBarrier();
         }
-        for (var i = local; i < DEPTH * B_QUADS; i += THREADS) {
-            let quad = select(i % B_QUADS, i / DEPTH, B_ALONG_K == 1u);
-            let step = select(i / B_QUADS, i % DEPTH, B_ALONG_K == 1u);
-            b_tile[step * B_STEP + quad] = b_quad(b_from, first_column * 4u, quad, k0 + step, k_end);
-        }
+    }
+    // Whatever is left: a tile with fewer steps, or all.
+    for (; k0 < k_end; k0 += DEPTH) {
+        copy_tiles(a_from, a_quad, a_part, b_from, b_quad, b_part, k0, local);
         workgroupBarrier();
-        for (var step = 0u; step < DEPTH; step++) {
-            for (var p = 0u; p < ROW_QUADS; p++) {
-                let a4 = a_tile[step * A_STEP + p * ROW_SIDE + y];
-                for (var q = 0u; q < COLUMN_QUADS; q++) {
-                    let b4 = b_tile[step * B_STEP + q * COLUMN_SIDE + x];
-                    sums[(p * 4u + 0u) * COLUMN_QUADS + q] += a4.x * b4;
-                    sums[(p * 4u + 1u) * COLUMN_QUADS + q] += a4.y * b4;
-                    sums[(p * 4u + 2u) * COLUMN_QUADS + q] += a4.z * b4;
-                    sums[(p * 4u + 3u) * COLUMN_QUADS + q] += a4.w * b4;
-                }
-            }
-        }
+        multiply_steps(&left, &right, min(DEPTH, k_end - k0), y, x);
         workgroupBarrier();
     }
-    for (var p = 0u; p < ROW_QUADS; p++) {
-        for (var r = 0u; r < 4u; r++) {
-            for (var q = 0u; q < COLUMN_QUADS; q++) {
-                let row = (first_row + p * ROW_SIDE + y) * 4u + r;
-                let column = (first_column + q * COLUMN_SIDE + x) * 4u;
-                if (row < params.m && column < params.n) {
-                    put(matrix, row, column, sums[(p * 4u + r) * COLUMN_QUADS + q]);
-                }
-            }
-        }
+
+    let upper = (first_row + y) * 4u;
+    let lower = upper + ROW_SIDE * 4u;
+    let column = (first_column + x) * 4u;
+    put_sums(matrix, upper, lower, column, left);
+    if (COLUMN_QUADS > 1u) {
+        put_sums(matrix, upper, lower, column + COLUMN_SIDE * 4u, right);
     }
 }

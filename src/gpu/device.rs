@@ -368,6 +368,9 @@ fn cooperative(adapter: &wgpu::Adapter) -> Option<u32> {
     [16, 8].into_iter().find(suits)
 }
 
+/// Intel's number among the vendors of PCI devices.
+const INTEL: u32 = 0x8086;
+
 fn caps(device: &wgpu::Device, raw: &wgpu::AdapterInfo, info: &AdapterInfo) -> Caps {
     let (limits, features) = (device.limits(), device.features());
     let subgroups = features.contains(wgpu::Features::SUBGROUP);
@@ -384,6 +387,8 @@ fn caps(device: &wgpu::Device, raw: &wgpu::AdapterInfo, info: &AdapterInfo) -> C
         cooperative: None,
         timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
         wide_loads: info.software && features.contains(wgpu::Features::SHADER_INT64),
+        // Metal gives no vendor, and a browser does not say whose adapter it is.
+        few_registers: raw.vendor == INTEL || raw.name.contains("Intel") || raw.backend == wgpu::Backend::BrowserWebGpu,
         cores: std::thread::available_parallelism().map_or(Caps::baseline().cores, |cores| cores.get() as u32),
         // Measured on llvmpipe only.
         panel_texels: match info.software && info.name.contains("llvmpipe") {

@@ -15,7 +15,7 @@ pub fn adapters() -> Vec<(&'static str, Caps)> {
     let cooperative = |side| Caps { f16: true, subgroup: Some((32, 32)), cooperative: Some(side), ..base.clone() };
     vec![
         ("gpu", base.clone()),
-        ("gpu with subgroups", Caps { subgroup: Some((32, 32)), ..base.clone() }),
+        ("gpu with subgroups", Caps { subgroup: Some((32, 32)), few_registers: false, ..base.clone() }),
         ("software", Caps { software: true, ..base.clone() }),
         ("software with subgroups", Caps { software: true, subgroup: Some((8, 8)), ..base.clone() }),
         ("gpu, 64 buffers", Caps { max_storage_buffers: 64, ..base.clone() }),

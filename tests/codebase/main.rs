@@ -13,3 +13,4 @@ mod plans;
 mod registry;
 mod shaders;
 mod snapshots;
+mod targets;

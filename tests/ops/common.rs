@@ -4,11 +4,25 @@ use std::sync::OnceLock;
 
 use wgrad::{DType, Device, Tensor};
 
+/// The adapter's device, or one that runs other kernels than those for the adapter, as `WGRAD_TEST_KERNELS` asks: `gpu` for those of GPUs
+/// on a software adapter, `gpu-few-registers` for those of GPUs with few registers an invocation.
+fn open() -> wgrad::Result<Device> {
+    let few_registers = match std::env::var("WGRAD_TEST_KERNELS").as_deref() {
+        Err(_) => return Device::gpu(),
+        Ok("gpu") => false,
+        Ok("gpu-few-registers") => true,
+        Ok(other) => panic!("WGRAD_TEST_KERNELS is gpu or gpu-few-registers, not {other}"),
+    };
+    Device::gpu_with(true, |caps| {
+        (caps.software, caps.few_registers, caps.wide_loads, caps.panel_texels) = (false, few_registers, false, 0);
+    })
+}
+
 /// The one GPU device of this binary. A machine without an adapter fails the tests; it does not skip them.
 pub fn gpu() -> &'static Device {
     static GPU: OnceLock<Device> = OnceLock::new();
     GPU.get_or_init(|| {
-        Device::gpu().unwrap_or_else(|error| {
+        open().unwrap_or_else(|error| {
             panic!(
                 "{error}\nThese tests need a GPU adapter. A software one will do; on Debian: apt install mesa-vulkan-drivers"
             )

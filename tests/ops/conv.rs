@@ -213,6 +213,8 @@ fn many_channels_a_group() {
         Case { x: &[3, 17, 9, 8], w: &[20, 17, 2, 3], stride: [2, 3, 0], padding: [1, 2, 0], ..PLAIN },
         Case { x: &[1, 70, 6, 6], w: &[33, 70, 3, 4], dilation: [2, 1, 0], ..PLAIN },
         Case { x: &[40, 16, 4, 5], w: &[16, 16, 1, 1], ..PLAIN },
+        Case { x: &[3, 16, 8, 8], w: &[20, 16, 1, 1], ..PLAIN },
+        Case { x: &[2, 34, 9, 11], w: &[40, 17, 1, 1], groups: 2, ..PLAIN },
         Case { x: &[5, 24, 30], w: &[72, 8, 5], stride: [2, 0, 0], padding: [2, 0, 0], groups: 3, ..PLAIN },
         Case { x: &[2, 18, 4, 3, 5], w: &[130, 18, 2, 2, 2], padding: [1, 0, 1], dilation: [1, 2, 1], ..PLAIN },
         Case {

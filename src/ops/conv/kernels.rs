@@ -218,6 +218,7 @@ impl Routine for Convolution {
         let stages = self.stages(inputs, output, caps).ok()?;
         let along_width = |stage: &Stage, read: &Read| read.name == "source" && stage.consts.contains(&("LINES", 1));
         routine::loads(&stages, input, |stage, read| match read.name {
+            _ if stage.name == "matmul_tiled" => None,
             "y" if stage.name != "conv_pack" => None,
             _ if along_width(stage, read) => Some(self.geometry.kernel[DIMS - 1]),
             _ => Some(1),
@@ -240,7 +241,7 @@ impl Routine for Convolution {
     fn flops(&self, stage: &Stage, _inputs: &[Operand], output: &Operand) -> Option<u64> {
         match stage.name {
             "conv_pack" => Some(0),
-            "conv_sum" => {
+            "conv_sum" | "matmul_sum" => {
                 let (_, slots) = stage.params.iter().find(|(name, _)| *name == "splits")?;
                 (output.meta.numel() as u64).checked_mul(u64::from(slots.bits()))
             }

@@ -140,7 +140,8 @@ impl Routine for MatMulRoutine {
         true
     }
 
-    /// Once where an operand is packed, else once for each tile across the other operand.
+    /// Once where an operand is packed, else once for each tile across the other operand. The kernels of GPUs have no registers left to
+    /// compute an operand.
     fn loads(&self, input: usize, inputs: &[Operand], output: &Operand, caps: &Caps) -> Option<usize> {
         let stages = self.stages(inputs, output, caps).ok()?;
         routine::loads(&stages, input, |stage, read| {
@@ -149,6 +150,7 @@ impl Routine for MatMulRoutine {
                 Some(count.bits() as usize)
             };
             match read.name {
+                _ if stage.name == "matmul_tiled" => None,
                 "a" => tiles("column_tiles"),
                 "b" => tiles("row_tiles"),
                 _ => Some(1),

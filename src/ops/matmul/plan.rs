@@ -10,7 +10,7 @@ use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::kernel::{Access, BufferSlot, Read, Stage, Wgsl, Word, Write};
 use crate::ops::matmul::problem::{BATCH_DIMS, Reading, Side, count, product, stride, too_large, word};
-use crate::ops::matmul::tiles::{Cut, MAX_ITERATIONS, MAX_STEPS, Tiling, cut};
+use crate::ops::matmul::tiles::{Cut, MAX_ITERATIONS, MAX_STEPS, cut};
 use crate::ops::routine::wgsl;
 
 pub use crate::ops::matmul::problem::{Problem, Strides};
@@ -56,6 +56,15 @@ macro_rules! text {
 /// [`Error::TooLarge`](crate::Error::TooLarge) where sizes go past what the kernels index or the device binds.
 pub fn stages(problem: &Problem, caps: &Caps, force: Option<Family>) -> Result<Vec<Stage>> {
     stages_by(problem, caps, force, 0)
+}
+
+/// The dispatches for a GPU, where the op's inputs of these numbers play A and B.
+///
+/// # Errors
+/// As [`stages`].
+pub(in crate::ops) fn stages_of(problem: &Problem, caps: &Caps, inputs: [usize; 2]) -> Result<Vec<Stage>> {
+    let family = if cooperates(problem, caps) { Family::Cooperative } else { Family::Tiled };
+    Planner::new(problem, caps, family, 0, inputs)?.stages()
 }
 
 /// [`stages`] by one of the family's candidates; where there are fewer, it is the first.
@@ -268,35 +277,6 @@ impl<'a> Planner<'a> {
             params,
             checks_indices: false,
             workgroups: u64::from(elements.div_ceil(WORKGROUP)),
-        });
-        self.sum(cut)?;
-        Ok(self.stages)
-    }
-
-    fn tiled(mut self) -> Result<Vec<Stage>> {
-        let (m, n, k, matrices) = (self.problem.m, self.problem.n, self.problem.k, self.problem.matrices());
-        let Tiling { cut, mut consts, mut params, workgroups } =
-            Tiling::new([m, n, k], matrices, self.caps, self.candidate)?;
-        consts.push(("A_ALONG_K", u32::from(self.a.k_is_contiguous())));
-        consts.push(("B_ALONG_K", u32::from(self.b.k_is_contiguous())));
-        params.push(("batch1", count(self.sizes[1])?));
-        params.push(("batch2", count(self.sizes[2])?));
-        params.extend(self.element_params());
-        let vec4 = n.is_multiple_of(4);
-        self.stages.push(Stage {
-            name: "matmul_tiled",
-            source: match (cut.splits == 1, vec4) {
-                (true, true) => text!("batch", "tiled_operands", "store_quads", "tiled"),
-                (true, false) => text!("batch", "tiled_operands", "store_scalars", "tiled"),
-                (false, true) => text!("batch", "tiled_operands", "partial_quads", "tiled"),
-                (false, false) => text!("batch", "tiled_operands", "partial_scalars", "tiled"),
-            },
-            reads: self.reads(Access::Raw, Access::Raw),
-            writes: vec![self.write(cut, vec4)?],
-            consts,
-            params,
-            checks_indices: false,
-            workgroups,
         });
         self.sum(cut)?;
         Ok(self.stages)
@@ -676,6 +656,8 @@ fn cpu_text(subgroup: bool, a: ReadA, b: Reading, partial: bool, vec4: bool) -> 
         ReadA::Elements => with_b!(["a_scalars"]),
     }
 }
+
+mod tiled;
 
 #[cfg(test)]
 mod tests;

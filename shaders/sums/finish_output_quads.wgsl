@@ -1,0 +1,1 @@
+fn finish(p: u32, sum: vec4<f32>) { store(p, sum); }
