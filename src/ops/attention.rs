@@ -1,20 +1,17 @@
 //! Scaled dot-product attention: `softmax(q kᵀ / √d + mask) v`, fused so that scores never reach memory, and its decomposition.
 
 mod lanes;
+mod tiles;
 
 use crate::array::Array;
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::kernel::{Kernel, Operand, Read, Routine, Stage, Wgsl, Word};
+use crate::graph::kernel::{Kernel, Operand, Routine, Stage};
 use crate::graph::{Bits, Meta, Op, Var, Vjp, no_grad};
-use crate::ops::routine::{self, poisoned, wgsl};
+use crate::ops::routine::{self, poisoned};
 use crate::shape::Shape;
 
-/// Invocations in a workgroup; each holds several vectors in registers.
-const WORKGROUP: u32 = 64;
-/// Largest head that the fused kernels hold in registers.
-const LARGEST_HEAD: usize = 256;
 /// Bytes of scores up to which a software adapter, whose matrix products are better than its fused kernels, computes them.
 const SCORES: usize = 64 << 20;
 /// Loop iterations of one invocation; some software adapters end loops after 65,535.
@@ -31,9 +28,9 @@ enum Part {
     Q,
     /// The gradient of k from q, k, v, dy, statistics.
     K,
-    /// The gradient of v from q, k, dy, statistics.
+    /// The gradient of v from the same.
     V,
-    /// The gradients of k and v side by side in the last dim, from q, k, v, dy, statistics; on software adapters.
+    /// The gradients of k and v side by side in the last dim, from the same.
     Kv,
 }
 
@@ -76,31 +73,8 @@ impl Part {
         match self {
             Part::Forward => &["q", "k", "v"],
             Part::Statistics => &["q", "k", "y", "dy"],
-            Part::Q | Part::K | Part::Kv => &["q", "k", "v", "dy", "stats"],
-            Part::V => &["q", "k", "dy", "stats"],
+            Part::Q | Part::K | Part::V | Part::Kv => &["q", "k", "v", "dy", "stats"],
         }
-    }
-
-    /// Texts for no mask, a boolean one and one of floats, where there are some for any adapter.
-    fn texts(self) -> Option<[Wgsl; 3]> {
-        macro_rules! texts {
-            ($($file:literal),*) => {[
-                texts!(@one "mask_none", $($file),*),
-                texts!(@one "mask_bool", $($file),*),
-                texts!(@one "mask_float", $($file),*),
-            ]};
-            (@one $mask:literal, $($file:literal),*) => {
-                wgsl!("attention/common", concat!("attention/", $mask), $(concat!("attention/", $file)),*)
-            };
-        }
-        Some(match self {
-            Part::Forward => texts!("values", "forward"),
-            Part::Statistics => texts!("statistics"),
-            Part::Q => texts!("values", "upstream", "backward_q"),
-            Part::K => texts!("values", "upstream", "backward_k"),
-            Part::V => texts!("upstream", "backward_v"),
-            Part::Kv => return None,
-        })
     }
 }
 
@@ -109,8 +83,8 @@ impl Attention {
         let (q, k) = (&inputs[0].shape, &inputs[1].shape);
         // The size of a value: of v, or of what has its last dim.
         let v_size = match self.part {
-            Part::Forward | Part::Statistics | Part::V => inputs[2].shape[3],
-            Part::Q | Part::K | Part::Kv => inputs[3].shape[3],
+            Part::Forward | Part::Statistics => inputs[2].shape[3],
+            Part::Q | Part::K | Part::V | Part::Kv => inputs[3].shape[3],
         };
         Sizes { batch: q[0], heads: q[1], kv_heads: k[1], queries: q[2], keys: k[2], d: q[3], v_size }
     }
@@ -184,17 +158,20 @@ impl Op for Attention {
         };
         let stats = apply(Part::Statistics, &[q, k, &y, &dy]);
         let gradient = |part: Part, inputs: &[&Var]| apply(part, inputs).transpose(1, 2);
-        let mut grads = vec![cx.needs[0].then(|| gradient(Part::Q, &[q, k, v, &dy, &stats]))];
+        let inputs = [q, k, v, &dy, &stats];
+        let mut grads = vec![cx.needs[0].then(|| gradient(Part::Q, &inputs))];
         let (d, v_size) = (q.shape()[3], v.shape()[3]);
-        if q.0.context.traits.lanes && lanes::fit(d, v_size) {
-            let both = (cx.needs[1] || cx.needs[2]).then(|| gradient(Part::Kv, &[q, k, v, &dy, &stats]));
-            let part = |i: usize, from: usize, size: usize| {
-                both.as_ref().filter(|_| cx.needs[i]).map(|both| both.slice(3, from, 1, size))
-            };
+        let together = match q.0.context.traits.lanes && lanes::fit(d, v_size) {
+            true => cx.needs[1] || cx.needs[2],
+            false => cx.needs[1] && cx.needs[2] && tiles::hold_both(d, v_size),
+        };
+        if together {
+            let both = gradient(Part::Kv, &inputs);
+            let part = |i: usize, from: usize, size: usize| cx.needs[i].then(|| both.slice(3, from, 1, size));
             grads.extend([part(1, 0, d), part(2, d, v_size)]);
         } else {
-            grads.push(cx.needs[1].then(|| gradient(Part::K, &[q, k, v, &dy, &stats])));
-            grads.push(cx.needs[2].then(|| gradient(Part::V, &[q, k, &dy, &stats])));
+            grads.push(cx.needs[1].then(|| gradient(Part::K, &inputs)));
+            grads.push(cx.needs[2].then(|| gradient(Part::V, &inputs)));
         }
         grads.resize(cx.inputs.len(), None);
         Ok(grads)
@@ -287,45 +264,10 @@ impl Routine for Attention {
         if self.has_mask {
             size(s.batch * s.heads * s.queries * s.keys)?;
         }
-        let rows = match self.part {
-            Part::K | Part::V | Part::Kv => s.batch * s.kv_heads * s.keys,
-            _ => s.batch * s.heads * s.queries,
-        };
-        if let Some(stage) = lanes::stage(self, s, inputs, caps)? {
-            return Ok(vec![stage]);
+        match lanes::stage(self, s, inputs, caps)? {
+            Some(stage) => Ok(vec![stage]),
+            None => tiles::stages(self, s, inputs, output),
         }
-        let names = self.part.inputs().iter().copied().chain(self.has_mask.then_some("mask"));
-        let Some(texts) = self.part.texts() else {
-            return Err(Error::unsupported(self.name(), "needs a software adapter with subgroups"));
-        };
-        let mut reads: Vec<Read> = names.enumerate().map(|(i, name)| routine::read(name, i)).collect();
-        // Two operands may be one tensor, which is then read under both names all the same.
-        reads.sort_by_key(|r| r.name);
-        Ok(vec![Stage {
-            name: self.part.name(),
-            source: texts[self.mask(&metas)],
-            reads,
-            writes: vec![routine::output()],
-            consts: vec![
-                ("WORKGROUP", WORKGROUP),
-                ("D_QUADS", s.d.div_ceil(4).max(1) as u32),
-                ("V_QUADS", s.v_size.div_ceil(4).max(1) as u32),
-            ],
-            params: vec![
-                ("rows", size(rows)?),
-                ("heads", size(s.heads)?),
-                ("kv_heads", size(s.kv_heads)?),
-                ("group", size(s.heads / s.kv_heads.max(1))?),
-                ("queries", size(s.queries)?),
-                ("keys", size(s.keys)?),
-                ("d", size(s.d)?),
-                ("v_size", size(s.v_size)?),
-                ("causal", Word::U32(u32::from(self.causal))),
-                ("scale", Word::F32(self.scale.0 as f32)),
-            ],
-            checks_indices: false,
-            workgroups: if output.meta.numel() == 0 { 0 } else { (rows as u64).div_ceil(u64::from(WORKGROUP)) },
-        }])
     }
 
     fn fuses_epilogue(&self) -> bool {
@@ -470,11 +412,11 @@ impl Operands {
         Ok(Operands { q: whole(q, qs), k: whole(k, ks), v: whole(v, vs), mask, output })
     }
 
-    /// The operands with heads filled up by zeros to whole parts, where the kernels of software adapters want that.
+    /// The operands with heads filled up by zeros to whole parts, where they have others.
     fn in_parts(&self) -> Option<Operands> {
         let full = |x: &Var| x.shape()[3].next_multiple_of(lanes::PART) - x.shape()[3];
         let (d, v_size) = (full(&self.q), full(&self.v));
-        if !self.q.0.context.traits.lanes || (d == 0 && v_size == 0) {
+        if d == 0 && v_size == 0 {
             return None;
         }
         let fill = |x: &Var, by: usize| x.pad(&[(0, 0), (0, 0), (0, 0), (0, by)], 0.0);
@@ -496,11 +438,10 @@ impl Operands {
         let group = q[1] / k[1].max(1);
         let scores = q[0] * q[1] * q[2] * k[2];
         let rows = k[2].max(group * q[2]);
-        let iterations = rows * (2 * d.div_ceil(4) + v_size.div_ceil(4) + 1);
         match (context.traits.software, context.traits.lanes && lanes::fit(part(d), part(v_size))) {
-            (false, _) => d.max(v_size) <= LARGEST_HEAD,
+            (false, _) => tiles::fit(d, v_size),
             (true, true) => rows <= MAX_ITERATIONS,
-            (true, false) => d.max(v_size) <= LARGEST_HEAD && scores * 4 > SCORES && iterations <= MAX_ITERATIONS,
+            (true, false) => tiles::fit(d, v_size) && scores * 4 > SCORES,
         }
     }
 }

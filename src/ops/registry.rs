@@ -318,7 +318,7 @@ const STRUCTURED: &[(&str, &[Row])] = &[
                 Floats,
                 Routine,
                 &["attention/forward"],
-                &["attention/statistics", "attention/backward_q", "attention/backward_k", "attention/backward_v"],
+                &["attention/statistics", "attention/backward_q", "attention/backward_kv"],
                 Any,
             ),
             ("rope", Floats, Routine, &["rope/forward"], &["rope/forward"], Any),

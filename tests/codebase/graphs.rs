@@ -74,6 +74,10 @@ fn attention(d: &Device) {
             d.sync().unwrap_or_else(|e| panic!("{e}"));
         }
     }
+    // Rows that no vec4 reads, and enough of them for the tall tiles.
+    let x = leaf([1, 2, 40, 16], d);
+    x.flip(&[3]).scaled_dot_product_attention(&x, &x, None, false).sum().backward().unwrap();
+    d.sync().unwrap();
     let starts = Tensor::from_slice(&[3i32, 70_000], [2, 1], d);
     let turned = leaf([2, 3, 5, 8], d).rope(100.0, &starts);
     turned.square().sum().backward().unwrap();

@@ -133,9 +133,11 @@ fn every_mask_on_both_families() {
 fn wide_heads() {
     for (s, kind, causal) in WIDE {
         let expected = run(s, kind, causal, true, false, cpu());
-        let found = run(s, kind, causal, true, false, gpu());
-        for (part, (a, b)) in ["y", "dq", "dk", "dv"].iter().zip(found.iter().zip(&expected)) {
-            assert_same(&format!("{s:?}, {kind:?}, causal: {causal}, {part}"), a, b, 3e-6);
+        for device in [gpu(), hardware()] {
+            let found = run(s, kind, causal, true, false, device);
+            for (part, (a, b)) in ["y", "dq", "dk", "dv"].iter().zip(found.iter().zip(&expected)) {
+                assert_same(&format!("{s:?}, {kind:?}, causal: {causal}, {part}"), a, b, 3e-6);
+            }
         }
     }
 }
@@ -146,9 +148,11 @@ fn long_sequences() {
     for (queries, keys) in [(3, 59_998), (59_999, 5), (2, 66_001), (66_001, 3)] {
         let s = sizes([1, 1, 1, queries, keys, 4, 4]);
         let expected = run(s, Mask::None, false, false, false, cpu());
-        let found = run(s, Mask::None, false, false, false, gpu());
-        for (part, (a, b)) in ["y", "dq", "dk", "dv"].iter().zip(found.iter().zip(&expected)) {
-            assert_same(&format!("{s:?}, {part}"), a, b, 1e-5);
+        for device in [gpu(), hardware()] {
+            let found = run(s, Mask::None, false, false, false, device);
+            for (part, (a, b)) in ["y", "dq", "dk", "dv"].iter().zip(found.iter().zip(&expected)) {
+                assert_same(&format!("{s:?}, {part}"), a, b, 1e-5);
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod attention;
+mod attention_tiles;
 mod cancel;
 mod common;
 mod conv;
