@@ -8,6 +8,26 @@ use crate::trace;
 /// A compilation that takes longer is told to the log.
 const LONG: Duration = Duration::from_secs(1);
 
+#[cfg(target_arch = "wasm32")]
+type Look = fn(&str) -> Result<(), String>;
+
+/// See [`look_first`].
+#[cfg(target_arch = "wasm32")]
+static LOOK: std::sync::OnceLock<Look> = std::sync::OnceLock::new();
+
+/// From here on naga looks at kernels before they are compiled: a browser reports errors in a text too late to be caught. The crate's own texts are
+/// right, so this is for programs that bring texts of their own; others do not hold naga.
+pub fn look_first() {
+    #[cfg(target_arch = "wasm32")]
+    LOOK.get_or_init(|| |text| naga::front::wgsl::parse_str(text).map(drop).map_err(|e| e.emit_to_string(text)));
+}
+
+/// What is wrong with a kernel's text, where somebody looks.
+#[cfg(target_arch = "wasm32")]
+pub fn looked_at(text: &str) -> Result<(), String> {
+    LOOK.get().map_or(Ok(()), |look| look(text))
+}
+
 type Watcher = Box<dyn Fn(usize, usize)>;
 
 thread_local! {

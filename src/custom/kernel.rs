@@ -1,5 +1,6 @@
 //! The kernels of an op, by a builder.
 
+use crate::compiling::look_first;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::kernel::{Access, BufferSlot, Read, Stage, Wgsl, Word, Write};
@@ -107,6 +108,7 @@ pub struct Kernel {
 impl Kernel {
     /// A first dispatch, by a name for logs and the pieces of its text, which are put one after the other.
     pub fn new(name: &'static str, source: Wgsl) -> Kernel {
+        look_first();
         Kernel { stages: vec![stage(name, source)], scratch: Vec::new(), stores_once: false, fault: None }
     }
 

@@ -41,9 +41,10 @@ fn wasted<'a>(groups: impl Iterator<Item = &'a Group>) -> u64 {
 }
 
 /// Puts independent small groups into one kernel where the device binds enough buffers. `workgroups` has the invocations per workgroup of those
-/// groups whose kernel is one body that works by its linear invocation index: only such kernels can share one, and only those of one size.
-pub fn fuse(groups: Vec<Group>, workgroups: &[Option<u32>], graph: &Merged, caps: &Caps) -> Vec<Group> {
-    let limit = (caps.max_storage_buffers as usize).min(MAX_BUFFERS);
+/// groups whose kernel is one body that works by its linear invocation index: only such kernels can share one, and only those of one size. So many buffers
+/// are left `spare`.
+pub fn fuse(groups: Vec<Group>, workgroups: &[Option<u32>], graph: &Merged, caps: &Caps, spare: usize) -> Vec<Group> {
+    let limit = (caps.max_storage_buffers as usize).saturating_sub(spare).min(MAX_BUFFERS);
     let mut open: Vec<Bundle> = Vec::new();
     let mut done: Vec<Bundle> = Vec::new();
     for (g, group) in groups.iter().enumerate() {

@@ -141,10 +141,10 @@ impl Gpu {
             panels: source.panels,
         };
         let (name, wgsl, trusted) = (source.name, source.wgsl, source.trusted);
-        // A browser reports shader errors too late to be caught here, so there naga looks first.
+        // A browser reports shader errors too late to be caught here.
         #[cfg(target_arch = "wasm32")]
-        if let Err(error) = naga::front::wgsl::parse_str(&wgsl) {
-            return Err(Error::Shader { name, detail: error.emit_to_string(&wgsl) });
+        if let Err(detail) = crate::compiling::looked_at(&wgsl) {
+            return Err(Error::Shader { name, detail });
         }
         // Its compiler wants a directive that naga does not know.
         #[cfg(target_arch = "wasm32")]

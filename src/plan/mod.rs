@@ -204,17 +204,16 @@ impl Plan {
 
     /// Plans a graph as it is.
     fn build(graph: &Merged, decisions: Option<&Decisions>, caps: &Caps, fuse: bool, search: Search) -> Result<Built> {
-        match Plan::build_with(graph, decisions, caps, fuse, search, true)? {
-            Some(built) => Ok(built),
-            None => {
-                let built = Plan::build_with(graph, decisions, caps, fuse, search, false)?;
-                built.ok_or_else(|| Error::argument("plan", "a kernel binds more buffers than the device has"))
+        for (over, spare) in [(true, 0), (false, 0), (false, 3), (false, usize::MAX)] {
+            if let Some(built) = Plan::build_with(graph, decisions, caps, fuse, search, over, spare)? {
+                return Ok(built);
             }
         }
+        Err(Error::argument("plan", "a kernel binds more buffers than the device has"))
     }
 
-    /// [`Plan::build`], where values that replace others count as written `over` those; `None` where that comes out otherwise, and a kernel
-    /// binds too many buffers.
+    /// [`Plan::build`], where values that replace others count as written `over` those, and horizontal fusion leaves so many buffers `spare`;
+    /// `None` where that comes out otherwise, and a kernel binds too many buffers.
     fn build_with(
         graph: &Merged,
         decisions: Option<&Decisions>,
@@ -222,6 +221,7 @@ impl Plan {
         fuse: bool,
         search: Search,
         over: bool,
+        spare: usize,
     ) -> Result<Option<Built>> {
         // Eight storage buffers are what every WebGPU device binds.
         let budget = caps.max_storage_buffers.min(8) as usize;
@@ -229,7 +229,7 @@ impl Plan {
         if fuse {
             groups = row_fusion::chain(groups, &keep, graph, decisions, caps, budget)?;
             let workgroups: Vec<_> = groups.iter().map(|group| codegen::workgroup_of(group, graph, caps)).collect();
-            groups = horizontal::fuse(groups, &workgroups, graph, caps);
+            groups = horizontal::fuse(groups, &workgroups, graph, caps, spare);
         }
         in_place::decide(&mut groups, graph, &keep);
         let mut steps = Vec::new();
@@ -254,6 +254,11 @@ impl Plan {
                 let own =
                     if matches!(group.core, Core::Horizontal(_)) { caps.max_storage_buffers as usize } else { budget };
                 if over && call.bound.len() > own {
+                    return Ok(None);
+                }
+                // In horizontal fusion, a buffer that some read by fours and others one by one is bound twice, and index checks bind one more.
+                let bound = call.bound.len() + usize::from(call.kernel.checks_indices);
+                if matches!(group.core, Core::Horizontal(_)) && bound > caps.max_storage_buffers as usize {
                     return Ok(None);
                 }
                 if call.workgroups == 0 {

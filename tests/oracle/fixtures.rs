@@ -1,7 +1,6 @@
-//! Reads `fixtures/`: arrays from safetensors files, cases from the lines of `index.jsonl`.
+//! Reads what `fixtures/` holds: arrays from safetensors files, cases from the lines of `index.jsonl`. The tests in a browser read the same.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use safetensors::{Dtype, SafeTensors};
@@ -79,18 +78,12 @@ impl Case {
     }
 }
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("oracle/fixtures")
-}
-
 fn numbers<const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> f64) -> Vec<f64> {
     bytes.chunks_exact(N).map(|b| read(b.try_into().expect("N bytes"))).collect()
 }
 
-fn load_arrays(area: &str) -> HashMap<String, Arc<Stored>> {
-    let path = folder().join(format!("{area}.safetensors"));
-    let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let file = SafeTensors::deserialize(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+fn arrays(area: &str, bytes: &[u8]) -> HashMap<String, Arc<Stored>> {
+    let file = SafeTensors::deserialize(bytes).unwrap_or_else(|error| panic!("{area}: {error}"));
     let arrays = file.tensors().into_iter().map(|(name, view)| {
         let bytes = view.data();
         let (dtype, values) = match view.dtype() {
@@ -106,17 +99,15 @@ fn load_arrays(area: &str) -> HashMap<String, Arc<Stored>> {
     arrays.collect()
 }
 
-/// All cases in the order of the index.
-pub fn load() -> Vec<Case> {
-    let path = folder().join("index.jsonl");
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+/// All cases in the order of the index, given the text of the index and the bytes of an area's file.
+pub fn parse(index: &str, file: impl Fn(&str) -> Vec<u8>) -> Vec<Case> {
     let mut areas: HashMap<String, HashMap<String, Arc<Stored>>> = HashMap::new();
     let mut cases = Vec::new();
-    for line in text.lines() {
+    for line in index.lines() {
         let mut entry: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"));
         let word = |entry: &Value, key: &str| entry[key].as_str().unwrap_or_default().to_owned();
         let area = word(&entry, "area");
-        let arrays = areas.entry(area.clone()).or_insert_with(|| load_arrays(&area));
+        let arrays = areas.entry(area.clone()).or_insert_with(|| arrays(&area, &file(&area)));
         let array = |name: &Value| {
             let name = name.as_str().unwrap_or_else(|| panic!("{name} names no array"));
             arrays.get(name).unwrap_or_else(|| panic!("{area} has no array {name}")).clone()

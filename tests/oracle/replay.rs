@@ -25,11 +25,11 @@ struct Recorded {
 }
 
 /// Records all cases, computes them together, compares.
-pub fn replay(cases: &[Case], device: &Device) -> Outcome {
+pub async fn replay(cases: &[&Case], device: &Device) -> Outcome {
     let mut outcome = Outcome::default();
     let recorded: Vec<(&Case, Recorded)> = cases
         .iter()
-        .filter_map(|case| {
+        .filter_map(|&case| {
             // An op never panics; one that does must not hide the others.
             let result = catch_unwind(AssertUnwindSafe(|| record(case, device)));
             match result.unwrap_or_else(|_| Err("panicked".into())) {
@@ -42,9 +42,9 @@ pub fn replay(cases: &[Case], device: &Device) -> Outcome {
         })
         .collect();
     // One flush for all. Its error comes again at the read of what it spoilt.
-    let _ = device.sync();
+    let _ = device.sync_async().await;
     for (case, recorded) in recorded {
-        compare(case, &recorded, &mut outcome);
+        compare(case, &recorded, &mut outcome).await;
     }
     outcome
 }
@@ -74,15 +74,15 @@ fn record(case: &Case, device: &Device) -> Result<Recorded, String> {
     Ok(Recorded { outputs, grads })
 }
 
-fn compare(case: &Case, recorded: &Recorded, outcome: &mut Outcome) {
+async fn compare(case: &Case, recorded: &Recorded, outcome: &mut Outcome) {
     for (i, (y, expected)) in recorded.outputs.iter().zip(&case.outputs).enumerate() {
-        match difference(y, expected, case.class.forward()) {
+        match difference(y, expected, case.class.forward()).await {
             Ok(error) => outcome.forward = outcome.forward.max(error),
             Err(detail) => outcome.miss(case, &format!("output {i}: {detail}")),
         }
     }
     for (grad, (i, expected)) in recorded.grads.iter().zip(&case.grads) {
-        match difference(grad, expected, case.class.backward()) {
+        match difference(grad, expected, case.class.backward()).await {
             Ok(error) => outcome.backward = outcome.backward.max(error),
             Err(detail) => outcome.miss(case, &format!("gradient of input {i}: {detail}")),
         }
@@ -90,7 +90,7 @@ fn compare(case: &Case, recorded: &Recorded, outcome: &mut Outcome) {
 }
 
 /// The error, or in words what differs.
-fn difference(found: &Tensor, expected: &Stored, bound: Bound) -> Result<f64, String> {
+async fn difference(found: &Tensor, expected: &Stored, bound: Bound) -> Result<f64, String> {
     let kind = |dtype: DType| (dtype.is_float(), dtype.is_int(), dtype == DType::F16);
     if found.shape() != expected.shape {
         return Err(format!("shape {:?} instead of {:?}", found.shape(), expected.shape));
@@ -98,7 +98,7 @@ fn difference(found: &Tensor, expected: &Stored, bound: Bound) -> Result<f64, St
     if kind(found.dtype()) != kind(expected.dtype) {
         return Err(format!("{} instead of {}", found.dtype(), expected.dtype));
     }
-    let values = values(found).map_err(|error| error.to_string())?;
+    let values = values(found).await.map_err(|error| error.to_string())?;
     let error = bound.error(&values, &expected.values);
     match bound.worst(&values, &expected.values) {
         Some(i) if error > bound.tolerance => Err(format!(
@@ -109,13 +109,13 @@ fn difference(found: &Tensor, expected: &Stored, bound: Bound) -> Result<f64, St
     }
 }
 
-fn values(tensor: &Tensor) -> wgrad::Result<Vec<f64>> {
+async fn values(tensor: &Tensor) -> wgrad::Result<Vec<f64>> {
     Ok(match tensor.dtype() {
-        DType::I32 => tensor.to_vec::<i32>()?.into_iter().map(f64::from).collect(),
-        DType::U32 => tensor.to_vec::<u32>()?.into_iter().map(f64::from).collect(),
-        DType::F16 => tensor.to_vec::<wgrad::f16>()?.into_iter().map(f64::from).collect(),
-        DType::Bool => tensor.to_vec::<bool>()?.into_iter().map(|b| f64::from(u8::from(b))).collect(),
-        _ => tensor.to_vec::<f32>()?.into_iter().map(f64::from).collect(),
+        DType::I32 => tensor.to_vec_async::<i32>().await?.into_iter().map(f64::from).collect(),
+        DType::U32 => tensor.to_vec_async::<u32>().await?.into_iter().map(f64::from).collect(),
+        DType::F16 => tensor.to_vec_async::<wgrad::f16>().await?.into_iter().map(f64::from).collect(),
+        DType::Bool => tensor.to_vec_async::<bool>().await?.into_iter().map(|b| f64::from(u8::from(b))).collect(),
+        _ => tensor.to_vec_async::<f32>().await?.into_iter().map(f64::from).collect(),
     })
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use wgrad::autograd::{grad_retain_graph, grad_with, gradcheck, gradgradcheck};
 use wgrad::{DType, Device, Tensor};
 
-use crate::fixtures::{self, Case};
+use crate::fixtures::Case;
 use crate::ops;
 
 /// Ops with gradients but without a check here, and why. No others may be left out.
@@ -128,7 +128,7 @@ fn gradients_of_gradients() {
         Device::gpu().unwrap_or_else(|error| panic!("{error}\nThis test needs a GPU adapter; a software one will do"));
     let cpu = Device::cpu();
     let mut by_op: BTreeMap<String, Vec<Case>> = BTreeMap::new();
-    for case in fixtures::load() {
+    for case in crate::load() {
         if !case.grads.is_empty() && ops::find(&case.op).is_some() && crate::asked(&case.op) {
             by_op.entry(case.op.clone()).or_default().push(case);
         }

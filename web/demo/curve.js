@@ -1,6 +1,6 @@
 // The curves of loss and accuracy.
 
-/** Draws points of `{ step, value }`: losses on a logarithmic scale, accuracies from 0 to 1. */
+/** Draws points of `{ step, value }`: losses on a logarithmic scale, and accuracies, where there are any, from 0 to 1. */
 export function drawCurve(canvas, losses, accuracies) {
     const ratio = devicePixelRatio;
     const [width, height] = [canvas.clientWidth, canvas.clientHeight];
@@ -10,8 +10,8 @@ export function drawCurve(canvas, losses, accuracies) {
     context.scale(ratio, ratio);
     const style = getComputedStyle(document.documentElement);
     const color = (name) => style.getPropertyValue(name);
-    const [left, right, top, bottom] = [34, width - 34, 8, height - 18];
-    const steps = Math.max(1, losses.at(-1)?.step ?? 1, accuracies.at(-1)?.step ?? 1);
+    const [left, right, top, bottom] = [34, width - (accuracies ? 44 : 8), 8, height - 18];
+    const steps = Math.max(1, losses.at(-1)?.step ?? 1, accuracies?.at(-1)?.step ?? 1);
     const x = (step) => left + ((right - left) * step) / steps;
     // Whole powers of ten around the losses.
     const values = losses.map(({ value }) => Math.max(value, 1e-6));
@@ -34,7 +34,7 @@ export function drawCurve(canvas, losses, accuracies) {
         context.fillText(String(10 ** power), left - 5, ofLoss(10 ** power));
     }
     context.textAlign = "left";
-    for (const part of [0, 0.5, 1]) context.fillText(`${100 * part} %`, right + 4, y(part));
+    if (accuracies) for (const part of [0, 0.5, 1]) context.fillText(`${100 * part} %`, right + 4, y(part));
     context.textAlign = "right";
     context.textBaseline = "alphabetic";
     context.fillText(`${steps} steps`, right, height - 4);
@@ -48,5 +48,5 @@ export function drawCurve(canvas, losses, accuracies) {
         context.stroke();
     };
     line(losses, ofLoss, "--accent");
-    line(accuracies, y, "--second");
+    if (accuracies) line(accuracies, y, "--second");
 }

@@ -5,5 +5,5 @@ import { fileURLToPath } from "node:url";
 
 import { serve } from "../test/browser.mjs";
 
-const { url } = await serve(dirname(fileURLToPath(import.meta.url)), Number(process.env.PORT ?? 8080));
+const { url } = await serve(dirname(fileURLToPath(import.meta.url)), { port: Number(process.env.PORT ?? 8080) });
 console.log(`the demo is at ${url}`);

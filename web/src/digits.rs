@@ -1,22 +1,20 @@
 //! The digits trainer of the demo page: a network of three linear layers, trained a few steps at a call.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use js_sys::{Float32Array, Promise, Uint8Array};
+use js_sys::{Float32Array, Promise};
 use wasm_bindgen::prelude::*;
 use wgrad::data::{Batches, Digits as Data};
-use wgrad::nn::loss;
+use wgrad::nn::{StateDict, loss};
 use wgrad::optim::Adam;
-use wgrad::{Error, Result, Tensor, io, no_grad};
+use wgrad::{Error, Result, Tensor, no_grad};
 
+use crate::saved::{self, Saved};
 use crate::{Device, exception, promise};
 
 const SIZES: [usize; 4] = [Data::PIXELS, 128, 64, Data::CLASSES];
 const BATCH: usize = 32;
-/// The prefix of the optimizer's entries in files.
-const OPTIMIZER: &str = "optimizer.";
 /// The key of a file's metadata under which the count of steps stands.
 const STEPS: &str = "steps";
 /// The key of the seed, by which the images are shuffled.
@@ -99,32 +97,22 @@ impl State {
         Ok(total / steps.max(1) as f32)
     }
 
-    /// Everything that training goes on from.
-    fn entries(&self) -> BTreeMap<String, Tensor> {
-        let mut entries = BTreeMap::new();
-        for (i, (weight, bias)) in self.layers.iter().enumerate() {
-            entries.insert(format!("{i}.weight"), weight.detach());
-            entries.insert(format!("{i}.bias"), bias.detach());
-        }
-        entries
-            .extend(self.optimizer.state_dict().into_iter().map(|(name, value)| (format!("{OPTIMIZER}{name}"), value)));
-        entries
+    /// The weights by their names.
+    fn weights(&self) -> StateDict {
+        let layers = self.layers.iter().enumerate();
+        let named = |(i, (weight, bias)): (usize, &(Tensor, Tensor))| {
+            [(format!("{i}.weight"), weight.detach()), (format!("{i}.bias"), bias.detach())]
+        };
+        layers.flat_map(named).collect()
     }
 
     fn load(&mut self, bytes: &[u8]) -> Result<()> {
-        // On the CPU reference, where the numbers of the optimizer are read without a wait.
-        let (mut entries, metadata) = io::from_safetensors_bytes(bytes, &wgrad::Device::cpu())?;
-        let number = |key: &str| metadata.get(key).and_then(|number| number.parse::<u64>().ok());
-        let (Some(steps), Some(seed)) = (number(STEPS), number(SEED)) else {
-            return Err(Error::Io {
-                path: "file".into(),
-                detail: "it was not saved by this page: it names no step and no seed".into(),
-            });
-        };
+        let mut saved = Saved::read(bytes)?;
+        let (steps, seed) = (saved.number(STEPS)?, saved.number(SEED)?);
         let mut values = Vec::new();
         for (i, (weight, bias)) in self.layers.iter().enumerate() {
             for (name, like) in [(format!("{i}.weight"), weight), (format!("{i}.bias"), bias)] {
-                let value = entries.remove(&name).filter(|value| value.shape() == like.shape());
+                let value = saved.model.remove(&name).filter(|value| value.shape() == like.shape());
                 let value = value.ok_or_else(|| Error::Io {
                     path: "file".into(),
                     detail: format!("it has no {name} of shape {:?}", like.shape()),
@@ -134,9 +122,7 @@ impl State {
                 values.push((like.clone(), value));
             }
         }
-        let state =
-            entries.into_iter().filter_map(|(name, value)| Some((name.strip_prefix(OPTIMIZER)?.to_owned(), value)));
-        self.optimizer.load_state_dict(&state.collect())?;
+        self.optimizer.load_state_dict(&saved.optimizer)?;
         no_grad(|| values.iter().for_each(|(parameter, value)| parameter.assign(value)));
         (self.batches, self.seed, self.order) = (batches(seed), seed, None);
         self.steps = steps as usize;
@@ -220,9 +206,8 @@ impl Digits {
     pub fn save(&self) -> Promise {
         let state = self.0.borrow();
         let numbers = [(STEPS, state.steps as u64), (SEED, state.seed)];
-        let metadata = numbers.map(|(key, number)| (key.to_owned(), number.to_string())).into();
-        let entries = state.entries();
-        promise(async move { Ok(Uint8Array::from(&io::to_safetensors_bytes_async(&entries, &metadata).await?[..])) })
+        let words = numbers.map(|(key, number)| (key.to_owned(), number.to_string())).into();
+        saved::save(state.weights(), state.optimizer.state_dict(), words)
     }
 
     /// Goes on from what `save` gave, to the same bits.
@@ -233,16 +218,6 @@ impl Digits {
     /// A hash of all weights' bits.
     #[wasm_bindgen(unchecked_return_type = "Promise<string>")]
     pub fn hash(&self) -> Promise {
-        let weights: Vec<Tensor> = self.0.borrow().layers.iter().flat_map(|(w, b)| [w.detach(), b.detach()]).collect();
-        promise(async move {
-            // FNV-1a.
-            let mut hash = 0xcbf2_9ce4_8422_2325u64;
-            for tensor in weights {
-                for byte in tensor.to_vec_async::<f32>().await?.iter().flat_map(|v| v.to_bits().to_le_bytes()) {
-                    hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-                }
-            }
-            Ok(format!("{hash:016x}"))
-        })
+        saved::hash(self.0.borrow().weights().into_values().collect())
     }
 }

@@ -7,10 +7,16 @@
 #[cfg(feature = "checks")]
 mod checks;
 mod data;
-#[cfg(feature = "digits")]
+#[cfg(feature = "demo")]
 mod digits;
+#[cfg(feature = "demo")]
+mod gpt;
+#[cfg(feature = "demo")]
+mod saved;
 mod step;
 mod tensors;
+#[cfg(feature = "demo")]
+mod writer;
 
 use std::fmt::Display;
 

@@ -11,17 +11,20 @@ const TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".mjs": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
+    ".txt": "text/plain; charset=utf-8",
     ".wasm": "application/wasm",
     ".safetensors": "application/octet-stream",
 };
 
-/** Serves a folder on a free port of this machine; secure enough for WebGPU. */
-export async function serve(root, port = 0) {
+/** Serves a folder on a port of this machine, by default a free one; secure enough for WebGPU. `aliases` are other folders by the beginnings of paths. */
+export async function serve(root, { port = 0, aliases = {} } = {}) {
     const server = createServer((request, response) => {
         const path = normalize(decodeURIComponent(new URL(request.url, "http://localhost").pathname));
-        let file = join(root, path);
+        const alias = Object.keys(aliases).find((start) => path.startsWith(start));
+        const folder = alias ? aliases[alias] : root;
+        let file = join(folder, alias ? path.slice(alias.length) : path);
         if (existsSync(file) && statSync(file).isDirectory()) file = join(file, "index.html");
-        if (!file.startsWith(root) || !existsSync(file)) {
+        if (!file.startsWith(folder) || !existsSync(file)) {
             response.writeHead(404).end();
             return;
         }
@@ -38,7 +41,7 @@ export async function serve(root, port = 0) {
 /** Where the browser is, by the environment or by name. */
 function executable() {
     const names = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
-    const found = process.env.CHROMIUM ?? names.find(existsSync);
+    const found = process.env.CHROMIUM || names.find(existsSync);
     if (!found) throw new Error("no Chromium was found; install it (apt-get install chromium), or name it in CHROMIUM");
     return found;
 }

@@ -1,9 +1,9 @@
 // Tests of the library and of the package in a real browser.
 //
-//     node run.mjs [--native portable_step] [--out FOLDER] [NAME...]
+//     node run.mjs [--native portable_step] [--out FOLDER] [--share N] [NAME...]
 //
 // `--native` is the built example `portable_step`, which writes the captured step that the page loads and goes on with what the page
-// saves. NAMEs choose tests by a part of their name.
+// saves. `--share` is how many cases of each op are held against PyTorch; 0 takes all. NAMEs choose tests by a part of their name.
 
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -13,12 +13,15 @@ import { parseArgs } from "node:util";
 
 import { badCalls } from "./bad_calls.mjs";
 import { launch, serve } from "./browser.mjs";
+import { demoTests } from "./demo.mjs";
+import { oracle } from "./oracle.mjs";
 
 const { values: options, positionals: chosen } = parseArgs({
-    options: { native: { type: "string" }, out: { type: "string" } },
+    options: { native: { type: "string" }, out: { type: "string" }, share: { type: "string", default: "2" } },
     allowPositionals: true,
 });
 const web = resolve(dirname(fileURLToPath(import.meta.url)), "..");
+const root = resolve(web, "..");
 const out = resolve(options.out ?? join(web, "out"));
 mkdirSync(out, { recursive: true });
 
@@ -76,7 +79,7 @@ const tests = {
     async "no WebGPU is an exception"(page, browser, url) {
         const bare = await browser.newPage();
         await bare.addInitScript(() => Object.defineProperty(Navigator.prototype, "gpu", { get: () => undefined }));
-        await bare.goto(`${url}/test/page.html`);
+        await bare.goto(`${url}/web/test/page.html`);
         await bare.waitForFunction(() => window.wgrad);
         const error = await bare.evaluate(async () => {
             try {
@@ -116,6 +119,15 @@ const tests = {
         check(failed.length === 0, `${failed.length} of ${rows.length} cases failed`);
         const worst = (key) => Math.max(...rows.map((row) => row[key])).toExponential(1);
         return `${rows.length} cases, 0 failures, at most ${worst("value")}, gradients ${worst("gradient")}`;
+    },
+
+    async "ops and their gradients agree with PyTorch"(page, browser, url) {
+        const { table, misses, total, half } = await oracle(page, url, root, Number(options.share), out, within);
+        for (const line of table) console.log(`    ${line}`);
+        for (const miss of misses) console.log(`    ${miss}`);
+        check(misses.length === 0, `${misses.length} of ${total.cases} cases failed`);
+        check(total.ops >= 249 && total.backward > 0.4 * total.cases, JSON.stringify(total));
+        return `${total.ops} ops, ${total.cases} cases, 0 failures${half ? "" : "; no f16 here, its cases are left out"}`;
     },
 
     async "digits are learnt, twice to the same bits"(page) {
@@ -232,27 +244,40 @@ const tests = {
     },
 };
 
-const server = await serve(web);
+// The demo page gets the module of the tests, which has all of its own.
+const server = await serve(root, { aliases: { "/web/demo/pkg/": join(web, "test/pkg") } });
 const browser = await launch();
 let failures = 0;
-for (const [name, test] of Object.entries(tests)) {
-    if (chosen.length > 0 && !chosen.some((part) => name.includes(part))) continue;
-    // A page of its own: what one test breaks is whole in the next.
-    const page = await browser.newPage();
-    page.on("pageerror", (error) => console.log(`    page: ${error}`));
-    page.on("console", (message) => message.type() === "error" && console.log(`    console: ${message.text()}`));
+
+/** Runs a test that was chosen, and says how it went. */
+async function run(name, limit, test) {
+    if (chosen.length > 0 && !chosen.some((part) => name.includes(part))) return;
     const start = Date.now();
     try {
-        await page.goto(`${server.url}/test/page.html`);
-        await page.waitForFunction(() => window.wgrad);
-        const said = await within(600, name, test(page, browser, server.url));
+        const said = await within(limit, name, test());
         console.log(`ok      ${name}: ${said} (${((Date.now() - start) / 1000).toFixed(1)} s)`);
     } catch (error) {
         failures += 1;
         console.log(`FAILED  ${name}: ${error.message}`);
     }
-    await page.close();
 }
+
+for (const [name, test] of Object.entries(tests)) {
+    await run(name, 1800, async () => {
+        // A page of its own: what one test breaks is whole in the next.
+        const page = await browser.newPage();
+        page.on("pageerror", (error) => console.log(`    page: ${error}`));
+        page.on("console", (message) => message.type() === "error" && console.log(`    console: ${message.text()}`));
+        try {
+            await page.goto(`${server.url}/web/test/page.html`);
+            await page.waitForFunction(() => window.wgrad);
+            return await test(page, browser, server.url);
+        } finally {
+            await page.close();
+        }
+    });
+}
+for (const [name, test] of Object.entries(demoTests)) await run(name, 600, () => test(browser, server.url, out));
 await browser.close();
 server.close();
 console.log(failures === 0 ? "all browser tests passed" : `${failures} browser tests failed`);

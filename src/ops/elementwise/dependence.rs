@@ -18,6 +18,17 @@ impl Parameters {
         u32::try_from(position).ok().and_then(|position| 1u64.checked_shl(position)).map_or(Parameters::ALL, Parameters)
     }
 
+    /// The parameters whose bits are set, as [`Parameters::bits`] gives them.
+    pub fn of_bits(bits: u64) -> Parameters {
+        Parameters(bits)
+    }
+
+    /// A bit for each parameter.
+    #[cfg(test)]
+    pub fn bits(self) -> u64 {
+        self.0
+    }
+
     /// Whether the parameter is one of these.
     pub fn has(self, position: usize) -> bool {
         self.0 & Parameters::one(position).0 != 0

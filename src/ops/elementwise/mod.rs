@@ -5,6 +5,7 @@ mod dependence;
 mod differences;
 mod entries;
 pub(crate) mod generate;
+mod known;
 pub(crate) mod methods;
 pub(crate) mod op;
 mod poisson;

@@ -7,8 +7,9 @@ use smallvec::SmallVec;
 
 use super::dependence::Parameters;
 use super::differences;
+use super::known;
 use super::table::{Derivative, Reference, Row, RowKind};
-use super::wgsl::{Signature, signatures};
+use super::wgsl::Signature;
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -54,8 +55,14 @@ pub struct Definition {
     pub host: Host,
     /// Gradient expression.
     pub expression: Expression,
+    /// Finds the signature of the backward function.
+    sign: Sign,
     backward: OnceLock<Result<Option<Signature>>>,
 }
+
+/// Finds the signature of an op's backward function, given the op's name and its file; `None` where the file has none. Known for rows of the table; what users write is
+/// parsed, so that a program without own ops needs no parser.
+pub type Sign = fn(&str, &str) -> Result<Option<Signature>>;
 
 impl Row {
     /// The shared definition behind the row's nodes.
@@ -68,6 +75,7 @@ impl Row {
                 self.kind,
                 Host::Row(self.reference),
                 Expression::Row(self.derivative),
+                |name, _| Ok(known::backward(name)),
             ))
         };
         self.definition.get_or_init(make).clone()
@@ -91,17 +99,21 @@ impl Definition {
         kind: RowKind,
         host: Host,
         expression: Expression,
+        sign: Sign,
     ) -> Definition {
-        Definition { name, source: source.into(), args, kind, host, expression, backward: OnceLock::new() }
+        Definition { name, source: source.into(), args, kind, host, expression, sign, backward: OnceLock::new() }
     }
 
-    /// The signature of the backward function, parsed once; `None` where the file has none.
+    /// The signature of the backward function, found once; `None` where the file has none.
     ///
     /// # Errors
-    /// [`Error::Shader`] where the file is not valid.
+    /// [`Error::Shader`] where the file does not parse.
     pub fn backward(&self) -> Result<Option<&Signature>> {
-        let parse = || Ok(signatures(&self.name, &self.source)?.remove(&format!("{}_bwd", self.name)));
-        self.backward.get_or_init(parse).as_ref().map(Option::as_ref).map_err(Clone::clone)
+        self.backward
+            .get_or_init(|| (self.sign)(&self.name, &self.source))
+            .as_ref()
+            .map(Option::as_ref)
+            .map_err(Clone::clone)
     }
 
     /// The field of the backward function's result that is the gradient of an operand.

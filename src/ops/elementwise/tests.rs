@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::op::{Expression, Host};
 use super::table::{Row, RowKind};
-use super::user::{apply, define};
+use super::user::{apply, define, sign};
 use super::wgsl::{length, signatures};
 use super::{Definition, Forward, rows};
 use crate::array::Array;
@@ -175,7 +175,7 @@ fn a_backward_function_of_y_without_an_inverse_is_refused() {
                   fn shrug_bwd(y: f32, dy: f32) -> f32 { return dy * (1.0 - y * y); }";
     let host = Host::Row(super::row("tanh").unwrap().reference);
     let definition =
-        Definition::new("shrug".into(), source, vec!["x".into()], RowKind::Float, host, Expression::Row(None));
+        Definition::new("shrug".into(), source, vec!["x".into()], RowKind::Float, host, Expression::Row(None), sign);
     let context = context_with(false);
     let x = data(Array::from_vec(&1.into(), vec![0.7]), &context);
     let y = Var::apply(Forward(Arc::new(definition)), &[&x]);

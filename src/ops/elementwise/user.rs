@@ -7,7 +7,8 @@ use super::entries::rows;
 use super::methods::broadcast;
 use super::op::{Definition, Expression, Forward, Host, UserDerivative, UserReference};
 use super::table::RowKind;
-use super::wgsl::signatures;
+use super::wgsl::{Signature, signatures};
+use crate::compiling::look_first;
 use crate::error::{Error, Result};
 use crate::graph::Var;
 use crate::graph::node::lock;
@@ -54,7 +55,13 @@ pub fn define(name: &str, wgsl_source: &str) -> Result<Definition> {
         return Err(failed(format!("another elementwise op has a function {taken} with another text")));
     }
     known.extend(functions.keys().map(|f| (f.clone(), wgsl_source.to_owned())));
-    Ok(Definition::new(name.into(), wgsl_source, args, RowKind::Float, Host::User(None), Expression::User(None)))
+    look_first();
+    Ok(Definition::new(name.into(), wgsl_source, args, RowKind::Float, Host::User(None), Expression::User(None), sign))
+}
+
+/// The signature of the backward function, as naga reads it.
+pub fn sign(name: &str, source: &str) -> Result<Option<Signature>> {
+    Ok(signatures(name, source)?.remove(&format!("{name}_bwd")))
 }
 
 impl Definition {
@@ -69,7 +76,7 @@ impl Definition {
     }
 
     fn rebuilt(&self, host: Host, expression: Expression) -> Definition {
-        Definition::new(self.name.clone(), &self.source, self.args.clone(), self.kind, host, expression)
+        Definition::new(self.name.clone(), &self.source, self.args.clone(), self.kind, host, expression, sign)
     }
 }
 

@@ -33,13 +33,25 @@ pub struct Signature {
 /// # Errors
 /// [`Error::Shader`] with naga's message where the file is not valid WGSL.
 pub fn signatures(name: &str, source: &str) -> Result<HashMap<String, Signature>> {
-    let failed = |detail: String| Error::Shader { name: name.into(), detail };
-    // The user's text stands first, so that errors count its lines; the order of declarations makes no difference.
-    let text = format!("{source}\n{PRELUDE}");
-    let module = naga::front::wgsl::parse_str(&text).map_err(|e| failed(e.emit_to_string_with_path(&text, name)))?;
+    let (text, module) = parse(name, source)?;
     Validator::new(ValidationFlags::all(), Capabilities::empty())
         .validate(&module)
-        .map_err(|e| failed(e.emit_to_string_with_path(&text, name)))?;
+        .map_err(|e| Error::Shader { name: name.into(), detail: e.emit_to_string_with_path(&text, name) })?;
+    described(name, &module)
+}
+
+/// The text with the prelude, and its module.
+fn parse(name: &str, source: &str) -> Result<(String, naga::Module)> {
+    // The user's text stands first, so that errors count its lines; the order of declarations makes no difference.
+    let text = format!("{source}\n{PRELUDE}");
+    match naga::front::wgsl::parse_str(&text) {
+        Ok(module) => Ok((text, module)),
+        Err(e) => Err(Error::Shader { name: name.into(), detail: e.emit_to_string_with_path(&text, name) }),
+    }
+}
+
+fn described(name: &str, module: &naga::Module) -> Result<HashMap<String, Signature>> {
+    let failed = |detail: String| Error::Shader { name: name.into(), detail };
     if !module.entry_points.is_empty() || !module.global_variables.is_empty() {
         return Err(failed("the file of an elementwise op holds functions only, no entry points or variables".into()));
     }
@@ -102,17 +114,16 @@ fn statements(text: &str, name: &str, of_callee: &dyn Fn(&str) -> usize) -> usiz
 }
 
 /// Names of the prelude's functions.
-fn prelude_functions() -> &'static HashSet<String> {
+pub fn prelude_functions() -> &'static HashSet<String> {
     static NAMES: OnceLock<HashSet<String>> = OnceLock::new();
     NAMES.get_or_init(|| {
-        // The prelude parses; a test holds it to that.
-        let module = naga::front::wgsl::parse_str(PRELUDE).unwrap_or_default();
-        module.functions.iter().filter_map(|(_, function)| function.name.clone()).collect()
+        let heads = PRELUDE.lines().filter_map(|line| line.strip_prefix("fn ")?.split_once('('));
+        heads.map(|(name, _)| name.to_owned()).collect()
     })
 }
 
 /// A name that lives as long as the program. Kernels refer to fields by static names; there are few distinct ones.
-fn intern(name: &str) -> &'static str {
+pub fn intern(name: &str) -> &'static str {
     static NAMES: OnceLock<Mutex<HashSet<&'static str>>> = OnceLock::new();
     let mut names = lock(NAMES.get_or_init(Mutex::default));
     match names.get(name) {

@@ -1,6 +1,8 @@
 //! What the tests in a browser call beside the package: ops against the CPU reference, and batches of digits.
 
 mod cases;
+mod contest;
+mod oracle;
 
 use js_sys::{Array, Float32Array, Int32Array, Promise};
 use wasm_bindgen::prelude::*;
