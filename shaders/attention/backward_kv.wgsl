@@ -1,6 +1,15 @@
 // dk_j = scale sum_i ds_ij q_i with ds_ij = p_ij (dy_i · v_j - delta_i), and dv_j = sum_i p_ij dy_i, over the queries i of all heads that
 // share the key head. A workgroup owns keys and walks over the queries: its blocks are those of the transposed scores. The result has dk
 // and dv side by side in a row; D_BLOCKS or V_BLOCKS is 0 where one of them is not wanted.
+//
+// Needs of attention/sums: Place, Sums, from_column, put_sums, scale_rows
+// Needs of attention/tiles: COLUMNS, INVOCATIONS, K, Q, ROWS, Rows, exp4, is_hidden, k_rows, mask_of, products, put_weights, q_rows,
+//     rows_there, scores, weight_at, weights
+// Needs of the generator: COLUMN_SIDE, D_BLOCKS, V_BLOCKS, load_stats, params.all_tiles, params.causal, params.d_quads, params.dy_batch,
+//     params.dy_head, params.dy_row, params.dy_start, params.group, params.heads, params.keys, params.kv_heads, params.parts,
+//     params.queries, params.row_quads, params.scale, params.tiles, params.v_batch, params.v_head, params.v_quads, params.v_row,
+//     params.v_start, quad_dy, quad_k, quad_q, quad_v
+// Gives: quad
 const V: u32 = 2u;
 const DY: u32 = 3u;
 

@@ -1,4 +1,13 @@
 // dq_i = scale sum_j ds_ij k_j with ds_ij = p_ij (dy_i · v_j - delta_i). A workgroup owns queries and walks over the keys.
+//
+// Needs of attention/sums: Place, Sums, from_column, put_sums, scale_rows
+// Needs of attention/tiles: COLUMNS, INVOCATIONS, K, Q, ROWS, Rows, exp4, is_hidden, k_rows, mask_of, products, put_weights, q_rows,
+//     rows_there, scores, weight_at, weights
+// Needs of the generator: COLUMN_SIDE, D_BLOCKS, load_stats, params.all_tiles, params.causal, params.d_quads, params.dy_batch,
+//     params.dy_head, params.dy_row, params.dy_start, params.group, params.heads, params.keys, params.parts, params.queries,
+//     params.scale, params.tiles, params.v_batch, params.v_head, params.v_quads, params.v_row, params.v_start, quad_dy, quad_k, quad_q,
+//     quad_v
+// Gives: quad
 const V: u32 = 2u;
 const DY: u32 = 3u;
 

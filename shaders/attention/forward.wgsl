@@ -1,6 +1,14 @@
 // y_i = sum_j p_ij v_j. A workgroup owns queries and walks over the keys. Of each query it keeps the largest score m seen so far, the sum
 // of e^(s - m) and that of e^(s - m) v, and rescales both when a larger score comes (online softmax: Milakov & Gimelshein 2018; Dao et
 // al. 2022). A query that sees no key gives 0.
+//
+// Needs of attention/sums: Place, Sums, from_column, put_sums, scale_rows
+// Needs of attention/tiles: COLUMNS, INVOCATIONS, K, Q, ROWS, Rows, exp4, is_hidden, k_rows, mask_of, products, put_weights, q_rows,
+//     rows_there, scores, staged, weight_at, weights
+// Needs of the generator: COLUMN_SIDE, V_BLOCKS, params.all_tiles, params.causal, params.d_quads, params.group, params.heads,
+//     params.keys, params.parts, params.queries, params.tiles, params.v_batch, params.v_head, params.v_quads, params.v_row,
+//     params.v_start, quad_k, quad_q, quad_v
+// Gives: quad
 const V: u32 = 2u;
 
 fn quad(operand: u32, at: u32) -> vec4<f32> {

@@ -4,6 +4,9 @@
 // query, no score is stored, and no lane needs another's sums.
 // Parts of eight vec4s are written out, since a broadcast's lane must be known when the kernel is compiled. What is past the end of
 // a row is zero.
+//
+// Needs of the generator: LANES, WORKGROUP
+// Gives: Octet, Row, Shared, row_add, row_dot, row_scale, tile_index
 
 // Eight vec4s of a row.
 struct Octet {

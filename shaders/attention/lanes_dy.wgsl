@@ -1,4 +1,8 @@
 // Rows of the upstream gradient, owned by a lane or shared by the lanes.
+//
+// Needs of attention/lanes: Octet, Row, Shared
+// Needs of the generator: V_OCTETS, load_dy, params.v_quads
+// Gives: dy_own, dy_shared
 fn dy_quad(row: u32, c: u32) -> vec4<f32> {
     return select(vec4<f32>(), load_dy(row * params.v_quads + min(c, params.v_quads - 1u)), c < params.v_quads);
 }

@@ -1,4 +1,13 @@
 // What the backward kernels need of each query: stats[i] = (l_i, delta_i), see statistics.wgsl.
+//
+// Needs of attention/lanes: Row, Shared, row_dot, tile_index
+// Needs of attention/lanes_k: k_shared
+// Needs of attention/lanes_kv_gradient or attention/lanes_queries: Query, query_of
+// Needs of attention/lanes_q: q_own
+// Needs of attention/lanes_queries: score_of, tile_of
+// Needs of attention/tiles: ROWS
+// Needs of the generator: D_OCTETS, WORKGROUP, load_dy, load_y, params.all_tiles, params.keys, params.v_quads, store
+// Gives: put
 
 struct Sum { largest: f32, sum: f32 }
 struct Keys { k0: Shared, k1: Shared, k2: Shared, k3: Shared }

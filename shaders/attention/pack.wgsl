@@ -1,4 +1,6 @@
 // A copy of an operand in row-major order, where it lies so that its rows cannot be read by vec4s.
+//
+// Needs of the generator: WORKGROUP, load_x, params.quads, store_packed
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

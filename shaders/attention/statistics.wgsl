@@ -1,6 +1,13 @@
 // What the backward kernels need of each query, from which they recompute the weights (Dao et al. 2022, algorithm 4):
 //   stats[i] = (l_i, delta_i),   l_i = ln sum_j e^(s_ij),   delta_i = dy_i · y_i = sum_j p_ij (dy_i · v_j)
 // l is infinite for a query that sees no key, so that its weights become 0. The walk is that of the forward kernel.
+//
+// Needs of attention/tiles: COLUMNS, INVOCATIONS, Q, ROWS, exp4, is_hidden, k_rows, mask_of, products, put_weights, q_rows, rows_there,
+//     scores, staged, weight_at, weights
+// Needs of the generator: COLUMN_SIDE, params.all_tiles, params.causal, params.d_quads, params.dy_batch, params.dy_head, params.dy_row,
+//     params.dy_start, params.group, params.heads, params.keys, params.queries, params.tiles, params.v_quads, params.y_batch,
+//     params.y_head, params.y_row, params.y_start, quad_dy, quad_k, quad_q, quad_y, store
+// Gives: put, quad, upstream
 fn quad(operand: u32, at: u32) -> vec4<f32> {
     if (operand == Q) { return quad_q(at); }
     return quad_k(at);

@@ -1,4 +1,9 @@
 // The result of a kernel by tiles: sums of rows of an operand, weighted by a tile of weights.
+//
+// Needs of attention/backward_kv or attention/backward_q or attention/forward or attention/statistics: quad
+// Needs of attention/tiles: Block, COLUMNS, INVOCATIONS, Rows, begin, block_product, staged, staged_block, weight_at, weights
+// Needs of the generator: COLUMN_SIDE, store
+// Gives: Place, Sums, from_column, put_sums, scale_rows
 
 // The blocks of the result that an invocation holds, COLUMN_SIDE blocks apart; narrow rows need but one.
 struct Sums { b0: Block, b1: Block }

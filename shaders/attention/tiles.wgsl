@@ -7,6 +7,16 @@
 // blocks apart. Operands are staged in workgroup memory, 16 elements of each row (or a few whole rows) at a time; weights go through
 // workgroup memory from the scores to the result. So a score is never stored, and what an invocation holds does not depend on the
 // length of the sequence (Dao et al. 2022, 2023).
+//
+// Needs of attention/backward_kv or attention/backward_q or attention/forward or attention/statistics: quad
+// Needs of attention/mask_bool or attention/mask_float or attention/mask_none or attention/tile_mask_bool or attention/tile_mask_float or attention/tile_mask_none:
+//     masked
+// Needs of attention/tile_mask_bool or attention/tile_mask_float or attention/tile_mask_none: shows
+// Needs of the generator: COLUMN_SIDE, HAS_MASK, ROW_SIDE, params.causal, params.k_batch, params.k_head, params.k_row, params.k_start,
+//     params.keys, params.mask_batch, params.mask_head, params.mask_key, params.mask_query, params.mask_start, params.q_batch,
+//     params.q_head, params.q_row, params.q_start, params.queries, params.scale
+// Gives: Block, COLUMNS, INVOCATIONS, K, Q, ROWS, Rows, begin, block_product, exp4, is_hidden, k_rows, mask_of, products, put_weights,
+//     q_rows, rows_there, scores, staged, staged_block, weight_at, weights
 
 // A block's rows are the columns of this matrix.
 alias Block = mat4x4<f32>;

@@ -1,6 +1,9 @@
 // Copies up to four inputs, which follow each other in the output: y[o, offset + k, i] = x[o, k, i] of the input that k lies in. The
 // first begins at 0 of the joint window, the others where the one before ends; those that are not there are empty. Everything counts elements,
 // or groups of four, as the loads and the store do.
+//
+// Needs of the generator: WORKGROUP, load_a, load_b, load_c, load_d, params.end_a, params.end_b, params.end_c, params.offset,
+//     params.stride, params.total, params.window, store
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

@@ -1,5 +1,9 @@
 // What the depthwise kernels share: eight numbers that stand below each other in an image, past which its rows are moved, so that each
 // of them is loaded once for all taps that it meets.
+//
+// Needs of pool/finish_index or pool/finish_place or pool/finish_value or scan/finish_output or scan/finish_output_affine or scan/finish_parts or scan/finish_parts_affine or scan/finish_prefix or scan/finish_prefix_affine or sort/finish_order or sort/finish_run or sums/finish_output or sums/finish_output_quads or sums/finish_part_output or sums/finish_part_sum or sums/finish_sum or sums/finish_sum_quads:
+//     finish
+// Gives: COLUMN, Column, add_product, move_down, move_up, put
 struct Column {
     upper: vec4<f32>,
     lower: vec4<f32>,

@@ -4,6 +4,16 @@
 //
 // An invocation has a column of eight outputs. Taps of a column of the kernel that are STRIDE_H apart meet the same rows of x, each one
 // row further than the one before. The dilation along the height is 1.
+//
+// Needs of conv/column: COLUMN, add_product, move_up
+// Needs of conv/column or conv/put_quads or conv/put_scalars or conv/tiled_positions_each or conv/tiled_positions_quads or conv/weight_product:
+//     put
+// Needs of conv/column or conv/tiled_columns: Column
+// Needs of conv/window: STRIDE, dilation, input_size, output_size, padding, position, volume
+// Needs of the generator: STRIDE_H, WORKGROUP, params.groups, params.input_channels, params.input_h, params.items, params.kernel_d,
+//     params.kernel_h, params.kernel_w, params.output_channels, params.output_d, params.output_h, params.output_w, params.result_d,
+//     params.result_h, params.result_w, params.w_c, params.w_d, params.w_h, params.w_n, params.w_offset, params.w_w, params.x_c,
+//     params.x_d, params.x_h, params.x_n, params.x_offset, params.x_w, w, x
 fn row_of_x(at: u32, row: u32, there: bool) -> f32 {
     // Rows before the first one wrap to huge ones, which are outside as well.
     if (there && row < params.input_h) { return f32(x[at + row * params.x_h]); }

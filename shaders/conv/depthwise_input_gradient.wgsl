@@ -3,6 +3,16 @@
 //
 // An invocation has a column of eight inputs STRIDE_H apart, so that the same taps of a column of the kernel reach all of them: every
 // STRIDE_H-th, each meeting the rows of dy one row before those of the tap before. The dilation along the height is 1.
+//
+// Needs of conv/column: COLUMN, add_product, move_down
+// Needs of conv/column or conv/put_quads or conv/put_scalars or conv/tiled_positions_each or conv/tiled_positions_quads or conv/weight_product:
+//     put
+// Needs of conv/column or conv/tiled_columns: Column
+// Needs of conv/window: STRIDE, dilation, input_size, output_size, padding, position, volume
+// Needs of the generator: STRIDE_H, WORKGROUP, params.groups, params.input_channels, params.input_d, params.input_h, params.input_w,
+//     params.items, params.kernel_d, params.kernel_h, params.kernel_w, params.output_channels, params.output_h, params.result_d,
+//     params.result_h, params.result_w, params.w_c, params.w_d, params.w_h, params.w_n, params.w_offset, params.w_w, params.y_c,
+//     params.y_d, params.y_h, params.y_n, params.y_offset, params.y_w, w, y
 fn row_of_y(at: u32, row: u32, there: bool) -> f32 {
     // Rows before the first one wrap to huge ones, which are outside as well.
     if (there && row < params.output_h) { return f32(y[at + row * params.y_h]); }

@@ -4,6 +4,17 @@
 // An invocation has eight taps of a column of the kernel. It walks down columns of dy, and the rows of x that the taps meet move on by
 // STRIDE_H with each row of dy. Of the columns it takes every params.slots-th; a stage after this one adds up the slots. The dilation along
 // the height is 1.
+//
+// Needs of conv/column: COLUMN, add_product, move_up
+// Needs of conv/column or conv/put_quads or conv/put_scalars or conv/tiled_positions_each or conv/tiled_positions_quads or conv/weight_product:
+//     put
+// Needs of conv/column or conv/tiled_columns: Column
+// Needs of conv/window: STRIDE, input_size, kernel_size, padding, position, volume
+// Needs of the generator: STRIDE_H, WORKGROUP, params.columns, params.dilation_d, params.dilation_w, params.input_channels,
+//     params.input_h, params.items, params.kernel_d, params.kernel_h, params.kernel_w, params.output_channels, params.output_d,
+//     params.output_h, params.output_w, params.result_d, params.result_h, params.result_w, params.slots, params.total, params.x_c,
+//     params.x_d, params.x_h, params.x_n, params.x_offset, params.x_w, params.y_c, params.y_d, params.y_h, params.y_n, params.y_offset,
+//     params.y_w, x, y
 fn row_of_x(at: u32, row: u32) -> f32 {
     // Rows before the first one wrap to huge ones, which are outside as well.
     if (row < params.input_h) { return f32(x[at + row * params.x_h]); }

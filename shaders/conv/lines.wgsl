@@ -2,6 +2,12 @@
 // of one position reads, padded with zeros. A line holds the channels of a position; with few channels (LINES = 1) those of all taps along
 // the width, so that less of it is padding. Lines lie in order of image, group and position behind one line of zeros, which stands for
 // all positions outside.
+//
+// Needs of conv/tap_backward or conv/tap_forward: source_size
+// Needs of conv/tap_backward or conv/tap_forward or conv/tiled_forward or conv/tiled_input_gradient: result_size, tap_of
+// Needs of conv/window: kernel_size, number, volume
+// Needs of the generator: LINES, params.groups, params.quads, params.source_channels
+// Gives: element_of, line, lines_size, lines_start, taps_size
 
 // The taps that are walked through, one line each.
 fn taps_size() -> vec3<u32> {

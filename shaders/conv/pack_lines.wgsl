@@ -1,4 +1,10 @@
 // Copies the source into lines (see lines.wgsl), so that four elements of a line are one load.
+//
+// Needs of conv/lines: element_of, lines_size
+// Needs of conv/tap_backward or conv/tap_forward: source_size
+// Needs of conv/tap_backward or conv/tap_forward or conv/tiled_forward or conv/tiled_input_gradient: tap_of
+// Needs of conv/window: volume
+// Needs of the generator: LINES, WORKGROUP, load_source, params.items, params.quads, params.source_channels, store_lines
 fn source_element(plane: u32, at: u32, e: u32) -> f32 {
     let element = element_of(e);
     var inside = element.c < params.source_channels;

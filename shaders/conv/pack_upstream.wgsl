@@ -1,5 +1,9 @@
 // Puts the upstream gradient in the order in which weight_product.wgsl reads it: a[group][row tile][term / 4][row of the tile], a vec4 of
 // four terms; a term is a position of an image. Rows and terms that are not there are 0.
+//
+// Needs of attention/tiles: ROWS
+// Needs of conv/upstream_quads or conv/upstream_scalars: upstream
+// Needs of the generator: WORKGROUP, params.items, params.row_tiles, params.rows, params.steps, params.terms, store_a
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

@@ -1,5 +1,12 @@
 // Puts the weights in the order in which product.wgsl reads them: a[group][row tile][tap][quad of the line][row of the tile], a vec4 along
 // the line. Rows and elements that are not there are 0.
+//
+// Needs of attention/tiles: ROWS
+// Needs of conv/lines: element_of, taps_size
+// Needs of conv/window: position, volume
+// Needs of the generator: LINES, WORKGROUP, params.channel_step, params.group_step, params.items, params.quads, params.row_step,
+//     params.row_tiles, params.rows, params.source_channels, params.w_d, params.w_h, params.w_offset, params.w_w, store_a, w
+// Gives: weight
 fn weight(g: u32, row: u32, tap: vec3<u32>, e: u32) -> f32 {
     let element = element_of(e);
     var k = tap;

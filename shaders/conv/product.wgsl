@@ -2,6 +2,17 @@
 // left one holds the weights of an output channel, a column is a position of an image, and the sum runs over the elements of the lines that
 // the taps of a position read (Chellapilla, Puri & Simard 2006 made the columns in memory; Chetlur et al. 2014, arXiv:1410.0759, on the
 // fly). A tile is ROWS rows by LANES * 4 columns; a lane has four neighbouring columns.
+//
+// Needs of attention/tiles: ROWS
+// Needs of conv/column or conv/put_quads or conv/put_scalars or conv/tiled_positions_each or conv/tiled_positions_quads or conv/weight_product:
+//     put
+// Needs of conv/lines: line, lines_start, taps_size
+// Needs of conv/rows_subgroup or conv/tiles_plain: add8
+// Needs of conv/tap_backward or conv/tap_forward or conv/tiled_forward or conv/tiled_input_gradient: result_size
+// Needs of conv/tiles_plain: Sums
+// Needs of conv/window: next, position, volume
+// Needs of the generator: LANES, params.batch, params.groups, params.quads, params.row_tiles, quad_lines
+// Gives: Columns, run
 struct Columns {
     n: vec4<u32>,
     i: vec4<u32>,

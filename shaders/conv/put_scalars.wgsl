@@ -1,4 +1,10 @@
 // Stores one row of four columns, element by element.
+//
+// Needs of conv/product: Columns
+// Needs of conv/tap_backward or conv/tap_forward or conv/tiled_forward or conv/tiled_input_gradient: result_size
+// Needs of conv/window: volume
+// Needs of the generator: params.groups, params.rows, store
+// Gives: put
 fn put(g: u32, row: u32, columns: Columns, values: vec4<f32>) {
     if (row >= params.rows) { return; }
     let first = (columns.n * params.groups + g) * params.rows + row;

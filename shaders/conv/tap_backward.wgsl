@@ -1,5 +1,8 @@
 // Position q of the input is read, by tap k, by the output's position p with p * stride + k * dilation - padding = q: along each dim
 // apart.
+//
+// Needs of conv/window: STRIDE, dilation, input_size, output_size, padding
+// Gives: Tap, result_size, source_size, tap_of
 struct Tap {
     at: vec3<u32>,
     inside: vec3<bool>,

@@ -1,4 +1,7 @@
 // Position p of the output reads, by tap k, element p * stride + k * dilation - padding of the input: along each dim apart.
+//
+// Needs of conv/window: STRIDE, dilation, input_size, output_size, padding
+// Gives: Tap, result_size, source_size, tap_of
 struct Tap {
     at: vec3<u32>,
     inside: vec3<bool>,

@@ -1,5 +1,9 @@
 // The columns of B in a tile of the kernel of matrix products, where a column is a position of an image or a tap of a channel: what belongs
 // to a column is worked out once and serves all steps.
+//
+// Needs of conv/tiled_forward or conv/tiled_input_gradient or conv/tiled_weight_gradient: a_start, b_start, column_of, row_step
+// Needs of the generator: COLUMN_QUADS, COLUMN_SIDE, FLAT, ROW_SIDE, params.m, params.n
+// Gives: COLUMNS, Column, PlaceA, PlaceB, a_place, b_place, columns, is_in, reach
 struct Column {
     // Where its elements begin.
     start: u32,

@@ -1,5 +1,13 @@
 // The convolution of forward.wgsl for each group as C[o, (n, p)] = sum over (k, c) of A[o, (k, c)] B[(k, c), (n, p)], where
 // A[o, (k, c)] = w[o, c, k] and B[(k, c), (n, p)] = x[n, c, p * stride + k * dilation - padding].
+//
+// Needs of conv/column or conv/tiled_columns: Column
+// Needs of conv/tap_backward or conv/tap_forward or conv/tiled_channels: Tap
+// Needs of conv/tiled_columns: is_in, reach
+// Needs of conv/window: STRIDE, input_size, output_size, padding, position, volume
+// Needs of the generator: params.input_channels, params.output_channels, params.w_c, params.w_n, params.w_offset, params.x_c, params.x_d,
+//     params.x_h, params.x_n, params.x_offset, params.x_w, x
+// Gives: a_channel, a_start, b_channel, b_start, channels, column_of, result_size, row_step, source, tap_of
 fn a_start(g: u32) -> u32 { return params.w_offset + g * params.output_channels * params.w_n; }
 fn b_start(g: u32) -> u32 { return params.x_offset + g * params.input_channels * params.x_c; }
 fn row_step() -> u32 { return params.w_n; }

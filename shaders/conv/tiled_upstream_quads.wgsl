@@ -1,4 +1,9 @@
 // Blocks of A, dy, whose positions lie contiguous and are a multiple of four, so that four steps are neighbours.
+//
+// Needs of conv/tiled_columns: PlaceA
+// Needs of conv/window: output_size, volume
+// Needs of the generator: params.k, params.y_n, quad_y
+// Gives: a_block
 fn a_block(place: PlaceA, k: u32) -> mat4x4<f32> {
     let first = min(k, params.k - 4u);
     let n = quotient(first, volume(output_size()));

@@ -1,5 +1,12 @@
 // The gradient of weight_gradient.wgsl for each group as C[o, (c, k)] = sum over (n, p) of A[o, (n, p)] B[(n, p), (c, k)], where
 // A[o, (n, p)] = dy[n, o, p] and B[(n, p), (c, k)] = x[n, c, p * stride + k * dilation - padding].
+//
+// Needs of conv/column or conv/tiled_columns: Column
+// Needs of conv/tiled_columns: PlaceB, columns, is_in, reach
+// Needs of conv/window: STRIDE, dilation, input_size, kernel_size, next, output_size, padding, position, volume
+// Needs of the generator: params.input_channels, params.k, params.output_channels, params.x_c, params.x_d, params.x_h, params.x_n,
+//     params.x_offset, params.x_w, params.y_c, params.y_offset, x
+// Gives: Step, a_start, after, b_block, b_start, column_of, element, row_step, step_of
 fn a_start(g: u32) -> u32 { return params.y_offset + g * params.output_channels * params.y_c; }
 fn b_start(g: u32) -> u32 { return params.x_offset + g * params.input_channels * params.x_c; }
 fn row_step() -> u32 { return params.y_c; }

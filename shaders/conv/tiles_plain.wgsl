@@ -1,4 +1,8 @@
 // Eight rows of a tile for adapters without subgroups: every invocation loads all of A that it needs.
+//
+// Needs of conv/product or conv/weight_product: run
+// Needs of the generator: LANES, WORKGROUP, params.tiles, quad_a
+// Gives: Sums, add8
 struct Sums {
     row0: vec4<f32>,
     row1: vec4<f32>,

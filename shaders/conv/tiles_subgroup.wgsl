@@ -1,4 +1,7 @@
 // The entry point for adapters with subgroups, of which each has a tile.
+//
+// Needs of conv/product or conv/weight_product: run
+// Needs of the generator: LANES, WORKGROUP, params.tiles
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

@@ -1,5 +1,12 @@
 // The upstream gradient where it is, row-major, for subgroups: lane i loads from row i of eight. The positions of an image are a multiple of
 // four.
+//
+// Needs of attention/tiles: ROWS
+// Needs of conv/tiles_plain: Sums
+// Needs of conv/window: output_size, volume
+// Needs of matmul/lanes: multiply4
+// Needs of the generator: load_y, params.groups, params.rows
+// Gives: add_terms, upstream_row, upstream_terms
 
 // The place of this lane's row of eight rows of a tile, from `row` on; rows past the last one repeat it.
 fn upstream_row(row_tile: u32, row: u32, lane: u32) -> u32 {

@@ -1,4 +1,10 @@
 // The upstream gradient as pack_upstream.wgsl put it.
+//
+// Needs of attention/tiles: ROWS
+// Needs of conv/rows_subgroup or conv/tiles_plain: add8
+// Needs of conv/tiles_plain: Sums
+// Needs of the generator: params.row_tiles, params.steps
+// Gives: add_terms, upstream_row, upstream_terms
 
 // The place of this lane's part of eight rows of a tile, from `row` on.
 fn upstream_row(row_tile: u32, row: u32, lane: u32) -> u32 {

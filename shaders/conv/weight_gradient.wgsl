@@ -5,6 +5,16 @@
 //
 // An invocation has one (c, k) of BLOCK neighbouring output channels: each x that it loads serves them all.
 // It adds up one chunk of the terms (n, p): begin(i) is what the rounds before found, finish(i, sum) passes it on.
+//
+// Needs of attention/tiles or pool/begin_nowhere or pool/begin_place or sums/begin_sum or sums/begin_zero: begin
+// Needs of conv/chunks: first_term, last_term
+// Needs of conv/window: STRIDE, dilation, input_size, kernel_size, next, output_size, padding, position, volume
+// Needs of matmul/sum: BLOCK
+// Needs of pool/finish_index or pool/finish_place or pool/finish_value or scan/finish_output or scan/finish_output_affine or scan/finish_parts or scan/finish_parts_affine or scan/finish_prefix or scan/finish_prefix_affine or sort/finish_order or sort/finish_run or sums/finish_output or sums/finish_output_quads or sums/finish_part_output or sums/finish_part_sum or sums/finish_sum or sums/finish_sum_quads:
+//     finish
+// Needs of the generator: WORKGROUP, params.groups, params.input_channels, params.items, params.output_channels, params.total,
+//     params.x_c, params.x_d, params.x_h, params.x_n, params.x_offset, params.x_w, params.y_c, params.y_d, params.y_h, params.y_n,
+//     params.y_offset, params.y_w, x, y
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

@@ -3,6 +3,17 @@
 //   dw[o, c, k] = sum over n, p of dy[n, o, p] x[n, c, p * stride + k * dilation - padding].
 // A tile is ROWS rows by LANES * 4 columns; a lane has one quad of the line of one tap. The positions are cut into chunks, each summed by
 // tiles of its own.
+//
+// Needs of attention/tiles: ROWS
+// Needs of conv/lines: element_of, line, lines_start, taps_size
+// Needs of conv/tiles_plain: Sums
+// Needs of conv/upstream_in_place or conv/upstream_packed: add_terms, upstream_row, upstream_terms
+// Needs of conv/window: kernel_size, next, number, output_size, position, volume
+// Needs of pool/finish_index or pool/finish_place or pool/finish_value or scan/finish_output or scan/finish_output_affine or scan/finish_parts or scan/finish_parts_affine or scan/finish_prefix or scan/finish_prefix_affine or sort/finish_order or sort/finish_run or sums/finish_output or sums/finish_output_quads or sums/finish_part_output or sums/finish_part_sum or sums/finish_sum or sums/finish_sum_quads:
+//     finish
+// Needs of the generator: LANES, LINES, params.chunk, params.groups, params.quads, params.row_tiles, params.rows, params.source_channels,
+//     params.terms, params.total, quad_lines
+// Gives: put, run
 
 // Stores one row of the lane's quad.
 fn put(first: u32, row: u32, tap: vec3<u32>, e: u32, there: bool, values: vec4<f32>) {

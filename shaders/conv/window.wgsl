@@ -1,4 +1,9 @@
 // What the convolution kernels share. Vectors hold depth, height and width; a convolution over fewer dims has sizes 1 in front.
+//
+// Needs of the generator: STRIDE_D, STRIDE_H, STRIDE_W, params.dilation_d, params.dilation_h, params.dilation_w, params.input_d,
+//     params.input_h, params.input_w, params.kernel_d, params.kernel_h, params.kernel_w, params.output_d, params.output_h,
+//     params.output_w, params.padding_d, params.padding_h, params.padding_w
+// Gives: STRIDE, dilation, input_size, kernel_size, next, number, output_size, padding, position, volume
 fn input_size() -> vec3<u32> { return vec3<u32>(params.input_d, params.input_h, params.input_w); }
 fn kernel_size() -> vec3<u32> { return vec3<u32>(params.kernel_d, params.kernel_h, params.kernel_w); }
 fn output_size() -> vec3<u32> { return vec3<u32>(params.output_d, params.output_h, params.output_w); }

@@ -1,5 +1,12 @@
 // Gradient of cross-entropy with respect to the logits:
 //   dx[k] = dy (softmax(x)[k] - (1 - s) [k = t] - s / classes),      0 in ignored rows.
+//
+// Needs of cross_entropy/statistics: held, statistics
+// Needs of rows/parts: is_kept, iterations
+// Needs of rows/quads or rows/scalars: Part, all_of, exp_of, one_at
+// Needs of the generator: LANES, load_dy, load_t, load_x, params.classes, params.ignore_index, params.ignores, params.parts,
+//     params.smoothing, report_index, store
+// Gives: run
 fn run(row: u32, lane: u32) {
     let first = row * params.parts;
     let target_class = i32(load_t(row));

@@ -1,6 +1,12 @@
 // What forward and backward need of a row of logits: its largest element m, sum e^(x - m), and sum (x - middle). Rows that are held are
 // walked over twice, others once: a larger element that comes along rescales what has been summed so far (online softmax: Milakov &
 // Gimelshein 2018, "Online normalizer calculation for softmax").
+//
+// Needs of rows/parts: is_kept, iterations, no_sum, scaled, value_of, with_term
+// Needs of rows/quads or rows/scalars: Part, all_of, exp_of, larger, largest_of
+// Needs of rows/row_per_invocation or rows/row_per_subgroup or rows/row_per_workgroup: lanes_max, lanes_sum
+// Needs of the generator: HELD_SIZE, LANES, load_x, params.parts, params.smoothing
+// Gives: held, statistics
 struct Statistics {
     largest: f32,
     sum_exp: f32,

@@ -3,6 +3,12 @@
 // with x [outer, windows, inner, size] and y [outer, length, inner], in ascending j.
 // This stage covers `chunk` of the windows that reach i, from the one numbered `start` among them: begin(p) is the sum of the
 // stages before, finish(p, sum) passes it on.
+//
+// Needs of attention/tiles or pool/begin_nowhere or pool/begin_place or sums/begin_sum or sums/begin_zero: begin
+// Needs of pool/finish_index or pool/finish_place or pool/finish_value or scan/finish_output or scan/finish_output_affine or scan/finish_parts or scan/finish_parts_affine or scan/finish_prefix or scan/finish_prefix_affine or sort/finish_order or sort/finish_run or sums/finish_output or sums/finish_output_quads or sums/finish_part_output or sums/finish_part_sum or sums/finish_sum or sums/finish_sum_quads:
+//     finish
+// Needs of the generator: WORKGROUP, load_x, params.chunk, params.inner, params.length, params.size, params.start, params.step,
+//     params.total, params.windows
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

@@ -1,6 +1,9 @@
 // Whether none of some index checks has found anything.
 // The device keeps a block of slots, each of four words; a check that has found an index out of range has set the first word of its slot.
 // `params.slots0` to `params.slots7` have a bit for each slot to look at. `params.failed` is 1 where the host knows of a failed check.
+//
+// Needs of the generator: index_fault, params.failed, params.slots0, params.slots1, params.slots2, params.slots3, params.slots4,
+//     params.slots5, params.slots6, params.slots7, store
 
 @compute @workgroup_size(1)
 fn main() {

@@ -1,4 +1,6 @@
 // y[p] = x[p]. A NaN is reported, as an index out of range is, so that what depends on y is an error; where NO_INFINITY is set an infinity as well.
+//
+// Needs of the generator: EXPECTED, NOT_FINITE, NO_INFINITY, WORKGROUP, load_x, params.total, report_index, store
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

@@ -1,5 +1,7 @@
 // y[o, j, i] = x[o, index[o, j, i], i], with x seen as [outer, size, inner] and index as [outer, len, inner].
 // An index out of range is reported; memory outside x is never read.
+//
+// Needs of the generator: WORKGROUP, load_index, load_x, params.inner, params.len, params.size, params.total, report_index, store
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

@@ -1,5 +1,8 @@
 // y[o, k, i] = 1 + the last j with index[o, j, i] = k, or 0 where there is none: the end of the segment of k in the sorted
 // order, in which equal indices stand in ascending j.
+//
+// Needs of the generator: WORKGROUP, order, params.inner, params.len, params.row_inner, params.row_outer, params.size, params.starts,
+//     params.total, store
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

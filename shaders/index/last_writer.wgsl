@@ -1,4 +1,6 @@
 // y[o, k, i] = 1 + the last j with index[o, j, i] = k, or 0 where there is none: whose value a scatter leaves at each place.
+//
+// Needs of the generator: WORKGROUP, load_index, params.inner, params.len, params.size, params.total, report_index, store
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

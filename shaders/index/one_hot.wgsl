@@ -1,4 +1,6 @@
 // y[p, c] = 1 where index[p] = c, else 0, for c in 0..classes. An index out of range is reported once and gives zeros.
+//
+// Needs of the generator: WORKGROUP, load_index, params.classes, params.total, report_index, store
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

@@ -1,4 +1,8 @@
 // What is scattered to one place is multiplied (REDUCTION 0), or the largest (1) or smallest (2) of it counts; NaN wins over both.
+//
+// Needs of index/part_four or index/part_one: Part
+// Needs of the generator: INCLUDE_SELF, REDUCTION, load_own
+// Gives: both, kept, nothing
 fn nothing() -> Part {
     if (REDUCTION == 0u) { return 1.0; }
     return select(infinity(), -infinity(), REDUCTION == 1u);

@@ -1,4 +1,8 @@
 // As reduce_f32.wgsl for i32.
+//
+// Needs of index/part_four or index/part_one: Part
+// Needs of the generator: INCLUDE_SELF, REDUCTION, load_own
+// Gives: both, kept, nothing
 fn nothing() -> Part {
     if (REDUCTION == 0u) { return 1; }
     return select(2147483647i, bitcast<i32>(0x80000000u), REDUCTION == 1u);

@@ -1,4 +1,8 @@
 // As reduce_f32.wgsl for u32.
+//
+// Needs of index/part_four or index/part_one: Part
+// Needs of the generator: INCLUDE_SELF, REDUCTION, load_own
+// Gives: both, kept, nothing
 fn nothing() -> Part {
     if (REDUCTION == 0u) { return 1; }
     return select(4294967295u, 0u, REDUCTION == 1u);

@@ -1,6 +1,9 @@
 // y[o, k, i] = what both() makes of x[o, j, i] over the j with index[o, j, i] = k, in ascending j: each invocation owns one element of y, so no
 // atomics are needed and the order is fixed. y is [outer, size, inner], x and index are [outer, len, inner], with few j.
 // An index out of range is reported once and does nothing.
+//
+// Needs of index/reduce_f32 or index/reduce_i32 or index/reduce_u32 or index/sum: both, kept, nothing
+// Needs of the generator: WORKGROUP, load_index, load_x, params.inner, params.len, params.size, params.total, report_index, store
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

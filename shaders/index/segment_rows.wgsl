@@ -1,5 +1,11 @@
 // As segment_sum.wgsl where all elements of x[o, j] go to one place, as rows of a table do: an invocation looks up the segment of y[o, k]
 // once for four parts of it a turn, `runs` parts apart, so that neighbours store neighbours. kept() says what stands where no index names a place.
+//
+// Needs of index/reduce_f32 or index/reduce_i32 or index/reduce_u32 or index/sum: kept
+// Needs of index/run_four or index/run_one: Places
+// Needs of index/segment_long or index/segment_short: segment_total
+// Needs of the generator: ITERATIONS, OUTER, WORKGROUP, order, params.inner, params.row_outer, params.runs, params.size, params.starts,
+//     params.total, store
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

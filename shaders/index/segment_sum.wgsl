@@ -1,5 +1,10 @@
 // y[o, k, i] = what both() makes of x[o, j, i] over the j with index[o, j, i] = k, in ascending j: the j of one k are a segment of the sorted
 // order. y is [outer, size, inner], x is [outer, len, inner]; rows of indices that are equal by construction exist once.
+//
+// Needs of index/reduce_f32 or index/reduce_i32 or index/reduce_u32 or index/sum: kept
+// Needs of index/segment_long or index/segment_short: segment_total
+// Needs of the generator: WORKGROUP, order, params.inner, params.row_inner, params.row_outer, params.size, params.starts, params.total,
+//     store
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

@@ -1,5 +1,9 @@
 // What both() makes of whole chunks of the sorted order, for segments that span several: [outer, chunks, inner]. Only chunks that hold one
 // index are walked; no segment asks for the others.
+//
+// Needs of index/reduce_f32 or index/reduce_i32 or index/reduce_u32 or index/sum: both, nothing
+// Needs of the generator: WORKGROUP, keys, load_x, order, params.chunk, params.chunks, params.inner, params.len, params.row_inner,
+//     params.row_outer, params.size, params.total, store_totals
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

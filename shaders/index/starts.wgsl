@@ -1,5 +1,7 @@
 // Where the segment of each k in 0..=size begins in a row of sorted indices: the first place whose index is not below k, by
 // binary search. keys is [rows, len], starts [rows, size + 1]; it stands behind another array in its buffer.
+//
+// Needs of the generator: WORKGROUP, keys, params.len, params.size, params.starts, params.total, store_starts
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

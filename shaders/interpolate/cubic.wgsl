@@ -1,5 +1,11 @@
 // Cubic convolution in every dim (R. Keys, IEEE Trans. ASSP 29 (1981) 1153-1160, with a = -3/4): o lies at place(o) / whole() - 1 (edges.wgsl,
 // points.wgsl) and reads two positions on both sides; those beyond the ends are the ends.
+//
+// Needs of conv/window or window/taps: input_size, output_size
+// Needs of interpolate/edges or interpolate/nearest or interpolate/nearest_exact or interpolate/points: first_reader
+// Needs of interpolate/edges or interpolate/points: place, whole
+// Needs of window/taps: Taps
+// Gives: readers, reads, weight
 fn last_position() -> vec3<i32> { return vec3<i32>(input_size()) - 1; }
 
 // The k-th position that o reads.

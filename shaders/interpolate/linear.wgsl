@@ -1,5 +1,11 @@
 // Linear in every dim: o lies at place(o) / whole() - 1 (edges.wgsl, points.wgsl), or at 0 where that is less, and reads the position before with
 // weight 1 less the fraction and the next position with the fraction, the last position alone beyond it.
+//
+// Needs of conv/window or window/taps: input_size, output_size
+// Needs of interpolate/edges or interpolate/nearest or interpolate/nearest_exact or interpolate/points: first_reader
+// Needs of interpolate/edges or interpolate/points: place, whole
+// Needs of window/taps: Taps
+// Gives: readers, reads, source, weight
 fn source(o: vec3<u32>) -> vec3<u32> { return max(place(o), whole()) - whole(); }
 
 fn reads(o: vec3<u32>) -> Taps {

@@ -1,6 +1,12 @@
 // Nearest neighbour: neighbouring outputs lie ratio_in / ratio_out apart in the input, so o reads the one position
 // floor(o ratio_in / ratio_out), and p is read by ceil(p ratio_out / ratio_in) .. ceil((p + 1) ratio_out / ratio_in). What lies behind
 // the last position reads that.
+//
+// Needs of conv/window or window/taps: input_size, output_size
+// Needs of the generator: params.ratio_in_d, params.ratio_in_h, params.ratio_in_w, params.ratio_out_d, params.ratio_out_h,
+//     params.ratio_out_w
+// Needs of window/taps: Taps
+// Gives: first_reader, readers, reads, weight
 fn ratio_in() -> vec3<u32> { return vec3<u32>(params.ratio_in_d, params.ratio_in_h, params.ratio_in_w); }
 fn ratio_out() -> vec3<u32> { return vec3<u32>(params.ratio_out_d, params.ratio_out_h, params.ratio_out_w); }
 

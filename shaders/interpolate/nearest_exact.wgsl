@@ -1,4 +1,10 @@
 // The element whose middle is nearest: o reads floor((o + 1/2) ratio_in / ratio_out), at most the last position.
+//
+// Needs of conv/window or window/taps: input_size, output_size
+// Needs of the generator: params.ratio_in_d, params.ratio_in_h, params.ratio_in_w, params.ratio_out_d, params.ratio_out_h,
+//     params.ratio_out_w
+// Needs of window/taps: Taps
+// Gives: first_reader, readers, reads, weight
 fn ratio_in() -> vec3<u32> { return vec3<u32>(params.ratio_in_d, params.ratio_in_h, params.ratio_in_w); }
 fn ratio_out() -> vec3<u32> { return vec3<u32>(params.ratio_out_d, params.ratio_out_h, params.ratio_out_w); }
 

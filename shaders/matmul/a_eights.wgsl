@@ -1,4 +1,8 @@
 // Sixteen rows, where a load of A serves eight.
+//
+// Needs of matmul/a_by_row or matmul/a_step_octets or matmul/a_step_quads: multiply_eight
+// Needs of matmul/lanes or matmul/tiled: Sums
+// Gives: multiply_sixteen
 fn multiply_sixteen(
     low: ptr<function, Sums>, high: ptr<function, Sums>, low_at: u32, high_at: u32,
     stride: u32, k: u32, last: u32, b0: mat4x4<f32>, b1: mat4x4<f32>,

@@ -1,4 +1,7 @@
 // A read eight elements along k at a time, for A with rows that are contiguous and aligned to eight elements. K is a multiple of eight.
+//
+// Needs of the generator: octet_a
+// Gives: A_PARTS, a_first_part, a_load, a_second_part
 
 // What one load brings: four steps, and four more.
 const A_PARTS: u32 = 2u;

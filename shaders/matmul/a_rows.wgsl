@@ -1,4 +1,6 @@
 // A with contiguous rows: places and strides count what one load brings.
+//
+// Gives: A_STEP, a_stride
 
 // From a place to its neighbour along k.
 fn a_stride() -> u32 {

@@ -1,4 +1,7 @@
 // A with any strides, read one element at a time. Elements past `last`, the end of k, are zero.
+//
+// Needs of the generator: K_TAIL, a, params.a_col
+// Gives: A_STEP, a_quad, a_stride
 
 // From a place to its neighbour along k.
 fn a_stride() -> u32 {

@@ -1,4 +1,8 @@
 // Where a lane's columns are, for B read by columns of its own each.
+//
+// Needs of matmul/batch: batch_offset
+// Needs of the generator: params.b_batch0, params.b_batch1, params.b_batch2, params.b_col, params.b_offset, params.n
+// Gives: Place, b_start
 alias Place = vec4<u32>;
 
 // The places of the first row. Columns past the last one repeat it.

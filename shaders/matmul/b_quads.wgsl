@@ -1,6 +1,10 @@
 // B read four elements along k at a time, for the transpose of a matrix with contiguous rows aligned to four elements.
 // Places and strides count vec4s. A software adapter keeps each component of a vector in a register of its own, so that
 // the transposition below is free.
+//
+// Needs of matmul/b_columns or matmul/b_places: Place
+// Needs of the generator: quad_b
+// Gives: B_STEP, b_block, b_stride
 
 // From a place to its neighbour along k, which has the next four steps.
 fn b_stride() -> u32 {

@@ -1,4 +1,9 @@
 // B read row by row. Rows past `last`, the end of k, are zero.
+//
+// Needs of matmul/b_columns or matmul/b_places: Place
+// Needs of matmul/b_columns or matmul/b_scalars: b_values
+// Needs of the generator: K_TAIL
+// Gives: B_STEP, b_block
 
 // From a place to the one four steps of k on, in strides.
 const B_STEP: u32 = 4u;

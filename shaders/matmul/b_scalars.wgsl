@@ -1,4 +1,8 @@
 // B with any strides, read one element at a time.
+//
+// Needs of matmul/b_columns or matmul/b_places: Place
+// Needs of the generator: b, params.b_row
+// Gives: b_stride, b_values
 
 // From a place to its neighbour along k.
 fn b_stride() -> u32 {

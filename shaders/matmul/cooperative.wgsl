@@ -5,6 +5,15 @@
 // workgroup memory, zeros past the edges, from where the subgroups load their fragments. A_ALONG_K and B_ALONG_K say which way an operand
 // lies contiguous in memory, so that neighbouring invocations copy neighbouring elements. Rows in workgroup memory are padded, so that
 // those of a fragment lie on different memory banks.
+//
+// Needs of matmul/batch: batch_offset
+// Needs of matmul/fragment_16 or matmul/fragment_8: FRAGMENT, FragmentA, FragmentB, FragmentC
+// Needs of matmul/partial_one or matmul/partial_quads or matmul/partial_scalars or matmul/store_one or matmul/store_quads or matmul/store_scalars or matmul/tile_c_each or matmul/tile_c_quads:
+//     put
+// Needs of the generator: A_ALONG_K, B_ALONG_K, LANES, a, b, params.a_batch0, params.a_batch1, params.a_batch2, params.a_col,
+//     params.a_offset, params.a_row, params.b_batch0, params.b_batch1, params.b_batch2, params.b_col, params.b_offset, params.b_row,
+//     params.batch, params.column_tiles, params.k, params.k_chunk, params.m, params.n, params.row_tiles, params.tiles
+// Gives: A_STEP, B_STEP, DEPTH
 
 const EDGE: u32 = 4u * FRAGMENT;
 const DEPTH: u32 = 2u * FRAGMENT;

@@ -4,6 +4,21 @@
 // columns. There is no workgroup memory and no barrier, which cost more than they save on such adapters.
 // LANES neighbouring invocations make a tile; tiles are numbered down the rows first, so that the tiles in flight share
 // a panel of B that stays in cache. With ROWS = 1 this is the kernel for a vector times a matrix.
+//
+// Needs of attention/tiles: ROWS
+// Needs of matmul/a_by_step or matmul/a_rows or matmul/a_scalars: a_stride
+// Needs of matmul/a_by_step or matmul/a_rows or matmul/a_scalars or matmul/cooperative or matmul/tiled: A_STEP
+// Needs of matmul/a_places or matmul/tile_places: a_start
+// Needs of matmul/a_quads or matmul/a_scalars: a_quad
+// Needs of matmul/b_columns or matmul/b_places or matmul/tile_places: b_start
+// Needs of matmul/b_columns or matmul/b_quads or matmul/b_scalars: b_stride
+// Needs of matmul/b_quads or matmul/b_rows or matmul/cooperative or matmul/tiled: B_STEP
+// Needs of matmul/b_quads or matmul/b_rows or matmul/tile_b_along_columns or matmul/tile_b_along_k or matmul/tile_b_elements: b_block
+// Needs of matmul/edges: put_inside, row_inside
+// Needs of matmul/multiply: multiply
+// Needs of the generator: LANES, WORKGROUP, at_columns, params.batch, params.column_tiles, params.k, params.k_chunk, params.n,
+//     params.row_tiles, params.tiles
+// Gives: a_first
 
 // The place of a row that is loaded from first, `along` past its start.
 fn a_first(batch: u32, row: u32, along: u32) -> u32 {

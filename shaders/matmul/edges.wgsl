@@ -1,5 +1,10 @@
 // Rows past the last one repeat it: their factors do, so that they hold the same results, which are stored to its place. No branch guards a
 // store.
+//
+// Needs of matmul/partial_one or matmul/partial_quads or matmul/partial_scalars or matmul/store_one or matmul/store_quads or matmul/store_scalars or matmul/tile_c_each or matmul/tile_c_quads:
+//     put
+// Needs of the generator: params.m
+// Gives: put_inside, row_inside
 fn row_inside(row: u32) -> u32 {
     return min(row, params.m - 1u);
 }

@@ -1,3 +1,5 @@
+// Needs of the generator: wgpu_cooperative_matrix
+// Gives: FRAGMENT, FragmentA, FragmentB, FragmentC
 enable wgpu_cooperative_matrix;
 
 // Parts of A, B and C that a subgroup holds together.

@@ -1,4 +1,8 @@
 // A lane's results of eight rows: four columns of each.
+//
+// Needs of attention/tiles: ROWS
+// Needs of matmul/multiply: multiply
+// Gives: Sums, multiply4
 struct Sums {
     row0: vec4<f32>,
     row1: vec4<f32>,

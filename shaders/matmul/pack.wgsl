@@ -5,6 +5,11 @@
 // A matrix is walked by `u` (row of A, column of B) and by `k`. With ALONG_K = 1 (operand A) a lane is one u and a step is
 // four k; the vec4 runs along k. With ALONG_K = 0 (operand B) a lane is four u, a step one k; the vec4 runs along u.
 // Elements outside the matrix are zero, so that sizes need not be multiples of the panel's.
+//
+// Needs of matmul/batch: batch_offset
+// Needs of the generator: ALONG_K, LANES, WORKGROUP, element_source, params.k, params.k_stride, params.offset, params.panels,
+//     params.quads, params.steps, params.stride0, params.stride1, params.stride2, params.u, params.u_stride, store_packed
+// Gives: element
 fn element(start: u32, u: u32, k: u32) -> f32 {
     let inside = u < params.u && k < params.k;
     let i = start + min(u, params.u - 1u) * params.u_stride + min(k, params.k - 1u) * params.k_stride;

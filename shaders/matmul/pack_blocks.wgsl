@@ -1,5 +1,9 @@
 // The same as pack.wgsl, for an operand whose elements lie contiguous, aligned to four, across the vec4s that are written: each
 // invocation reads four neighbouring lines and writes their transpose. Offset and strides count vec4s.
+//
+// Needs of matmul/batch: batch_offset
+// Needs of the generator: ALONG_K, LANES, WORKGROUP, params.blocks, params.line_stride, params.lines_inside, params.offset,
+//     params.panels, params.quads_inside, params.steps, params.stride0, params.stride1, params.stride2, quad_source, store_packed
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

@@ -1,5 +1,9 @@
 // The same as pack.wgsl, for an operand whose elements lie contiguous, aligned to four, along the vec4s that are written;
 // offset and strides count vec4s.
+//
+// Needs of matmul/batch: batch_offset
+// Needs of the generator: ALONG_K, LANES, WORKGROUP, params.lane_stride, params.lanes, params.offset, params.panels, params.quads,
+//     params.step_stride, params.steps, params.steps_inside, params.stride0, params.stride1, params.stride2, quad_source, store_packed
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

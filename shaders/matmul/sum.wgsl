@@ -1,5 +1,9 @@
 // The second stage of a multiplication whose k was split: adds up the partial sums of each element of C, in order and by blocks, whose
 // rounding errors grow less with their number.
+//
+// Needs of matmul/partial_sum_quads or matmul/partial_sums: partial_at
+// Needs of the generator: WORKGROUP, params.count, params.splits, store
+// Gives: BLOCK
 const BLOCK: u32 = 64u;
 
 @compute @workgroup_size(WORKGROUP)

@@ -1,5 +1,10 @@
 // A block of A whose rows are contiguous and aligned to four elements; k is a multiple of four. Places count vec4s. Steps past the end of k
 // repeat the last ones, and are not multiplied.
+//
+// Needs of matmul/a_places or matmul/tile_places: a_start
+// Needs of matmul/tile_places: four
+// Needs of the generator: params.a_row, params.k, params.m, quad_a
+// Gives: PlaceA, a_block, a_place
 alias PlaceA = vec4<u32>;
 
 fn a_place(batch: u32, row: u32) -> PlaceA {

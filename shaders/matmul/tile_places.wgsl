@@ -1,4 +1,9 @@
 // Where the matrices of a product begin.
+//
+// Needs of matmul/batch: batch_offset
+// Needs of the generator: params.a_batch0, params.a_batch1, params.a_batch2, params.a_offset, params.b_batch0, params.b_batch1,
+//     params.b_batch2, params.b_offset
+// Gives: a_start, b_start, four
 fn a_start(batch: u32) -> u32 {
     return params.a_offset + batch_offset(batch, params.a_batch0, params.a_batch1, params.a_batch2);
 }

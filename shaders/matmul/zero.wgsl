@@ -1,4 +1,6 @@
 // C = A B over an empty k: every element is an empty sum.
+//
+// Needs of the generator: WORKGROUP, params.count, store
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

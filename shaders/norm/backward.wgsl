@@ -2,6 +2,15 @@
 // that gradient times the weight:
 //   layer:  dx = (dy - sum dy / n - y sum (dy y) / n) / sqrt(var + eps)
 //   rms:    dx = (dy - y sum (dy y) / n) / sqrt(sum x^2 / n + eps)
+//
+// Needs of norm/parameters_both or norm/parameters_none or norm/parameters_weight: hold_parameters
+// Needs of norm/parameters_none or norm/parameters_weight: scaled
+// Needs of norm/statistics: normalized, part_of_x, place, statistics
+// Needs of rows/parts: is_kept, iterations, no_sum, value_of, with_term
+// Needs of rows/quads or rows/scalars: Part
+// Needs of rows/row_per_invocation or rows/row_per_subgroup or rows/row_per_workgroup: lanes_sum
+// Needs of the generator: HELD_SIZE, LANES, RMS, load_dy, params.all_rows, params.chunk, params.parts, params.size, store
+// Gives: run
 fn run(chunk: u32, lane: u32) {
     hold_parameters(lane);
     for (var r = 0u; r < params.chunk; r++) {

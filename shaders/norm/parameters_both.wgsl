@@ -1,4 +1,9 @@
 // A weight and a bias for each element of a row.
+//
+// Needs of rows/parts: is_kept, iterations
+// Needs of rows/quads or rows/scalars: Part
+// Needs of the generator: HELD_SIZE, LANES, load_bias, load_weight, params.parts
+// Gives: affine, hold_parameters, weights
 var<private> weights: array<Part, HELD_SIZE>;
 var<private> biases: array<Part, HELD_SIZE>;
 

@@ -1,5 +1,10 @@
 // The same as parameters_backward.wgsl, for rows that are too long to be held: an invocation walks down one part of a chunk of rows, with
 // the statistics of the rows at hand.
+//
+// Needs of pool/finish_index or pool/finish_place or pool/finish_value or scan/finish_output or scan/finish_output_affine or scan/finish_parts or scan/finish_parts_affine or scan/finish_prefix or scan/finish_prefix_affine or sort/finish_order or sort/finish_run or sums/finish_output or sums/finish_output_quads or sums/finish_part_output or sums/finish_part_sum or sums/finish_sum or sums/finish_sum_quads:
+//     finish
+// Needs of rows/quads or rows/scalars: all_of
+// Needs of the generator: WORKGROUP, load_dy, load_x, params.all_rows, params.chunk, params.items, params.parts, quad_rows
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

@@ -1,4 +1,9 @@
 // A weight for each element of a row.
+//
+// Needs of rows/parts: is_kept, iterations
+// Needs of rows/quads or rows/scalars: Part
+// Needs of the generator: HELD_SIZE, LANES, load_weight, params.parts
+// Gives: affine, hold_parameters, scaled, weights
 var<private> weights: array<Part, HELD_SIZE>;
 
 // Loads the lane's parts once for all rows that it takes part in.

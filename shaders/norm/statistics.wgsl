@@ -3,6 +3,12 @@
 // x is seen as [outer, rows, inner]; a row is the n = outer * inner elements of one r. shift is the mean as f32 rounds
 // it, and rest is the mean of x - shift, which the rounding left over: the corrected two-pass algorithm (Chan, Golub &
 // LeVeque 1983, "Algorithms for computing the sample variance"). Data far from zero lose nothing that way.
+//
+// Needs of rows/parts: is_kept, iterations, no_sum, value_of, with_term
+// Needs of rows/quads or rows/scalars: Part
+// Needs of rows/row_per_invocation or rows/row_per_subgroup or rows/row_per_workgroup: lanes_sum
+// Needs of the generator: HELD_SIZE, LANES, RMS, WHOLE, load_x, params.eps, params.inner, params.parts, params.rows, params.size
+// Gives: held, normalized, part_of_x, place, statistics
 struct Statistics {
     shift: f32,
     rest: f32,

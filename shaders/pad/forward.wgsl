@@ -1,6 +1,9 @@
 // Puts x into a larger tensor along one dim, and a constant everywhere else:
 //   y[o, start + k * step, i] = x[o, k, i] for k in 0..len,   y = value elsewhere.
 // Padding is step 1; the gradient of a slice is value 0.
+//
+// Needs of the generator: WORKGROUP, load_x, params.backwards, params.inner, params.len, params.size, params.start, params.stride,
+//     params.total, params.value, store
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

@@ -1,5 +1,9 @@
 // Windows that cover the input evenly whatever its size: o reads floor(o in / out) .. ceil((o + 1) in / out).
 // Turned round, p is read by floor(p out / in) .. ceil((p + 1) out / in).
+//
+// Needs of conv/window or window/taps: input_size, output_size, volume
+// Needs of window/taps: Taps
+// Gives: readers, reads, weight
 fn evenly(at: vec3<u32>, size: vec3<u32>, other: vec3<u32>) -> Taps {
     let first = at * other / size;
     let end = ((at + 1u) * other + size - 1u) / size;

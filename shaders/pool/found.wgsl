@@ -1,5 +1,7 @@
 // The largest element of a window: the first in row-major order where several are equal, and NaN before all others (of several the
 // last, as PyTorch has it).
+//
+// Gives: Found, NOWHERE, larger_of
 const NOWHERE: u32 = 0xffffffffu;
 
 struct Found {

@@ -1,5 +1,10 @@
 // Windows of two neighbours along the width, two apart, in rows of a multiple of four elements: a unit of four neighbours is two windows, and
 // one load a row of the windows.
+//
+// Needs of pool/found: Found, NOWHERE, larger_of
+// Needs of pool/walk: Walk
+// Needs of the generator: DILATION_D, DILATION_H, KERNEL_D, KERNEL_H, load_x
+// Gives: search_pair
 struct Pair {
     first: Found,
     second: Found,

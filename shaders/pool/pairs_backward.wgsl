@@ -1,4 +1,9 @@
 // What two windows pass on, and where each of their four columns has its largest element.
+//
+// Needs of pool/pairs: search_pair
+// Needs of pool/walk: Walk
+// Needs of the generator: load_dy, store
+// Gives: Passed, passed, put_row
 struct Passed {
     dy: vec2<f32>,
     places: vec4<u32>,

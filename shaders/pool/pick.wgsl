@@ -1,4 +1,7 @@
 // y[n, o] = x[n, index[n, o]], with the places that largest.wgsl found in the planes of x.
+//
+// Needs of conv/window or window/taps: input_size, output_size, volume
+// Needs of the generator: WORKGROUP, load_index, load_x, params.total, store
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

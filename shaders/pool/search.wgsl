@@ -1,5 +1,11 @@
 // What is found among the taps start..end of a window over the plane at `plane`, behind what was found before. Where TAPS is not 0,
 // every window is walked whole and has so many taps.
+//
+// Needs of conv/window or window/taps: input_size, next, number, position, volume
+// Needs of pool/found: Found, larger_of
+// Needs of the generator: TAPS, load_x
+// Needs of window/taps: Taps
+// Gives: search
 fn search(plane: u32, taps: Taps, start: u32, end: u32, before: Found) -> Found {
     var found = before;
     var first = start;

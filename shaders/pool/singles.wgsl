@@ -1,4 +1,9 @@
 // Windows of any size and stride that lie in the input, one per column of the walk; a unit is an element.
+//
+// Needs of pool/found: Found, NOWHERE, larger_of
+// Needs of pool/walk: Walk
+// Needs of the generator: DILATION_D, DILATION_H, DILATION_W, KERNEL_D, KERNEL_H, KERNEL_W, load_x
+// Gives: search_window
 fn search_window(walk: Walk, at: u32) -> Found {
     var found = Found(NOWHERE, 0.0);
     for (var d = 0u; d < KERNEL_D; d += 1u) {

@@ -1,4 +1,9 @@
 // What a window passes on, and to which place.
+//
+// Needs of pool/singles: search_window
+// Needs of pool/walk: Walk
+// Needs of the generator: load_dy, store
+// Gives: Passed, passed, put_row
 struct Passed {
     dy: f32,
     place: u32,

@@ -4,6 +4,12 @@
 // Averages have dilation 1 and divide by a fixed number (DIVISOR 0), by the part of the window in the padded input (1),
 // or in the input (2).
 // Where INSIDE is 1, every window lies in the input.
+//
+// Needs of conv/window or window/taps: input_size, output_size, volume
+// Needs of the generator: DILATION_D, DILATION_H, DILATION_W, DIVISOR, INSIDE, KERNEL_D, KERNEL_H, KERNEL_W, PADDING_D, PADDING_H,
+//     PADDING_W, STRIDE_D, STRIDE_H, STRIDE_W, params.divisor
+// Needs of window/taps: Taps
+// Gives: dilation, padding, readers, reads, stride, weight
 fn kernel() -> vec3<i32> { return vec3<i32>(i32(KERNEL_D), i32(KERNEL_H), i32(KERNEL_W)); }
 fn stride() -> vec3<i32> { return vec3<i32>(i32(STRIDE_D), i32(STRIDE_H), i32(STRIDE_W)); }
 fn padding() -> vec3<i32> { return vec3<i32>(i32(PADDING_D), i32(PADDING_H), i32(PADDING_W)); }

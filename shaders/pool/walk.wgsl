@@ -1,5 +1,11 @@
 // Walks down the rows of windows of a plane: finding a place takes longer than searching there, so an invocation goes on to the windows below.
 // Offsets into the input count units of UNIT elements; a column of the walk has WINDOWS windows beside each other and COLUMN units.
+//
+// Needs of conv/column: COLUMN
+// Needs of conv/window or window/taps: position, volume
+// Needs of the generator: STRIDE_D, STRIDE_H, UNIT, WINDOWS, params.cells_d, params.cells_h, params.cells_w, params.in_d, params.in_h,
+//     params.in_w, params.iterations, params.out_d, params.out_h, params.out_w, params.rows
+// Gives: Walk
 struct Walk {
     // The first unit that the first windows read, and their place in the output.
     input: u32,

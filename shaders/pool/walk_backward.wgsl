@@ -1,6 +1,10 @@
 // The gradient of the largest elements, from x and the gradient dy of those elements, where windows do not overlap; on a walk (see walk.wgsl) by
 // pairs of windows or single ones. A window owns the input from its start to the start of the next one; behind the last window of a dim there
 // is input that no window reads.
+//
+// Needs of pool/pairs_backward or pool/singles_backward: Passed, passed, put_row
+// Needs of the generator: STRIDE_D, STRIDE_H, STRIDE_W, WHOLE, WORKGROUP, params.in_d, params.in_h, params.in_w, params.out_d,
+//     params.out_h, params.out_w, params.total
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

@@ -1,4 +1,7 @@
 // The largest element of each window, on a walk (see walk.wgsl) by pairs of windows or single ones.
+//
+// Needs of pool/pairs_forward or pool/singles_forward: put_largest
+// Needs of the generator: STRIDE_H, WORKGROUP, params.out_w, params.total
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

@@ -4,6 +4,9 @@
 // table[i] holds two numbers of 64 bits, high word first: how far pair i is at position 0 and how far it goes a position, in
 // 2^-64 of a full turn. Whole turns drop out of the integer sum by themselves, so far positions lose no accuracy.
 // phase(pair, position_of(row)) is how far a pair of a row iterations, in 2^-32 of a full turn.
+//
+// Needs of rope/offsets or rope/positions: phase, position_of
+// Needs of the generator: SIGN_IS_MINUS, WORKGROUP, load_x, params.half, params.total, store
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

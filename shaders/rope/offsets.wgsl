@@ -1,4 +1,7 @@
 // As positions.wgsl with a position of 32 bits, and its sign: an offset for each sequence is added, which another kernel may have made.
+//
+// Needs of the generator: load_offset, load_table, params.positions
+// Gives: phase, position_of
 fn position_of(row: u32) -> u32 { return row % params.positions + u32(load_offset(row / params.positions)); }
 fn phase(pair: u32, position: u32) -> u32 {
     let at = pair * 4u;

@@ -1,4 +1,7 @@
 // How far a pair is at a position below 2^16: upper word of first + position step, for 64-bit numbers in two words.
+//
+// Needs of the generator: load_table, params.positions
+// Gives: phase, position_of
 fn position_of(row: u32) -> u32 { return row % params.positions; }
 fn phase(pair: u32, position: u32) -> u32 {
     let at = pair * 4u;

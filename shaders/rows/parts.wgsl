@@ -1,5 +1,9 @@
 // A row is read in parts (one element, or four neighbours), part k by lane k % LANES. A lane that has HELD parts or fewer holds them in
 // registers, so that every element is loaded once however often the kernel walks over the row; with HELD = 0 each walk loads.
+//
+// Needs of rows/quads or rows/scalars: Part, all_of, total
+// Needs of the generator: HELD, params.iterations
+// Gives: is_kept, iterations, no_sum, scaled, value_of, with_term
 
 // Turns of a walk over the row.
 fn iterations() -> u32 {

@@ -1,4 +1,6 @@
 // Parts of four neighbours.
+//
+// Gives: Part, all_of, exp_of, larger, largest_of, one_at, total
 alias Part = vec4<f32>;
 
 fn all_of(value: f32) -> Part { return vec4<f32>(value); }

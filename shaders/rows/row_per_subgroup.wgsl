@@ -1,5 +1,10 @@
 // A row is worked on by one subgroup, whose lanes take every LANES-th part and combine what they found in registers: no barriers, which
 // cost more than they share on adapters that run shaders on CPU cores.
+//
+// Needs of conv/product or conv/weight_product or cross_entropy/backward or cross_entropy/forward or norm/backward or norm/forward or norm/parameters_backward or norm/row_statistics or softmax/backward or softmax/forward:
+//     run
+// Needs of the generator: LANES, WORKGROUP, params.rows
+// Gives: lanes_max, lanes_sum
 
 // subgroupMax need not see NaN.
 fn lanes_max(value: f32, lane: u32) -> f32 {

@@ -1,5 +1,10 @@
 // A row is worked on by one workgroup: its invocations take every LANES-th part and combine what they found by a tree in
 // workgroup memory, always in the same order.
+//
+// Needs of conv/product or conv/weight_product or cross_entropy/backward or cross_entropy/forward or norm/backward or norm/forward or norm/parameters_backward or norm/row_statistics or softmax/backward or softmax/forward:
+//     run
+// Needs of the generator: WORKGROUP, params.rows
+// Gives: lanes_max, lanes_sum, partial
 var<workgroup> partial: array<f32, WORKGROUP>;
 
 fn lanes_max(value: f32, lane: u32) -> f32 {

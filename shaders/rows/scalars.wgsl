@@ -1,4 +1,6 @@
 // Parts of one element.
+//
+// Gives: Part, all_of, exp_of, larger, largest_of, one_at, total
 alias Part = f32;
 
 fn all_of(value: f32) -> Part { return value; }

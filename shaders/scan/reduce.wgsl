@@ -1,5 +1,11 @@
 // Up-sweep of a blocked scan (Blelloch 1990, "Prefix Sums and Their Applications"): each chunk of up to CHUNK elements along
 // the dim is combined into one, [outer, len, inner] to [outer, chunks, inner].
+//
+// Needs of scan/affine or scan/extreme or scan/logsumexp or scan/prod or scan/sum: combine
+// Needs of scan/element_affine or scan/element_parts or scan/element_place or scan/element_x: element
+// Needs of scan/finish_output or scan/finish_output_affine or scan/finish_parts or scan/finish_parts_affine or scan/finish_prefix or scan/finish_prefix_affine:
+//     finish
+// Needs of the generator: CHUNK, WORKGROUP, params.chunks, params.inner, params.len, params.row_len, params.total
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

@@ -1,5 +1,12 @@
 // Down-sweep of a blocked scan: each invocation walks one chunk of up to CHUNK elements along the dim, from what all chunks
 // before it combine to:  y[k] = combine(y[k - 1], x[k]).
+//
+// Needs of scan/affine or scan/extreme or scan/logsumexp or scan/prod or scan/sum: combine
+// Needs of scan/before_none or scan/before_prefix or scan/before_prefix_affine: before
+// Needs of scan/element_affine or scan/element_parts or scan/element_place or scan/element_x: element
+// Needs of scan/finish_output or scan/finish_output_affine or scan/finish_parts or scan/finish_parts_affine or scan/finish_prefix or scan/finish_prefix_affine:
+//     finish
+// Needs of the generator: CHUNK, WORKGROUP, params.chunks, params.inner, params.len, params.row_len, params.total
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

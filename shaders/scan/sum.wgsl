@@ -1,1 +1,3 @@
+// Needs of scan/affine: T
+// Gives: combine
 fn combine(a: T, b: T, row: u32) -> T { return a + b; }

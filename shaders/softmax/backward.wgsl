@@ -1,6 +1,12 @@
 // Gradients of softmax and log-softmax from their outputs, a row at a time:
 //   softmax:      dx = y (dy - sum dy y)
 //   log-softmax:  dx = dy - e^y sum dy
+//
+// Needs of rows/parts: is_kept, iterations, no_sum, value_of, with_term
+// Needs of rows/quads or rows/scalars: Part, all_of, exp_of
+// Needs of rows/row_per_invocation or rows/row_per_subgroup or rows/row_per_workgroup: lanes_sum
+// Needs of the generator: HELD_SIZE, LANES, LOG, load_dy, load_y, params.inner, params.parts, store
+// Gives: run
 fn run(row: u32, lane: u32) {
     let first = (row / params.inner) * params.parts * params.inner + row % params.inner;
     var held_y: array<Part, HELD_SIZE>;

@@ -1,6 +1,12 @@
 // Softmax or log-softmax along one dim of x seen as [outer, size, inner]; a row is one (outer, inner):
 //   m = max x,   s = sum e^(x - m),   y = e^(x - m) / s   or   y = x - m - ln s.
 // The maximum is subtracted so that nothing overflows (Goodfellow, Bengio & Courville 2016, section 4.1).
+//
+// Needs of rows/parts: is_kept, iterations, no_sum, value_of, with_term
+// Needs of rows/quads or rows/scalars: Part, all_of, exp_of, larger, largest_of
+// Needs of rows/row_per_invocation or rows/row_per_subgroup or rows/row_per_workgroup: lanes_max, lanes_sum
+// Needs of the generator: HELD_SIZE, LANES, LOG, load_x, params.inner, params.parts, store
+// Gives: run
 fn run(row: u32, lane: u32) {
     let first = (row / params.inner) * params.parts * params.inner + row % params.inner;
     var held: array<Part, HELD_SIZE>;

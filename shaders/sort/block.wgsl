@@ -1,6 +1,11 @@
 // First stage of a merge sort of pairs (key, place in the row): each block of up to BLOCK elements of a row is sorted by rank,
 //   position = number of pairs of the block that are smaller.
 // The place decides between equal keys, which makes the sort stable and the order unique.
+//
+// Needs of matmul/sum: BLOCK
+// Needs of sort/finish_order or sort/finish_run: finish
+// Needs of sort/row_indices or sort/row_values: check, key_at
+// Needs of the generator: WORKGROUP, params.len, params.total
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

@@ -2,6 +2,9 @@
 // place by itself, its position in its own run plus the number of pairs of the other run that go before it:
 //   position = rank in own run + rank in other run   (by binary search; cf. Cole 1988, "Parallel Merge Sort").
 // Of equal keys those of the left run go first, so the sort is stable.
+//
+// Needs of sort/finish_order or sort/finish_run: finish
+// Needs of the generator: WORKGROUP, keys, order, params.len, params.total, params.width
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

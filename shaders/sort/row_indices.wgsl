@@ -1,5 +1,8 @@
 // The rows of an index tensor seen as [outer, len, inner], where rows that are equal by construction (an expanded index) are
 // taken once: row_inner is inner or 1. An index out of range gets the key `size`, behind all others, and is reported.
+//
+// Needs of the generator: load_index, params.inner, params.len, params.row_inner, params.size, report_index
+// Gives: check, key_at
 fn index_at(row: u32, place: u32) -> i32 {
     return i32(load_index((row / params.row_inner * params.len + place) * params.inner + row % params.row_inner));
 }

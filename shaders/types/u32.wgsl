@@ -1,1 +1,2 @@
+// Gives: T
 alias T = u32;

@@ -1,6 +1,16 @@
 // y[n, o] = sum over the positions p that o reads of weight(o, p) x[n, p], for planes n of x [n, D, H, W].
 // Where TAPS is not 0, every window is walked whole and has so many taps. Else this stage covers the taps start..end of each window, in order; begin(i) is the sum of the stages before, finish(i,
 // sum) passes it on.
+//
+// Needs of attention/tiles or pool/begin_nowhere or pool/begin_place or sums/begin_sum or sums/begin_zero: begin
+// Needs of conv/pack_weights or interpolate/cubic or interpolate/linear or interpolate/nearest or interpolate/nearest_exact or pool/adaptive or pool/sliding:
+//     weight
+// Needs of interpolate/cubic or interpolate/linear or interpolate/nearest or interpolate/nearest_exact or pool/adaptive or pool/sliding:
+//     reads
+// Needs of pool/finish_index or pool/finish_place or pool/finish_value or scan/finish_output or scan/finish_output_affine or scan/finish_parts or scan/finish_parts_affine or scan/finish_prefix or scan/finish_prefix_affine or sort/finish_order or sort/finish_run or sums/finish_output or sums/finish_output_quads or sums/finish_part_output or sums/finish_part_sum or sums/finish_sum or sums/finish_sum_quads:
+//     finish
+// Needs of the generator: TAPS, WORKGROUP, load_x, params.end, params.start, params.total
+// Needs of window/taps: input_size, next, number, output_size, position, volume
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

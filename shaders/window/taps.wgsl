@@ -1,6 +1,9 @@
 // Boxes of positions in planes of [D, H, W] (sizes of 1 stand for dims that are not there), walked in row-major order.
 // A geometry (pool/sliding.wgsl, pool/adaptive.wgsl, interpolate/*.wgsl) says with them which input positions an output
 // position reads, and which output positions read an input position.
+//
+// Needs of the generator: params.in_d, params.in_h, params.in_w, params.out_d, params.out_h, params.out_w
+// Gives: Taps, input_size, next, number, output_size, position, volume
 struct Taps {
     first: vec3<u32>,
     count: vec3<u32>,

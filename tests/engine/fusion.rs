@@ -410,7 +410,7 @@ fn a_copy_of_an_expanded_chain() {
 
 /// Kernels side by side in one dispatch give the same bits as one after the other.
 #[test]
-fn side_by_side_or_one_by_one_gives_the_same_bits() {
+fn horizontal_or_one_by_one_gives_the_same_bits() {
     let train = |device: &Device| {
         let leaf = |shape: &[usize]| {
             let values: Vec<f32> =

@@ -40,22 +40,25 @@ struct Params {
     w_d: u32,
     w_h: u32,
     w_w: u32,
-    p40: u32,
+    channel_quads: u32,
+    p41: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> w: array<f32>;
-@group(0) @binding(3) var<storage, read_write> b2: array<f32>;
-const ROW_SIDE: u32 = 8u;
+@group(0) @binding(3) var<storage, read_write> b2: array<vec4<f32>>;
+const ROW_SIDE: u32 = 4u;
 const COLUMN_SIDE: u32 = 8u;
-const ROW_QUADS: u32 = 1u;
 const COLUMN_QUADS: u32 = 1u;
-const DEPTH: u32 = 8u;
+const DEPTH: u32 = 16u;
+const WRITTEN_OUT: u32 = 1u;
 const STRIDE_D: u32 = 1u;
 const STRIDE_H: u32 = 1u;
 const STRIDE_W: u32 = 1u;
+const FLAT: u32 = 1u;
 const A_ALONG_K: u32 = 1u;
 const B_ALONG_K: u32 = 0u;
+const WHOLE_QUADS: u32 = 1u;
 
 // n / d rounded down, for n and d below 2^31 and d > 0. By floats: software adapters divide integers lane by lane, and GPUs divide them
 // by such steps as well. The reciprocal is a little too small, so that no estimate is too large; after the second one at most one d is
@@ -73,10 +76,10 @@ fn quotient(n: u32, d: u32) -> u32 {
 fn workgroup_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
     return group.y * groups.x + group.x;
 }
-fn store(i: u32, value: f32) {
+fn store(i: u32, value: vec4<f32>) {
     b2[i] = value;
 }
-fn finish(p: u32, sum: f32) { store(p, sum); }
+fn finish(p: u32, sum: vec4<f32>) { store(p, sum); }
 // What the convolution kernels share. Vectors hold depth, height and width; a convolution over fewer dims has sizes 1 in front.
 fn input_size() -> vec3<u32> { return vec3<u32>(params.input_d, params.input_h, params.input_w); }
 fn kernel_size() -> vec3<u32> { return vec3<u32>(params.kernel_d, params.kernel_h, params.kernel_w); }
@@ -94,20 +97,12 @@ fn position(i: u32, size: vec3<u32>) -> vec3<u32> {
     let plane = quotient(row, size.y);
     return vec3<u32>(plane, row - plane * size.y, i - row * size.z);
 }
-// How the tiled kernel of matrix products reads the operands of a convolution or of its gradients from where they lie. A step of k, or a
-// column of B, is a channel or an image together with a tap or a position; what belongs to the one and what belongs to the other is
-// worked out apart, and an element of B needs both.
-
-// What a step of k adds to offsets in A and in B, and to a position in B's images.
-struct Step {
-    a: u32,
-    b: u32,
-    shift: vec3<u32>,
-}
-
-// Where a column's elements of B lie.
+// The columns of B in a tile of the kernel of matrix products, where a column is a position of an image or a tap of a channel: what belongs
+// to a column is worked out once and serves all steps.
 struct Column {
+    // Where its elements begin.
     start: u32,
+    // What a step is counted from.
     corner: vec3<u32>,
 }
 
@@ -115,90 +110,262 @@ const COLUMNS: u32 = 4u * COLUMN_SIDE * COLUMN_QUADS;
 
 var<workgroup> columns: array<Column, COLUMNS>;
 
-// The columns of the tile serve all steps.
-fn prepare(first_column: u32, local: u32) {
+// Where the group begins in B's images, and the first of four columns in the tile.
+alias PlaceB = vec2<u32>;
+
+fn b_place(g: u32, first_column: u32, quad: u32, local: u32) -> PlaceB {
     for (var i = local; i < COLUMNS; i += ROW_SIDE * COLUMN_SIDE) {
         columns[i] = column_of(min(first_column + i, params.n - 1u));
     }
     workgroupBarrier();
+    return vec2<u32>(b_start(g), quad * 4u);
 }
 
-fn a_quad(start: u32, row: u32, k: u32, k_end: u32) -> vec4<f32> {
-    let at = start + step_of(min(k, params.k - 1u)).a
-        + min(row + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(params.m - 1u)) * row_step();
-    let values = vec4<f32>(a_element(at.x), a_element(at.y), a_element(at.z), a_element(at.w));
-    return select(vec4<f32>(), values, k < k_end);
+// Whether a position is in an image. Without depth (FLAT) there is nothing to compare along it.
+fn is_in(q: vec3<u32>, size: vec3<u32>) -> bool {
+    return all(q.yz < size.yz) & ((FLAT == 1u) | (q.x < size.x));
 }
 
-fn b_quad(start: u32, first_column: u32, quad: u32, k: u32, k_end: u32) -> vec4<f32> {
-    if (k >= k_end) { return vec4<f32>(); }
+// How far a position lies from the first one, by the step of each dim.
+fn reach(q: vec3<u32>, steps: vec3<u32>) -> u32 {
+    return q.y * steps.y + q.z * steps.z + select(q.x * steps.x, 0u, FLAT == 1u);
+}
+
+// The places of four rows of A.
+alias PlaceA = vec4<u32>;
+
+fn a_place(g: u32, row: u32) -> PlaceA {
+    return a_start(g) + min(row + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(params.m - 1u)) * row_step();
+}
+// Blocks of A and B where a step of k is a channel at a tap. The four steps of a block are neighbouring channels at one tap, so that what
+// belongs to the tap is worked out once for all of them: in a kernel's order of steps, taps come before channels, of which there are
+// params.channel_quads times four. Where these are more than there are (WHOLE_QUADS = 0), those past the last one are zero.
+struct Step {
+    tap: vec3<u32>,
+    channel: u32,
+}
+
+// The four steps from k on; past the end of k the last ones, which are not multiplied.
+fn step_of(k: u32) -> Step {
+    let block = min(k, params.k - 4u) / 4u;
+    let tap = quotient(block, params.channel_quads);
+    return Step(position(tap, kernel_size()), 4u * (block - tap * params.channel_quads));
+}
+
+// The channel of a step, or the last one.
+fn inside(channel: u32) -> u32 { return select(min(channel, channels() - 1u), channel, WHOLE_QUADS == 1u); }
+
+// Four rows of A at a channel.
+fn a_rows(place: vec4<u32>, channel: u32) -> vec4<f32> {
+    let at = place + inside(channel) * a_channel();
+    let values = vec4<f32>(f32(w[at.x]), f32(w[at.y]), f32(w[at.z]), f32(w[at.w]));
+    return select(vec4<f32>(), values, WHOLE_QUADS == 1u || channel < channels());
+}
+
+fn a_block(place: PlaceA, k: u32) -> mat4x4<f32> {
     let step = step_of(k);
-    return vec4<f32>(
-        b_element(start + step.b, columns[quad * 4u], step.shift),
-        b_element(start + step.b, columns[quad * 4u + 1u], step.shift),
-        b_element(start + step.b, columns[quad * 4u + 2u], step.shift),
-        b_element(start + step.b, columns[quad * 4u + 3u], step.shift),
+    let at = place + reach(step.tap, vec3<u32>(params.w_d, params.w_h, params.w_w));
+    let c = step.channel;
+    return mat4x4<f32>(a_rows(at, c), a_rows(at, c + 1u), a_rows(at, c + 2u), a_rows(at, c + 3u));
+}
+
+// Four columns of B at a channel, zero where their tap is outside of the image.
+fn b_columns(at: vec4<u32>, there: vec4<bool>, channel: u32) -> vec4<f32> {
+    let places = at + inside(channel) * b_channel();
+    let values = vec4<f32>(source(places.x), source(places.y), source(places.z), source(places.w));
+    return select(vec4<f32>(), values, there & vec4<bool>(WHOLE_QUADS == 1u || channel < channels()));
+}
+
+fn b_block(place: PlaceB, k: u32) -> mat4x4<f32> {
+    let step = step_of(k);
+    let back = step.tap * dilation();
+    let tap0 = tap_of(columns[place.y], back);
+    let tap1 = tap_of(columns[place.y + 1u], back);
+    let tap2 = tap_of(columns[place.y + 2u], back);
+    let tap3 = tap_of(columns[place.y + 3u], back);
+    let there = vec4<bool>(tap0.there, tap1.there, tap2.there, tap3.there);
+    // Outside, any element will do.
+    let at = place.x + select(vec4<u32>(), vec4<u32>(tap0.at, tap1.at, tap2.at, tap3.at), there);
+    let c = step.channel;
+    return mat4x4<f32>(
+        b_columns(at, there, c), b_columns(at, there, c + 1u), b_columns(at, there, c + 2u), b_columns(at, there, c + 3u),
     );
 }
-// An element of x: positions before the first one wrap to huge ones, which are outside as well.
-fn b_element(start: u32, column: Column, shift: vec3<u32>) -> f32 {
-    let q = column.corner + shift;
-    if (any(q >= input_size())) { return 0.0; }
-    return f32(x[start + column.start + dot(q, vec3<u32>(params.x_d, params.x_h, params.x_w))]);
+
+// Where a tap of a column lies, and whether it is in the image.
+struct Tap {
+    at: u32,
+    there: bool,
 }
-// The convolution of forward.wgsl for each group as C[o, (n, p)] = sum over (c, k) of A[o, (c, k)] B[(c, k), (n, p)], where
-// A[o, (c, k)] = w[o, c, k] and B[(c, k), (n, p)] = x[n, c, p * stride + k * dilation - padding].
+// The convolution of forward.wgsl for each group as C[o, (n, p)] = sum over (k, c) of A[o, (k, c)] B[(k, c), (n, p)], where
+// A[o, (k, c)] = w[o, c, k] and B[(k, c), (n, p)] = x[n, c, p * stride + k * dilation - padding].
 fn a_start(g: u32) -> u32 { return params.w_offset + g * params.output_channels * params.w_n; }
 fn b_start(g: u32) -> u32 { return params.x_offset + g * params.input_channels * params.x_c; }
 fn row_step() -> u32 { return params.w_n; }
-fn a_element(at: u32) -> f32 { return f32(w[at]); }
+fn channels() -> u32 { return params.input_channels; }
+fn a_channel() -> u32 { return params.w_c; }
+fn b_channel() -> u32 { return params.x_c; }
+fn source(at: u32) -> f32 { return f32(x[at]); }
 
-fn step_of(k: u32) -> Step {
-    let c = quotient(k, volume(kernel_size()));
-    let tap = position(k - c * volume(kernel_size()), kernel_size());
-    let w_step = vec3<u32>(params.w_d, params.w_h, params.w_w);
-    return Step(c * params.w_c + dot(tap, w_step), c * params.x_c, tap * dilation());
-}
+fn x_steps() -> vec3<u32> { return vec3<u32>(params.x_d, params.x_h, params.x_w); }
 
 fn column_of(column: u32) -> Column {
     let n = quotient(column, volume(output_size()));
     let p = position(column - n * volume(output_size()), output_size());
-    return Column(n * params.x_n, p * STRIDE - padding());
+    let corner = p * STRIDE - padding();
+    return Column(n * params.x_n + reach(corner, x_steps()), corner);
+}
+
+// Positions before the first one wrap to huge ones, which are outside as well.
+fn tap_of(column: Column, back: vec3<u32>) -> Tap {
+    return Tap(column.start + reach(back, x_steps()), is_in(column.corner + back, input_size()));
 }
 
 fn result_size() -> vec3<u32> { return output_size(); }
-fn result_channels() -> u32 { return params.output_channels; }
-// Stores up to four neighbouring columns of a row, which are positions of images; `matrix` counts the groups of each part of the sum.
-fn put(matrix: u32, row: u32, column: u32, values: vec4<f32>) {
+// Where a column of C lies, which is a position of an image; `matrix` counts the groups of each part of the sum.
+fn image_place(matrix: u32, column: u32) -> u32 {
     let positions = volume(result_size());
     let slot = matrix / params.groups;
-    let channel = (matrix - slot * params.groups) * result_channels() + row;
-    for (var j = 0u; j < min(4u, params.n - column); j++) {
-        let n = quotient(column + j, positions);
-        let at = (n * params.groups * result_channels() + channel) * positions + column + j - n * positions;
-        finish(slot * params.total + at, values[j]);
-    }
+    let n = quotient(column, positions);
+    let channel = (n * params.groups + matrix - slot * params.groups) * params.m;
+    return slot * params.total + channel * positions + column - n * positions;
 }
-// C = A B for GPUs, whatever A and B are: the file in front of this one says how four neighbours of either are read.
+// Four neighbouring columns of C, where the positions of an image are a multiple of four.
+alias PlaceC = u32;
+
+fn c_place(matrix: u32, column: u32) -> PlaceC {
+    return image_place(matrix, column);
+}
+
+fn put(place: PlaceC, row: u32, values: vec4<f32>) {
+    finish((place + row * volume(result_size())) / 4u, values);
+}
+// C = A B for GPUs, whatever the matrices are: files in front of this one say how four steps of four neighbours of A or B are read, and
+// where four columns of C lie.
 //
 // A workgroup of ROW_SIDE by COLUMN_SIDE invocations computes a tile of C. It walks over k, DEPTH steps at a time: all invocations
 // together copy the DEPTH columns of A and DEPTH rows of B that the tile needs into workgroup memory, then each multiplies its own
-// ROW_QUADS * 4 rows with its COLUMN_QUADS * 4 columns in registers. So an element read from global memory serves a whole tile, and an
-// element read from workgroup memory several multiplications.
+// eight rows with its COLUMN_QUADS * 4 columns in registers. So an element read from global memory serves a whole tile, and an
+// element read from workgroup memory eight multiplications.
 //
-// Both operands are kept as vec4s along their free dim (row of A, column of B): tile[k][quad]. One vec4 of padding a step keeps the
-// copying invocations on different memory banks. A_ALONG_K and B_ALONG_K say which way an operand lies contiguous in memory, so
-// that neighbouring invocations copy neighbouring elements. An invocation's quads lie a side apart, so that neighbours read
-// neighbouring vec4s.
+// Both operands are kept as vec4s along their free dim (row of A, column of B): tile[step][quad]. One vec4 of padding a step keeps the
+// copying invocations on different memory banks. An invocation copies at most one block of each operand: four steps of four
+// neighbours.
+// A_ALONG_K and B_ALONG_K say which way an operand lies contiguous in memory, so that neighbouring invocations copy neighbouring
+// elements. An invocation's quads lie a side apart, so that neighbours read neighbouring vec4s.
 
-const A_QUADS: u32 = ROW_SIDE * ROW_QUADS;
+const A_QUADS: u32 = ROW_SIDE * 2u;
 const B_QUADS: u32 = COLUMN_SIDE * COLUMN_QUADS;
 const A_STEP: u32 = A_QUADS + 1u;
 const B_STEP: u32 = B_QUADS + 1u;
 const THREADS: u32 = ROW_SIDE * COLUMN_SIDE;
+// Blocks that a tile's steps make.
+const PARTS: u32 = DEPTH / 4u;
 
 var<workgroup> a_tile: array<vec4<f32>, DEPTH * A_STEP>;
 var<workgroup> b_tile: array<vec4<f32>, DEPTH * B_STEP>;
+
+// The sums of eight rows and four columns. Each has a variable of its own, which a compiler keeps in registers without having to find out
+// what an index may be.
+struct Sums {
+    row0: vec4<f32>,
+    row1: vec4<f32>,
+    row2: vec4<f32>,
+    row3: vec4<f32>,
+    row4: vec4<f32>,
+    row5: vec4<f32>,
+    row6: vec4<f32>,
+    row7: vec4<f32>,
+}
+
+fn add_products(sums: ptr<function, Sums>, upper: vec4<f32>, lower: vec4<f32>, b: vec4<f32>) {
+    (*sums).row0 += upper.x * b;
+    (*sums).row1 += upper.y * b;
+    (*sums).row2 += upper.z * b;
+    (*sums).row3 += upper.w * b;
+    (*sums).row4 += lower.x * b;
+    (*sums).row5 += lower.y * b;
+    (*sums).row6 += lower.z * b;
+    (*sums).row7 += lower.w * b;
+}
+
+// One step: a column of A times a row of B. The invocation's first quads of both lie at a place each in the tiles.
+fn multiply_step(left: ptr<function, Sums>, right: ptr<function, Sums>, a: u32, b: u32) {
+    let upper = a_tile[a];
+    let lower = a_tile[a + ROW_SIDE];
+    add_products(left, upper, lower, b_tile[b]);
+    if (COLUMN_QUADS > 1u) {
+        add_products(right, upper, lower, b_tile[b + COLUMN_SIDE]);
+    }
+}
+
+// So many steps. Their number is not known to a compiler, which so keeps the loop: Intel's has 128 registers for eight lanes, and where it
+// can write the steps out it loads ahead for many of them, and spills.
+fn multiply_steps(left: ptr<function, Sums>, right: ptr<function, Sums>, steps: u32, a: u32, b: u32) {
+    var at = vec2<u32>(a, b);
+    for (var step = 0u; step < steps; step++) {
+        multiply_step(left, right, at.x, at.y);
+        at += vec2<u32>(A_STEP, B_STEP);
+    }
+}
+
+// All steps of a tile, written out, so that their places are constants.
+fn multiply_sixteen(left: ptr<function, Sums>, right: ptr<function, Sums>, a: u32, b: u32) {
+    multiply_step(left, right, a + 0u * A_STEP, b + 0u * B_STEP);
+    multiply_step(left, right, a + 1u * A_STEP, b + 1u * B_STEP);
+    multiply_step(left, right, a + 2u * A_STEP, b + 2u * B_STEP);
+    multiply_step(left, right, a + 3u * A_STEP, b + 3u * B_STEP);
+    multiply_step(left, right, a + 4u * A_STEP, b + 4u * B_STEP);
+    multiply_step(left, right, a + 5u * A_STEP, b + 5u * B_STEP);
+    multiply_step(left, right, a + 6u * A_STEP, b + 6u * B_STEP);
+    multiply_step(left, right, a + 7u * A_STEP, b + 7u * B_STEP);
+    multiply_step(left, right, a + 8u * A_STEP, b + 8u * B_STEP);
+    multiply_step(left, right, a + 9u * A_STEP, b + 9u * B_STEP);
+    multiply_step(left, right, a + 10u * A_STEP, b + 10u * B_STEP);
+    multiply_step(left, right, a + 11u * A_STEP, b + 11u * B_STEP);
+    multiply_step(left, right, a + 12u * A_STEP, b + 12u * B_STEP);
+    multiply_step(left, right, a + 13u * A_STEP, b + 13u * B_STEP);
+    multiply_step(left, right, a + 14u * A_STEP, b + 14u * B_STEP);
+    multiply_step(left, right, a + 15u * A_STEP, b + 15u * B_STEP);
+}
+
+// Copies the invocation's blocks for the steps from k on.
+fn copy_tiles(a: PlaceA, a_quad: u32, a_part: u32, b: PlaceB, b_quad: u32, b_part: u32, k: u32, local: u32) {
+    if (A_QUADS * PARTS == THREADS || local < A_QUADS * PARTS) {
+        let block = a_block(a, k + a_part);
+        let at = a_part * A_STEP + a_quad;
+        a_tile[at] = block[0];
+        a_tile[at + A_STEP] = block[1];
+        a_tile[at + 2u * A_STEP] = block[2];
+        a_tile[at + 3u * A_STEP] = block[3];
+    }
+    if (B_QUADS * PARTS == THREADS || local < B_QUADS * PARTS) {
+        let block = b_block(b, k + b_part);
+        let at = b_part * B_STEP + b_quad;
+        b_tile[at] = block[0];
+        b_tile[at + B_STEP] = block[1];
+        b_tile[at + 2u * B_STEP] = block[2];
+        b_tile[at + 3u * B_STEP] = block[3];
+    }
+}
+
+fn put_row(place: PlaceC, row: u32, sum: vec4<f32>) {
+    if (row < params.m) { put(place, row, sum); }
+}
+
+// Stores eight rows of four columns, the upper four from a row on, the lower four from another one on.
+fn put_sums(matrix: u32, upper: u32, lower: u32, column: u32, sums: Sums) {
+    if (column >= params.n) { return; }
+    let place = c_place(matrix, column);
+    put_row(place, upper, sums.row0);
+    put_row(place, upper + 1u, sums.row1);
+    put_row(place, upper + 2u, sums.row2);
+    put_row(place, upper + 3u, sums.row3);
+    put_row(place, lower, sums.row4);
+    put_row(place, lower + 1u, sums.row5);
+    put_row(place, lower + 2u, sums.row6);
+    put_row(place, lower + 3u, sums.row7);
+}
 
 @compute @workgroup_size(THREADS)
 fn main(
@@ -216,51 +383,43 @@ fn main(
     let batch = matrix % params.matrices;
     let k_start = matrix / params.matrices * params.k_chunk;
     let k_end = min(k_start + params.k_chunk, params.k);
-    let a_from = a_start(batch);
-    let b_from = b_start(batch);
     let first_row = row_tile * A_QUADS;
     let first_column = column_tile * B_QUADS;
-    let x = local % COLUMN_SIDE;
     let y = local / COLUMN_SIDE;
-    prepare(first_column * 4u, local);
+    let x = local % COLUMN_SIDE;
 
-    // sums[(row quad * 4 + row) * COLUMN_QUADS + column quad]
-    var sums: array<vec4<f32>, 4u * ROW_QUADS * COLUMN_QUADS>;
-    for (var k0 = k_start; k0 < k_end; k0 += DEPTH) {
-        for (var i = local; i < DEPTH * A_QUADS; i += THREADS) {
-            let quad = select(i % A_QUADS, i / DEPTH, A_ALONG_K == 1u);
-            let step = select(i / A_QUADS, i % DEPTH, A_ALONG_K == 1u);
-            a_tile[step * A_STEP + quad] = a_quad(a_from, (first_row + quad) * 4u, k0 + step, k_end);
+    // The blocks that the invocation copies: a quad, and which four steps.
+    let a_quad = select(local % A_QUADS, local / PARTS, A_ALONG_K == 1u);
+    let a_part = 4u * select(local / A_QUADS, local % PARTS, A_ALONG_K == 1u);
+    let a_from = a_place(batch, (first_row + a_quad) * 4u);
+    let b_quad = select(local % B_QUADS, local / PARTS, B_ALONG_K == 1u);
+    let b_part = 4u * select(local / B_QUADS, local % PARTS, B_ALONG_K == 1u);
+    let b_from = b_place(batch, first_column * 4u, b_quad, local);
+
+    var left = Sums();
+    var right = Sums();
+    var k0 = k_start;
+    if (WRITTEN_OUT == 1u) {
+        for (; k0 + DEPTH <= k_end; k0 += DEPTH) {
+            copy_tiles(a_from, a_quad, a_part, b_from, b_quad, b_part, k0, local);
+            workgroupBarrier();
+            multiply_sixteen(&left, &right, y, x);
+            workgroupBarrier();
         }
-        for (var i = local; i < DEPTH * B_QUADS; i += THREADS) {
-            let quad = select(i % B_QUADS, i / DEPTH, B_ALONG_K == 1u);
-            let step = select(i / B_QUADS, i % DEPTH, B_ALONG_K == 1u);
-            b_tile[step * B_STEP + quad] = b_quad(b_from, first_column * 4u, quad, k0 + step, k_end);
-        }
+    }
+    // Whatever is left: a tile with fewer steps, or all.
+    for (; k0 < k_end; k0 += DEPTH) {
+        copy_tiles(a_from, a_quad, a_part, b_from, b_quad, b_part, k0, local);
         workgroupBarrier();
-        for (var step = 0u; step < DEPTH; step++) {
-            for (var p = 0u; p < ROW_QUADS; p++) {
-                let a4 = a_tile[step * A_STEP + p * ROW_SIDE + y];
-                for (var q = 0u; q < COLUMN_QUADS; q++) {
-                    let b4 = b_tile[step * B_STEP + q * COLUMN_SIDE + x];
-                    sums[(p * 4u + 0u) * COLUMN_QUADS + q] += a4.x * b4;
-                    sums[(p * 4u + 1u) * COLUMN_QUADS + q] += a4.y * b4;
-                    sums[(p * 4u + 2u) * COLUMN_QUADS + q] += a4.z * b4;
-                    sums[(p * 4u + 3u) * COLUMN_QUADS + q] += a4.w * b4;
-                }
-            }
-        }
+        multiply_steps(&left, &right, min(DEPTH, k_end - k0), y, x);
         workgroupBarrier();
     }
-    for (var p = 0u; p < ROW_QUADS; p++) {
-        for (var r = 0u; r < 4u; r++) {
-            for (var q = 0u; q < COLUMN_QUADS; q++) {
-                let row = (first_row + p * ROW_SIDE + y) * 4u + r;
-                let column = (first_column + q * COLUMN_SIDE + x) * 4u;
-                if (row < params.m && column < params.n) {
-                    put(matrix, row, column, sums[(p * 4u + r) * COLUMN_QUADS + q]);
-                }
-            }
-        }
+
+    let upper = (first_row + y) * 4u;
+    let lower = upper + ROW_SIDE * 4u;
+    let column = (first_column + x) * 4u;
+    put_sums(matrix, upper, lower, column, left);
+    if (COLUMN_QUADS > 1u) {
+        put_sums(matrix, upper, lower, column + COLUMN_SIDE * 4u, right);
     }
 }
