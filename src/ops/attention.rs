@@ -148,9 +148,11 @@ impl Op for Attention {
         // As the operands have it: [batch, heads, seq, d].
         let (y, dy) = (cx.output.transpose(1, 2), cx.dy.transpose(1, 2));
         if cx.create_graph || needs_mask || q.0.context.traits.prefers_expressions {
-            let mut grads = Composed::new(q, k, v, mask, self.causal, self.scale.0).vjp(&dy);
+            let (dtype, mask) = (q.dtype(), mask.map(wide));
+            let composed = Composed::new(&wide(q), &wide(k), &wide(v), mask.as_ref(), self.causal, self.scale.0);
+            let mut grads = composed.vjp(&wide(&dy));
             grads.truncate(cx.inputs.len());
-            return Ok(grads.into_iter().zip(cx.needs).map(|(g, &needs)| needs.then_some(g)).collect());
+            return Ok(grads.into_iter().zip(cx.needs).map(|(g, &needs)| needs.then(|| g.cast(dtype))).collect());
         }
         let apply = |part: Part, inputs: &[&Var]| {
             let all: Vec<&Var> = inputs.iter().copied().chain(mask).collect();
@@ -350,6 +352,12 @@ impl Composed {
     }
 }
 
+/// 16-bit floats as f32: sums over a row, and the lowest number of f32, need it.
+#[track_caller]
+fn wide(x: &Var) -> Var {
+    if x.dtype() == DType::F16 { x.cast(DType::F32) } else { x.clone() }
+}
+
 /// The operands of attention with their shapes checked, as `[batch, heads, seq, d]`.
 struct Operands {
     q: Var,
@@ -441,7 +449,9 @@ impl Operands {
         match (context.traits.software, context.traits.lanes && lanes::fit(part(d), part(v_size))) {
             (false, _) => tiles::fit(d, v_size),
             (true, true) => rows <= MAX_ITERATIONS,
-            (true, false) => tiles::fit(d, v_size) && scores * 4 > SCORES,
+            (true, false) => {
+                tiles::fit(d, v_size) && scores * 4 > SCORES && tiles::iterations(rows, d, v_size) <= MAX_ITERATIONS
+            }
         }
     }
 }
@@ -496,7 +506,6 @@ impl Var {
             let y = Var::apply(op, &inputs).transpose(1, 2);
             if y.0.error.is_some() { y } else { y.slice(3, 0, 1, v_size) }
         } else if q.dtype() == DType::F16 {
-            let wide = |x: &Var| if x.dtype() == DType::F16 { x.cast(DType::F32) } else { x.clone() };
             let mask = mask.as_ref().map(wide);
             Composed::new(&wide(&q), &wide(&k), &wide(&v), mask.as_ref(), causal, scale).forward().cast(DType::F16)
         } else {

@@ -25,6 +25,12 @@ pub fn hold_both(d: usize, v_size: usize) -> bool {
     d.max(v_size).div_ceil(4) <= SIDES[1] as usize
 }
 
+/// Turns of all loops of an invocation together, at most, where it walks over so many rows: some software adapters count them so.
+pub fn iterations(rows: usize, d: usize, v_size: usize) -> usize {
+    let quads = d.div_ceil(4) + v_size.div_ceil(4);
+    rows.div_ceil(4 * SIDES[0] as usize) * (2 * quads + 80)
+}
+
 /// Texts for no mask, a boolean one and one of floats.
 macro_rules! texts {
     ($($file:literal),*) => {[
