@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use wgrad::Device;
+use wgrad::internals::Caps;
 
-use crate::graphs::{adapters, plan_all};
+use crate::graphs::{adapters, data, leaf, plan_all};
 
 pub fn folder() -> PathBuf {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join("shaders")
@@ -93,6 +94,27 @@ fn broken_shaders_are_caught() {
     assert!(translate("@compute @workgroup_size(1) fn main() { let x: f32 = 1u; }").is_err());
     assert!(validate("fn f() -> f32 { return y; }").is_err());
     translate("@compute @workgroup_size(1) fn main() { }").unwrap();
+}
+
+/// Products of small matrices and their gradients, one beside the other, of which some read by fours what others read one by one.
+#[test]
+fn groups_side_by_side_bind_no_more_than_the_device_has() {
+    for most in 8..20 {
+        let caps = Caps { software: true, subgroup: Some((4, 4)), max_storage_buffers: most, ..Caps::baseline() };
+        let device = Device::null(caps, true);
+        let mut results = Vec::new();
+        for (a, b) in [(&[2, 3][..], &[3, 2][..]), (&[2, 1, 2], &[1, 3, 1])] {
+            let (a, b) = (leaf(a, &device), leaf(b, &device));
+            let y = a.kron(&b);
+            (&y * data(y.shape(), &device)).sum().backward().unwrap();
+            results.extend([y.detach(), a.grad().unwrap(), b.grad().unwrap()]);
+        }
+        let _ = device.sync();
+        for text in device.planned().iter().flat_map(|plan| &plan.shaders) {
+            let buffers = text.matches("var<storage").count();
+            assert!(buffers <= most as usize, "{buffers} storage buffers of {most}:\n{text}");
+        }
+    }
 }
 
 /// Distinct kernels of the sample on every kind of adapter, fused and not: text to name and adapter.
