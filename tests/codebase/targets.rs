@@ -37,7 +37,7 @@ fn targets() -> Vec<(&'static str, Caps)> {
 fn benchmarks(d: &Device) {
     let check = |t: &Tensor| t.realize().unwrap();
     let gradients = |loss: &Tensor, of: &[&Tensor]| {
-        wgrad::autograd::grad(&[loss.clone()], of, false).unwrap().iter().for_each(check);
+        wgrad::autograd::grad(&[loss], of, false).unwrap().iter().for_each(check);
     };
     let (a, b) = (data([1024, 1024], d), data([1024, 1024], d));
     check(&a.matmul(&b));
