@@ -143,7 +143,7 @@ mod tests {
             inner: None,
             error: None,
         };
-        assert_eq!(misses("rdna2", &[kernel.clone()]).unwrap().len(), 2);
+        assert_eq!(misses("rdna2", std::slice::from_ref(&kernel)).unwrap().len(), 2);
         assert!(misses("rdna2", &[Compiled { ms: 5000.0, ..kernel }]).unwrap().iter().any(|m| m.contains("5000 ms")));
         assert!(misses("rdna2", &[]).is_err());
     }
