@@ -87,7 +87,7 @@ async function warm(browser, url, engine, workload) {
         const page = await within(LIMIT, enter(browser, url, engine, workload));
         const losses = await within(LIMIT, page.evaluate(async ([least, most, patience]) => {
             const start = performance.now();
-            const losses = await window.train(1);
+            const losses = [...(await window.train(1))];
             window.firstStep = performance.now() - start;
             const over = () => performance.now() - start > 1000 * patience;
             while (losses.length < most && !(over() && losses.length >= least)) losses.push(...(await window.train(1)));

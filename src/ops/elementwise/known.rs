@@ -37,7 +37,7 @@ fn parse(line: &'static str) -> Option<Signature> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::elementwise::table::rows;
+    use crate::ops::elementwise::rows;
     use crate::ops::elementwise::user::sign;
     use crate::ops::elementwise::wgsl::{PRELUDE, prelude_functions};
 
