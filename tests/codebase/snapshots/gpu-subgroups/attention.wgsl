@@ -75,6 +75,16 @@ fn store(i: u32, value: vec4<f32>) {
 // blocks apart. Operands are staged in workgroup memory, 16 elements of each row (or a few whole rows) at a time; weights go through
 // workgroup memory from the scores to the result. So a score is never stored, and what an invocation holds does not depend on the
 // length of the sequence (Dao et al. 2022, 2023).
+//
+// Needs of attention/backward_kv or attention/backward_q or attention/forward or attention/statistics: quad
+// Needs of attention/mask_bool or attention/mask_float or attention/mask_none or attention/tile_mask_bool or attention/tile_mask_float or attention/tile_mask_none:
+//     masked
+// Needs of attention/tile_mask_bool or attention/tile_mask_float or attention/tile_mask_none: shows
+// Needs of the generator: COLUMN_SIDE, HAS_MASK, ROW_SIDE, params.causal, params.k_batch, params.k_head, params.k_row, params.k_start,
+//     params.keys, params.mask_batch, params.mask_head, params.mask_key, params.mask_query, params.mask_start, params.q_batch,
+//     params.q_head, params.q_row, params.q_start, params.queries, params.scale
+// Gives: Block, COLUMNS, INVOCATIONS, K, Q, ROWS, Rows, begin, block_product, exp4, is_hidden, k_rows, mask_of, products, put_weights,
+//     q_rows, rows_there, scores, staged, staged_block, weight_at, weights
 
 // A block's rows are the columns of this matrix.
 alias Block = mat4x4<f32>;
@@ -222,9 +232,15 @@ fn q_rows(batch: u32, head: u32, first: u32) -> Rows {
 fn k_rows(batch: u32, head: u32, first: u32) -> Rows {
     return Rows(K, params.k_start + batch * params.k_batch + head * params.k_head, params.k_row, first, params.keys - 1u);
 }
+// Gives: masked, shows
 fn shows(at: u32) -> bool { return true; }
 fn masked(score: vec4<f32>, at: vec4<u32>) -> vec4<f32> { return score; }
 // The result of a kernel by tiles: sums of rows of an operand, weighted by a tile of weights.
+//
+// Needs of attention/backward_kv or attention/backward_q or attention/forward or attention/statistics: quad
+// Needs of attention/tiles: Block, COLUMNS, INVOCATIONS, Rows, begin, block_product, staged, staged_block, weight_at, weights
+// Needs of the generator: COLUMN_SIDE, store
+// Gives: Place, Sums, from_column, put_sums, scale_rows
 
 // The blocks of the result that an invocation holds, COLUMN_SIDE blocks apart; narrow rows need but one.
 struct Sums { b0: Block, b1: Block }
@@ -286,6 +302,14 @@ fn put_block(block: Block, place: Place, column: u32, local: u32) {
 // y_i = sum_j p_ij v_j. A workgroup owns queries and walks over the keys. Of each query it keeps the largest score m seen so far, the sum
 // of e^(s - m) and that of e^(s - m) v, and rescales both when a larger score comes (online softmax: Milakov & Gimelshein 2018; Dao et
 // al. 2022). A query that sees no key gives 0.
+//
+// Needs of attention/sums: Place, Sums, from_column, put_sums, scale_rows
+// Needs of attention/tiles: COLUMNS, INVOCATIONS, K, Q, ROWS, Rows, exp4, is_hidden, k_rows, mask_of, products, put_weights, q_rows,
+//     rows_there, scores, staged, weight_at, weights
+// Needs of the generator: COLUMN_SIDE, V_BLOCKS, params.all_tiles, params.causal, params.d_quads, params.group, params.heads,
+//     params.keys, params.parts, params.queries, params.tiles, params.v_batch, params.v_head, params.v_quads, params.v_row,
+//     params.v_start, quad_k, quad_q, quad_v
+// Gives: quad
 const V: u32 = 2u;
 
 fn quad(operand: u32, at: u32) -> vec4<f32> {

@@ -100,6 +100,8 @@ fn store(i: u32, value: vec4<f32>) {
     b1[i] = value;
 }
 // Parts of four neighbours.
+//
+// Gives: Part, all_of, exp_of, larger, largest_of, one_at, total
 alias Part = vec4<f32>;
 
 fn all_of(value: f32) -> Part { return vec4<f32>(value); }
@@ -117,6 +119,10 @@ fn larger(a: Part, b: Part) -> Part {
 }
 // A row is read in parts (one element, or four neighbours), part k by lane k % LANES. A lane that has HELD parts or fewer holds them in
 // registers, so that every element is loaded once however often the kernel walks over the row; with HELD = 0 each walk loads.
+//
+// Needs of rows/quads or rows/scalars: Part, all_of, total
+// Needs of the generator: HELD, params.iterations
+// Gives: is_kept, iterations, no_sum, scaled, value_of, with_term
 
 // Turns of a walk over the row.
 fn iterations() -> u32 {
@@ -154,6 +160,11 @@ fn with_term(sum: Sum, h: u32, x: Part) -> Sum {
 fn value_of(sum: Sum) -> f32 { return total(sum.all + (sum.blocks + sum.block)); }
 // A row is worked on by one workgroup: its invocations take every LANES-th part and combine what they found by a tree in
 // workgroup memory, always in the same order.
+//
+// Needs of conv/product or conv/weight_product or cross_entropy/backward or cross_entropy/forward or norm/backward or norm/forward or norm/parameters_backward or norm/row_statistics or softmax/backward or softmax/forward:
+//     run
+// Needs of the generator: WORKGROUP, params.rows
+// Gives: lanes_max, lanes_sum, partial
 var<workgroup> partial: array<f32, WORKGROUP>;
 
 fn lanes_max(value: f32, lane: u32) -> f32 {
@@ -196,6 +207,12 @@ fn main(
 // Softmax or log-softmax along one dim of x seen as [outer, size, inner]; a row is one (outer, inner):
 //   m = max x,   s = sum e^(x - m),   y = e^(x - m) / s   or   y = x - m - ln s.
 // The maximum is subtracted so that nothing overflows (Goodfellow, Bengio & Courville 2016, section 4.1).
+//
+// Needs of rows/parts: is_kept, iterations, no_sum, value_of, with_term
+// Needs of rows/quads or rows/scalars: Part, all_of, exp_of, larger, largest_of
+// Needs of rows/row_per_invocation or rows/row_per_subgroup or rows/row_per_workgroup: lanes_max, lanes_sum
+// Needs of the generator: HELD_SIZE, LANES, LOG, load_x, params.inner, params.parts, store
+// Gives: run
 fn run(row: u32, lane: u32) {
     let first = (row / params.inner) * params.parts * params.inner + row % params.inner;
     var held: array<Part, HELD_SIZE>;

@@ -79,8 +79,15 @@ fn workgroup_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
 fn store(i: u32, value: vec4<f32>) {
     b2[i] = value;
 }
+// Needs of the generator: store
+// Gives: finish
 fn finish(p: u32, sum: vec4<f32>) { store(p, sum); }
 // What the convolution kernels share. Vectors hold depth, height and width; a convolution over fewer dims has sizes 1 in front.
+//
+// Needs of the generator: STRIDE_D, STRIDE_H, STRIDE_W, params.dilation_d, params.dilation_h, params.dilation_w, params.input_d,
+//     params.input_h, params.input_w, params.kernel_d, params.kernel_h, params.kernel_w, params.output_d, params.output_h,
+//     params.output_w, params.padding_d, params.padding_h, params.padding_w
+// Gives: STRIDE, dilation, input_size, kernel_size, next, number, output_size, padding, position, volume
 fn input_size() -> vec3<u32> { return vec3<u32>(params.input_d, params.input_h, params.input_w); }
 fn kernel_size() -> vec3<u32> { return vec3<u32>(params.kernel_d, params.kernel_h, params.kernel_w); }
 fn output_size() -> vec3<u32> { return vec3<u32>(params.output_d, params.output_h, params.output_w); }
@@ -99,6 +106,10 @@ fn position(i: u32, size: vec3<u32>) -> vec3<u32> {
 }
 // The columns of B in a tile of the kernel of matrix products, where a column is a position of an image or a tap of a channel: what belongs
 // to a column is worked out once and serves all steps.
+//
+// Needs of conv/tiled_forward or conv/tiled_input_gradient or conv/tiled_weight_gradient: a_start, b_start, column_of, row_step
+// Needs of the generator: COLUMN_QUADS, COLUMN_SIDE, FLAT, ROW_SIDE, params.m, params.n
+// Gives: COLUMNS, Column, PlaceA, PlaceB, a_place, b_place, columns, is_in, reach
 struct Column {
     // Where its elements begin.
     start: u32,
@@ -140,6 +151,13 @@ fn a_place(g: u32, row: u32) -> PlaceA {
 // Blocks of A and B where a step of k is a channel at a tap. The four steps of a block are neighbouring channels at one tap, so that what
 // belongs to the tap is worked out once for all of them: in a kernel's order of steps, taps come before channels, of which there are
 // params.channel_quads times four. Where these are more than there are (WHOLE_QUADS = 0), those past the last one are zero.
+//
+// Needs of conv/tap_backward or conv/tap_forward or conv/tiled_forward or conv/tiled_input_gradient: tap_of
+// Needs of conv/tiled_columns: PlaceA, PlaceB, columns, reach
+// Needs of conv/tiled_forward or conv/tiled_input_gradient: a_channel, b_channel, channels, source
+// Needs of conv/window: dilation, kernel_size, position
+// Needs of the generator: WHOLE_QUADS, params.channel_quads, params.k, params.w_d, params.w_h, params.w_w, w
+// Gives: Step, Tap, a_block, b_block, step_of
 struct Step {
     tap: vec3<u32>,
     channel: u32,
@@ -199,6 +217,14 @@ struct Tap {
 }
 // The convolution of forward.wgsl for each group as C[o, (n, p)] = sum over (k, c) of A[o, (k, c)] B[(k, c), (n, p)], where
 // A[o, (k, c)] = w[o, c, k] and B[(k, c), (n, p)] = x[n, c, p * stride + k * dilation - padding].
+//
+// Needs of conv/column or conv/tiled_columns: Column
+// Needs of conv/tap_backward or conv/tap_forward or conv/tiled_channels: Tap
+// Needs of conv/tiled_columns: is_in, reach
+// Needs of conv/window: STRIDE, input_size, output_size, padding, position, volume
+// Needs of the generator: params.input_channels, params.output_channels, params.w_c, params.w_n, params.w_offset, params.x_c, params.x_d,
+//     params.x_h, params.x_n, params.x_offset, params.x_w, x
+// Gives: a_channel, a_start, b_channel, b_start, channels, column_of, result_size, row_step, source, tap_of
 fn a_start(g: u32) -> u32 { return params.w_offset + g * params.output_channels * params.w_n; }
 fn b_start(g: u32) -> u32 { return params.x_offset + g * params.input_channels * params.x_c; }
 fn row_step() -> u32 { return params.w_n; }
@@ -223,6 +249,11 @@ fn tap_of(column: Column, back: vec3<u32>) -> Tap {
 
 fn result_size() -> vec3<u32> { return output_size(); }
 // Where a column of C lies, which is a position of an image; `matrix` counts the groups of each part of the sum.
+//
+// Needs of conv/tap_backward or conv/tap_forward or conv/tiled_forward or conv/tiled_input_gradient: result_size
+// Needs of conv/window: volume
+// Needs of the generator: params.groups, params.m, params.total
+// Gives: image_place
 fn image_place(matrix: u32, column: u32) -> u32 {
     let positions = volume(result_size());
     let slot = matrix / params.groups;
@@ -231,6 +262,13 @@ fn image_place(matrix: u32, column: u32) -> u32 {
     return slot * params.total + channel * positions + column - n * positions;
 }
 // Four neighbouring columns of C, where the positions of an image are a multiple of four.
+//
+// Needs of conv/tap_backward or conv/tap_forward or conv/tiled_forward or conv/tiled_input_gradient: result_size
+// Needs of conv/tiled_positions: image_place
+// Needs of conv/window: volume
+// Needs of pool/finish_index or pool/finish_place or pool/finish_value or scan/finish_output or scan/finish_output_affine or scan/finish_parts or scan/finish_parts_affine or scan/finish_prefix or scan/finish_prefix_affine or sort/finish_order or sort/finish_run or sums/finish_output or sums/finish_output_quads or sums/finish_part_output or sums/finish_part_sum or sums/finish_sum or sums/finish_sum_quads:
+//     finish
+// Gives: PlaceC, c_place, put
 alias PlaceC = u32;
 
 fn c_place(matrix: u32, column: u32) -> PlaceC {
@@ -253,6 +291,18 @@ fn put(place: PlaceC, row: u32, values: vec4<f32>) {
 // neighbours.
 // A_ALONG_K and B_ALONG_K say which way an operand lies contiguous in memory, so that neighbouring invocations copy neighbouring
 // elements. An invocation's quads lie a side apart, so that neighbours read neighbouring vec4s.
+//
+// Needs of matmul/a_by_step or matmul/tile_a_along_k or matmul/tile_a_along_rows or matmul/tile_a_elements: a_place
+// Needs of matmul/b_quads or matmul/b_rows or matmul/tile_b_along_columns or matmul/tile_b_along_k or matmul/tile_b_elements: b_block
+// Needs of matmul/cooperative: DEPTH
+// Needs of matmul/partial_one or matmul/partial_quads or matmul/partial_scalars or matmul/store_one or matmul/store_quads or matmul/store_scalars or matmul/tile_c_each or matmul/tile_c_quads:
+//     put
+// Needs of matmul/tile_a_along_k or matmul/tile_a_along_rows or matmul/tile_a_elements: PlaceA, a_block
+// Needs of matmul/tile_b_along_columns or matmul/tile_b_along_k or matmul/tile_b_elements: PlaceB, b_place
+// Needs of matmul/tile_c_each or matmul/tile_c_quads: PlaceC, c_place
+// Needs of the generator: A_ALONG_K, B_ALONG_K, COLUMN_QUADS, COLUMN_SIDE, ROW_SIDE, WRITTEN_OUT, params.column_tiles, params.k,
+//     params.k_chunk, params.m, params.matrices, params.n, params.row_tiles, params.tiles
+// Gives: A_STEP, B_STEP, Sums, multiply_sixteen, put_row, put_sums
 
 const A_QUADS: u32 = ROW_SIDE * 2u;
 const B_QUADS: u32 = COLUMN_SIDE * COLUMN_QUADS;

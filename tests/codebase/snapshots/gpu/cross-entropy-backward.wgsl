@@ -95,6 +95,8 @@ fn report_index(index: i32, bound: u32) {
     }
 }
 // Parts of one element.
+//
+// Gives: Part, all_of, exp_of, larger, largest_of, one_at, total
 alias Part = f32;
 
 fn all_of(value: f32) -> Part { return value; }
@@ -109,6 +111,10 @@ fn larger(a: Part, b: Part) -> Part { return select(a, b, is_nan(b) || b > a); }
 fn one_at(k: u32, i: u32) -> Part { return select(0.0, 1.0, k == i); }
 // A row is read in parts (one element, or four neighbours), part k by lane k % LANES. A lane that has HELD parts or fewer holds them in
 // registers, so that every element is loaded once however often the kernel walks over the row; with HELD = 0 each walk loads.
+//
+// Needs of rows/quads or rows/scalars: Part, all_of, total
+// Needs of the generator: HELD, params.iterations
+// Gives: is_kept, iterations, no_sum, scaled, value_of, with_term
 
 // Turns of a walk over the row.
 fn iterations() -> u32 {
@@ -148,6 +154,11 @@ fn scaled(sum: Sum, factor: f32) -> Sum { return Sum(sum.all * factor, sum.block
 fn value_of(sum: Sum) -> f32 { return total(sum.all + (sum.blocks + sum.block)); }
 // A row is worked on by one workgroup: its invocations take every LANES-th part and combine what they found by a tree in
 // workgroup memory, always in the same order.
+//
+// Needs of conv/product or conv/weight_product or cross_entropy/backward or cross_entropy/forward or norm/backward or norm/forward or norm/parameters_backward or norm/row_statistics or softmax/backward or softmax/forward:
+//     run
+// Needs of the generator: WORKGROUP, params.rows
+// Gives: lanes_max, lanes_sum, partial
 var<workgroup> partial: array<f32, WORKGROUP>;
 
 fn lanes_max(value: f32, lane: u32) -> f32 {
@@ -190,6 +201,12 @@ fn main(
 // What forward and backward need of a row of logits: its largest element m, sum e^(x - m), and sum (x - middle). Rows that are held are
 // walked over twice, others once: a larger element that comes along rescales what has been summed so far (online softmax: Milakov &
 // Gimelshein 2018, "Online normalizer calculation for softmax").
+//
+// Needs of rows/parts: is_kept, iterations, no_sum, scaled, value_of, with_term
+// Needs of rows/quads or rows/scalars: Part, all_of, exp_of, larger, largest_of
+// Needs of rows/row_per_invocation or rows/row_per_subgroup or rows/row_per_workgroup: lanes_max, lanes_sum
+// Needs of the generator: HELD_SIZE, LANES, load_x, params.parts, params.smoothing
+// Gives: held, statistics
 struct Statistics {
     largest: f32,
     sum_exp: f32,
@@ -256,6 +273,13 @@ fn statistics(first: u32, lane: u32) -> Statistics {
 }
 // Gradient of cross-entropy with respect to the logits:
 //   dx[k] = dy (softmax(x)[k] - (1 - s) [k = t] - s / classes),      0 in ignored rows.
+//
+// Needs of cross_entropy/statistics: held, statistics
+// Needs of rows/parts: is_kept, iterations
+// Needs of rows/quads or rows/scalars: Part, all_of, exp_of, one_at
+// Needs of the generator: LANES, load_dy, load_t, load_x, params.classes, params.ignore_index, params.ignores, params.parts,
+//     params.smoothing, report_index, store
+// Gives: run
 fn run(row: u32, lane: u32) {
     let first = row * params.parts;
     let target_class = i32(load_t(row));

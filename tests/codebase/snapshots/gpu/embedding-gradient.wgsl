@@ -57,6 +57,8 @@ fn report_index(index: i32, bound: u32) {
 }
 // y[o, j, i] = x[o, index[o, j, i], i], with x seen as [outer, size, inner] and index as [outer, len, inner].
 // An index out of range is reported; memory outside x is never read.
+//
+// Needs of the generator: WORKGROUP, load_index, load_x, params.inner, params.len, params.size, params.total, report_index, store
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -130,10 +132,17 @@ fn report_index(index: i32, bound: u32) {
         atomicStore(&index_fault[slot + 3u], bound);
     }
 }
+// Gives: T
 alias T = f32;
 // Elements one at a time.
+//
+// Needs of scan/affine or types/f32 or types/i32 or types/u32: T
+// Gives: Part
 alias Part = T;
 // What is scattered to one place is added up.
+//
+// Needs of index/part_four or index/part_one: Part
+// Gives: both, kept, nothing
 fn nothing() -> Part { return Part(); }
 fn both(a: Part, b: Part) -> Part { return a + b; }
 // What a place gets: the total of what was scattered there.
@@ -141,6 +150,9 @@ fn kept(p: u32, total: Part, none: bool) -> Part { return total; }
 // y[o, k, i] = what both() makes of x[o, j, i] over the j with index[o, j, i] = k, in ascending j: each invocation owns one element of y, so no
 // atomics are needed and the order is fixed. y is [outer, size, inner], x and index are [outer, len, inner], with few j.
 // An index out of range is reported once and does nothing.
+//
+// Needs of index/reduce_f32 or index/reduce_i32 or index/reduce_u32 or index/sum: both, kept, nothing
+// Needs of the generator: WORKGROUP, load_index, load_x, params.inner, params.len, params.size, params.total, report_index, store
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

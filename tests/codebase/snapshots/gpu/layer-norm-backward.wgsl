@@ -59,12 +59,18 @@ fn store(i: u32, value: vec4<f32>) {
     b3[i] = t3;
 }
 // Parts of four neighbours.
+//
+// Gives: Part, all_of, exp_of, larger, largest_of, one_at, total
 alias Part = vec4<f32>;
 
 fn all_of(value: f32) -> Part { return vec4<f32>(value); }
 fn total(part: Part) -> f32 { return (part.x + part.y) + (part.z + part.w); }
 // A row is read in parts (one element, or four neighbours), part k by lane k % LANES. A lane that has HELD parts or fewer holds them in
 // registers, so that every element is loaded once however often the kernel walks over the row; with HELD = 0 each walk loads.
+//
+// Needs of rows/quads or rows/scalars: Part, all_of, total
+// Needs of the generator: HELD, params.iterations
+// Gives: is_kept, iterations, no_sum, scaled, value_of, with_term
 
 // Turns of a walk over the row.
 fn iterations() -> u32 {
@@ -102,6 +108,11 @@ fn with_term(sum: Sum, h: u32, x: Part) -> Sum {
 fn value_of(sum: Sum) -> f32 { return total(sum.all + (sum.blocks + sum.block)); }
 // A row is worked on by one workgroup: its invocations take every LANES-th part and combine what they found by a tree in
 // workgroup memory, always in the same order.
+//
+// Needs of conv/product or conv/weight_product or cross_entropy/backward or cross_entropy/forward or norm/backward or norm/forward or norm/parameters_backward or norm/row_statistics or softmax/backward or softmax/forward:
+//     run
+// Needs of the generator: WORKGROUP, params.rows
+// Gives: lanes_max, lanes_sum, partial
 var<workgroup> partial: array<f32, WORKGROUP>;
 
 fn lanes_sum(value: f32, lane: u32) -> f32 {
@@ -131,6 +142,12 @@ fn main(
 // x is seen as [outer, rows, inner]; a row is the n = outer * inner elements of one r. shift is the mean as f32 rounds
 // it, and rest is the mean of x - shift, which the rounding left over: the corrected two-pass algorithm (Chan, Golub &
 // LeVeque 1983, "Algorithms for computing the sample variance"). Data far from zero lose nothing that way.
+//
+// Needs of rows/parts: is_kept, iterations, no_sum, value_of, with_term
+// Needs of rows/quads or rows/scalars: Part
+// Needs of rows/row_per_invocation or rows/row_per_subgroup or rows/row_per_workgroup: lanes_sum
+// Needs of the generator: HELD_SIZE, LANES, RMS, WHOLE, load_x, params.eps, params.inner, params.parts, params.rows, params.size
+// Gives: held, normalized, part_of_x, place, statistics
 struct Statistics {
     shift: f32,
     rest: f32,
@@ -192,6 +209,11 @@ fn normalized(x: Part, s: Statistics) -> Part {
     return ((x - s.shift) - s.rest) * s.scale;
 }
 // A weight and a bias for each element of a row.
+//
+// Needs of rows/parts: is_kept, iterations
+// Needs of rows/quads or rows/scalars: Part
+// Needs of the generator: HELD_SIZE, LANES, load_bias, load_weight, params.parts
+// Gives: affine, hold_parameters, weights
 var<private> weights: array<Part, HELD_SIZE>;
 var<private> biases: array<Part, HELD_SIZE>;
 
@@ -216,6 +238,12 @@ fn affine(y: Part, h: u32, k: u32) -> Part {
 //   rms:    y = x / sqrt(sum x^2 / n + eps)
 // Layer norm (Ba, Kiros & Hinton 2016), group norm (Wu & He 2018) and batch norm (Ioffe & Szegedy 2015) differ in what
 // a row is; RMS norm is Zhang & Sennrich 2019.
+//
+// Needs of norm/parameters_both or norm/parameters_none or norm/parameters_weight: affine, hold_parameters
+// Needs of norm/statistics: normalized, part_of_x, place, statistics
+// Needs of rows/parts: iterations
+// Needs of the generator: LANES, params.all_rows, params.chunk, params.parts, store
+// Gives: run
 fn run(chunk: u32, lane: u32) {
     hold_parameters(lane);
     for (var r = 0u; r < params.chunk; r++) {
@@ -286,12 +314,18 @@ fn store(i: u32, value: vec4<f32>) {
     b3[i] = value;
 }
 // Parts of four neighbours.
+//
+// Gives: Part, all_of, exp_of, larger, largest_of, one_at, total
 alias Part = vec4<f32>;
 
 fn all_of(value: f32) -> Part { return vec4<f32>(value); }
 fn total(part: Part) -> f32 { return (part.x + part.y) + (part.z + part.w); }
 // A row is read in parts (one element, or four neighbours), part k by lane k % LANES. A lane that has HELD parts or fewer holds them in
 // registers, so that every element is loaded once however often the kernel walks over the row; with HELD = 0 each walk loads.
+//
+// Needs of rows/quads or rows/scalars: Part, all_of, total
+// Needs of the generator: HELD, params.iterations
+// Gives: is_kept, iterations, no_sum, scaled, value_of, with_term
 
 // Turns of a walk over the row.
 fn iterations() -> u32 {
@@ -329,6 +363,11 @@ fn with_term(sum: Sum, h: u32, x: Part) -> Sum {
 fn value_of(sum: Sum) -> f32 { return total(sum.all + (sum.blocks + sum.block)); }
 // A row is worked on by one workgroup: its invocations take every LANES-th part and combine what they found by a tree in
 // workgroup memory, always in the same order.
+//
+// Needs of conv/product or conv/weight_product or cross_entropy/backward or cross_entropy/forward or norm/backward or norm/forward or norm/parameters_backward or norm/row_statistics or softmax/backward or softmax/forward:
+//     run
+// Needs of the generator: WORKGROUP, params.rows
+// Gives: lanes_max, lanes_sum, partial
 var<workgroup> partial: array<f32, WORKGROUP>;
 
 fn lanes_sum(value: f32, lane: u32) -> f32 {
@@ -358,6 +397,12 @@ fn main(
 // x is seen as [outer, rows, inner]; a row is the n = outer * inner elements of one r. shift is the mean as f32 rounds
 // it, and rest is the mean of x - shift, which the rounding left over: the corrected two-pass algorithm (Chan, Golub &
 // LeVeque 1983, "Algorithms for computing the sample variance"). Data far from zero lose nothing that way.
+//
+// Needs of rows/parts: is_kept, iterations, no_sum, value_of, with_term
+// Needs of rows/quads or rows/scalars: Part
+// Needs of rows/row_per_invocation or rows/row_per_subgroup or rows/row_per_workgroup: lanes_sum
+// Needs of the generator: HELD_SIZE, LANES, RMS, WHOLE, load_x, params.eps, params.inner, params.parts, params.rows, params.size
+// Gives: held, normalized, part_of_x, place, statistics
 struct Statistics {
     shift: f32,
     rest: f32,
@@ -419,6 +464,11 @@ fn normalized(x: Part, s: Statistics) -> Part {
     return ((x - s.shift) - s.rest) * s.scale;
 }
 // A weight for each element of a row.
+//
+// Needs of rows/parts: is_kept, iterations
+// Needs of rows/quads or rows/scalars: Part
+// Needs of the generator: HELD_SIZE, LANES, load_weight, params.parts
+// Gives: affine, hold_parameters, scaled, weights
 var<private> weights: array<Part, HELD_SIZE>;
 
 // Loads the lane's parts once for all rows that it takes part in.
@@ -438,6 +488,15 @@ fn scaled(y: Part, h: u32, k: u32) -> Part {
 // that gradient times the weight:
 //   layer:  dx = (dy - sum dy / n - y sum (dy y) / n) / sqrt(var + eps)
 //   rms:    dx = (dy - y sum (dy y) / n) / sqrt(sum x^2 / n + eps)
+//
+// Needs of norm/parameters_both or norm/parameters_none or norm/parameters_weight: hold_parameters
+// Needs of norm/parameters_none or norm/parameters_weight: scaled
+// Needs of norm/statistics: normalized, part_of_x, place, statistics
+// Needs of rows/parts: is_kept, iterations, no_sum, value_of, with_term
+// Needs of rows/quads or rows/scalars: Part
+// Needs of rows/row_per_invocation or rows/row_per_subgroup or rows/row_per_workgroup: lanes_sum
+// Needs of the generator: HELD_SIZE, LANES, RMS, load_dy, params.all_rows, params.chunk, params.parts, params.size, store
+// Gives: run
 fn run(chunk: u32, lane: u32) {
     hold_parameters(lane);
     for (var r = 0u; r < params.chunk; r++) {
@@ -525,12 +584,18 @@ fn store_sums(i: u32, value: vec4<f32>) {
     b2[i] = value;
 }
 // Parts of four neighbours.
+//
+// Gives: Part, all_of, exp_of, larger, largest_of, one_at, total
 alias Part = vec4<f32>;
 
 fn all_of(value: f32) -> Part { return vec4<f32>(value); }
 fn total(part: Part) -> f32 { return (part.x + part.y) + (part.z + part.w); }
 // A row is read in parts (one element, or four neighbours), part k by lane k % LANES. A lane that has HELD parts or fewer holds them in
 // registers, so that every element is loaded once however often the kernel walks over the row; with HELD = 0 each walk loads.
+//
+// Needs of rows/quads or rows/scalars: Part, all_of, total
+// Needs of the generator: HELD, params.iterations
+// Gives: is_kept, iterations, no_sum, scaled, value_of, with_term
 
 // Turns of a walk over the row.
 fn iterations() -> u32 {
@@ -568,6 +633,11 @@ fn with_term(sum: Sum, h: u32, x: Part) -> Sum {
 fn value_of(sum: Sum) -> f32 { return total(sum.all + (sum.blocks + sum.block)); }
 // A row is worked on by one workgroup: its invocations take every LANES-th part and combine what they found by a tree in
 // workgroup memory, always in the same order.
+//
+// Needs of conv/product or conv/weight_product or cross_entropy/backward or cross_entropy/forward or norm/backward or norm/forward or norm/parameters_backward or norm/row_statistics or softmax/backward or softmax/forward:
+//     run
+// Needs of the generator: WORKGROUP, params.rows
+// Gives: lanes_max, lanes_sum, partial
 var<workgroup> partial: array<f32, WORKGROUP>;
 
 fn lanes_sum(value: f32, lane: u32) -> f32 {
@@ -597,6 +667,12 @@ fn main(
 // x is seen as [outer, rows, inner]; a row is the n = outer * inner elements of one r. shift is the mean as f32 rounds
 // it, and rest is the mean of x - shift, which the rounding left over: the corrected two-pass algorithm (Chan, Golub &
 // LeVeque 1983, "Algorithms for computing the sample variance"). Data far from zero lose nothing that way.
+//
+// Needs of rows/parts: is_kept, iterations, no_sum, value_of, with_term
+// Needs of rows/quads or rows/scalars: Part
+// Needs of rows/row_per_invocation or rows/row_per_subgroup or rows/row_per_workgroup: lanes_sum
+// Needs of the generator: HELD_SIZE, LANES, RMS, WHOLE, load_x, params.eps, params.inner, params.parts, params.rows, params.size
+// Gives: held, normalized, part_of_x, place, statistics
 struct Statistics {
     shift: f32,
     rest: f32,
@@ -657,10 +733,21 @@ fn statistics(row: u32, lane: u32) -> Statistics {
 fn normalized(x: Part, s: Statistics) -> Part {
     return ((x - s.shift) - s.rest) * s.scale;
 }
+// Needs of rows/quads or rows/scalars: Part
+// Needs of the generator: store_sums
+// Gives: finish
 fn finish(p: u32, sum: Part) { store_sums(p, sum); }
 // Gradients of weight and bias in one walk over x and the gradient dy of the result, y being the normalised rows:
 //   dweight[k] = sum over rows of dy[k] y[k],   dbias[k] = sum over rows of dy[k].
 // The lanes that share a row take a chunk of rows and hold the sums of their parts; where there are several chunks, a stage adds them up.
+//
+// Needs of norm/statistics: normalized, part_of_x, place, statistics
+// Needs of pool/finish_index or pool/finish_place or pool/finish_value or scan/finish_output or scan/finish_output_affine or scan/finish_parts or scan/finish_parts_affine or scan/finish_prefix or scan/finish_prefix_affine or sort/finish_order or sort/finish_run or sums/finish_output or sums/finish_output_quads or sums/finish_part_output or sums/finish_part_sum or sums/finish_sum or sums/finish_sum_quads:
+//     finish
+// Needs of rows/parts: iterations
+// Needs of rows/quads or rows/scalars: Part, all_of
+// Needs of the generator: HELD_SIZE, LANES, load_dy, params.all_rows, params.chunk, params.parts
+// Gives: run
 fn run(chunk: u32, lane: u32) {
     var weights: array<Part, HELD_SIZE>;
     var biases: array<Part, HELD_SIZE>;
@@ -713,10 +800,17 @@ fn store(i: u32, value: vec4<f32>) {
     b1[i] = value;
 }
 // Partial sums, four neighbours at a time.
+//
+// Needs of the generator: quad_partial
+// Gives: partial_at
 fn partial_at(i: u32) -> vec4<f32> { return quad_partial(i); }
 
 // The second stage of a multiplication whose k was split: adds up the partial sums of each element of C, in order and by blocks, whose
 // rounding errors grow less with their number.
+//
+// Needs of matmul/partial_sum_quads or matmul/partial_sums: partial_at
+// Needs of the generator: WORKGROUP, params.count, params.splits, store
+// Gives: BLOCK
 const BLOCK: u32 = 64u;
 
 @compute @workgroup_size(WORKGROUP)

@@ -73,9 +73,14 @@ fn store(i: u32, value: vec4<f32>) {
     let t2 = vec4<f32>(relu_fwd(t1.x), relu_fwd(t1.y), relu_fwd(t1.z), relu_fwd(t1.w));
     b3[i] = t2;
 }
+// Needs of the generator: store
+// Gives: finish
 fn finish(p: u32, sum: vec4<f32>) { store(p, sum); }
 // The offset of one matrix of a batch: `index` counts matrices in row-major order over the batch dims
 // [.., params.batch1, params.batch2], each of which has its own stride (0 repeats a matrix).
+//
+// Needs of the generator: params.batch1, params.batch2
+// Gives: batch_offset
 fn batch_offset(index: u32, stride0: u32, stride1: u32, stride2: u32) -> u32 {
     let inner = index % params.batch2;
     let outer = index / params.batch2;
@@ -83,6 +88,11 @@ fn batch_offset(index: u32, stride0: u32, stride1: u32, stride2: u32) -> u32 {
 }
 
 // Where the matrices of a product begin.
+//
+// Needs of matmul/batch: batch_offset
+// Needs of the generator: params.a_batch0, params.a_batch1, params.a_batch2, params.a_offset, params.b_batch0, params.b_batch1,
+//     params.b_batch2, params.b_offset
+// Gives: a_start, b_start, four
 fn a_start(batch: u32) -> u32 {
     return params.a_offset + batch_offset(batch, params.a_batch0, params.a_batch1, params.a_batch2);
 }
@@ -97,6 +107,11 @@ fn four(first: u32, last: u32) -> vec4<u32> {
 }
 // A block of A whose rows are contiguous and aligned to four elements; k is a multiple of four. Places count vec4s. Steps past the end of k
 // repeat the last ones, and are not multiplied.
+//
+// Needs of matmul/a_places or matmul/tile_places: a_start
+// Needs of matmul/tile_places: four
+// Needs of the generator: params.a_row, params.k, params.m, quad_a
+// Gives: PlaceA, a_block, a_place
 alias PlaceA = vec4<u32>;
 
 fn a_place(batch: u32, row: u32) -> PlaceA {
@@ -110,6 +125,10 @@ fn a_block(place: PlaceA, k: u32) -> mat4x4<f32> {
 }
 // A block of B whose rows are contiguous and aligned to four elements, at steps that are not negative; n is a multiple of four. Places
 // count vec4s. Steps past the end of k repeat the last one, and are not multiplied.
+//
+// Needs of matmul/b_columns or matmul/b_places or matmul/tile_places: b_start
+// Needs of the generator: params.b_row, params.k, params.n, quad_b
+// Gives: PlaceB, b_block, b_place
 alias PlaceB = vec2<u32>;
 
 // The places of the first row and of the last one.
@@ -125,6 +144,11 @@ fn b_block(place: PlaceB, k: u32) -> mat4x4<f32> {
     return mat4x4<f32>(quad_b(at.x), quad_b(at.y), quad_b(at.z), quad_b(at.w));
 }
 // Where four neighbouring columns of C lie, whose rows are a multiple of four long.
+//
+// Needs of pool/finish_index or pool/finish_place or pool/finish_value or scan/finish_output or scan/finish_output_affine or scan/finish_parts or scan/finish_parts_affine or scan/finish_prefix or scan/finish_prefix_affine or sort/finish_order or sort/finish_run or sums/finish_output or sums/finish_output_quads or sums/finish_part_output or sums/finish_part_sum or sums/finish_sum or sums/finish_sum_quads:
+//     finish
+// Needs of the generator: at_columns, params.m, params.n
+// Gives: PlaceC, c_place, put
 alias PlaceC = u32;
 
 fn c_place(matrix: u32, column: u32) -> PlaceC {
@@ -148,6 +172,18 @@ fn put(place: PlaceC, row: u32, values: vec4<f32>) {
 // neighbours.
 // A_ALONG_K and B_ALONG_K say which way an operand lies contiguous in memory, so that neighbouring invocations copy neighbouring
 // elements. An invocation's quads lie a side apart, so that neighbours read neighbouring vec4s.
+//
+// Needs of matmul/a_by_step or matmul/tile_a_along_k or matmul/tile_a_along_rows or matmul/tile_a_elements: a_place
+// Needs of matmul/b_quads or matmul/b_rows or matmul/tile_b_along_columns or matmul/tile_b_along_k or matmul/tile_b_elements: b_block
+// Needs of matmul/cooperative: DEPTH
+// Needs of matmul/partial_one or matmul/partial_quads or matmul/partial_scalars or matmul/store_one or matmul/store_quads or matmul/store_scalars or matmul/tile_c_each or matmul/tile_c_quads:
+//     put
+// Needs of matmul/tile_a_along_k or matmul/tile_a_along_rows or matmul/tile_a_elements: PlaceA, a_block
+// Needs of matmul/tile_b_along_columns or matmul/tile_b_along_k or matmul/tile_b_elements: PlaceB, b_place
+// Needs of matmul/tile_c_each or matmul/tile_c_quads: PlaceC, c_place
+// Needs of the generator: A_ALONG_K, B_ALONG_K, COLUMN_QUADS, COLUMN_SIDE, ROW_SIDE, WRITTEN_OUT, params.column_tiles, params.k,
+//     params.k_chunk, params.m, params.matrices, params.n, params.row_tiles, params.tiles
+// Gives: A_STEP, B_STEP, Sums, multiply_sixteen, put_row, put_sums
 
 const A_QUADS: u32 = ROW_SIDE * 2u;
 const B_QUADS: u32 = COLUMN_SIDE * COLUMN_QUADS;

@@ -93,6 +93,9 @@ fn store(i: u32, value: vec4<f32>) {
 // query, no score is stored, and no lane needs another's sums.
 // Parts of eight vec4s are written out, since a broadcast's lane must be known when the kernel is compiled. What is past the end of
 // a row is zero.
+//
+// Needs of the generator: LANES, WORKGROUP
+// Gives: Octet, Row, Shared, row_add, row_dot, row_scale, tile_index
 
 // Eight vec4s of a row.
 struct Octet {
@@ -198,8 +201,13 @@ fn row_scale(x: ptr<function, Row>, f: f32, octets: u32) {
 fn tile_index(group: vec3<u32>, groups: vec3<u32>, subgroup: u32) -> u32 {
     return workgroup_index(group, groups) * (WORKGROUP / LANES) + subgroup;
 }
+// Gives: masked
 fn masked(score: f32, row: u32, key: u32) -> f32 { return score; }
 // Rows of q, owned by a lane or shared by the lanes.
+//
+// Needs of attention/lanes: Octet, Row, Shared
+// Needs of the generator: D_OCTETS, load_q, params.d_quads
+// Gives: q_own, q_shared
 fn q_quad(row: u32, c: u32) -> vec4<f32> {
     return select(vec4<f32>(), load_q(row * params.d_quads + min(c, params.d_quads - 1u)), c < params.d_quads);
 }
@@ -222,6 +230,10 @@ fn q_own(row: u32) -> Row {
     return x;
 }
 // Rows of k, owned by a lane or shared by the lanes.
+//
+// Needs of attention/lanes: Octet, Row, Shared
+// Needs of the generator: D_OCTETS, load_k, params.d_quads
+// Gives: k_own, k_shared
 fn k_quad(row: u32, c: u32) -> vec4<f32> {
     return select(vec4<f32>(), load_k(row * params.d_quads + min(c, params.d_quads - 1u)), c < params.d_quads);
 }
@@ -239,6 +251,10 @@ fn k_shared(row: u32, lane: u32) -> Shared {
     return s;
 }
 // Rows of v, owned by a lane or shared by the lanes.
+//
+// Needs of attention/lanes: Octet, Row, Shared
+// Needs of the generator: V_OCTETS, load_v, params.v_quads
+// Gives: v_own, v_shared
 fn v_quad(row: u32, c: u32) -> vec4<f32> {
     return select(vec4<f32>(), load_v(row * params.v_quads + min(c, params.v_quads - 1u)), c < params.v_quads);
 }
@@ -256,6 +272,13 @@ fn v_shared(row: u32, lane: u32) -> Shared {
     return s;
 }
 // A lane's queries: which they are, and their scores.
+//
+// Needs of attention/mask_bool or attention/mask_float or attention/mask_none or attention/tile_mask_bool or attention/tile_mask_float or attention/tile_mask_none:
+//     masked
+// Needs of attention/tiles: ROWS
+// Needs of the generator: LANES, params.causal, params.group, params.heads, params.keys, params.kv_heads, params.queries, params.scale,
+//     params.tiles
+// Gives: Query, place_of, query_of, score_of, tile_of
 
 // Which rows a tile has: those of one head from `first` on, and the keys that its last query sees.
 struct Tile {
@@ -303,6 +326,16 @@ fn place_of(query: Query) -> u32 {
 }
 // y_i = sum_j p_ij v_j with online softmax (Milakov & Gimelshein 2018; Dao et al. 2022), four keys at a time, so that sums are rescaled
 // once for four. A query that sees no key gives 0.
+//
+// Needs of attention/lanes: Octet, Row, Shared, row_add, row_dot, row_scale, tile_index
+// Needs of attention/lanes_k: k_shared
+// Needs of attention/lanes_kv_gradient or attention/lanes_queries: Query, query_of
+// Needs of attention/lanes_q: q_own
+// Needs of attention/lanes_queries: place_of, score_of, tile_of
+// Needs of attention/lanes_v: v_shared
+// Needs of attention/tiles: ROWS
+// Needs of the generator: D_OCTETS, V_OCTETS, WORKGROUP, params.all_tiles, params.keys, params.v_quads, store
+// Gives: put, put_row
 
 struct Softmax {
     largest: f32,

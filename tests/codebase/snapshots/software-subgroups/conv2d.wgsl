@@ -58,6 +58,11 @@ fn store_lines(i: u32, value: vec4<f32>) {
     b1[i] = value;
 }
 // What the convolution kernels share. Vectors hold depth, height and width; a convolution over fewer dims has sizes 1 in front.
+//
+// Needs of the generator: STRIDE_D, STRIDE_H, STRIDE_W, params.dilation_d, params.dilation_h, params.dilation_w, params.input_d,
+//     params.input_h, params.input_w, params.kernel_d, params.kernel_h, params.kernel_w, params.output_d, params.output_h,
+//     params.output_w, params.padding_d, params.padding_h, params.padding_w
+// Gives: STRIDE, dilation, input_size, kernel_size, next, number, output_size, padding, position, volume
 fn input_size() -> vec3<u32> { return vec3<u32>(params.input_d, params.input_h, params.input_w); }
 
 fn volume(size: vec3<u32>) -> u32 { return size.x * size.y * size.z; }
@@ -65,6 +70,10 @@ fn volume(size: vec3<u32>) -> u32 { return size.x * size.y * size.z; }
 fn source_size() -> vec3<u32> { return input_size(); }
 // Copies the source into lines of channels (see lines.wgsl) by blocks of four channels at four positions: four loads and four stores. For
 // planes of a multiple of four positions.
+//
+// Needs of conv/tap_backward or conv/tap_forward: source_size
+// Needs of conv/window: volume
+// Needs of the generator: WORKGROUP, load_source, params.items, params.quads, params.source_channels, store_lines
 fn channel_quad(plane: u32, c: u32, at: u32) -> vec4<f32> {
     let is_inside = c < params.source_channels;
     let channel = plane * params.source_channels + select(0u, c, is_inside);
@@ -174,6 +183,12 @@ fn position(i: u32, size: vec3<u32>) -> vec3<u32> {
 // of one position reads, padded with zeros. A line holds the channels of a position; with few channels (LINES = 1) those of all taps along
 // the width, so that less of it is padding. Lines lie in order of image, group and position behind one line of zeros, which stands for
 // all positions outside.
+//
+// Needs of conv/tap_backward or conv/tap_forward: source_size
+// Needs of conv/tap_backward or conv/tap_forward or conv/tiled_forward or conv/tiled_input_gradient: result_size, tap_of
+// Needs of conv/window: kernel_size, number, volume
+// Needs of the generator: LINES, params.groups, params.quads, params.source_channels
+// Gives: element_of, line, lines_size, lines_start, taps_size
 
 // The taps that are walked through, one line each.
 fn taps_size() -> vec3<u32> {
@@ -196,6 +211,13 @@ fn element_of(e: u32) -> Element {
 }
 // Puts the weights in the order in which product.wgsl reads them: a[group][row tile][tap][quad of the line][row of the tile], a vec4 along
 // the line. Rows and elements that are not there are 0.
+//
+// Needs of attention/tiles: ROWS
+// Needs of conv/lines: element_of, taps_size
+// Needs of conv/window: position, volume
+// Needs of the generator: LINES, WORKGROUP, params.channel_step, params.group_step, params.items, params.quads, params.row_step,
+//     params.row_tiles, params.rows, params.source_channels, params.w_d, params.w_h, params.w_offset, params.w_w, store_a, w
+// Gives: weight
 fn weight(g: u32, row: u32, tap: vec3<u32>, e: u32) -> f32 {
     let element = element_of(e);
     var k = tap;
@@ -293,6 +315,11 @@ fn store(i: u32, value: vec4<f32>) {
     b2[i] = value;
 }
 // What the convolution kernels share. Vectors hold depth, height and width; a convolution over fewer dims has sizes 1 in front.
+//
+// Needs of the generator: STRIDE_D, STRIDE_H, STRIDE_W, params.dilation_d, params.dilation_h, params.dilation_w, params.input_d,
+//     params.input_h, params.input_w, params.kernel_d, params.kernel_h, params.kernel_w, params.output_d, params.output_h,
+//     params.output_w, params.padding_d, params.padding_h, params.padding_w
+// Gives: STRIDE, dilation, input_size, kernel_size, next, number, output_size, padding, position, volume
 fn input_size() -> vec3<u32> { return vec3<u32>(params.input_d, params.input_h, params.input_w); }
 fn kernel_size() -> vec3<u32> { return vec3<u32>(params.kernel_d, params.kernel_h, params.kernel_w); }
 fn output_size() -> vec3<u32> { return vec3<u32>(params.output_d, params.output_h, params.output_w); }
@@ -320,6 +347,9 @@ fn next(p: vec3<u32>, size: vec3<u32>) -> vec3<u32> {
     return vec3<u32>(0u);
 }
 // Position p of the output reads, by tap k, element p * stride + k * dilation - padding of the input: along each dim apart.
+//
+// Needs of conv/window: STRIDE, dilation, input_size, output_size, padding
+// Gives: Tap, result_size, source_size, tap_of
 struct Tap {
     at: vec3<u32>,
     inside: vec3<bool>,
@@ -337,6 +367,12 @@ fn tap_of(p: vec3<u32>, k: vec3<u32>) -> Tap {
 // of one position reads, padded with zeros. A line holds the channels of a position; with few channels (LINES = 1) those of all taps along
 // the width, so that less of it is padding. Lines lie in order of image, group and position behind one line of zeros, which stands for
 // all positions outside.
+//
+// Needs of conv/tap_backward or conv/tap_forward: source_size
+// Needs of conv/tap_backward or conv/tap_forward or conv/tiled_forward or conv/tiled_input_gradient: result_size, tap_of
+// Needs of conv/window: kernel_size, number, volume
+// Needs of the generator: LINES, params.groups, params.quads, params.source_channels
+// Gives: element_of, line, lines_size, lines_start, taps_size
 
 // The taps that are walked through, one line each.
 fn taps_size() -> vec3<u32> {
@@ -366,6 +402,12 @@ fn line(start: u32, p: vec3<u32>, k: vec3<u32>, there: bool) -> u32 {
     return select(0u, at, there && all(tap.inside));
 }
 // Stores one row of four columns, where the positions of an image are a multiple of four.
+//
+// Needs of conv/product: Columns
+// Needs of conv/tap_backward or conv/tap_forward or conv/tiled_forward or conv/tiled_input_gradient: result_size
+// Needs of conv/window: volume
+// Needs of the generator: params.groups, params.rows, store
+// Gives: put
 fn put(g: u32, row: u32, columns: Columns, values: vec4<f32>) {
     if (row >= params.rows || !columns.there.x) { return; }
     let positions = volume(result_size());
@@ -375,6 +417,17 @@ fn put(g: u32, row: u32, columns: Columns, values: vec4<f32>) {
 // left one holds the weights of an output channel, a column is a position of an image, and the sum runs over the elements of the lines that
 // the taps of a position read (Chellapilla, Puri & Simard 2006 made the columns in memory; Chetlur et al. 2014, arXiv:1410.0759, on the
 // fly). A tile is ROWS rows by LANES * 4 columns; a lane has four neighbouring columns.
+//
+// Needs of attention/tiles: ROWS
+// Needs of conv/column or conv/put_quads or conv/put_scalars or conv/tiled_positions_each or conv/tiled_positions_quads or conv/weight_product:
+//     put
+// Needs of conv/lines: line, lines_start, taps_size
+// Needs of conv/rows_subgroup or conv/tiles_plain: add8
+// Needs of conv/tap_backward or conv/tap_forward or conv/tiled_forward or conv/tiled_input_gradient: result_size
+// Needs of conv/tiles_plain: Sums
+// Needs of conv/window: next, position, volume
+// Needs of the generator: LANES, params.batch, params.groups, params.quads, params.row_tiles, quad_lines
+// Gives: Columns, run
 struct Columns {
     n: vec4<u32>,
     i: vec4<u32>,
@@ -450,10 +503,16 @@ fn run(tile: u32, lane: u32) {
     }
 }
 // Four steps of k for one row: a has its elements of A, b the lane's own four columns.
+//
+// Gives: multiply
 fn multiply(sum: vec4<f32>, a: vec4<f32>, b: mat4x4<f32>) -> vec4<f32> {
     return sum + a.x * b[0] + a.y * b[1] + a.z * b[2] + a.w * b[3];
 }
 // A lane's results of eight rows: four columns of each.
+//
+// Needs of attention/tiles: ROWS
+// Needs of matmul/multiply: multiply
+// Gives: Sums, multiply4
 struct Sums {
     row0: vec4<f32>,
     row1: vec4<f32>,
@@ -481,10 +540,18 @@ fn multiply4(sums: ptr<function, Sums>, a: vec4<f32>, b: mat4x4<f32>) {
 }
 // Eight rows of a tile for a subgroup of at least eight lanes: lane i loads row i of A, and the elements go round by broadcast. On adapters
 // that run shaders on CPU cores each lane's load is a step of its own and costs most, and a broadcast costs almost nothing.
+//
+// Needs of conv/tiles_plain: Sums
+// Needs of matmul/lanes: multiply4
+// Needs of the generator: quad_a
+// Gives: add8
 fn add8(sums: ptr<function, Sums>, at: u32, lane: u32, b: mat4x4<f32>) {
     multiply4(sums, quad_a(at + lane % 8u), b);
 }
 // The entry point for adapters with subgroups, of which each has a tile.
+//
+// Needs of conv/product or conv/weight_product: run
+// Needs of the generator: LANES, WORKGROUP, params.tiles
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

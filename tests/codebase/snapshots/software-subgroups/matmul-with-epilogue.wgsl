@@ -71,6 +71,9 @@ fn store(i: u32, value: vec4<f32>) {
 }
 // The offset of one matrix of a batch: `index` counts matrices in row-major order over the batch dims
 // [.., params.batch1, params.batch2], each of which has its own stride (0 repeats a matrix).
+//
+// Needs of the generator: params.batch1, params.batch2
+// Gives: batch_offset
 fn batch_offset(index: u32, stride0: u32, stride1: u32, stride2: u32) -> u32 {
     let inner = index % params.batch2;
     let outer = index / params.batch2;
@@ -78,10 +81,16 @@ fn batch_offset(index: u32, stride0: u32, stride1: u32, stride2: u32) -> u32 {
 }
 
 // The place of the first element of a row of A.
+//
+// Needs of matmul/batch: batch_offset
+// Needs of the generator: params.a_batch0, params.a_batch1, params.a_batch2, params.a_offset, params.a_row
+// Gives: a_start
 fn a_start(batch: u32, row: u32) -> u32 {
     return params.a_offset + batch_offset(batch, params.a_batch0, params.a_batch1, params.a_batch2) + row * params.a_row;
 }
 // A with contiguous rows: places and strides count what one load brings.
+//
+// Gives: A_STEP, a_stride
 
 // From a place to its neighbour along k.
 fn a_stride() -> u32 {
@@ -91,12 +100,18 @@ fn a_stride() -> u32 {
 // From a place to the one that is loaded next, in strides.
 const A_STEP: u32 = 1u;
 // A read four elements along k at a time, for A with rows that are contiguous and aligned to four elements, as packed ones are.
+//
+// Needs of the generator: quad_a
+// Gives: a_quad
 
 // A[row, k..k + 4] at its place.
 fn a_quad(at: u32, stride: u32, k: u32, last: u32) -> vec4<f32> {
     return quad_a(at);
 }
 // What one load of A brings: four steps.
+//
+// Needs of matmul/a_quads or matmul/a_scalars: a_quad
+// Gives: A_PARTS, a_first_part, a_load, a_second_part
 const A_PARTS: u32 = 1u;
 alias Held = vec4<f32>;
 
@@ -113,6 +128,11 @@ fn a_second_part(held: Held) -> vec4<f32> {
 }
 // B read four columns at a time, for B with rows that are contiguous and aligned to four elements, and for B packed into
 // panels (see pack.wgsl). Places and strides count vec4s.
+//
+// Needs of matmul/batch: batch_offset
+// Needs of the generator: LANES, params.b_batch0, params.b_batch1, params.b_batch2, params.b_offset, params.b_panel, params.b_step,
+//     quad_b
+// Gives: Place, b_start, b_stride, b_values
 
 // Where a lane's columns are.
 alias Place = u32;
@@ -132,6 +152,11 @@ fn b_values(at: Place) -> vec4<f32> {
     return quad_b(at);
 }
 // B read row by row. Rows past `last`, the end of k, are zero.
+//
+// Needs of matmul/b_columns or matmul/b_places: Place
+// Needs of matmul/b_columns or matmul/b_scalars: b_values
+// Needs of the generator: K_TAIL
+// Gives: B_STEP, b_block
 
 // From a place to the one four steps of k on, in strides.
 const B_STEP: u32 = 4u;
@@ -153,12 +178,20 @@ fn b_block(at: Place, stride: u32, k: u32, last: u32) -> mat4x4<f32> {
     );
 }
 // Stores four neighbouring results of one row into C, whose rows are a multiple of four long.
+//
+// Needs of the generator: params.m, params.n, store
+// Gives: put
 fn put(matrix: u32, row: u32, column: u32, values: vec4<f32>) {
     let first = (matrix * params.m + row) * params.n + column;
     store(first / 4u, values);
 }
 // Rows past the last one repeat it: their factors do, so that they hold the same results, which are stored to its place. No branch guards a
 // store.
+//
+// Needs of matmul/partial_one or matmul/partial_quads or matmul/partial_scalars or matmul/store_one or matmul/store_quads or matmul/store_scalars or matmul/tile_c_each or matmul/tile_c_quads:
+//     put
+// Needs of the generator: params.m
+// Gives: put_inside, row_inside
 fn row_inside(row: u32) -> u32 {
     return min(row, params.m - 1u);
 }
@@ -167,10 +200,16 @@ fn put_inside(matrix: u32, row: u32, column: u32, values: vec4<f32>) {
     put(matrix, row_inside(row), column, values);
 }
 // Four steps of k for one row: a has its elements of A, b the lane's own four columns.
+//
+// Gives: multiply
 fn multiply(sum: vec4<f32>, a: vec4<f32>, b: mat4x4<f32>) -> vec4<f32> {
     return sum + a.x * b[0] + a.y * b[1] + a.z * b[2] + a.w * b[3];
 }
 // A lane's results of eight rows: four columns of each.
+//
+// Needs of attention/tiles: ROWS
+// Needs of matmul/multiply: multiply
+// Gives: Sums, multiply4
 struct Sums {
     row0: vec4<f32>,
     row1: vec4<f32>,
@@ -197,6 +236,15 @@ fn multiply4(sums: ptr<function, Sums>, a: vec4<f32>, b: mat4x4<f32>) {
     }
 }
 // Lane i holds row i's elements of A for four steps of k, or eight.
+//
+// Needs of attention/tiles: ROWS
+// Needs of matmul/a_by_step or matmul/a_fours or matmul/a_octets: A_PARTS
+// Needs of matmul/a_fours or matmul/a_octets: a_first_part, a_load, a_second_part
+// Needs of matmul/a_places or matmul/tile_places: a_start
+// Needs of matmul/edges: row_inside
+// Needs of matmul/lanes: multiply4
+// Needs of matmul/lanes or matmul/tiled: Sums
+// Gives: a_first, multiply_eight, rows_inside
 
 // Eight rows, of which some may be past the last one: see row_inside.
 fn rows_inside(row: u32) -> u32 {
@@ -215,6 +263,10 @@ fn multiply_eight(sums: ptr<function, Sums>, at: u32, stride: u32, k: u32, last:
     if (A_PARTS > 1u) { multiply4(sums, a_second_part(a), b1); }
 }
 // Sixteen rows, where a load of A serves eight.
+//
+// Needs of matmul/a_by_row or matmul/a_step_octets or matmul/a_step_quads: multiply_eight
+// Needs of matmul/lanes or matmul/tiled: Sums
+// Gives: multiply_sixteen
 fn multiply_sixteen(
     low: ptr<function, Sums>, high: ptr<function, Sums>, low_at: u32, high_at: u32,
     stride: u32, k: u32, last: u32, b0: mat4x4<f32>, b1: mat4x4<f32>,
@@ -233,6 +285,23 @@ fn multiply_sixteen(
 //
 // Places move along with k, and what the loop needs of the parameters is read before it: the driver's compiler computes a place that
 // does not change once for each lane and load, and reads parameters again at each use.
+//
+// Needs of attention/tiles: ROWS
+// Needs of matmul/a_by_row or matmul/a_by_step: rows_inside
+// Needs of matmul/a_by_row or matmul/a_step_octets or matmul/a_step_quads: multiply_eight
+// Needs of matmul/a_by_row or matmul/a_step_octets or matmul/a_step_quads or matmul/cpu_plain: a_first
+// Needs of matmul/a_by_step or matmul/a_fours or matmul/a_octets: A_PARTS
+// Needs of matmul/a_by_step or matmul/a_rows or matmul/a_scalars: a_stride
+// Needs of matmul/a_by_step or matmul/a_rows or matmul/a_scalars or matmul/cooperative or matmul/tiled: A_STEP
+// Needs of matmul/a_eights or matmul/a_step_octets or matmul/tiled: multiply_sixteen
+// Needs of matmul/b_columns or matmul/b_places or matmul/tile_places: b_start
+// Needs of matmul/b_columns or matmul/b_quads or matmul/b_scalars: b_stride
+// Needs of matmul/b_quads or matmul/b_rows or matmul/cooperative or matmul/tiled: B_STEP
+// Needs of matmul/b_quads or matmul/b_rows or matmul/tile_b_along_columns or matmul/tile_b_along_k or matmul/tile_b_elements: b_block
+// Needs of matmul/edges: put_inside
+// Needs of matmul/lanes or matmul/tiled: Sums
+// Needs of the generator: LANES, WORKGROUP, at_columns, params.batch, params.column_tiles, params.k, params.k_chunk, params.m, params.n,
+//     params.row_tiles, params.tiles
 
 fn put8(matrix: u32, first: u32, column: u32, sums: Sums) {
     let row = rows_inside(first);
