@@ -46,8 +46,8 @@ function executable() {
     return found;
 }
 
-/** Starts a headless Chromium. */
-export function launch() {
-    const args = ["--no-sandbox", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
+/** Starts a headless Chromium, with `more` flags. */
+export function launch(more = []) {
+    const args = [...more, "--no-sandbox", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
     return chromium.launch({ executablePath: executable(), args });
 }

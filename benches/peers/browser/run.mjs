@@ -52,8 +52,12 @@ function within(seconds, promise) {
     return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
-/** A page with the engine, which has prepared the workload. */
-async function enter(browser, url, engine, workload) {
+/**
+ * A page with the engine, which has prepared the workload. Each has a browser of its own: Chromium ends as a whole where its GPU process hangs for
+ * seconds, as it does under tfjs's GPT on a software adapter; its watchdog is off for the same reason.
+ */
+async function enter(url, engine, workload) {
+    const browser = await launch(["--disable-gpu-watchdog"]);
     const page = await browser.newPage();
     page.on("pageerror", (error) => console.log(`    ${engine.name}: ${error}`));
     await page.goto(`${url}/benches/peers/browser/page.html`);
@@ -82,9 +86,9 @@ async function enter(browser, url, engine, workload) {
 }
 
 /** What an engine gave: losses of the first steps, or why it is left out. */
-async function warm(browser, url, engine, workload) {
+async function warm(url, engine, workload) {
     try {
-        const page = await within(LIMIT, enter(browser, url, engine, workload));
+        const page = await within(LIMIT, enter(url, engine, workload));
         const losses = await within(LIMIT, page.evaluate(async ([least, most, patience]) => {
             const start = performance.now();
             const losses = [...(await window.train(1))];
@@ -105,13 +109,13 @@ async function warm(browser, url, engine, workload) {
 const digits = [...readFileSync(join(root, "data/digits/digits.bin")).subarray(16)];
 const all = workloads(digits, readFileSync(join(root, "data/text/harbour.txt"), "utf8"));
 const server = await serve(root);
-const browser = await launch();
+let version;
 const lines = [];
 const notes = [];
 for (const workload of all.filter(({ name }) => chosen.length === 0 || chosen.includes(name))) {
     const entered = [];
     for (const engine of ENGINES) {
-        const entry = await warm(browser, server.url, engine, workload);
+        const entry = await warm(server.url, engine, workload);
         entered.push({ engine, ...entry });
         const said = entry.failed ?? `losses ${entry.losses.slice(0, 3).map((l) => l.toFixed(4)).join(", ")} … ${mean(entry.losses.slice(-8)).toFixed(4)}`;
         console.log(`${workload.name}, ${engine.name}: ${said}`);
@@ -155,12 +159,11 @@ for (const workload of all.filter(({ name }) => chosen.length === 0 || chosen.in
                 ? `| ${workload.name} | ${entry.engine.name} | failed: ${entry.failed} | | | | | |`
                 : `| ${workload.name} | ${entry.engine.name} | ${entry.losses[0].toFixed(4)} | ${entry.steps} | ${entry.losses[entry.steps - 1].toFixed(4)} | ${entry.first.toExponential(0)} | ${entry.enough ? entry.last.toExponential(0) : "–"} | ${(entry.firstStep / 1000).toFixed(1)} s |`,
         );
-        await entry.page?.close();
+        version ??= entry.page?.context().browser().version();
+        await entry.page?.context().browser().close();
     }
     console.log(lines.at(-1));
 }
-const version = browser.version();
-await browser.close();
 server.close();
 const versions = JSON.parse(readFileSync(join(here, "package.json"), "utf8")).dependencies;
 const text = `# Training in a browser, beside jax-js and TensorFlow.js
