@@ -262,7 +262,7 @@ fn damaged_files_are_errors() {
     }
     std::fs::write(&bad.0, edit(&whole, str::to_owned)).unwrap();
     load_captured(&bad.0, &device).unwrap(); // the edit alone damages nothing
-    let newer = edit(&whole, |text| text.replacen("\"version\":2", "\"version\":7", 1));
+    let newer = edit(&whole, |text| text.replacen("\"version\":3", "\"version\":7", 1));
     assert!(try_bytes(&newer, "another version").contains("format 7"));
     let f16 = edit(&whole, |text| text.replacen("\"storage_buffers\":", "\"storage_buffers\":9", 1));
     assert!(try_bytes(&f16, "what the adapter lacks").contains("this adapter has"));
