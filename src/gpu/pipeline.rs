@@ -74,8 +74,9 @@ impl fmt::Debug for Pipeline {
     }
 }
 
-/// Kernels that a device keeps, beside those of the plans and programs that it keeps. A kernel takes about a megabyte on software adapters.
-pub(super) const PIPELINES: usize = 1024;
+/// Kernels that a device keeps, beside those of the plans and programs that it keeps. A kernel takes one to five megabytes on software
+/// adapters.
+pub(super) const PIPELINES: usize = 256;
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct LayoutKey {
