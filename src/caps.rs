@@ -7,8 +7,7 @@ use crate::tuning::Choices;
 /// Facts about a device that shape the kernels generated for it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Caps {
-    /// A software adapter that runs shaders on CPU cores (lavapipe, SwiftShader, WARP). Such adapters get kernels without
-    /// workgroup memory and barriers.
+    /// A software adapter that runs shaders on CPU cores (lavapipe, SwiftShader, WARP). What kernels choose by is its [`Caps::kind`].
     pub software: bool,
     /// Smallest and largest subgroup size, where the adapter has subgroup operations.
     pub subgroup: Option<(u32, u32)>,
@@ -89,7 +88,87 @@ pub fn panel_bytes(texels: u64) -> u64 {
     texels.div_ceil(PANEL_WIDTH).saturating_mul(PANEL_WIDTH * 16)
 }
 
+/// The kinds of adapters, of which each has kernels of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AdapterKind {
+    /// Many invocations at a time, workgroup memory that is fast, and barriers that cost little.
+    Gpu,
+    /// Shaders that run on CPU cores: few invocations at a time, and neither workgroup memory nor barriers that pay.
+    Software,
+}
+
+/// What code generation and fusion do otherwise for one kind of adapters than for the others.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Invocations that keep an adapter busy.
+    pub busy: usize,
+    /// Invocations per core that a kernel leaves where one invocation takes over the windows of several; `None` where none does.
+    pub walks_per_core: Option<usize>,
+    /// Longest reduction that one invocation takes although there are few of them.
+    pub alone: usize,
+    /// Whether neighbouring lanes of a reduction take turns within a block of rows.
+    pub blocked_reductions: bool,
+    /// Rows of a tall reduction along columns that a partial result has at most: on CPUs, what the TLB holds pages for.
+    pub tall_rows: Option<usize>,
+    /// Whether invocations of a workgroup share the rows of a fused chain, through workgroup memory.
+    pub shares_rows: bool,
+    /// Whether a kernel that stores at many places may have an epilogue there: each is a copy of it.
+    pub fuses_at_many_places: bool,
+    /// Whether a kernel may run the parts of a horizontal fusion although invocations of the shorter ones idle.
+    pub fuses_unequal_parts: bool,
+    /// Whether loads of eight neighbours pay, where the adapter has [`Caps::wide_loads`].
+    pub loads_octets: bool,
+    /// Whether the driver's timestamps measure a kernel, in the place of the host's clock.
+    pub has_own_clock: bool,
+}
+
+const GPU: Policy = Policy {
+    busy: 65_536,
+    walks_per_core: None,
+    alone: 256,
+    blocked_reductions: false,
+    tall_rows: None,
+    shares_rows: true,
+    fuses_at_many_places: true,
+    fuses_unequal_parts: true,
+    loads_octets: false,
+    has_own_clock: true,
+};
+
+const SOFTWARE: Policy = Policy {
+    busy: 1024,
+    walks_per_core: Some(2048),
+    alone: 2048,
+    blocked_reductions: true,
+    tall_rows: Some(128),
+    shares_rows: false,
+    fuses_at_many_places: false,
+    fuses_unequal_parts: false,
+    loads_octets: true,
+    has_own_clock: false,
+};
+
+impl AdapterKind {
+    /// What is done otherwise for this kind.
+    pub fn policy(self) -> &'static Policy {
+        match self {
+            AdapterKind::Gpu => &GPU,
+            AdapterKind::Software => &SOFTWARE,
+        }
+    }
+}
+
 impl Caps {
+    /// For which kind of adapters kernels are made: the one question about it that is asked of an adapter.
+    pub fn kind(&self) -> AdapterKind {
+        if self.software { AdapterKind::Software } else { AdapterKind::Gpu }
+    }
+
+    /// What is done otherwise for this kind of adapters.
+    pub fn policy(&self) -> &'static Policy {
+        self.kind().policy()
+    }
+
     /// What every WebGPU device has; the null backend plans with it.
     pub fn baseline() -> Caps {
         Caps {

@@ -10,7 +10,7 @@ use crate::array::Array;
 use crate::backend::cpu::CpuBackend;
 use crate::backend::gpu::GpuBackend;
 use crate::backend::null::NullBackend;
-use crate::caps::{Caps, Target};
+use crate::caps::{AdapterKind, Caps, Target};
 use crate::env;
 use crate::error::{Error, Result};
 use crate::gpu::{AdapterInfo, Gpu, Memory, Select, Stats};
@@ -103,8 +103,8 @@ impl Device {
             allows_f64: is_cpu,
             allows_f16: caps.is_none_or(|caps| caps.f16),
             prefers_expressions: is_cpu,
-            software: caps.is_some_and(|caps| caps.software),
-            lanes: caps.is_some_and(|caps| caps.software && caps.lanes() >= Some(8)),
+            kind: caps.map_or(AdapterKind::Gpu, Caps::kind),
+            lanes: caps.is_some_and(|caps| caps.lanes() >= Some(8)),
         };
         let lane = match &backend {
             Backend::Gpu(gpu) => gpu.gpu.lane(),

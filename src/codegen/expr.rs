@@ -289,7 +289,7 @@ pub fn is_in_quads(layout: &Layout) -> bool {
 /// brings.
 pub fn loads_octets(leaf: &Leaf, caps: &Caps) -> bool {
     let fits = matches!(leaf.dtype, DType::F32 | DType::I32 | DType::U32);
-    caps.software && caps.wide_loads && fits && leaf.layout.is_flat()
+    caps.policy().loads_octets && caps.wide_loads && fits && leaf.layout.is_flat()
 }
 
 /// What four neighbours that start at a multiple of four have in common.

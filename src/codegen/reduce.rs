@@ -30,8 +30,7 @@ const BLOCK: usize = 16;
 /// Loops over blocks around the loop over elements, at every size, so that sizes do not choose kernels.
 const LEVELS: u32 = 2;
 
-/// Rows that a software adapter walks down at a time, and the elements from which that matters.
-const TLB_ROWS: usize = 128;
+/// Elements from which it matters how many rows are walked down at a time.
 const TALL: usize = 1 << 18;
 
 /// The reduction of a group.
@@ -104,7 +103,7 @@ pub fn generate(group: &Group, dag: &Dag, caps: &Caps, parts: Parts) -> Result<C
                 outputs: 1,
                 length: part,
                 chunks,
-                blocked: caps.software,
+                blocked: caps.policy().blocked_reductions,
                 row_major: true,
                 sharers: 1,
             };
@@ -125,7 +124,16 @@ pub fn generate(group: &Group, dag: &Dag, caps: &Caps, parts: Parts) -> Result<C
     }
     loop {
         let chunks = chunks(outputs, length, row_major, caps);
-        let stage = Stage { input, quads, outputs, length, chunks, blocked: caps.software, row_major, sharers: 1 };
+        let stage = Stage {
+            input,
+            quads,
+            outputs,
+            length,
+            chunks,
+            blocked: caps.policy().blocked_reductions,
+            row_major,
+            sharers: 1,
+        };
         if chunks == 1 {
             let mut writer = Writer::new(caps);
             let segment = stage.last(&mut writer, group, caps, &parts, dtype)?;
@@ -210,7 +218,16 @@ pub fn is_one_stage(group: &Group, dag: &Dag, caps: &Caps, parts: &Parts) -> boo
 pub fn segment(writer: &mut Writer, group: &Group, dag: &Dag, caps: &Caps, parts: &Parts) -> Result<Segment> {
     let Opening { quads, outputs, length, row_major, dtype } = opening(group, dag, parts);
     let input = Input::Producers { parts };
-    let stage = Stage { input, quads, outputs, length, chunks: 1, blocked: caps.software, row_major, sharers: 1 };
+    let stage = Stage {
+        input,
+        quads,
+        outputs,
+        length,
+        chunks: 1,
+        blocked: caps.policy().blocked_reductions,
+        row_major,
+        sharers: 1,
+    };
     stage.last(writer, group, caps, parts, dtype)
 }
 
@@ -300,14 +317,13 @@ pub fn loads_quads(body: &Body, dims: &[usize]) -> bool {
 /// Into how many partial results each output's elements are combined at first.
 fn chunks(outputs: usize, length: usize, row_major: bool, caps: &Caps) -> usize {
     // A second dispatch pays only where one invocation a result would leave the device idle for longer than that takes.
-    let (threads, alone) = if caps.software { (1024, 2048) } else { (65_536, 256) };
-    // Walking down columns touches a page of memory a row: on a CPU, no more rows at a time than its TLB holds pages.
-    let tall = caps.software && !row_major && outputs * length > TALL;
-    let at_least = length.div_ceil(if tall { TLB_ROWS } else { MAX_ITERATIONS }).max(1);
-    let wanted = if length <= alone || outputs >= threads {
+    let policy = caps.policy();
+    let tall_rows = policy.tall_rows.filter(|_| !row_major && outputs * length > TALL);
+    let at_least = length.div_ceil(tall_rows.unwrap_or(MAX_ITERATIONS)).max(1);
+    let wanted = if length <= policy.alone || outputs >= policy.busy {
         at_least
     } else {
-        (threads / outputs.max(1)).min(length / 32).max(at_least)
+        (policy.busy / outputs.max(1)).min(length / 32).max(at_least)
     };
     // No chunk may be empty, so no more of them than whole turns fill.
     length.div_ceil(length.div_ceil(wanted).max(1)).max(1)

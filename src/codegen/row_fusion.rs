@@ -67,7 +67,7 @@ pub fn generate(group: &Group, parts: &[Group], rows: usize, size: usize, dag: &
         }
     }
     let work = (parts.len() * rows * size * 4) as u64;
-    let size = if caps.software { WORKGROUP } else { reduce::SHARED_WORKGROUP };
+    let size = if caps.policy().shares_rows { reduce::SHARED_WORKGROUP } else { WORKGROUP };
     let segment = Segment { size, limit, threads: word(rows)?, work, flops };
     let name = format!("{}_rows", elementwise::name(group, dag));
     let call = match sharers {
@@ -79,7 +79,7 @@ pub fn generate(group: &Group, parts: &[Group], rows: usize, size: usize, dag: &
 
 /// Invocations that share a row of so many parts: each has at least one.
 fn sharers(parts: usize, caps: &Caps) -> u32 {
-    if caps.software { 1 } else { 1 << parts.clamp(1, reduce::SHARED_WORKGROUP as usize).ilog2() }
+    if caps.policy().shares_rows { 1 << parts.clamp(1, reduce::SHARED_WORKGROUP as usize).ilog2() } else { 1 }
 }
 
 /// The code that runs at every element.

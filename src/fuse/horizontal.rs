@@ -69,7 +69,8 @@ pub fn fuse(groups: Vec<Group>, workgroups: &[Option<u32>], graph: &Merged, caps
         let pending_bytes: u64 = pending.iter().map(|&i| graph.nodes[i].meta().bytes()).sum();
         let pays = |bundle: &Bundle| {
             let parts = || bundle.parts.iter().map(|&part| &groups[part]);
-            !caps.software || wasted(parts().chain([group])) <= wasted(parts()) + RECOMPUTE_WORK as u64
+            caps.policy().fuses_unequal_parts
+                || wasted(parts().chain([group])) <= wasted(parts()) + RECOMPUTE_WORK as u64
         };
         let fits = |bundle: &Bundle| {
             let next = bundle.parts.last() == Some(&g.wrapping_sub(1));

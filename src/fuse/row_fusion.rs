@@ -81,12 +81,13 @@ fn made(group: &Group) -> impl Iterator<Item = usize> + '_ {
 }
 
 fn find(groups: &[Group], kept: &[bool], graph: &Merged, caps: &Caps, budget: usize) -> Vec<Chain> {
+    let shares = caps.policy().shares_rows;
     let mut taken = vec![false; groups.len()];
     let mut chains = Vec::new();
     for first in 0..groups.len() {
         let Some((rows, size)) = rows_of(&groups[first], graph).filter(|_| !taken[first]) else { continue };
-        let near = |g: usize| caps.software || is_along_rows(&groups[g], rows, size);
-        if caps.software && rows < FEWEST && rows * size > FEW_ELEMENTS || !near(first) {
+        let near = |g: usize| !shares || is_along_rows(&groups[g], rows, size);
+        if !shares && rows < FEWEST && rows * size > FEW_ELEMENTS || !near(first) {
             continue;
         }
         let mut chain = Chain { parts: vec![first], rows, size };
@@ -105,7 +106,7 @@ fn find(groups: &[Group], kept: &[bool], graph: &Merged, caps: &Caps, budget: us
             }
             chain.parts.push(next);
         }
-        if chain.parts.len() > 1 || !caps.software && size >= SHARED_ALONE {
+        if chain.parts.len() > 1 || shares && size >= SHARED_ALONE {
             chain.parts.iter().for_each(|&g| taken[g] = true);
             chains.push(chain);
         }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use super::encode::Stream;
+use super::pace::Pace;
 use super::pipeline::{Layout, LayoutKey, PIPELINES, Pipeline};
 use super::pool::Pool;
 use super::profile::Clock;
@@ -147,7 +148,9 @@ pub(super) struct Inner {
     pub staging: Mutex<Vec<wgpu::Buffer>>,
     /// Submissions that were not seen to finish yet, oldest first.
     #[cfg(not(target_arch = "wasm32"))]
-    pub in_flight: Mutex<std::collections::VecDeque<wgpu::SubmissionIndex>>,
+    pub in_flight: Mutex<std::collections::VecDeque<super::pace::Submission>>,
+    /// How much work a submission takes.
+    pub pace: Mutex<Pace>,
     /// Bytes written to the queue since the last submission.
     pub uploaded: AtomicUsize,
     pub faults: wgpu::Buffer,
@@ -283,6 +286,7 @@ impl Gpu {
             staging: Mutex::default(),
             #[cfg(not(target_arch = "wasm32"))]
             in_flight: Mutex::default(),
+            pace: Mutex::default(),
             uploaded: AtomicUsize::new(0),
             faults,
             clock: Mutex::default(),

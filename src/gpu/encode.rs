@@ -7,6 +7,8 @@ use smallvec::SmallVec;
 
 use super::bindings::{BindGroups, Key};
 use super::device::{FAULT_BYTES, Gpu, Inner, SLOT_BYTES};
+#[cfg(not(target_arch = "wasm32"))]
+use super::pace::Submission;
 use super::panels::Panel;
 use super::pipeline::Pipeline;
 use super::pool::Buffer;
@@ -22,8 +24,6 @@ use crate::trace;
 
 /// Dispatches in one submission at most.
 pub(super) const SPLIT_DISPATCHES: usize = 4096;
-/// Estimated bytes that one submission touches at most, so that none runs into a driver's time-out.
-const SPLIT_WORK: u64 = 64 << 30;
 /// The arena's first size, in bytes.
 const ARENA: u64 = 256 << 10;
 
@@ -56,7 +56,7 @@ pub struct Dispatch {
     pub params_offset: u32,
     /// Workgroups; 0 runs nothing. [`fold`] says how they are laid out.
     pub workgroups: u64,
-    /// An estimate of the bytes that it touches: long lists are split by the sum.
+    /// An estimate of the bytes that it moves, or of the arithmetic that takes as long: long lists are split by the sum.
     pub work: u64,
 }
 
@@ -98,16 +98,17 @@ impl Stream {
     }
 }
 
-/// How many dispatches of the given work go into one submission, at most `longest`.
-pub(super) fn chunk_len(longest: usize, work: impl Iterator<Item = u64>) -> usize {
-    let mut touched = 0_u64;
-    work.take(longest)
-        .take_while(|work| {
-            let first = touched == 0;
-            touched = touched.saturating_add(*work);
-            first || touched <= SPLIT_WORK
-        })
-        .count()
+/// How many dispatches of the given work go into one submission, at most `longest` and of at most `limit` work together; and their work.
+pub(super) fn chunk_len(longest: usize, limit: u64, work: impl Iterator<Item = u64>) -> (usize, u64) {
+    let (mut len, mut sum) = (0, 0_u64);
+    for work in work.take(longest) {
+        let all = sum.saturating_add(work);
+        if len > 0 && all > limit {
+            break;
+        }
+        (len, sum) = (len + 1, all);
+    }
+    (len, sum)
 }
 
 /// A compute pass that is being recorded.
@@ -145,6 +146,8 @@ struct Chunk<'a> {
     grids: &'a [(u32, u32)],
     /// Position of its first dispatch in the whole list.
     first: usize,
+    /// The work of all its dispatches.
+    weight: u64,
 }
 
 impl Gpu {
@@ -197,9 +200,10 @@ impl Gpu {
         let longest = if times.is_some() { profile::SPLIT } else { SPLIT_DISPATCHES };
         let mut start = 0;
         while start < work.len() {
-            let len = chunk_len(longest, work[start..].iter().map(|d| d.work));
+            let limit = lock(&inner.pace).limit();
+            let (len, weight) = chunk_len(longest, limit, work[start..].iter().map(|d| d.work));
             let range = start..start + len;
-            let chunk = Chunk { work: &work[range.clone()], grids: &grids[range], first: start };
+            let chunk = Chunk { work: &work[range.clone()], grids: &grids[range], first: start, weight };
             match (&mut times, stream.queries.take()) {
                 (Some(times), Some(queries)) => {
                     let staging = self.staging(2 * 8 * len as u64)?;
@@ -234,7 +238,7 @@ impl Gpu {
                 let len = from.bytes().next_multiple_of(4);
                 encoder.copy_buffer_to_buffer(from.raw(), 0, to.raw(), 0, Some(len));
             }
-            inner.submit(Some(encoder.finish()));
+            inner.submit(Some(encoder.finish()), 0);
         });
         error.map_or(Ok(copies), |error| Err(inner.raised("copy", 0, &error)))
     }
@@ -252,7 +256,7 @@ impl Gpu {
             for slot in slots {
                 encoder.clear_buffer(&inner.faults, u64::from(*slot) * SLOT_BYTES, Some(SLOT_BYTES));
             }
-            inner.submit(Some(encoder.finish()));
+            inner.submit(Some(encoder.finish()), 0);
         });
         error.map_or(Ok(()), |error| Err(inner.raised("index errors", 0, &error)))
     }
@@ -262,7 +266,7 @@ impl Gpu {
         let inner = &*self.0;
         let (index, error) = {
             let _stream = lock(&inner.stream);
-            scoped(&inner.device, || inner.submit(None))
+            scoped(&inner.device, || inner.submit(None, 0))
         };
         if let Some(error) = error {
             return Err(inner.raised("write", 0, &error));
@@ -352,15 +356,15 @@ impl Inner {
     }
 
     fn submit_chunk(&self, stream: &mut Stream, chunk: &Chunk<'_>) {
-        self.submit_pass(|pass| {
+        self.submit_pass(chunk.weight, |pass| {
             for (dispatch, &grid) in chunk.work.iter().zip(chunk.grids).filter(|(d, _)| d.workgroups > 0) {
                 pass.dispatch(&dispatch.pipeline, self.bind_group(stream, dispatch), dispatch.params_offset, grid);
             }
         });
     }
 
-    /// Submits the pass that `record` fills; nothing where it stays empty.
-    pub(super) fn submit_pass(&self, record: impl FnOnce(&mut Pass<'_>)) {
+    /// Submits the pass of so much work that `record` fills; nothing where it stays empty.
+    pub(super) fn submit_pass(&self, work: u64, record: impl FnOnce(&mut Pass<'_>)) {
         let span = trace::span(self.lane, "encode");
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
         let raw = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes: None });
@@ -373,7 +377,7 @@ impl Inner {
             let commands = encoder.finish();
             drop(span);
             let _span = trace::span(self.lane, "submit");
-            self.submit(Some(commands));
+            self.submit(Some(commands), work);
         }
     }
 
@@ -419,7 +423,7 @@ impl Inner {
         drop(span);
         let _span = trace::span(self.lane, "submit");
         let submitted = trace::now();
-        let index = self.submit(Some(commands));
+        let index = self.submit(Some(commands), chunk.weight);
         Some(Timed { copy: Copy { staging, len, faults: 0, index }, dispatches, submitted })
     }
 
@@ -468,13 +472,14 @@ impl Inner {
         })
     }
 
-    /// Submits commands, or only what was written to the queue. The caller holds the stream and an error scope.
-    pub(super) fn submit(&self, commands: Option<wgpu::CommandBuffer>) -> wgpu::SubmissionIndex {
+    /// Submits commands of so much work, or only what was written to the queue. The caller holds the stream and an error scope.
+    #[cfg_attr(target_arch = "wasm32", allow(unused_variables, reason = "nothing is measured in a browser"))]
+    pub(super) fn submit(&self, commands: Option<wgpu::CommandBuffer>, work: u64) -> wgpu::SubmissionIndex {
         self.uploaded.store(0, Relaxed);
         let index = self.queue.submit(commands);
         Counters::bump(&self.counters.submits, 1);
         #[cfg(not(target_arch = "wasm32"))]
-        lock(&self.in_flight).push_back(index.clone());
+        lock(&self.in_flight).push_back(Submission { index: index.clone(), work, at: std::time::Instant::now() });
         index
     }
 }

@@ -14,6 +14,7 @@ mod device;
 mod encode;
 #[cfg(not(target_arch = "wasm32"))]
 mod exit;
+mod pace;
 mod panels;
 mod pipeline;
 mod pool;

@@ -95,7 +95,10 @@ impl Gpu {
             self.run(work, params)?;
             return Ok(vec![None; work.len()]);
         }
-        if self.caps().software { self.run_waited(work, params) } else { self.run_queried(work, params) }
+        match self.caps().policy().has_own_clock {
+            true => self.run_queried(work, params),
+            false => self.run_waited(work, params),
+        }
     }
 
     /// [`Gpu::run_timed`] by timestamp queries.

@@ -3,6 +3,8 @@
 use std::ops::Range;
 
 use super::device::{Gpu, Inner, SLOT_BYTES};
+#[cfg(not(target_arch = "wasm32"))]
+use super::pace::{SHORTEST, Submission};
 use super::pool::Buffer;
 use super::sticky::scoped;
 use super::sync::{lock, oneshot};
@@ -17,6 +19,9 @@ const STAGING_KEPT: usize = 8;
 /// Submissions that may be waiting for the device.
 #[cfg(not(target_arch = "wasm32"))]
 const IN_FLIGHT: usize = 64;
+/// A submission of this age is looked after, whether it is done.
+#[cfg(not(target_arch = "wasm32"))]
+const OLD: std::time::Duration = std::time::Duration::from_millis(20);
 /// A device that finishes no submission for this long counts as lost. Drivers of GPUs give up far earlier; a software
 /// adapter on a busy machine may need minutes for one submission.
 #[cfg(not(target_arch = "wasm32"))]
@@ -111,7 +116,7 @@ impl Gpu {
         {
             let index = (inner.uploaded.load(std::sync::atomic::Ordering::Relaxed) > 0).then(|| {
                 let _stream = lock(&inner.stream);
-                scoped(&inner.device, || inner.submit(None)).0
+                scoped(&inner.device, || inner.submit(None, 0)).0
             });
             inner.wait_index(index)?;
         }
@@ -153,7 +158,7 @@ impl Gpu {
                 let first = u64::from(slots.start) * SLOT_BYTES;
                 encoder.copy_buffer_to_buffer(&inner.faults, first, &staging, len, Some(faults));
             }
-            inner.submit(Some(encoder.finish()))
+            inner.submit(Some(encoder.finish()), 0)
         });
         if let Some(error) = error {
             return Err(inner.raised("read", len, &error));
@@ -250,19 +255,22 @@ impl Inner {
 
     /// Waits for a submission, or for the last one. Gives up where nothing at all was finished for a long time.
     pub(super) fn wait_index(&self, index: Option<wgpu::SubmissionIndex>) -> Result<()> {
-        let mut progress = std::time::Instant::now();
+        let start = std::time::Instant::now();
+        let mut progress = start;
         loop {
             self.sticky.check()?;
             let slice = Some(std::time::Duration::from_secs(5));
             match self.poll(wgpu::PollType::Wait { submission_index: index.clone(), timeout: slice })? {
-                Ok(_) => return Ok(()),
+                Ok(_) if start.elapsed() < SHORTEST => return Ok(()),
+                // The device has just become done with what was waited for.
+                Ok(_) => return self.measure(),
                 Err(wgpu::PollError::Timeout) => {}
                 Err(error @ wgpu::PollError::WrongSubmissionIndex(..)) => {
                     self.sticky.check()?;
                     return Err(Error::unsupported("wait", format!("a submission failed: {error}")));
                 }
             }
-            if self.retire()? {
+            if !self.retire()?.is_empty() {
                 progress = std::time::Instant::now();
             } else if progress.elapsed() > STALL {
                 let error = Error::DeviceLost(format!("no work was finished for {} s", STALL.as_secs()));
@@ -272,32 +280,49 @@ impl Inner {
         }
     }
 
-    /// Forgets submissions that are done; whether there was one.
-    pub(super) fn retire(&self) -> Result<bool> {
-        let mut any = false;
+    /// Learns the device's rate from the submissions that have ended now.
+    fn measure(&self) -> Result<()> {
+        let done = self.retire()?;
+        if let Some(oldest) = done.first() {
+            let work = done.iter().map(|submission| submission.work).fold(0, u64::saturating_add);
+            lock(&self.pace).measured(work, oldest.at.elapsed());
+        }
+        Ok(())
+    }
+
+    /// Forgets submissions that are done, and gives them, oldest first.
+    pub(super) fn retire(&self) -> Result<Vec<Submission>> {
+        let mut done = Vec::new();
         loop {
             // A statement of its own, so that the lock is not held below, where it is taken again.
-            let oldest = lock(&self.in_flight).front().cloned();
+            let oldest = lock(&self.in_flight).front().map(|submission| submission.index.clone());
             let Some(oldest) = oldest else { break };
             let now = wgpu::PollType::Wait { submission_index: Some(oldest), timeout: Some(std::time::Duration::ZERO) };
             if self.poll(now)?.is_err() {
                 break;
             }
-            lock(&self.in_flight).pop_front();
-            any = true;
+            done.extend(lock(&self.in_flight).pop_front());
         }
-        Ok(any)
+        Ok(done)
     }
 
     /// Waits where too many submissions are unfinished: what they hold is freed only when they are done.
     pub(super) fn limit_in_flight(&self) -> Result<()> {
-        let half = {
-            let mut waiting = lock(&self.in_flight);
-            if waiting.len() < IN_FLIGHT {
-                return Ok(());
-            }
-            waiting.drain(..IN_FLIGHT / 2).next_back()
+        let (len, half, is_old) = {
+            let waiting = lock(&self.in_flight);
+            let is_old = waiting.front().is_some_and(|oldest| oldest.at.elapsed() > OLD);
+            (waiting.len(), waiting.get(IN_FLIGHT / 2).map(|submission| submission.index.clone()), is_old)
         };
-        half.map_or(Ok(()), |index| self.wait_index(Some(index)))
+        // What ended long ago would make the next measurement too slow.
+        if is_old || len >= IN_FLIGHT {
+            self.retire()?;
+        }
+        match half {
+            Some(index) if lock(&self.in_flight).len() >= IN_FLIGHT => {
+                self.wait_index(Some(index))?;
+                self.retire().map(drop)
+            }
+            _ => Ok(()),
+        }
     }
 }

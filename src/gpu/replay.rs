@@ -71,8 +71,8 @@ pub struct Program {
     id: u64,
     calls: Vec<Call>,
     grids: Vec<(u32, u32)>,
-    /// Calls of each submission.
-    chunks: Vec<Range<usize>>,
+    /// The work of each call, in its order.
+    work: Vec<u64>,
     /// Bytes that each buffer of the table must have.
     needs: Vec<u64>,
     params_len: usize,
@@ -157,16 +157,9 @@ impl Gpu {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let inner = &*self.0;
         let grids = calls.iter().map(|call| inner.check_call(call, &needs, params_len)).collect::<Result<Vec<_>>>()?;
-        let work: Vec<u64> = calls.iter().map(|call| call.work).collect();
-        let mut chunks = Vec::new();
-        let mut start = 0;
-        while start < calls.len() {
-            let len = chunk_len(SPLIT_DISPATCHES, work[start..].iter().copied());
-            chunks.push(start..start + len);
-            start += len;
-        }
+        let work = calls.iter().map(|call| call.work).collect();
         let (id, gpu) = (NEXT.fetch_add(1, Relaxed), Arc::downgrade(&self.0));
-        Ok(Program { id, calls, grids, chunks, needs, params_len, gpu })
+        Ok(Program { id, calls, grids, work, needs, params_len, gpu })
     }
 
     /// Runs a program on the buffers of `table` with these parameters.
@@ -191,9 +184,13 @@ impl Gpu {
                 stream.sets.take(program.id, generation, table)
             };
             let set = known.unwrap_or_else(|| inner.new_set(&mut stream, program, table));
-            for chunk in &program.chunks {
-                inner.submit_calls(program, &set, chunk.clone());
+            let mut start = 0;
+            while start < program.calls.len() {
+                let limit = lock(&inner.pace).limit();
+                let (len, work) = chunk_len(SPLIT_DISPATCHES, limit, program.work[start..].iter().copied());
+                inner.submit_calls(program, &set, start..start + len, work);
                 inner.limit_in_flight()?;
+                start += len;
             }
             stream.sets.put(set);
             Ok(())
@@ -254,8 +251,8 @@ impl Inner {
         Set { program: program.id, generation: stream.generation, table, groups, used: 0 }
     }
 
-    fn submit_calls(&self, program: &Program, set: &Set, chunk: Range<usize>) {
-        self.submit_pass(|pass| {
+    fn submit_calls(&self, program: &Program, set: &Set, chunk: Range<usize>, work: u64) {
+        self.submit_pass(work, |pass| {
             for i in chunk {
                 let call = &program.calls[i];
                 pass.dispatch(&call.pipeline, &set.groups[i], call.params_offset, program.grids[i]);

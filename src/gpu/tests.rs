@@ -176,9 +176,13 @@ fn counts_are_honest_and_steady() {
     let one = dispatch(&pipeline, &[&a, &b, &y], 0, 1);
     gpu.run(&vec![one.clone(); 5000], &bytes).unwrap();
     assert_eq!(gpu.stats().submits, 202);
-    let large = Dispatch { work: 40 << 30, ..one };
+    let large = Dispatch { work: gpu.0.pace.lock().unwrap().limit(), ..one.clone() };
     gpu.run(&[large.clone(), large.clone(), large], &bytes).unwrap();
     assert_eq!((gpu.stats().submits, gpu.stats().bind_groups), (205, 1));
+    // A third of what a submission takes: three at a time.
+    let third = Dispatch { work: gpu.0.pace.lock().unwrap().limit() / 3, ..one };
+    gpu.run(&vec![third; 10], &bytes).unwrap();
+    assert_eq!(gpu.stats().submits, 209);
     // Trimmed buffers take their bind groups along.
     drop((a, b, y));
     gpu.trim();
@@ -449,6 +453,6 @@ fn finished_submissions_are_forgotten() {
     let inner = Arc::clone(&gpu.0);
     std::thread::spawn(move || sender.send(inner.retire()));
     // A thread that waits for itself would not come back.
-    let any = receiver.recv_timeout(std::time::Duration::from_secs(60)).unwrap().unwrap();
-    assert!(any && gpu.0.in_flight.lock().unwrap().is_empty());
+    let done = receiver.recv_timeout(std::time::Duration::from_secs(60)).unwrap().unwrap();
+    assert!(!done.is_empty() && gpu.0.in_flight.lock().unwrap().is_empty());
 }

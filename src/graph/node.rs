@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 
 use smallvec::SmallVec;
 
+use crate::caps::AdapterKind;
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::graph::kernel::Kernel;
@@ -64,9 +65,9 @@ pub struct Traits {
     pub allows_f16: bool,
     /// Whether gradients are built from the rules' expressions always (the CPU reference, which runs no shaders).
     pub prefers_expressions: bool,
-    /// Whether shaders run on CPU cores, where matrix products often beat one fused kernel.
-    pub software: bool,
-    /// Whether they run there in subgroups of eight lanes or more.
+    /// For which kind of adapters kernels are made.
+    pub kind: AdapterKind,
+    /// Whether a software adapter runs shaders in subgroups of eight lanes or more.
     pub lanes: bool,
 }
 

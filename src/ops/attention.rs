@@ -1,25 +1,21 @@
 //! Scaled dot-product attention: `softmax(q kᵀ / √d + mask) v`, fused so that scores never reach memory, and its decomposition.
 
-mod lanes;
-mod tiles;
-
 use crate::array::Array;
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::kernel::{Kernel, Operand, Routine, Stage};
 use crate::graph::{Bits, Meta, Op, Var, Vjp, no_grad};
+use crate::ops::kernels;
 use crate::ops::routine::{self, poisoned};
 use crate::shape::Shape;
 
-/// Bytes of scores up to which a software adapter, whose matrix products are better than its fused kernels, computes them.
-const SCORES: usize = 64 << 20;
-/// Loop iterations of one invocation; some software adapters end loops after 65,535.
-const MAX_ITERATIONS: usize = 60_000;
+/// Heads come in parts of so many elements; others are filled up with zeros.
+pub(in crate::ops) const PART: usize = 4;
 
 /// What a fused kernel computes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Part {
+pub(in crate::ops) enum Part {
     /// `y` from q, k, v.
     Forward,
     /// Log of the summed exponentials and `dy · y` of each query, from q, k, y, dy.
@@ -37,27 +33,27 @@ enum Part {
 /// A fused kernel over `[batch, heads, seq, d]`; a mask, where there is one, is the last input. Results are `[batch, seq, heads, d]`,
 /// in which order networks go on; only the statistics are `[batch, heads, seq, 2]`.
 #[derive(Clone, Copy, Hash)]
-struct Attention {
-    part: Part,
-    has_mask: bool,
-    causal: bool,
-    scale: Bits,
+pub(in crate::ops) struct Attention {
+    pub part: Part,
+    pub has_mask: bool,
+    pub causal: bool,
+    pub scale: Bits,
 }
 
 /// Sizes of the operands.
 #[derive(Clone, Copy)]
-struct Sizes {
-    batch: usize,
-    heads: usize,
-    kv_heads: usize,
-    queries: usize,
-    keys: usize,
-    d: usize,
-    v_size: usize,
+pub(in crate::ops) struct Sizes {
+    pub batch: usize,
+    pub heads: usize,
+    pub kv_heads: usize,
+    pub queries: usize,
+    pub keys: usize,
+    pub d: usize,
+    pub v_size: usize,
 }
 
 impl Part {
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Part::Forward => "scaled_dot_product_attention",
             Part::Statistics => "attention_statistics",
@@ -69,7 +65,7 @@ impl Part {
     }
 
     /// The inputs in order, without the mask.
-    fn inputs(self) -> &'static [&'static str] {
+    pub fn inputs(self) -> &'static [&'static str] {
         match self {
             Part::Forward => &["q", "k", "v"],
             Part::Statistics => &["q", "k", "y", "dy"],
@@ -90,7 +86,7 @@ impl Attention {
     }
 
     /// Which text a mask takes: none, booleans or floats.
-    fn mask(&self, inputs: &[&Meta]) -> usize {
+    pub fn mask(&self, inputs: &[&Meta]) -> usize {
         match inputs.last().filter(|_| self.has_mask).map(|mask| mask.dtype) {
             None => 0,
             Some(DType::Bool) => 1,
@@ -163,11 +159,10 @@ impl Op for Attention {
         let inputs = [q, k, v, &dy, &stats];
         let mut grads = vec![cx.needs[0].then(|| gradient(Part::Q, &inputs))];
         let (d, v_size) = (q.shape()[3], v.shape()[3]);
-        let together = match q.0.context.traits.lanes && lanes::fit(d, v_size) {
-            true => cx.needs[1] || cx.needs[2],
-            false => cx.needs[1] && cx.needs[2] && tiles::hold_both(d, v_size),
-        };
-        if together {
+        let traits = q.0.context.traits;
+        let metas: Vec<&Meta> = cx.inputs.iter().map(Var::meta).collect();
+        let wanted = [cx.needs[1], cx.needs[2]];
+        if kernels::of(traits.kind).joins_gradients(self.sizes(&metas), wanted, traits.lanes) {
             let both = gradient(Part::Kv, &inputs);
             let part = |i: usize, from: usize, size: usize| cx.needs[i].then(|| both.slice(3, from, 1, size));
             grads.extend([part(1, 0, d), part(2, d, v_size)]);
@@ -266,10 +261,7 @@ impl Routine for Attention {
         if self.has_mask {
             size(s.batch * s.heads * s.queries * s.keys)?;
         }
-        match lanes::stage(self, s, inputs, caps)? {
-            Some(stage) => Ok(vec![stage]),
-            None => tiles::stages(self, s, inputs, output),
-        }
+        kernels::of(caps.kind()).attention(self, s, inputs, output, caps)
     }
 
     fn fuses_epilogue(&self) -> bool {
@@ -422,7 +414,7 @@ impl Operands {
 
     /// The operands with heads filled up by zeros to whole parts, where they have others.
     fn in_parts(&self) -> Option<Operands> {
-        let full = |x: &Var| x.shape()[3].next_multiple_of(lanes::PART) - x.shape()[3];
+        let full = |x: &Var| x.shape()[3].next_multiple_of(PART) - x.shape()[3];
         let (d, v_size) = (full(&self.q), full(&self.v));
         if d == 0 && v_size == 0 {
             return None;
@@ -440,19 +432,10 @@ impl Operands {
     /// Whether the fused kernels run, which store no scores.
     fn is_fused(&self) -> bool {
         let (q, k) = (self.q.shape(), self.k.shape());
-        let (d, v_size) = (q[3], self.v.shape()[3]);
-        let context = &self.q.0.context;
-        let part = |size: usize| size.next_multiple_of(lanes::PART);
-        let group = q[1] / k[1].max(1);
-        let scores = q[0] * q[1] * q[2] * k[2];
-        let rows = k[2].max(group * q[2]);
-        match (context.traits.software, context.traits.lanes && lanes::fit(part(d), part(v_size))) {
-            (false, _) => tiles::fit(d, v_size),
-            (true, true) => rows <= MAX_ITERATIONS,
-            (true, false) => {
-                tiles::fit(d, v_size) && scores * 4 > SCORES && tiles::iterations(rows, d, v_size) <= MAX_ITERATIONS
-            }
-        }
+        let [batch, heads, queries, d] = [q[0], q[1], q[2], q[3]];
+        let sizes = Sizes { batch, heads, kv_heads: k[1], queries, keys: k[2], d, v_size: self.v.shape()[3] };
+        let traits = self.q.0.context.traits;
+        kernels::of(traits.kind).fuses_attention(sizes, traits.lanes)
     }
 }
 

@@ -11,6 +11,7 @@ pub mod elementwise;
 pub(crate) mod float;
 pub(crate) mod index;
 pub(crate) mod interpolate;
+pub(crate) mod kernels;
 pub(crate) mod loss;
 #[doc(hidden)]
 pub mod matmul;

@@ -71,7 +71,8 @@ use Form::{Composed, Reduction, Routine, View};
 use Gradient::{Any, None as No};
 use Types::{All, Bools, Floats, Integers, Numbers, Source};
 
-const MATMUL: &[&str] = &["matmul/tiled", "matmul/cpu_subgroup", "matmul/cpu_plain", "matmul/pack", "matmul/sum"];
+const MATMUL: &[&str] =
+    &["matmul/tiled", "software/matmul/subgroup", "software/matmul/plain", "software/matmul/pack", "matmul/sum"];
 const REDUCE: &[&str] = &["reduce/combine"];
 const PAD: &[&str] = &["pad/forward"];
 const CONV: &[&str] = &["conv/forward"];

@@ -3,6 +3,7 @@
 use crate::caps::Caps;
 use crate::error::Result;
 use crate::graph::kernel::{Access, BufferSlot, Read, Wgsl, Word, Write};
+use crate::ops::kernels;
 use crate::ops::routine::{self, LONG_ROW};
 
 /// Parts of a row that an invocation holds in registers at most.
@@ -16,8 +17,6 @@ const MOST_HELD_SMALL: usize = 4;
 const SMALL: usize = 64 << 10;
 /// Groups of invocations that keep a device busy.
 const SHARERS: usize = 128;
-/// Shortest row that a subgroup shares.
-const SHORTEST_SHARED: usize = 32;
 /// Invocations of a workgroup that share a row.
 const WORKGROUP: u32 = 128;
 /// Longest row for which every plan's walks are as short as some drivers want them.
@@ -28,20 +27,20 @@ pub(super) const LONGEST_ROW: usize = LONG_ROW * WORKGROUP as usize;
 macro_rules! rows_texts {
     ($($file:literal),+) => {
         [
-            [rows_texts!(@ "row_per_invocation", "scalars", $($file),+), rows_texts!(@ "row_per_invocation", "quads", $($file),+)],
-            [rows_texts!(@ "row_per_subgroup", "scalars", $($file),+), rows_texts!(@ "row_per_subgroup", "quads", $($file),+)],
-            [rows_texts!(@ "row_per_workgroup", "scalars", $($file),+), rows_texts!(@ "row_per_workgroup", "quads", $($file),+)],
+            [rows_texts!(@ "software/rows/row_per_invocation", "scalars", $($file),+), rows_texts!(@ "software/rows/row_per_invocation", "quads", $($file),+)],
+            [rows_texts!(@ "software/rows/row_per_subgroup", "scalars", $($file),+), rows_texts!(@ "software/rows/row_per_subgroup", "quads", $($file),+)],
+            [rows_texts!(@ "rows/row_per_workgroup", "scalars", $($file),+), rows_texts!(@ "rows/row_per_workgroup", "quads", $($file),+)],
         ]
     };
     (@ $lanes:literal, $width:literal, $($file:literal),+) => {
-        $crate::ops::routine::wgsl!(concat!("rows/", $width), "rows/parts", concat!("rows/", $lanes), $($file),+)
+        $crate::ops::routine::wgsl!(concat!("rows/", $width), "rows/parts", $lanes, $($file),+)
     };
 }
 pub(super) use rows_texts;
 
-/// Who works on one row.
+/// Who works on one row: the kinds of adapters choose (`ops::kernels`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lanes {
+pub(in crate::ops) enum Sharers {
     /// One invocation: short rows and rows across memory, on software adapters.
     One,
     /// A subgroup of so many lanes: long rows on software adapters.
@@ -53,7 +52,7 @@ enum Lanes {
 /// How a kernel walks over rows of equal size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowPlan {
-    lanes: Lanes,
+    who: Sharers,
     /// Whether a part is four neighbours.
     quads: bool,
     /// Parts of a row.
@@ -67,16 +66,11 @@ impl RowPlan {
     pub fn new(caps: &Caps, rows: usize, size: usize, run: usize) -> RowPlan {
         let quads = run >= 4 && run.is_multiple_of(4);
         let parts = if quads { size / 4 } else { size };
-        let lanes = match caps.lanes() {
-            _ if !caps.software => Lanes::Workgroup,
-            Some(lanes) if run >= SHORTEST_SHARED && parts / lanes as usize <= LONG_ROW => Lanes::Subgroup(lanes),
-            _ if parts <= LONG_ROW => Lanes::One,
-            _ => Lanes::Workgroup,
-        };
-        let plan = RowPlan { lanes, quads, parts, held: 0 };
-        let most = match lanes {
-            Lanes::Workgroup => MOST_HELD_GPU,
-            Lanes::One if rows.saturating_mul(size) < SMALL => MOST_HELD_SMALL,
+        let who = kernels::of(caps.kind()).row_sharers(parts, run, caps);
+        let plan = RowPlan { who, quads, parts, held: 0 };
+        let most = match who {
+            Sharers::Workgroup => MOST_HELD_GPU,
+            Sharers::One if rows.saturating_mul(size) < SMALL => MOST_HELD_SMALL,
             _ => MOST_HELD,
         };
         // By powers of two, so that rows of many sizes share few kernels.
@@ -86,25 +80,25 @@ impl RowPlan {
 
     /// Invocations that share a row.
     fn sharers(&self) -> u32 {
-        match self.lanes {
-            Lanes::One => 1,
-            Lanes::Subgroup(lanes) => lanes,
-            Lanes::Workgroup => self.workgroup(),
+        match self.who {
+            Sharers::One => 1,
+            Sharers::Subgroup(lanes) => lanes,
+            Sharers::Workgroup => self.workgroup(),
         }
     }
 
     fn workgroup(&self) -> u32 {
-        match self.lanes {
-            Lanes::One | Lanes::Subgroup(_) => 64,
-            Lanes::Workgroup => WORKGROUP,
+        match self.who {
+            Sharers::One | Sharers::Subgroup(_) => 64,
+            Sharers::Workgroup => WORKGROUP,
         }
     }
 
     /// Rows that the sharers of a row take one after the other where something is loaded once for all of them: on software adapters
     /// some, as long as there is work for all cores.
     pub fn rows_together(&self, rows: usize) -> usize {
-        match self.lanes {
-            Lanes::Subgroup(_) if self.held > 0 => (rows / SHARERS).clamp(1, 16),
+        match self.who {
+            Sharers::Subgroup(_) if self.held > 0 => (rows / SHARERS).clamp(1, 16),
             _ => 1,
         }
     }
@@ -112,10 +106,10 @@ impl RowPlan {
     /// Rows that the sharers of a row take one after the other where they hold sums over rows in registers; `None` where the
     /// row is too long for that.
     pub fn rows_summed(&self, rows: usize) -> Option<usize> {
-        let sharers = match self.lanes {
-            Lanes::One => return None,
-            Lanes::Subgroup(_) => SHARERS,
-            Lanes::Workgroup => 4 * SHARERS,
+        let sharers = match self.who {
+            Sharers::One => return None,
+            Sharers::Subgroup(_) => SHARERS,
+            Sharers::Workgroup => 4 * SHARERS,
         };
         // Some drivers end loops after 65,535 iterations: four walks over the parts of each row.
         let most = 8192usize.checked_div(self.held)?;
@@ -138,12 +132,12 @@ impl RowPlan {
 
     /// The text that goes with the plan.
     pub fn text(&self, texts: [[Wgsl; 2]; 3]) -> Wgsl {
-        let lanes = match self.lanes {
-            Lanes::One => 0,
-            Lanes::Subgroup(_) => 1,
-            Lanes::Workgroup => 2,
+        let index = match self.who {
+            Sharers::One => 0,
+            Sharers::Subgroup(_) => 1,
+            Sharers::Workgroup => 2,
         };
-        texts[lanes][usize::from(self.quads)]
+        texts[index][usize::from(self.quads)]
     }
 
     /// The constants that the texts need.
@@ -193,6 +187,7 @@ impl RowPlan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::caps::AdapterKind;
 
     /// Every part of a row falls to some lane, and what is held fits.
     #[test]
@@ -206,7 +201,10 @@ mod tests {
                     let width = if plan.quads { 4 } else { 1 };
                     assert_eq!(plan.parts * width, size, "{plan:?}");
                     assert!(plan.iterations() * plan.sharers() as usize >= plan.parts, "{plan:?}");
-                    assert!(size > LONG_ROW || plan.lanes != Lanes::Workgroup || !caps.software, "{plan:?}");
+                    assert!(
+                        size > LONG_ROW || plan.who != Sharers::Workgroup || caps.kind() == AdapterKind::Gpu,
+                        "{plan:?}"
+                    );
                     assert!(plan.iterations() <= LONG_ROW, "{plan:?}");
                     assert!(plan.held == 0 || (plan.iterations()..=MOST_HELD).contains(&plan.held), "{plan:?}");
                 }

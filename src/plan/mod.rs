@@ -20,6 +20,9 @@ use crate::ir::{Dag, EndReason, Merged, Snapshot, Source, StoreReason};
 use crate::layout::Layout;
 use crate::plan::memory::{Lifetime, Search};
 
+/// Arithmetic operations that take about as long as moving a byte: a software adapter does as many; GPUs do more.
+const FLOPS_PER_BYTE: u64 = 8;
+
 pub use crate::codegen::ParamSource;
 
 /// A buffer of a plan.
@@ -41,7 +44,7 @@ pub struct Step {
     pub windows: Vec<Option<(u64, u64)>>,
     pub params: Vec<ParamSource>,
     pub workgroups: u64,
-    /// Bytes touched at least.
+    /// Bytes touched at least, or the arithmetic that takes as long: submissions are split by the sum.
     pub work: u64,
     /// Position in [`Plan::clusters`] of what the kernel computes.
     pub cluster: usize,
@@ -292,7 +295,7 @@ impl Plan {
                     windows: call.windows,
                     params: call.params,
                     workgroups: call.workgroups,
-                    work: call.work,
+                    work: call.work.max(call.flops.unwrap_or(0) / FLOPS_PER_BYTE),
                     cluster: g,
                     bytes_read,
                     bytes_written,

@@ -204,3 +204,36 @@ fn the_scanner_catches_violations() {
     assert_eq!(lines("codegen", "use crate::ir::group::Group; // crate::tensor is above\n"), 0);
     assert_eq!(lines("data", "use crate::{Device, Tensor};"), 0);
 }
+
+/// The files of `src` with their texts, without comments, by their paths below it.
+fn sources() -> BTreeMap<String, String> {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join("src");
+    let mut files = Vec::new();
+    rust_files(&root, &mut files);
+    let code = |path: &Path| {
+        let text = fs::read_to_string(path).unwrap();
+        let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+        text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+    };
+    files.iter().map(|path| (path.strip_prefix(&root).unwrap().to_string_lossy().into_owned(), code(path))).collect()
+}
+
+/// Kernels are chosen for a kind of adapters, which is told from an adapter in one place; those for software adapters are used by nothing but
+/// the choice.
+#[test]
+fn kinds_of_adapters_are_told_apart_in_one_place() {
+    let sources = sources();
+    let with = |word: &str| -> Vec<&str> {
+        sources.iter().filter(|(_, text)| text.contains(word)).map(|(path, _)| path.as_str()).collect()
+    };
+    let asked: Vec<&str> = with("caps.software").into_iter().chain(with("self.software")).collect();
+    // The second is the adapter's description, which users read.
+    assert_eq!(asked, ["backend/device.rs", "caps.rs", "gpu/device.rs"]);
+    let users: Vec<&str> =
+        with("software::").into_iter().filter(|path| !path.starts_with("ops/kernels/software")).collect();
+    assert_eq!(users, ["ops/kernels/mod.rs"]);
+    let shaders: Vec<&str> =
+        with("\"software/").into_iter().filter(|path| !path.starts_with("ops/kernels/software")).collect();
+    // Rows share their texts between all kinds, and the registry lists files.
+    assert_eq!(shaders, ["ops/registry.rs", "ops/row_kernels.rs"]);
+}

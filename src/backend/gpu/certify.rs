@@ -75,7 +75,7 @@ impl GpuBackend {
             allows_f64: false,
             allows_f16: true,
             prefers_expressions: false,
-            software: self.caps.software,
+            kind: self.caps.kind(),
             lanes: self.caps.lanes().is_some(),
         };
         let context = Context::new("trial", traits);

@@ -183,7 +183,8 @@ impl Fuser<'_> {
     /// copies, and the driver compiles each. GPUs gain more from not storing and loading the values.
     fn stores_at_many_places(&self, draft: &Draft) -> bool {
         let routine = draft.core.map(|core| &self.role[core]);
-        self.caps.software && matches!(routine, Some(Role::Routine(Some(routine))) if routine.stores_at_many_places())
+        let repeats = matches!(routine, Some(Role::Routine(Some(routine))) if routine.stores_at_many_places());
+        repeats && !self.caps.policy().fuses_at_many_places
     }
 
     /// Statements of the functions that evaluating node `i` calls.

@@ -7,9 +7,7 @@ use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::kernel::{Access, BufferSlot, Operand, Read, Stage, Wgsl, Write};
 use crate::ops::conv::geometry::{Geometry, volume};
-use crate::ops::conv::kernels::{
-    MAX_ITERATIONS, MAX_SLOTS, SHORTEST, WORKGROUP, names, sizes, strides, sum_stage, wanted,
-};
+use crate::ops::conv::kernels::{MAX_ITERATIONS, MAX_SLOTS, SHORTEST, WORKGROUP, names, sizes, strides, sum_stage};
 use crate::ops::conv::{Convolution, Role};
 use crate::ops::per_dim::DIMS;
 use crate::ops::routine::{self, wgsl};
@@ -91,7 +89,9 @@ impl Columns<'_> {
         let lines = terms.saturating_mul(g.kernel[0]).saturating_mul(g.kernel[2]);
         let iterations = lines.saturating_mul(1 + COLUMN * stride.min(g.kernel[H]) + g.kernel[H]);
         // With less work than this, sums are better spread over more invocations.
-        if iterations > MAX_ITERATIONS || items * COLUMN < wanted(caps) && terms * volume(&g.kernel) >= 2 * SHORTEST {
+        if iterations > MAX_ITERATIONS
+            || items * COLUMN < caps.policy().busy && terms * volume(&g.kernel) >= 2 * SHORTEST
+        {
             return Ok(None);
         }
         let source = match is_forward {
@@ -111,7 +111,7 @@ impl Columns<'_> {
         if g.stride[H] > COLUMN || longest == 0 {
             return Ok(None);
         }
-        let by_work = (wanted(caps) / filters).min(columns * g.output[H] / SHORTEST).min(columns);
+        let by_work = (caps.policy().busy / filters).min(columns * g.output[H] / SHORTEST).min(columns);
         let slots = columns.div_ceil(longest).max(by_work.min(fit).min(MAX_SLOTS)).max(1);
         if slots > fit.min(MAX_SLOTS) {
             return Ok(None);

@@ -164,7 +164,7 @@ impl Geometry {
 }
 
 /// Positions of a box.
-pub(super) fn volume(sizes: &[usize; DIMS]) -> usize {
+pub(in crate::ops) fn volume(sizes: &[usize; DIMS]) -> usize {
     sizes.iter().product()
 }
 
@@ -175,7 +175,7 @@ fn small(op: &str, size: Option<usize>) -> Result<usize> {
 }
 
 /// `[C, …]` as `[1, C, …]`.
-pub(super) fn batched(x: &Shape, dims: usize) -> Shape {
+pub(in crate::ops) fn batched(x: &Shape, dims: usize) -> Shape {
     if x.rank() == dims + 1 { x.with_inserted(0, 1) } else { x.clone() }
 }
 

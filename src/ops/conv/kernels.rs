@@ -5,18 +5,19 @@ use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::kernel::{Access, BufferSlot, Operand, Read, Routine, Stage, Word, Write};
 use crate::ops::conv::geometry::{Geometry, volume};
-use crate::ops::conv::{Convolution, Role, blocked, depthwise, tiled};
+use crate::ops::conv::{Convolution, Role, depthwise};
+use crate::ops::kernels;
 use crate::ops::per_dim::DIMS;
 use crate::ops::routine::{self, wgsl};
 
 /// Invocations of a workgroup.
-pub(super) const WORKGROUP: u32 = 64;
+pub(in crate::ops) const WORKGROUP: u32 = 64;
 /// Some drivers end loops silently after 65,535 iterations an invocation; no kernel here takes more than half of that.
-pub(super) const MAX_ITERATIONS: usize = 32_768;
+pub(in crate::ops) const MAX_ITERATIONS: usize = 32_768;
 /// Terms that a slot has at least, where a sum is spread over slots for the sake of parallelism.
-pub(super) const SHORTEST: usize = 256;
+pub(in crate::ops) const SHORTEST: usize = 256;
 /// Slots that one sum is spread over at most.
-pub(super) const MAX_SLOTS: usize = 4096;
+pub(in crate::ops) const MAX_SLOTS: usize = 4096;
 
 /// The text of a kernel, from the files that make it up.
 macro_rules! text {
@@ -50,15 +51,10 @@ struct Cut {
     chunk: usize,
 }
 
-/// Invocations that keep an adapter busy.
-pub(super) fn wanted(caps: &Caps) -> usize {
-    if caps.software { 1024 } else { 65_536 }
-}
-
 /// Cuts sums of `terms` terms, `items` invocations for one slot of each, to at most `longest` terms an invocation, and further
 /// where there is too little work for the adapter. `fit` slots can be bound.
 fn cut(terms: usize, items: usize, longest: usize, fit: usize, caps: &Caps) -> Cut {
-    let by_work = (wanted(caps) / items.max(1)).min(terms / SHORTEST);
+    let by_work = (caps.policy().busy / items.max(1)).min(terms / SHORTEST);
     let slots = by_work.min(fit).clamp(1, MAX_SLOTS);
     let rounds = terms.div_ceil(longest).div_ceil(slots).max(1);
     Cut { slots, rounds, chunk: terms.div_ceil(slots * rounds).max(1) }
@@ -74,7 +70,7 @@ fn block(channels: usize) -> usize {
 }
 
 /// Sizes and strides of the geometry as parameters.
-pub(super) fn sizes(geometry: &Geometry) -> Result<Vec<(&'static str, Word)>> {
+pub(in crate::ops) fn sizes(geometry: &Geometry) -> Result<Vec<(&'static str, Word)>> {
     let rows: [(&[&'static str; DIMS], &[usize; DIMS]); 5] = [
         (&["input_d", "input_h", "input_w"], &geometry.input),
         (&["kernel_d", "kernel_h", "kernel_w"], &geometry.kernel),
@@ -100,7 +96,7 @@ pub(super) fn sizes(geometry: &Geometry) -> Result<Vec<(&'static str, Word)>> {
 }
 
 /// Offset and strides of an operand. Negative ones wrap, and so do the sums in the kernel.
-pub(super) fn strides(names: [&'static str; 6], operand: &Operand) -> Vec<(&'static str, Word)> {
+pub(in crate::ops) fn strides(names: [&'static str; 6], operand: &Operand) -> Vec<(&'static str, Word)> {
     let word = |value: isize| Word::U32(value as i32 as u32);
     let [offset, outer, channel, spatial @ ..] = names;
     let given = &operand.layout.strides;
@@ -111,11 +107,11 @@ pub(super) fn strides(names: [&'static str; 6], operand: &Operand) -> Vec<(&'sta
 }
 
 const X: [&str; 6] = ["x_offset", "x_n", "x_c", "x_d", "x_h", "x_w"];
-pub(super) const W: [&str; 6] = ["w_offset", "w_n", "w_c", "w_d", "w_h", "w_w"];
+pub(in crate::ops) const W: [&str; 6] = ["w_offset", "w_n", "w_c", "w_d", "w_h", "w_w"];
 const Y: [&str; 6] = ["y_offset", "y_n", "y_c", "y_d", "y_h", "y_w"];
 
 /// The operands from which a tensor is computed, with their parameters for [`strides`].
-pub(super) fn names(computed: Role) -> [(&'static str, [&'static str; 6]); 2] {
+pub(in crate::ops) fn names(computed: Role) -> [(&'static str, [&'static str; 6]); 2] {
     match computed {
         Role::X => [("w", W), ("y", Y)],
         Role::W => [("x", X), ("y", Y)],
@@ -124,7 +120,7 @@ pub(super) fn names(computed: Role) -> [(&'static str, [&'static str; 6]); 2] {
 }
 
 /// Adds up the slots of each of `total` sums.
-pub(super) fn sum_stage(op: &str, sums: BufferSlot, total: usize, slots: usize) -> Result<Stage> {
+pub(in crate::ops) fn sum_stage(op: &str, sums: BufferSlot, total: usize, slots: usize) -> Result<Stage> {
     Ok(Stage {
         name: "conv_sum",
         source: wgsl!("matmul/partial_sums", "matmul/sum"),
@@ -152,10 +148,11 @@ impl Routine for Convolution {
             Role::W => ("conv_weight_gradient", texts!("weight_gradient"), outs, g.batch * volume(&g.output)),
         };
         if !self.is_plain {
-            for way in [blocked::stages, tiled::stages, depthwise::stages] {
-                if let Some(stages) = way(self, name, inputs, output, caps)? {
-                    return Ok(stages);
-                }
+            if let Some(stages) = kernels::of(caps.kind()).convolution(self, name, inputs, output, caps)? {
+                return Ok(stages);
+            }
+            if let Some(stages) = depthwise::stages(self, name, inputs, output, caps)? {
+                return Ok(stages);
             }
         }
         let names = names(self.role);

@@ -8,14 +8,12 @@
 //! the transposed convolution; the one with respect to w is the gradient of the weight. So there is one op with three roles, and
 //! the gradients of each role are the two others.
 
-mod blocked;
 mod depthwise;
-mod geometry;
-mod kernels;
+pub(in crate::ops) mod geometry;
+pub(in crate::ops) mod kernels;
 mod options;
 mod patches;
 mod reference;
-mod tiled;
 
 pub use options::{Conv, ConvTranspose, Padding};
 
@@ -30,7 +28,7 @@ use crate::shape::Shape;
 
 /// One of the three tensors of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Role {
+pub(in crate::ops) enum Role {
     /// What is convolved.
     X,
     /// The weight.
@@ -43,11 +41,11 @@ const ROLES: [Role; 3] = [Role::X, Role::W, Role::Y];
 
 /// Computes the tensor of one role from the two others, which are its inputs in the order x, w, y.
 #[derive(Clone, Copy, Hash)]
-struct Convolution {
-    role: Role,
-    geometry: Geometry,
+pub(in crate::ops) struct Convolution {
+    pub role: Role,
+    pub geometry: Geometry,
     /// Whether the kernels for any convolution are to run.
-    is_plain: bool,
+    pub is_plain: bool,
 }
 
 impl Convolution {

@@ -9,6 +9,7 @@ use super::user::{apply, define, sign};
 use super::wgsl::{length, signatures};
 use super::{Definition, Forward, rows};
 use crate::array::Array;
+use crate::caps::AdapterKind;
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::graph::kernel::WgslFn;
@@ -20,7 +21,8 @@ fn context() -> Arc<Context> {
 }
 
 fn context_with(prefers_expressions: bool) -> Arc<Context> {
-    let traits = Traits { allows_f64: true, allows_f16: true, prefers_expressions, software: false, lanes: false };
+    let traits =
+        Traits { allows_f64: true, allows_f16: true, prefers_expressions, kind: AdapterKind::Gpu, lanes: false };
     Context::new("test", traits)
 }
 

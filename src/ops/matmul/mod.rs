@@ -2,7 +2,6 @@
 
 pub mod plan;
 pub mod problem;
-pub(crate) mod tiles;
 
 use std::borrow::Cow;
 

@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::{At, Error, Result};
 use crate::graph::kernel::{BufferSlot, Operand, Word};
@@ -9,7 +10,7 @@ use crate::layout::Layout;
 use crate::shape::Shape;
 
 /// Batch dims that the kernels resolve themselves.
-pub(super) const BATCH_DIMS: usize = 3;
+pub(in crate::ops) const BATCH_DIMS: usize = 3;
 
 /// How one operand is walked, in elements. Batch strides stand for the dims of [`Problem::batch`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,12 +140,12 @@ impl Problem {
 
     /// A column vector has the same elements in memory as a row vector: `A · b` is computed as `bᵀ · Aᵀ`, which
     /// kernels that keep neighbouring columns in one vector do well.
-    pub(super) fn column_as_row(&self) -> Problem {
+    pub(in crate::ops) fn column_as_row(&self) -> Problem {
         let flip = |s: &Strides| Strides { row: s.col, col: s.row, ..s.clone() };
         Problem { m: self.n, n: self.m, a: flip(&self.b), b: flip(&self.a), ..self.clone() }
     }
 
-    pub(super) fn matrices(&self) -> usize {
+    pub(in crate::ops) fn matrices(&self) -> usize {
         self.batch.numel()
     }
 }
@@ -178,7 +179,7 @@ fn expand(layout: &Layout, full: &Shape) -> SmallVec<[isize; 6]> {
 
 /// How a cpu kernel reads an operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reading {
+pub(in crate::ops) enum Reading {
     /// `vec4`s along k.
     AlongK,
     /// `vec4`s along the free dim: rows of A, columns of B.
@@ -189,7 +190,7 @@ pub(super) enum Reading {
 
 /// An operand as the kernels see it: `u` is its free dim (row of A, column of B).
 #[derive(Clone, Debug)]
-pub(super) struct Side {
+pub(in crate::ops) struct Side {
     pub slot: BufferSlot,
     pub offset: isize,
     pub batch: [isize; BATCH_DIMS],
@@ -201,7 +202,7 @@ pub(super) struct Side {
 
 impl Side {
     /// The widest way to read the operand in place.
-    pub(super) fn reading(&self) -> Reading {
+    pub(in crate::ops) fn reading(&self) -> Reading {
         let aligned = |stride: isize| stride % 4 == 0;
         if !aligned(self.offset) || !self.batch.iter().all(|&s| aligned(s)) {
             return Reading::Elements;
@@ -219,12 +220,12 @@ impl Side {
     }
 
     /// Whether neighbours in memory are neighbours along k.
-    pub(super) fn k_is_contiguous(&self) -> bool {
+    pub(in crate::ops) fn k_is_contiguous(&self) -> bool {
         self.u == 1 || (self.k != 1 && self.k_stride.unsigned_abs() <= self.u_stride.unsigned_abs())
     }
 
     /// Checks that every element's offset can be computed in u32.
-    pub(super) fn check(&self, sizes: [usize; BATCH_DIMS]) -> Result<()> {
+    pub(in crate::ops) fn check(&self, sizes: [usize; BATCH_DIMS]) -> Result<()> {
         let dims = [sizes[0], sizes[1], sizes[2], self.u, self.k];
         let strides = [self.batch[0], self.batch[1], self.batch[2], self.u_stride, self.k_stride];
         let highest = dims.iter().zip(strides).try_fold(self.offset.max(0) as u64, |sum, (&size, stride)| {
@@ -237,7 +238,7 @@ impl Side {
 }
 
 /// A count that the kernels hold in a u32.
-pub(super) fn word(value: usize) -> Result<u32> {
+pub(in crate::ops) fn word(value: usize) -> Result<u32> {
     let limit = u64::from(u32::MAX);
     u32::try_from(value).map_err(|_| Error::TooManyElements {
         op: "matmul".into(),
@@ -247,7 +248,7 @@ pub(super) fn word(value: usize) -> Result<u32> {
     })
 }
 
-pub(super) fn too_large(elements: u64, limit: u64) -> Error {
+pub(in crate::ops) fn too_large(elements: u64, limit: u64) -> Error {
     Error::TooLarge {
         op: "matmul".into(),
         bytes: elements.saturating_mul(4),
@@ -257,15 +258,48 @@ pub(super) fn too_large(elements: u64, limit: u64) -> Error {
 }
 
 /// The product of sizes as a u32.
-pub(super) fn product(sizes: &[usize]) -> Result<u32> {
+pub(in crate::ops) fn product(sizes: &[usize]) -> Result<u32> {
     word(sizes.iter().try_fold(1usize, |p, &s| p.checked_mul(s)).unwrap_or(usize::MAX))
 }
 
 /// A stride or offset; negative ones wrap, and so do the sums in the kernel.
-pub(super) fn stride(value: isize) -> Word {
+pub(in crate::ops) fn stride(value: isize) -> Word {
     Word::U32(value as i32 as u32)
 }
 
-pub(super) fn count(value: usize) -> Result<Word> {
+pub(in crate::ops) fn count(value: usize) -> Result<Word> {
     word(value).map(Word::U32)
+}
+
+/// Some drivers end loops silently after 65,535 iterations an invocation; no kernel here takes more than half of that.
+pub(in crate::ops) const MAX_ITERATIONS: usize = 32_768;
+/// Steps of k that one sum takes at most. Longer ones are cut, which also keeps the rounding errors of long sums small.
+pub(in crate::ops) const MAX_STEPS: usize = 16_384;
+
+/// How k is cut: `splits` parts of `chunk` steps each (the last may be shorter).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    pub splits: usize,
+    pub chunk: usize,
+}
+
+/// Cuts k into parts of at most `longest` steps, and further while there are fewer than `wanted` tiles of work and the
+/// parts stay at least `shortest` long. Parts are multiples of `grain`.
+pub(in crate::ops) fn cut(k: usize, tiles: usize, wanted: usize, shortest: usize, longest: usize, grain: usize) -> Cut {
+    let by_length = k.div_ceil(longest);
+    let by_work = wanted.div_ceil(tiles.max(1)).min(k / shortest);
+    let splits = by_length.max(by_work).max(1);
+    let chunk = k.div_ceil(splits).next_multiple_of(grain);
+    Cut { splits: k.div_ceil(chunk), chunk }
+}
+
+/// Subgroups of a workgroup of the kernel by cooperative matrices.
+pub(in crate::ops) const COOPERATIVE_SUBGROUPS: u32 = 4;
+
+impl Problem {
+    /// Whether the device has cooperative matrices for the problem, and workgroups for the kernel.
+    pub(in crate::ops) fn cooperates(&self, caps: &Caps) -> bool {
+        let threads = caps.lanes().map(|lanes| lanes * COOPERATIVE_SUBGROUPS);
+        self.is_half && caps.cooperative.is_some() && threads.is_some_and(|threads| threads <= caps.max_invocations)
+    }
 }

@@ -42,9 +42,6 @@ struct Spread {
 /// Taps of a window and positions from one window to the next that one invocation walks through at most.
 const LONGEST_CELL: usize = 16_384;
 
-/// Invocations for each core of a software adapter, from which on each may walk down several rows of windows.
-const WALKS_A_CORE: usize = 2048;
-
 /// Windows that an invocation has beside each other, while it walks down.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Walk {
@@ -110,7 +107,8 @@ impl Geometry {
             return Err(Error::unsupported(op, "no windows"));
         };
         let all = cells.into_iter().fold(planes, usize::saturating_mul);
-        let fewest = if caps.software { caps.cores.max(1) as usize * WALKS_A_CORE } else { usize::MAX };
+        let per_core = caps.policy().walks_per_core;
+        let fewest = per_core.map_or(usize::MAX, |walks| caps.cores.max(1) as usize * walks);
         let product = |sizes: [usize; 3]| sizes.into_iter().fold(1, usize::saturating_mul);
         let longest = LONGEST_CELL / product(kernel).max(product(stride)).max(1);
         let iterations = (all / fewest).min(longest).clamp(1, rows.max(1));

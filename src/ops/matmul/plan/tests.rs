@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use crate::error::Error;
 use crate::graph::kernel::Operand;
 use crate::layout::{Layout, View};
+use crate::ops::matmul::problem::Reading;
 use crate::shape::Shape;
 
 fn operand(layout: Layout) -> Operand {

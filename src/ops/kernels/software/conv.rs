@@ -1,6 +1,6 @@
-//! Convolutions and their gradients as matrix products whose right operand is never stored, for software adapters.
+//! Convolutions and their gradients as matrix products whose right operand is never stored.
 //!
-//! The tensor that taps read is copied into lines of four or more elements, zeros in the padding (`shaders/conv/lines.wgsl`), so that
+//! The tensor that taps read is copied into lines of four or more elements, zeros in the padding (`shaders/software/conv/lines.wgsl`), so that
 //! four elements are one load wherever a tap falls; the other operand is packed by rows. Products with few rows (depthwise
 //! convolutions) and sums too long for one loop are left to other kernels.
 
@@ -38,9 +38,9 @@ const SUMS: BufferSlot = BufferSlot::Scratch(2);
 macro_rules! product_text {
     ($subgroup:expr, $($file:literal),*) => {
         if $subgroup {
-            wgsl!("conv/window", $($file),*, "matmul/multiply", "matmul/lanes", "conv/rows_subgroup", "conv/tiles_subgroup")
+            wgsl!("conv/window", $($file),*, "software/matmul/multiply", "software/matmul/lanes", "software/conv/rows_subgroup", "software/conv/tiles_subgroup")
         } else {
-            wgsl!("conv/window", $($file),*, "conv/tiles_plain")
+            wgsl!("conv/window", $($file),*, "software/conv/tiles_plain")
         }
     };
 }
@@ -69,7 +69,7 @@ struct Blocked<'a> {
     quads: usize,
 }
 
-/// The stages, where this way suits the adapter and the sizes.
+/// The stages, where this way suits the sizes.
 ///
 /// # Errors
 /// Where sizes do not fit 32 bits.
@@ -86,7 +86,7 @@ pub fn stages(
         Role::X => (ins, 1, outs),
         Role::W | Role::Y => (outs, 0, ins),
     };
-    if !caps.software || rows < FEWEST_ROWS || g.batch == 0 || channels == 0 {
+    if rows < FEWEST_ROWS || g.batch == 0 || channels == 0 {
         return Ok(None);
     }
     let (source_size, result_size) = match op.role {
@@ -211,10 +211,18 @@ impl Blocked<'_> {
         let positions = volume(&self.source_size);
         let blocks = !self.along_width && positions > 0 && positions.is_multiple_of(4);
         let source = match (self.op.role, blocks) {
-            (Role::X, false) => wgsl!("conv/window", "conv/tap_backward", "conv/lines", "conv/pack_lines"),
-            (Role::X, true) => wgsl!("conv/window", "conv/tap_backward", "conv/lines", "conv/pack_blocks"),
-            (Role::W | Role::Y, false) => wgsl!("conv/window", "conv/tap_forward", "conv/lines", "conv/pack_lines"),
-            (Role::W | Role::Y, true) => wgsl!("conv/window", "conv/tap_forward", "conv/lines", "conv/pack_blocks"),
+            (Role::X, false) => {
+                wgsl!("conv/window", "software/conv/tap_backward", "software/conv/lines", "software/conv/pack_lines")
+            }
+            (Role::X, true) => {
+                wgsl!("conv/window", "software/conv/tap_backward", "software/conv/lines", "software/conv/pack_blocks")
+            }
+            (Role::W | Role::Y, false) => {
+                wgsl!("conv/window", "software/conv/tap_forward", "software/conv/lines", "software/conv/pack_lines")
+            }
+            (Role::W | Role::Y, true) => {
+                wgsl!("conv/window", "software/conv/tap_forward", "software/conv/lines", "software/conv/pack_blocks")
+            }
         };
         let access = if blocks { Access::LogicalVec4 } else { Access::Logical };
         let read = Read { name: "source", slot: BufferSlot::Input(self.source.0), access };
@@ -247,23 +255,51 @@ impl Blocked<'_> {
         packed.push(("channel_step", step(channel, 1)));
         packed.push(("group_step", step(0, g.output_channels / g.groups)));
         let weight_text = match self.op.role {
-            Role::X => wgsl!("conv/window", "conv/tap_backward", "conv/lines", "conv/pack_weights"),
-            Role::W | Role::Y => wgsl!("conv/window", "conv/tap_forward", "conv/lines", "conv/pack_weights"),
+            Role::X => {
+                wgsl!("conv/window", "software/conv/tap_backward", "software/conv/lines", "software/conv/pack_weights")
+            }
+            Role::W | Role::Y => {
+                wgsl!("conv/window", "software/conv/tap_forward", "software/conv/lines", "software/conv/pack_weights")
+            }
         };
         let read = Read { name: "w", slot: BufferSlot::Input(self.other.0), access: Access::Raw };
         let vec4 = volume(&self.result_size).is_multiple_of(4);
         let source = match (self.op.role, vec4) {
             (Role::X, true) => {
-                product_text!(self.subgroup, "conv/tap_backward", "conv/lines", "conv/put_quads", "conv/product")
+                product_text!(
+                    self.subgroup,
+                    "software/conv/tap_backward",
+                    "software/conv/lines",
+                    "software/conv/put_quads",
+                    "software/conv/product"
+                )
             }
             (Role::X, false) => {
-                product_text!(self.subgroup, "conv/tap_backward", "conv/lines", "conv/put_scalars", "conv/product")
+                product_text!(
+                    self.subgroup,
+                    "software/conv/tap_backward",
+                    "software/conv/lines",
+                    "software/conv/put_scalars",
+                    "software/conv/product"
+                )
             }
             (_, true) => {
-                product_text!(self.subgroup, "conv/tap_forward", "conv/lines", "conv/put_quads", "conv/product")
+                product_text!(
+                    self.subgroup,
+                    "software/conv/tap_forward",
+                    "software/conv/lines",
+                    "software/conv/put_quads",
+                    "software/conv/product"
+                )
             }
             (_, false) => {
-                product_text!(self.subgroup, "conv/tap_forward", "conv/lines", "conv/put_scalars", "conv/product")
+                product_text!(
+                    self.subgroup,
+                    "software/conv/tap_forward",
+                    "software/conv/lines",
+                    "software/conv/put_scalars",
+                    "software/conv/product"
+                )
             }
         };
         let mut params = self.params()?;
@@ -308,8 +344,8 @@ impl Blocked<'_> {
         packed.push(("steps", self.size(steps)?));
         let access = if quads { Access::LogicalVec4 } else { Access::Logical };
         let text = match quads {
-            true => wgsl!("conv/window", "conv/upstream_quads", "conv/pack_upstream"),
-            false => wgsl!("conv/window", "conv/upstream_scalars", "conv/pack_upstream"),
+            true => wgsl!("conv/window", "software/conv/upstream_quads", "software/conv/pack_upstream"),
+            false => wgsl!("conv/window", "software/conv/upstream_scalars", "software/conv/pack_upstream"),
         };
         let read = Read { name: "y", slot: BufferSlot::Input(self.other.0), access };
         let mut params = packed.clone();
@@ -328,24 +364,24 @@ impl Blocked<'_> {
             ($finish:literal, packed) => {
                 product_text!(
                     self.subgroup,
-                    "conv/tap_forward",
-                    "conv/lines",
+                    "software/conv/tap_forward",
+                    "software/conv/lines",
                     $finish,
-                    "conv/upstream_packed",
-                    "conv/weight_product"
+                    "software/conv/upstream_packed",
+                    "software/conv/weight_product"
                 )
             };
             ($finish:literal, in_place) => {
                 wgsl!(
                     "conv/window",
-                    "conv/tap_forward",
-                    "conv/lines",
+                    "software/conv/tap_forward",
+                    "software/conv/lines",
                     $finish,
-                    "conv/upstream_in_place",
-                    "conv/weight_product",
-                    "matmul/multiply",
-                    "matmul/lanes",
-                    "conv/tiles_subgroup"
+                    "software/conv/upstream_in_place",
+                    "software/conv/weight_product",
+                    "software/matmul/multiply",
+                    "software/matmul/lanes",
+                    "software/conv/tiles_subgroup"
                 )
             };
         }

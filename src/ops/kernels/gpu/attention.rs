@@ -1,11 +1,11 @@
-//! Attention by tiles in workgroup memory, for GPUs: see `shaders/attention/tiles.wgsl`.
+//! Attention by tiles in workgroup memory: see `shaders/attention/tiles.wgsl`.
 
-use super::{Attention, Part, Sizes};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::Meta;
 use crate::graph::kernel::{Access, BufferSlot, Operand, Read, Stage, Wgsl, Word, Write};
 use crate::layout::Layout;
+use crate::ops::attention::{Attention, Part, Sizes};
 use crate::ops::routine::{self, WORKGROUP, wgsl};
 
 /// Largest head, in elements.

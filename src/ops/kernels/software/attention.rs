@@ -1,16 +1,14 @@
-//! Attention on software adapters with subgroups of eight lanes or more: a lane owns rows, and the lanes share the loads of all others.
+//! Attention with subgroups of eight lanes or more: a lane owns rows, and the lanes share the loads of all others.
 
-use super::{Attention, Part, Sizes};
 use crate::caps::Caps;
 use crate::error::Result;
 use crate::graph::Meta;
 use crate::graph::kernel::{Access, BufferSlot, Operand, Read, Stage, Wgsl, Word, Write};
+use crate::ops::attention::{Attention, PART, Part, Sizes};
 use crate::ops::routine::{self, wgsl};
 
 /// Largest head, in elements: what a lane holds of its rows.
 const LARGEST_HEAD: usize = 256;
-/// Heads come in parts of so many elements; others are filled up with zeros.
-pub const PART: usize = 4;
 /// `vec4`s that eight lanes share.
 const OCTET: usize = 8;
 
@@ -28,7 +26,7 @@ macro_rules! texts {
         texts!(@one "mask_float", $($file),*),
     ]};
     (@one $mask:literal, $($file:literal),*) => {
-        wgsl!("attention/lanes", concat!("attention/", $mask), $(concat!("attention/", $file)),*)
+        wgsl!("software/attention/lanes", concat!("software/attention/", $mask), $(concat!("software/attention/", $file)),*)
     };
 }
 
@@ -46,7 +44,7 @@ fn texts(part: Part) -> Option<[Wgsl; 3]> {
 
 /// The kernel of a part, where the device and the sizes suit it.
 pub fn stage(op: &Attention, s: Sizes, inputs: &[Operand], caps: &Caps) -> Result<Option<Stage>> {
-    let lanes = caps.lanes().filter(|lanes| caps.software && *lanes >= 8 && fit(s.d, s.v_size));
+    let lanes = caps.lanes().filter(|lanes| *lanes >= 8 && fit(s.d, s.v_size));
     let (Some(lanes), Some(texts)) = (lanes, texts(op.part)) else { return Ok(None) };
     let size = |n| routine::size(op.part.name(), n);
     let metas: Vec<&Meta> = inputs.iter().map(|i| &i.meta).collect();

@@ -1,36 +1,14 @@
-//! How a product is cut into tiles of workgroups, for GPUs (`shaders/matmul/tile.wgsl`).
+//! How a product is cut into tiles of workgroups (`shaders/matmul/tiled.wgsl`).
 
 use crate::caps::Caps;
 use crate::error::Result;
 use crate::graph::kernel::Word;
-use crate::ops::matmul::problem::{count, product};
-
-/// Some drivers end loops silently after 65,535 iterations an invocation; no kernel here takes more than half of that.
-pub(super) const MAX_ITERATIONS: usize = 32_768;
-/// Steps of k that one sum takes at most. Longer ones are cut, which also keeps the rounding errors of long sums small.
-pub(super) const MAX_STEPS: usize = 16_384;
+use crate::ops::matmul::problem::{Cut, MAX_ITERATIONS, MAX_STEPS, count, cut, product};
 
 /// Tiles from which every multiprocessor of a usual GPU has something to do.
 const BUSY: usize = 96;
 /// Sides up to which a product is tall or wide.
 const NARROW: usize = 32;
-
-/// How k is cut: `splits` parts of `chunk` steps each (the last may be shorter).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cut {
-    pub splits: usize,
-    pub chunk: usize,
-}
-
-/// Cuts k into parts of at most `longest` steps, and further while there are fewer than `wanted` tiles of work and the
-/// parts stay at least `shortest` long. Parts are multiples of `grain`.
-pub(super) fn cut(k: usize, tiles: usize, wanted: usize, shortest: usize, longest: usize, grain: usize) -> Cut {
-    let by_length = k.div_ceil(longest);
-    let by_work = wanted.div_ceil(tiles.max(1)).min(k / shortest);
-    let splits = by_length.max(by_work).max(1);
-    let chunk = k.div_ceil(splits).next_multiple_of(grain);
-    Cut { splits: k.div_ceil(chunk), chunk }
-}
 
 /// A tile of C, along rows and along columns. An invocation has eight rows of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,9 @@
-//! Convolutions and their gradients as matrix products, for GPUs: by the tiled kernel, which reads the operands from where they lie, so that
+//! Convolutions and their gradients as matrix products: by the tiled kernel, which reads the operands from where they lie, so that
 //! the matrix with taps is never stored. Kernels of one tap are plain products.
 
 use smallvec::smallvec;
 
+use super::tiles::Tiling;
 use crate::caps::Caps;
 use crate::dtype::DType;
 use crate::error::Result;
@@ -12,7 +13,6 @@ use crate::ops::conv::geometry::{Geometry, volume};
 use crate::ops::conv::kernels::{names, sizes, strides, sum_stage};
 use crate::ops::conv::{Convolution, Role};
 use crate::ops::matmul::plan::{self, Problem, Strides};
-use crate::ops::matmul::tiles::Tiling;
 use crate::ops::per_dim::DIMS;
 use crate::ops::routine::{self, wgsl};
 use crate::shape::Shape;
@@ -22,7 +22,7 @@ const FEWEST_ROWS: usize = 16;
 /// Positions of an image from which a product for each image fills its tiles.
 const FEWEST_POSITIONS: usize = 64;
 
-/// The stages, where this way suits the adapter and the sizes.
+/// The stages, where this way suits the sizes.
 ///
 /// # Errors
 /// Where sizes do not fit 32 bits.
@@ -42,7 +42,7 @@ pub fn stages(
         Role::X => (ins, g.batch * volume(&g.input), padded(outs)),
         Role::W => (outs, ins * volume(&g.kernel), g.batch * volume(&g.output)),
     };
-    if caps.software || rows < FEWEST_ROWS || steps == 0 {
+    if rows < FEWEST_ROWS || steps == 0 {
         return Ok(None);
     }
     if let Some(problem) = product(op, inputs) {

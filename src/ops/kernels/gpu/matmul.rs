@@ -1,14 +1,16 @@
-//! Products by tiles in workgroup memory, for GPUs.
+//! Products by tiles in workgroup memory, and by cooperative matrices.
 
+use super::tiles::Tiling;
 use crate::error::Result;
-use crate::graph::kernel::{Access, Stage, Wgsl};
+use crate::graph::kernel::{Access, Stage, Wgsl, Word};
 use crate::ops::matmul::plan::Planner;
-use crate::ops::matmul::problem::{Reading, Side, count};
-use crate::ops::matmul::tiles::Tiling;
+use crate::ops::matmul::problem::{
+    COOPERATIVE_SUBGROUPS, MAX_ITERATIONS, MAX_STEPS, Reading, Side, count, cut, product,
+};
 use crate::ops::routine::wgsl;
 
 impl Planner<'_> {
-    pub(super) fn tiled(mut self) -> Result<Vec<Stage>> {
+    pub(in crate::ops) fn tiled(mut self) -> Result<Vec<Stage>> {
         let (m, n, k, matrices) = (self.problem.m, self.problem.n, self.problem.k, self.problem.matrices());
         let Tiling { cut, mut consts, mut params, workgroups } =
             Tiling::new([m, n, k], matrices, self.caps, self.candidate)?;
@@ -36,6 +38,48 @@ impl Planner<'_> {
             params,
             checks_indices: false,
             workgroups,
+        });
+        self.sum(cut)?;
+        Ok(self.stages)
+    }
+
+    pub(in crate::ops) fn cooperative(mut self) -> Result<Vec<Stage>> {
+        let (m, n, k, matrices) = (self.problem.m, self.problem.n, self.problem.k, self.problem.matrices());
+        let is_small = self.caps.cooperative == Some(8);
+        let fragment = if is_small { 8 } else { 16 };
+        let (edge, depth) = (4 * fragment, 2 * fragment);
+        let lanes = self.caps.lanes().unwrap_or(32);
+        let (row_tiles, column_tiles) = (m.div_ceil(edge), n.div_ceil(edge));
+        let tiles = row_tiles.saturating_mul(column_tiles).saturating_mul(matrices);
+        // Turns of all loops of the kernel that one step of the walk over k takes.
+        let iterations = 4 + edge * depth / (COOPERATIVE_SUBGROUPS * lanes) as usize;
+        let cut = cut(k, tiles, 128, 256, (MAX_ITERATIONS / iterations * depth).min(MAX_STEPS), depth);
+        let tiles = product(&[row_tiles, column_tiles, matrices, cut.splits])?;
+        let mut params = self.common(cut)?;
+        params.push(("tiles", Word::U32(tiles)));
+        params.push(("row_tiles", count(row_tiles)?));
+        params.push(("column_tiles", count(column_tiles)?));
+        params.extend(self.element_params());
+        self.stages.push(Stage {
+            name: "matmul_cooperative",
+            source: match (is_small, cut.splits == 1) {
+                (true, true) => wgsl!("matmul/fragment_8", "matmul/batch", "matmul/store_one", "matmul/cooperative"),
+                (true, false) => wgsl!("matmul/fragment_8", "matmul/batch", "matmul/partial_one", "matmul/cooperative"),
+                (false, true) => wgsl!("matmul/fragment_16", "matmul/batch", "matmul/store_one", "matmul/cooperative"),
+                (false, false) => {
+                    wgsl!("matmul/fragment_16", "matmul/batch", "matmul/partial_one", "matmul/cooperative")
+                }
+            },
+            reads: self.reads(Access::Raw, Access::Raw),
+            writes: vec![self.write(cut, false)?],
+            consts: vec![
+                ("LANES", lanes),
+                ("A_ALONG_K", u32::from(self.a.k_is_contiguous())),
+                ("B_ALONG_K", u32::from(self.b.k_is_contiguous())),
+            ],
+            params,
+            checks_indices: false,
+            workgroups: u64::from(tiles),
         });
         self.sum(cut)?;
         Ok(self.stages)
