@@ -237,6 +237,10 @@ impl Gpu {
             ..Default::default()
         };
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(|error| error.to_string())?;
+        #[cfg(target_arch = "wasm32")]
+        let lacks_subgroups = !has_subgroup_id(&device).await;
+        #[cfg(not(target_arch = "wasm32"))]
+        let lacks_subgroups = false;
 
         let sticky = Arc::new(Sticky::default());
         let on_lost = Arc::clone(&sticky);
@@ -254,7 +258,10 @@ impl Gpu {
             });
         }));
 
-        let caps = Caps { cooperative, ..caps(&device, &adapter.get_info(), &info) };
+        let mut caps = Caps { cooperative, ..caps(&device, &adapter.get_info(), &info) };
+        if lacks_subgroups {
+            caps.subgroup = None;
+        }
         let gpu = if caps.timestamps { "GPU" } else { "GPU (the adapter has no timestamps)" };
         let lane = trace::process(&format!("wgrad: {info}"), Some(gpu));
         let params_align = device.limits().min_uniform_buffer_offset_alignment.max(16);
@@ -370,6 +377,20 @@ fn cooperative(adapter: &wgpu::Adapter) -> Option<u32> {
         })
     };
     [16, 8].into_iter().find(suits)
+}
+
+/// Whether a browser's compiler knows the number of a subgroup within its workgroup, which came later than subgroups.
+#[cfg(target_arch = "wasm32")]
+async fn has_subgroup_id(device: &wgpu::Device) -> bool {
+    if !device.features().contains(wgpu::Features::SUBGROUP) {
+        return false;
+    }
+    const TEXT: &str = "enable subgroups;
+        @compute @workgroup_size(64) fn main(@builtin(subgroup_id) id: u32, @builtin(num_subgroups) count: u32) { _ = id + count; }";
+    let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let source = wgpu::ShaderSource::Wgsl(TEXT.into());
+    device.create_shader_module(wgpu::ShaderModuleDescriptor { label: Some("subgroups"), source });
+    scope.pop().await.is_none()
 }
 
 /// Intel's number among the vendors of PCI devices.

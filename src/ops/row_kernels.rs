@@ -30,6 +30,10 @@ macro_rules! rows_texts {
             [rows_texts!(@ "software/rows/row_per_invocation", "scalars", $($file),+), rows_texts!(@ "software/rows/row_per_invocation", "quads", $($file),+)],
             [rows_texts!(@ "software/rows/row_per_subgroup", "scalars", $($file),+), rows_texts!(@ "software/rows/row_per_subgroup", "quads", $($file),+)],
             [rows_texts!(@ "rows/row_per_workgroup", "scalars", $($file),+), rows_texts!(@ "rows/row_per_workgroup", "quads", $($file),+)],
+            [
+                rows_texts!(@ "rows/row_per_workgroup_subgroups", "scalars", $($file),+),
+                rows_texts!(@ "rows/row_per_workgroup_subgroups", "quads", $($file),+),
+            ],
         ]
     };
     (@ $lanes:literal, $width:literal, $($file:literal),+) => {
@@ -47,6 +51,8 @@ pub(in crate::ops) enum Sharers {
     Subgroup(u32),
     /// A workgroup with workgroup memory: GPUs, and rows that are too long for the others.
     Workgroup,
+    /// The same where the subgroups of a workgroup combine in registers what their lanes found.
+    WorkgroupOfSubgroups,
 }
 
 /// How a kernel walks over rows of equal size.
@@ -69,7 +75,7 @@ impl RowPlan {
         let who = kernels::of(caps.kind()).row_sharers(parts, run, caps);
         let plan = RowPlan { who, quads, parts, held: 0 };
         let most = match who {
-            Sharers::Workgroup => MOST_HELD_GPU,
+            Sharers::Workgroup | Sharers::WorkgroupOfSubgroups => MOST_HELD_GPU,
             Sharers::One if rows.saturating_mul(size) < SMALL => MOST_HELD_SMALL,
             _ => MOST_HELD,
         };
@@ -83,14 +89,14 @@ impl RowPlan {
         match self.who {
             Sharers::One => 1,
             Sharers::Subgroup(lanes) => lanes,
-            Sharers::Workgroup => self.workgroup(),
+            Sharers::Workgroup | Sharers::WorkgroupOfSubgroups => self.workgroup(),
         }
     }
 
     fn workgroup(&self) -> u32 {
         match self.who {
             Sharers::One | Sharers::Subgroup(_) => 64,
-            Sharers::Workgroup => WORKGROUP,
+            Sharers::Workgroup | Sharers::WorkgroupOfSubgroups => WORKGROUP,
         }
     }
 
@@ -109,7 +115,7 @@ impl RowPlan {
         let sharers = match self.who {
             Sharers::One => return None,
             Sharers::Subgroup(_) => SHARERS,
-            Sharers::Workgroup => 4 * SHARERS,
+            Sharers::Workgroup | Sharers::WorkgroupOfSubgroups => 4 * SHARERS,
         };
         // Some drivers end loops after 65,535 iterations: four walks over the parts of each row.
         let most = 8192usize.checked_div(self.held)?;
@@ -131,11 +137,12 @@ impl RowPlan {
     }
 
     /// The text that goes with the plan.
-    pub fn text(&self, texts: [[Wgsl; 2]; 3]) -> Wgsl {
+    pub fn text(&self, texts: [[Wgsl; 2]; 4]) -> Wgsl {
         let index = match self.who {
             Sharers::One => 0,
             Sharers::Subgroup(_) => 1,
             Sharers::Workgroup => 2,
+            Sharers::WorkgroupOfSubgroups => 3,
         };
         texts[index][usize::from(self.quads)]
     }
@@ -194,7 +201,8 @@ mod tests {
     fn plans_cover_the_rows() {
         let software = Caps { software: true, subgroup: Some((8, 8)), ..Caps::baseline() };
         let plain = Caps { subgroup: None, ..software.clone() };
-        for caps in [software, plain, Caps::baseline()] {
+        let subgroups = Caps { subgroup: Some((8, 32)), ..Caps::baseline() };
+        for caps in [software, plain, Caps::baseline(), subgroups] {
             for size in [1, 3, 4, 10, 31, 32, 65, 96, 1000, 1024, 1028, 4096, 16_384, 49_152, 300_001, LONGEST_ROW] {
                 for (rows, run) in [(7, 1), (7, size), (100_000, 1), (100_000, size)] {
                     let plan = RowPlan::new(&caps, rows, size, run);

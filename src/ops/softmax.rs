@@ -114,7 +114,7 @@ impl Softmax {
         name: &'static str,
         shape: &crate::shape::Shape,
         caps: &Caps,
-        texts: [[Wgsl; 2]; 3],
+        texts: [[Wgsl; 2]; 4],
         inputs: &[&'static str],
     ) -> Result<Stage> {
         let around = around(shape, self.dim);

@@ -55,7 +55,7 @@ impl Kernels for Gpu {
         keys && values && attention::hold_both(s.d, s.v_size)
     }
 
-    fn row_sharers(&self, _parts: usize, _run: usize, _: &Caps) -> Sharers {
-        Sharers::Workgroup
+    fn row_sharers(&self, _parts: usize, _run: usize, caps: &Caps) -> Sharers {
+        if caps.subgroup.is_some() { Sharers::WorkgroupOfSubgroups } else { Sharers::Workgroup }
     }
 }
