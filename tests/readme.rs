@@ -57,6 +57,33 @@ fn links_between_the_documents_lead_somewhere() {
     assert!(links > 50, "{links}");
 }
 
+/// The tests that `docs/reliability.md` names are there.
+#[test]
+fn promises_have_their_tests() {
+    let text = include_str!("../docs/reliability.md");
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| ") && !line.contains("| tests |")).collect();
+    assert!(rows.len() > 20, "{}", rows.len());
+    for row in rows {
+        let named = row.rsplit('|').nth(1).unwrap();
+        let names: Vec<&str> = named.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "no test holds: {row}");
+        for name in names {
+            let of_library = name.strip_prefix("lib: ");
+            let path: Vec<&str> = of_library.unwrap_or(name).split("::").collect();
+            let (test, file) = match path[..] {
+                [binary] => ("fn ", root.join(binary).join("main.rs")),
+                [binary, test] => (test, root.join(binary).join("main.rs")),
+                [folder, file, "tests", test] => (test, root.join("../src").join(folder).join(format!("{file}.rs"))),
+                [binary, file, test] => (test, root.join(binary).join(format!("{file}.rs"))),
+                _ => panic!("{name}"),
+            };
+            let source = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert!(source.contains(&format!("fn {test}()")) || test == "fn ", "{name} is not in {}", file.display());
+        }
+    }
+}
+
 /// Every decision is listed on the index page by its own number, and has the parts that a decision has.
 #[test]
 fn decisions_are_listed_and_whole() {

@@ -6,9 +6,8 @@
 // row further than the one before. The dilation along the height is 1.
 //
 // Needs of conv/column: COLUMN, add_product, move_up
-// Needs of conv/column or conv/put_quads or conv/put_scalars or conv/tiled_positions_each or conv/tiled_positions_quads or conv/weight_product:
-//     put
 // Needs of conv/column or conv/tiled_columns: Column
+// Needs of conv/column or conv/tiled_positions_each or conv/tiled_positions_quads: put
 // Needs of conv/window: STRIDE, dilation, input_size, output_size, padding, position, volume
 // Needs of the generator: STRIDE_H, WORKGROUP, params.groups, params.input_channels, params.input_h, params.items, params.kernel_d,
 //     params.kernel_h, params.kernel_w, params.output_channels, params.output_d, params.output_h, params.output_w, params.result_d,

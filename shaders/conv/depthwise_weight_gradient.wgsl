@@ -6,9 +6,8 @@
 // the height is 1.
 //
 // Needs of conv/column: COLUMN, add_product, move_up
-// Needs of conv/column or conv/put_quads or conv/put_scalars or conv/tiled_positions_each or conv/tiled_positions_quads or conv/weight_product:
-//     put
 // Needs of conv/column or conv/tiled_columns: Column
+// Needs of conv/column or conv/tiled_positions_each or conv/tiled_positions_quads: put
 // Needs of conv/window: STRIDE, input_size, kernel_size, padding, position, volume
 // Needs of the generator: STRIDE_H, WORKGROUP, params.columns, params.dilation_d, params.dilation_w, params.input_channels,
 //     params.input_h, params.items, params.kernel_d, params.kernel_h, params.kernel_w, params.output_channels, params.output_d,

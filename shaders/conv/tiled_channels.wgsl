@@ -2,9 +2,8 @@
 // belongs to the tap is worked out once for all of them: in a kernel's order of steps, taps come before channels, of which there are
 // params.channel_quads times four. Where these are more than there are (WHOLE_QUADS = 0), those past the last one are zero.
 //
-// Needs of conv/tap_backward or conv/tap_forward or conv/tiled_forward or conv/tiled_input_gradient: tap_of
 // Needs of conv/tiled_columns: PlaceA, PlaceB, columns, reach
-// Needs of conv/tiled_forward or conv/tiled_input_gradient: a_channel, b_channel, channels, source
+// Needs of conv/tiled_forward or conv/tiled_input_gradient: a_channel, b_channel, channels, source, tap_of
 // Needs of conv/window: dilation, kernel_size, position
 // Needs of the generator: WHOLE_QUADS, params.channel_quads, params.k, params.w_d, params.w_h, params.w_w, w
 // Gives: Step, Tap, a_block, b_block, step_of

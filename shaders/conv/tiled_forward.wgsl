@@ -2,7 +2,7 @@
 // A[o, (k, c)] = w[o, c, k] and B[(k, c), (n, p)] = x[n, c, p * stride + k * dilation - padding].
 //
 // Needs of conv/column or conv/tiled_columns: Column
-// Needs of conv/tap_backward or conv/tap_forward or conv/tiled_channels: Tap
+// Needs of conv/tiled_channels: Tap
 // Needs of conv/tiled_columns: is_in, reach
 // Needs of conv/window: STRIDE, input_size, output_size, padding, position, volume
 // Needs of the generator: params.input_channels, params.output_channels, params.w_c, params.w_n, params.w_offset, params.x_c, params.x_d,

@@ -1,6 +1,6 @@
 // Where a column of C lies, which is a position of an image; `matrix` counts the groups of each part of the sum.
 //
-// Needs of conv/tap_backward or conv/tap_forward or conv/tiled_forward or conv/tiled_input_gradient: result_size
+// Needs of conv/tiled_forward or conv/tiled_input_gradient: result_size
 // Needs of conv/window: volume
 // Needs of the generator: params.groups, params.m, params.total
 // Gives: image_place

@@ -8,8 +8,7 @@
 //
 // Needs of matmul/batch: batch_offset
 // Needs of matmul/fragment_16 or matmul/fragment_8: FRAGMENT, FragmentA, FragmentB, FragmentC
-// Needs of matmul/partial_one or matmul/partial_quads or matmul/partial_scalars or matmul/store_one or matmul/store_quads or matmul/store_scalars or matmul/tile_c_each or matmul/tile_c_quads:
-//     put
+// Needs of matmul/partial_one or matmul/store_one or matmul/tile_c_each or matmul/tile_c_quads: put
 // Needs of the generator: A_ALONG_K, B_ALONG_K, LANES, a, b, params.a_batch0, params.a_batch1, params.a_batch2, params.a_col,
 //     params.a_offset, params.a_row, params.b_batch0, params.b_batch1, params.b_batch2, params.b_col, params.b_offset, params.b_row,
 //     params.batch, params.column_tiles, params.k, params.k_chunk, params.m, params.n, params.row_tiles, params.tiles

@@ -1,8 +1,7 @@
 // C = A B, one element of C an invocation: the textbook's definition, for any strides. It is the baseline of the benchmarks.
 //
 // Needs of matmul/batch: batch_offset
-// Needs of matmul/partial_one or matmul/partial_quads or matmul/partial_scalars or matmul/store_one or matmul/store_quads or matmul/store_scalars or matmul/tile_c_each or matmul/tile_c_quads:
-//     put
+// Needs of matmul/partial_one or matmul/store_one or matmul/tile_c_each or matmul/tile_c_quads: put
 // Needs of the generator: WORKGROUP, a, b, params.a_batch0, params.a_batch1, params.a_batch2, params.a_col, params.a_offset,
 //     params.a_row, params.b_batch0, params.b_batch1, params.b_batch2, params.b_col, params.b_offset, params.b_row, params.batch,
 //     params.count, params.k, params.k_chunk, params.m, params.n

@@ -1,8 +1,7 @@
 // A block of A whose rows are contiguous and aligned to four elements; k is a multiple of four. Places count vec4s. Steps past the end of k
 // repeat the last ones, and are not multiplied.
 //
-// Needs of matmul/a_places or matmul/tile_places: a_start
-// Needs of matmul/tile_places: four
+// Needs of matmul/tile_places: a_start, four
 // Needs of the generator: params.a_row, params.k, params.m, quad_a
 // Gives: PlaceA, a_block, a_place
 alias PlaceA = vec4<u32>;

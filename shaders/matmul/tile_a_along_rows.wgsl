@@ -1,7 +1,7 @@
 // A block of A whose columns are contiguous and aligned to four elements, as a transpose has them, at steps that are not negative; m is a
 // multiple of four. Places count vec4s. Steps past the end of k repeat the last one, and are not multiplied.
 //
-// Needs of matmul/a_places or matmul/tile_places: a_start
+// Needs of matmul/tile_places: a_start
 // Needs of the generator: params.a_col, params.k, params.m, quad_a
 // Gives: PlaceA, a_block, a_place
 alias PlaceA = vec2<u32>;

@@ -1,7 +1,6 @@
 // A block of A by any strides. Steps past the end of k repeat the last one, and are not multiplied.
 //
-// Needs of matmul/a_places or matmul/tile_places: a_start
-// Needs of matmul/tile_places: four
+// Needs of matmul/tile_places: a_start, four
 // Needs of the generator: a, params.a_col, params.a_row, params.k, params.m
 // Gives: PlaceA, a_block, a_place
 alias PlaceA = vec4<u32>;

@@ -1,7 +1,7 @@
 // A block of B whose rows are contiguous and aligned to four elements, at steps that are not negative; n is a multiple of four. Places
 // count vec4s. Steps past the end of k repeat the last one, and are not multiplied.
 //
-// Needs of matmul/b_columns or matmul/b_places or matmul/tile_places: b_start
+// Needs of matmul/tile_places: b_start
 // Needs of the generator: params.b_row, params.k, params.n, quad_b
 // Gives: PlaceB, b_block, b_place
 alias PlaceB = vec2<u32>;

@@ -1,8 +1,7 @@
 // A block of B whose columns are contiguous and aligned to four elements, as a transpose has them; k is a multiple of four. Places count
 // vec4s. Steps past the end of k repeat the last ones, and are not multiplied.
 //
-// Needs of matmul/b_columns or matmul/b_places or matmul/tile_places: b_start
-// Needs of matmul/tile_places: four
+// Needs of matmul/tile_places: b_start, four
 // Needs of the generator: params.b_col, params.k, params.n, quad_b
 // Gives: PlaceB, b_block, b_place
 alias PlaceB = vec4<u32>;

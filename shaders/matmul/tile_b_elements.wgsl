@@ -1,7 +1,6 @@
 // A block of B by any strides. Steps past the end of k repeat the last one, and are not multiplied.
 //
-// Needs of matmul/b_columns or matmul/b_places or matmul/tile_places: b_start
-// Needs of matmul/tile_places: four
+// Needs of matmul/tile_places: b_start, four
 // Needs of the generator: b, params.b_col, params.b_row, params.k, params.n
 // Gives: PlaceB, b_block, b_place
 alias PlaceB = vec4<u32>;

@@ -12,13 +12,10 @@
 // A_ALONG_K and B_ALONG_K say which way an operand lies contiguous in memory, so that neighbouring invocations copy neighbouring
 // elements. An invocation's quads lie a side apart, so that neighbours read neighbouring vec4s.
 //
-// Needs of matmul/a_by_step or matmul/tile_a_along_k or matmul/tile_a_along_rows or matmul/tile_a_elements: a_place
-// Needs of matmul/b_quads or matmul/b_rows or matmul/tile_b_along_columns or matmul/tile_b_along_k or matmul/tile_b_elements: b_block
 // Needs of matmul/cooperative: DEPTH
-// Needs of matmul/partial_one or matmul/partial_quads or matmul/partial_scalars or matmul/store_one or matmul/store_quads or matmul/store_scalars or matmul/tile_c_each or matmul/tile_c_quads:
-//     put
-// Needs of matmul/tile_a_along_k or matmul/tile_a_along_rows or matmul/tile_a_elements: PlaceA, a_block
-// Needs of matmul/tile_b_along_columns or matmul/tile_b_along_k or matmul/tile_b_elements: PlaceB, b_place
+// Needs of matmul/partial_one or matmul/store_one or matmul/tile_c_each or matmul/tile_c_quads: put
+// Needs of matmul/tile_a_along_k or matmul/tile_a_along_rows or matmul/tile_a_elements: PlaceA, a_block, a_place
+// Needs of matmul/tile_b_along_columns or matmul/tile_b_along_k or matmul/tile_b_elements: PlaceB, b_block, b_place
 // Needs of matmul/tile_c_each or matmul/tile_c_quads: PlaceC, c_place
 // Needs of the generator: A_ALONG_K, B_ALONG_K, COLUMN_QUADS, COLUMN_SIDE, ROW_SIDE, WRITTEN_OUT, params.column_tiles, params.k,
 //     params.k_chunk, params.m, params.matrices, params.n, params.row_tiles, params.tiles

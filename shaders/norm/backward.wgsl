@@ -8,7 +8,7 @@
 // Needs of norm/statistics: normalized, part_of_x, place, statistics
 // Needs of rows/parts: is_kept, iterations, no_sum, value_of, with_term
 // Needs of rows/quads or rows/scalars: Part
-// Needs of rows/row_per_invocation or rows/row_per_subgroup or rows/row_per_workgroup: lanes_sum
+// Needs of rows/row_per_workgroup or rows/row_per_workgroup_subgroups: lanes_sum
 // Needs of the generator: HELD_SIZE, LANES, RMS, load_dy, params.all_rows, params.chunk, params.parts, params.size, store
 // Gives: run
 fn run(chunk: u32, lane: u32) {

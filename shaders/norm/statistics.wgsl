@@ -6,7 +6,7 @@
 //
 // Needs of rows/parts: is_kept, iterations, no_sum, value_of, with_term
 // Needs of rows/quads or rows/scalars: Part
-// Needs of rows/row_per_invocation or rows/row_per_subgroup or rows/row_per_workgroup: lanes_sum
+// Needs of rows/row_per_workgroup or rows/row_per_workgroup_subgroups: lanes_sum
 // Needs of the generator: HELD_SIZE, LANES, RMS, WHOLE, load_x, params.eps, params.inner, params.parts, params.rows, params.size
 // Gives: held, normalized, part_of_x, place, statistics
 struct Statistics {

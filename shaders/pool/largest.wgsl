@@ -1,12 +1,13 @@
 // The largest element of each window of x [n, D, H, W]. This stage covers the taps start..end of each window; begin(i) is the place in
 // the plane that the stages before found, and finish(i, place, value) passes it on.
 //
-// Needs of conv/window or window/taps: input_size, output_size, position, volume
+// Needs of conv/window or window/taps: input_size, output_size, volume
 // Needs of pool/adaptive or pool/sliding: reads
 // Needs of pool/begin_nowhere or pool/begin_place: begin
 // Needs of pool/finish_index or pool/finish_place or pool/finish_value: finish
 // Needs of pool/found: Found, NOWHERE
 // Needs of pool/search: search
+// Needs of rows/row_per_workgroup_subgroups: position
 // Needs of the generator: WORKGROUP, load_x, params.end, params.start, params.total
 @compute @workgroup_size(WORKGROUP)
 fn main(

@@ -2,11 +2,12 @@
 // the input from the start of one window to the start of the next, finds the largest element again, and stores dy there and 0 elsewhere.
 // Behind the last window there is input that no window reads. Where WHOLE is 1, all these cells have the size of a stride.
 //
-// Needs of conv/window or window/taps: input_size, next, number, output_size, position, volume
+// Needs of conv/window or window/taps: input_size, next, number, output_size, volume
 // Needs of pool/adaptive or pool/sliding: reads
 // Needs of pool/found: Found, NOWHERE
 // Needs of pool/search: search
 // Needs of pool/sliding: stride
+// Needs of rows/row_per_workgroup_subgroups: position
 // Needs of the generator: WHOLE, WORKGROUP, load_dy, params.cells_d, params.cells_h, params.cells_w, params.end, params.total, store
 fn cells() -> vec3<u32> { return vec3<u32>(params.cells_d, params.cells_h, params.cells_w); }
 

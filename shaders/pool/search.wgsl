@@ -1,8 +1,9 @@
 // What is found among the taps start..end of a window over the plane at `plane`, behind what was found before. Where TAPS is not 0,
 // every window is walked whole and has so many taps.
 //
-// Needs of conv/window or window/taps: input_size, next, number, position, volume
+// Needs of conv/window or window/taps: input_size, next, number, volume
 // Needs of pool/found: Found, larger_of
+// Needs of rows/row_per_workgroup_subgroups: position
 // Needs of the generator: TAPS, load_x
 // Needs of window/taps: Taps
 // Gives: search

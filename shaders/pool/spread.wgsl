@@ -3,10 +3,11 @@
 // This stage covers the windows start..end over each p; begin(i) is the sum of the stages before, finish(i, sum) passes
 // it on.
 //
-// Needs of conv/window or window/taps: input_size, next, number, output_size, position, volume
+// Needs of conv/window or window/taps: input_size, next, number, output_size, volume
 // Needs of pool/adaptive or pool/sliding: readers
 // Needs of pool/begin_nowhere or pool/begin_place: begin
 // Needs of pool/finish_index or pool/finish_place or pool/finish_value: finish
+// Needs of rows/row_per_workgroup_subgroups: position
 // Needs of the generator: WORKGROUP, load_index, load_x, params.end, params.start, params.total
 @compute @workgroup_size(WORKGROUP)
 fn main(

@@ -2,7 +2,8 @@
 // Offsets into the input count units of UNIT elements; a column of the walk has WINDOWS windows beside each other and COLUMN units.
 //
 // Needs of conv/column: COLUMN
-// Needs of conv/window or window/taps: position, volume
+// Needs of conv/window or window/taps: volume
+// Needs of rows/row_per_workgroup_subgroups: position
 // Needs of the generator: STRIDE_D, STRIDE_H, UNIT, WINDOWS, params.cells_d, params.cells_h, params.cells_w, params.in_d, params.in_h,
 //     params.in_w, params.iterations, params.out_d, params.out_h, params.out_w, params.rows
 // Gives: Walk

@@ -1,7 +1,7 @@
 // A row is worked on by one workgroup: its invocations take every LANES-th part and combine what they found by a tree in
 // workgroup memory, always in the same order.
 //
-// Needs of conv/product or conv/weight_product or cross_entropy/backward or cross_entropy/forward or norm/backward or norm/forward or norm/parameters_backward or norm/row_statistics or softmax/backward or softmax/forward:
+// Needs of cross_entropy/backward or cross_entropy/forward or norm/backward or norm/forward or norm/parameters_backward or norm/row_statistics or softmax/backward or softmax/forward or software/conv/product or software/conv/weight_product:
 //     run
 // Needs of the generator: WORKGROUP, params.rows
 // Gives: lanes_max, lanes_sum, partial

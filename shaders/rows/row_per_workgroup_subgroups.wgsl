@@ -1,6 +1,10 @@
 // A row is worked on by one workgroup whose adapter has subgroups, of whatever size the kernel finds: each subgroup combines in registers what its
 // lanes found, and workgroup memory combines the subgroups. That takes two barriers where a tree takes one per level.
 //
+// Needs of cross_entropy/backward or cross_entropy/forward or norm/backward or norm/forward or norm/parameters_backward or norm/row_statistics or softmax/backward or softmax/forward or software/conv/product or software/conv/weight_product:
+//     run
+// Needs of the generator: WORKGROUP, params.rows
+// Gives: lanes_max, lanes_sum, partial, position
 var<workgroup> partial: array<f32, WORKGROUP>;
 
 struct Position {

@@ -4,7 +4,7 @@
 //
 // Needs of rows/parts: is_kept, iterations, no_sum, value_of, with_term
 // Needs of rows/quads or rows/scalars: Part, all_of, exp_of, larger, largest_of
-// Needs of rows/row_per_invocation or rows/row_per_subgroup or rows/row_per_workgroup: lanes_max, lanes_sum
+// Needs of rows/row_per_workgroup or rows/row_per_workgroup_subgroups: lanes_max, lanes_sum
 // Needs of the generator: HELD_SIZE, LANES, LOG, load_x, params.inner, params.parts, store
 // Gives: run
 fn run(row: u32, lane: u32) {

@@ -2,10 +2,10 @@
 // invocation owns one p and gathers, so no atomics are needed and the order is fixed.
 //
 // Needs of attention/tiles or pool/begin_nowhere or pool/begin_place or sums/begin_sum or sums/begin_zero: begin
-// Needs of conv/pack_weights or interpolate/cubic or interpolate/linear or interpolate/nearest or interpolate/nearest_exact or pool/adaptive or pool/sliding:
-//     weight
 // Needs of interpolate/cubic or interpolate/linear or interpolate/nearest or interpolate/nearest_exact or pool/adaptive or pool/sliding:
 //     readers
+// Needs of interpolate/cubic or interpolate/linear or interpolate/nearest or interpolate/nearest_exact or pool/adaptive or pool/sliding or software/conv/pack_weights:
+//     weight
 // Needs of pool/finish_index or pool/finish_place or pool/finish_value or scan/finish_output or scan/finish_output_affine or scan/finish_parts or scan/finish_parts_affine or scan/finish_prefix or scan/finish_prefix_affine or sort/finish_order or sort/finish_run or sums/finish_output or sums/finish_output_quads or sums/finish_part_output or sums/finish_part_sum or sums/finish_sum or sums/finish_sum_quads:
 //     finish
 // Needs of the generator: WORKGROUP, load_x, params.end, params.start, params.total

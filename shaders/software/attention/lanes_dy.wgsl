@@ -1,6 +1,6 @@
 // Rows of the upstream gradient, owned by a lane or shared by the lanes.
 //
-// Needs of attention/lanes: Octet, Row, Shared
+// Needs of software/attention/lanes: Octet, Row, Shared
 // Needs of the generator: V_OCTETS, load_dy, params.v_quads
 // Gives: dy_own, dy_shared
 fn dy_quad(row: u32, c: u32) -> vec4<f32> {

@@ -1,13 +1,13 @@
 // y_i = sum_j p_ij v_j with online softmax (Milakov & Gimelshein 2018; Dao et al. 2022), four keys at a time, so that sums are rescaled
 // once for four. A query that sees no key gives 0.
 //
-// Needs of attention/lanes: Octet, Row, Shared, row_add, row_dot, row_scale, tile_index
-// Needs of attention/lanes_k: k_shared
-// Needs of attention/lanes_kv_gradient or attention/lanes_queries: Query, query_of
-// Needs of attention/lanes_q: q_own
-// Needs of attention/lanes_queries: place_of, score_of, tile_of
-// Needs of attention/lanes_v: v_shared
 // Needs of attention/tiles: ROWS
+// Needs of software/attention/lanes: Octet, Row, Shared, row_add, row_dot, row_scale, tile_index
+// Needs of software/attention/lanes_k: k_shared
+// Needs of software/attention/lanes_kv_gradient or software/attention/lanes_queries: Query, query_of
+// Needs of software/attention/lanes_q: q_own
+// Needs of software/attention/lanes_queries: place_of, score_of, tile_of
+// Needs of software/attention/lanes_v: v_shared
 // Needs of the generator: D_OCTETS, V_OCTETS, WORKGROUP, params.all_tiles, params.keys, params.v_quads, store
 // Gives: put, put_row
 

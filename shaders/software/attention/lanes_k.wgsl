@@ -1,6 +1,6 @@
 // Rows of k, owned by a lane or shared by the lanes.
 //
-// Needs of attention/lanes: Octet, Row, Shared
+// Needs of software/attention/lanes: Octet, Row, Shared
 // Needs of the generator: D_OCTETS, load_k, params.d_quads
 // Gives: k_own, k_shared
 fn k_quad(row: u32, c: u32) -> vec4<f32> {

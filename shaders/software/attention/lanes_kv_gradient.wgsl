@@ -1,15 +1,14 @@
 // dk_j = scale sum_i ds_ij q_i and dv_j = sum_i p_ij dy_i, stored one after the other, over the queries i of all heads that share the
 // key head; a lane owns keys, and four queries come at a time.
 //
-// Needs of attention/lanes: Octet, Row, Shared, row_add, row_dot, tile_index
-// Needs of attention/lanes_dy: dy_shared
-// Needs of attention/lanes_forward or attention/lanes_put: put_row
-// Needs of attention/lanes_k: k_own
-// Needs of attention/lanes_q: q_shared
-// Needs of attention/lanes_v: v_own
-// Needs of attention/mask_bool or attention/mask_float or attention/mask_none or attention/tile_mask_bool or attention/tile_mask_float or attention/tile_mask_none:
-//     masked
 // Needs of attention/tiles: ROWS
+// Needs of software/attention/lanes: Octet, Row, Shared, row_add, row_dot, tile_index
+// Needs of software/attention/lanes_dy: dy_shared
+// Needs of software/attention/lanes_forward or software/attention/lanes_put: put_row
+// Needs of software/attention/lanes_k: k_own
+// Needs of software/attention/lanes_q: q_shared
+// Needs of software/attention/lanes_v: v_own
+// Needs of software/attention/mask_bool or software/attention/mask_float or software/attention/mask_none: masked
 // Needs of the generator: D_OCTETS, LANES, V_OCTETS, WORKGROUP, load_stats, params.all_tiles, params.causal, params.d_quads,
 //     params.group, params.heads, params.keys, params.kv_heads, params.queries, params.scale, params.tiles, params.v_quads, store
 // Gives: Query, query_of

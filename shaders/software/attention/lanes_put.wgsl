@@ -1,6 +1,6 @@
 // Stores a row of d elements, times a factor, from the vec4 `first` on.
 //
-// Needs of attention/lanes: Octet, Row
+// Needs of software/attention/lanes: Octet, Row
 // Needs of the generator: D_OCTETS, params.d_quads, store
 // Gives: put, put_row
 fn put(is_inside: bool, first: u32, c: u32, x: vec4<f32>) {

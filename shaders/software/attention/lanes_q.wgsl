@@ -1,6 +1,6 @@
 // Rows of q, owned by a lane or shared by the lanes.
 //
-// Needs of attention/lanes: Octet, Row, Shared
+// Needs of software/attention/lanes: Octet, Row, Shared
 // Needs of the generator: D_OCTETS, load_q, params.d_quads
 // Gives: q_own, q_shared
 fn q_quad(row: u32, c: u32) -> vec4<f32> {

@@ -1,14 +1,14 @@
 // dq_i = scale sum_j ds_ij k_j with ds_ij = p_ij (dy_i · v_j - delta_i); a lane owns queries.
 //
-// Needs of attention/lanes: Row, Shared, row_add, row_dot, tile_index
-// Needs of attention/lanes_dy: dy_own
-// Needs of attention/lanes_forward or attention/lanes_put: put_row
-// Needs of attention/lanes_k: k_shared
-// Needs of attention/lanes_kv_gradient or attention/lanes_queries: Query, query_of
-// Needs of attention/lanes_q: q_own
-// Needs of attention/lanes_queries: place_of, score_of, tile_of
-// Needs of attention/lanes_v: v_shared
 // Needs of attention/tiles: ROWS
+// Needs of software/attention/lanes: Row, Shared, row_add, row_dot, tile_index
+// Needs of software/attention/lanes_dy: dy_own
+// Needs of software/attention/lanes_forward or software/attention/lanes_put: put_row
+// Needs of software/attention/lanes_k: k_shared
+// Needs of software/attention/lanes_kv_gradient or software/attention/lanes_queries: Query, query_of
+// Needs of software/attention/lanes_q: q_own
+// Needs of software/attention/lanes_queries: place_of, score_of, tile_of
+// Needs of software/attention/lanes_v: v_shared
 // Needs of the generator: D_OCTETS, V_OCTETS, WORKGROUP, load_stats, params.all_tiles, params.d_quads, params.scale
 fn visit(query: Query, l: f32, delta: f32, q: ptr<function, Row>, dy: ptr<function, Row>, dq: ptr<function, Row>, k: Shared, v: Shared, j: u32) {
     let p = safe_exp(score_of(query, row_dot(q, k, D_OCTETS), j) - l);

@@ -1,8 +1,7 @@
 // A lane's queries: which they are, and their scores.
 //
-// Needs of attention/mask_bool or attention/mask_float or attention/mask_none or attention/tile_mask_bool or attention/tile_mask_float or attention/tile_mask_none:
-//     masked
 // Needs of attention/tiles: ROWS
+// Needs of software/attention/mask_bool or software/attention/mask_float or software/attention/mask_none: masked
 // Needs of the generator: LANES, params.causal, params.group, params.heads, params.keys, params.kv_heads, params.queries, params.scale,
 //     params.tiles
 // Gives: Query, place_of, query_of, score_of, tile_of

@@ -1,11 +1,11 @@
 // What the backward kernels need of each query: stats[i] = (l_i, delta_i), see statistics.wgsl.
 //
-// Needs of attention/lanes: Row, Shared, row_dot, tile_index
-// Needs of attention/lanes_k: k_shared
-// Needs of attention/lanes_kv_gradient or attention/lanes_queries: Query, query_of
-// Needs of attention/lanes_q: q_own
-// Needs of attention/lanes_queries: score_of, tile_of
 // Needs of attention/tiles: ROWS
+// Needs of software/attention/lanes: Row, Shared, row_dot, tile_index
+// Needs of software/attention/lanes_k: k_shared
+// Needs of software/attention/lanes_kv_gradient or software/attention/lanes_queries: Query, query_of
+// Needs of software/attention/lanes_q: q_own
+// Needs of software/attention/lanes_queries: score_of, tile_of
 // Needs of the generator: D_OCTETS, WORKGROUP, load_dy, load_y, params.all_tiles, params.keys, params.v_quads, store
 // Gives: put
 

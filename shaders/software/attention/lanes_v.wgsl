@@ -1,6 +1,6 @@
 // Rows of v, owned by a lane or shared by the lanes.
 //
-// Needs of attention/lanes: Octet, Row, Shared
+// Needs of software/attention/lanes: Octet, Row, Shared
 // Needs of the generator: V_OCTETS, load_v, params.v_quads
 // Gives: v_own, v_shared
 fn v_quad(row: u32, c: u32) -> vec4<f32> {

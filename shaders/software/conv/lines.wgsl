@@ -3,9 +3,9 @@
 // the width, so that less of it is padding. Lines lie in order of image, group and position behind one line of zeros, which stands for
 // all positions outside.
 //
-// Needs of conv/tap_backward or conv/tap_forward: source_size
-// Needs of conv/tap_backward or conv/tap_forward or conv/tiled_forward or conv/tiled_input_gradient: result_size, tap_of
-// Needs of conv/window: kernel_size, number, volume
+// Needs of conv/window: kernel_size
+// Needs of conv/window or window/taps: number, volume
+// Needs of software/conv/tap_backward or software/conv/tap_forward: result_size, source_size, tap_of
 // Needs of the generator: LINES, params.groups, params.quads, params.source_channels
 // Gives: element_of, line, lines_size, lines_start, taps_size
 

@@ -1,8 +1,8 @@
 // Copies the source into lines of channels (see lines.wgsl) by blocks of four channels at four positions: four loads and four stores. For
 // planes of a multiple of four positions.
 //
-// Needs of conv/tap_backward or conv/tap_forward: source_size
-// Needs of conv/window: volume
+// Needs of conv/window or window/taps: volume
+// Needs of software/conv/tap_backward or software/conv/tap_forward: source_size
 // Needs of the generator: WORKGROUP, load_source, params.items, params.quads, params.source_channels, store_lines
 fn channel_quad(plane: u32, c: u32, at: u32) -> vec4<f32> {
     let is_inside = c < params.source_channels;

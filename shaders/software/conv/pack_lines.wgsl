@@ -1,9 +1,8 @@
 // Copies the source into lines (see lines.wgsl), so that four elements of a line are one load.
 //
-// Needs of conv/lines: element_of, lines_size
-// Needs of conv/tap_backward or conv/tap_forward: source_size
-// Needs of conv/tap_backward or conv/tap_forward or conv/tiled_forward or conv/tiled_input_gradient: tap_of
-// Needs of conv/window: volume
+// Needs of conv/window or window/taps: volume
+// Needs of software/conv/lines: element_of, lines_size
+// Needs of software/conv/tap_backward or software/conv/tap_forward: source_size, tap_of
 // Needs of the generator: LINES, WORKGROUP, load_source, params.items, params.quads, params.source_channels, store_lines
 fn source_element(plane: u32, at: u32, e: u32) -> f32 {
     let element = element_of(e);

@@ -2,7 +2,7 @@
 // four terms; a term is a position of an image. Rows and terms that are not there are 0.
 //
 // Needs of attention/tiles: ROWS
-// Needs of conv/upstream_quads or conv/upstream_scalars: upstream
+// Needs of software/conv/upstream_quads or software/conv/upstream_scalars: upstream
 // Needs of the generator: WORKGROUP, params.items, params.row_tiles, params.rows, params.steps, params.terms, store_a
 @compute @workgroup_size(WORKGROUP)
 fn main(

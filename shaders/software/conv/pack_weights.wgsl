@@ -2,8 +2,9 @@
 // the line. Rows and elements that are not there are 0.
 //
 // Needs of attention/tiles: ROWS
-// Needs of conv/lines: element_of, taps_size
-// Needs of conv/window: position, volume
+// Needs of conv/window or window/taps: volume
+// Needs of rows/row_per_workgroup_subgroups: position
+// Needs of software/conv/lines: element_of, taps_size
 // Needs of the generator: LINES, WORKGROUP, params.channel_step, params.group_step, params.items, params.quads, params.row_step,
 //     params.row_tiles, params.rows, params.source_channels, params.w_d, params.w_h, params.w_offset, params.w_w, store_a, w
 // Gives: weight

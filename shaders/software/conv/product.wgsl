@@ -4,13 +4,13 @@
 // fly). A tile is ROWS rows by LANES * 4 columns; a lane has four neighbouring columns.
 //
 // Needs of attention/tiles: ROWS
-// Needs of conv/column or conv/put_quads or conv/put_scalars or conv/tiled_positions_each or conv/tiled_positions_quads or conv/weight_product:
-//     put
-// Needs of conv/lines: line, lines_start, taps_size
-// Needs of conv/rows_subgroup or conv/tiles_plain: add8
-// Needs of conv/tap_backward or conv/tap_forward or conv/tiled_forward or conv/tiled_input_gradient: result_size
-// Needs of conv/tiles_plain: Sums
-// Needs of conv/window: next, position, volume
+// Needs of conv/window or window/taps: next, volume
+// Needs of rows/row_per_workgroup_subgroups: position
+// Needs of software/conv/lines: line, lines_start, taps_size
+// Needs of software/conv/put_quads or software/conv/put_scalars or software/conv/weight_product: put
+// Needs of software/conv/rows_subgroup or software/conv/tiles_plain: add8
+// Needs of software/conv/tap_backward or software/conv/tap_forward: result_size
+// Needs of software/conv/tiles_plain: Sums
 // Needs of the generator: LANES, params.batch, params.groups, params.quads, params.row_tiles, quad_lines
 // Gives: Columns, run
 struct Columns {

@@ -1,8 +1,8 @@
 // Stores one row of four columns, element by element.
 //
-// Needs of conv/product: Columns
-// Needs of conv/tap_backward or conv/tap_forward or conv/tiled_forward or conv/tiled_input_gradient: result_size
-// Needs of conv/window: volume
+// Needs of conv/window or window/taps: volume
+// Needs of software/conv/product: Columns
+// Needs of software/conv/tap_backward or software/conv/tap_forward: result_size
 // Needs of the generator: params.groups, params.rows, store
 // Gives: put
 fn put(g: u32, row: u32, columns: Columns, values: vec4<f32>) {

@@ -1,7 +1,9 @@
 // Position q of the input is read, by tap k, by the output's position p with p * stride + k * dilation - padding = q: along each dim
 // apart.
 //
-// Needs of conv/window: STRIDE, dilation, input_size, output_size, padding
+// Needs of conv/window: STRIDE
+// Needs of conv/window or pool/sliding: dilation, padding
+// Needs of conv/window or window/taps: input_size, output_size
 // Gives: Tap, result_size, source_size, tap_of
 struct Tap {
     at: vec3<u32>,

@@ -1,6 +1,8 @@
 // Position p of the output reads, by tap k, element p * stride + k * dilation - padding of the input: along each dim apart.
 //
-// Needs of conv/window: STRIDE, dilation, input_size, output_size, padding
+// Needs of conv/window: STRIDE
+// Needs of conv/window or pool/sliding: dilation, padding
+// Needs of conv/window or window/taps: input_size, output_size
 // Gives: Tap, result_size, source_size, tap_of
 struct Tap {
     at: vec3<u32>,

@@ -1,6 +1,6 @@
 // Eight rows of a tile for adapters without subgroups: every invocation loads all of A that it needs.
 //
-// Needs of conv/product or conv/weight_product: run
+// Needs of software/conv/product or software/conv/weight_product: run
 // Needs of the generator: LANES, WORKGROUP, params.tiles, quad_a
 // Gives: Sums, add8
 struct Sums {

@@ -1,6 +1,6 @@
 // The entry point for adapters with subgroups, of which each has a tile.
 //
-// Needs of conv/product or conv/weight_product: run
+// Needs of software/conv/product or software/conv/weight_product: run
 // Needs of the generator: LANES, WORKGROUP, params.tiles
 @compute @workgroup_size(WORKGROUP)
 fn main(

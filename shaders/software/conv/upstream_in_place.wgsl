@@ -2,9 +2,9 @@
 // four.
 //
 // Needs of attention/tiles: ROWS
-// Needs of conv/tiles_plain: Sums
-// Needs of conv/window: output_size, volume
-// Needs of matmul/lanes: multiply4
+// Needs of conv/window or window/taps: output_size, volume
+// Needs of software/conv/tiles_plain: Sums
+// Needs of software/matmul/lanes: multiply4
 // Needs of the generator: load_y, params.groups, params.rows
 // Gives: add_terms, upstream_row, upstream_terms
 

@@ -1,8 +1,8 @@
 // The upstream gradient as pack_upstream.wgsl put it.
 //
 // Needs of attention/tiles: ROWS
-// Needs of conv/rows_subgroup or conv/tiles_plain: add8
-// Needs of conv/tiles_plain: Sums
+// Needs of software/conv/rows_subgroup or software/conv/tiles_plain: add8
+// Needs of software/conv/tiles_plain: Sums
 // Needs of the generator: params.row_tiles, params.steps
 // Gives: add_terms, upstream_row, upstream_terms
 

@@ -5,12 +5,14 @@
 // tiles of its own.
 //
 // Needs of attention/tiles: ROWS
-// Needs of conv/lines: element_of, line, lines_start, taps_size
-// Needs of conv/tiles_plain: Sums
-// Needs of conv/upstream_in_place or conv/upstream_packed: add_terms, upstream_row, upstream_terms
-// Needs of conv/window: kernel_size, next, number, output_size, position, volume
+// Needs of conv/window: kernel_size
+// Needs of conv/window or window/taps: next, number, output_size, volume
 // Needs of pool/finish_index or pool/finish_place or pool/finish_value or scan/finish_output or scan/finish_output_affine or scan/finish_parts or scan/finish_parts_affine or scan/finish_prefix or scan/finish_prefix_affine or sort/finish_order or sort/finish_run or sums/finish_output or sums/finish_output_quads or sums/finish_part_output or sums/finish_part_sum or sums/finish_sum or sums/finish_sum_quads:
 //     finish
+// Needs of rows/row_per_workgroup_subgroups: position
+// Needs of software/conv/lines: element_of, line, lines_start, taps_size
+// Needs of software/conv/tiles_plain: Sums
+// Needs of software/conv/upstream_in_place or software/conv/upstream_packed: add_terms, upstream_row, upstream_terms
 // Needs of the generator: LANES, LINES, params.chunk, params.groups, params.quads, params.row_tiles, params.rows, params.source_channels,
 //     params.terms, params.total, quad_lines
 // Gives: put, run

@@ -1,12 +1,11 @@
 // Lane i holds row i's elements of A for four steps of k, or eight.
 //
 // Needs of attention/tiles: ROWS
-// Needs of matmul/a_by_step or matmul/a_fours or matmul/a_octets: A_PARTS
-// Needs of matmul/a_fours or matmul/a_octets: a_first_part, a_load, a_second_part
-// Needs of matmul/a_places or matmul/tile_places: a_start
-// Needs of matmul/edges: row_inside
-// Needs of matmul/lanes: multiply4
-// Needs of matmul/lanes or matmul/tiled: Sums
+// Needs of software/matmul/a_by_step or software/matmul/a_fours or software/matmul/a_octets: A_PARTS
+// Needs of software/matmul/a_fours or software/matmul/a_octets: a_first_part, a_load, a_second_part
+// Needs of software/matmul/a_places: a_start
+// Needs of software/matmul/edges: row_inside
+// Needs of software/matmul/lanes: Sums, multiply4
 // Gives: a_first, multiply_eight, rows_inside
 
 // Eight rows, of which some may be past the last one: see row_inside.

@@ -2,9 +2,9 @@
 // from the fourth on those of the next rows. K is a multiple of four, and there are eight rows or more. Places and strides count what
 // one load brings.
 //
-// Needs of matmul/a_step_octets or matmul/a_step_quads: A_WIDTH
 // Needs of matmul/batch: batch_offset
-// Needs of matmul/multiply: multiply
+// Needs of software/matmul/a_step_octets or software/matmul/a_step_quads: A_WIDTH
+// Needs of software/matmul/multiply: multiply
 // Needs of the generator: params.a_batch0, params.a_batch1, params.a_batch2, params.a_offset, params.a_step, params.m
 // Gives: A_PARTS, A_STEP, a_place, a_stride, high_steps, low_steps, rows_inside
 

@@ -1,7 +1,7 @@
 // Sixteen rows, where a load of A serves eight.
 //
-// Needs of matmul/a_by_row or matmul/a_step_octets or matmul/a_step_quads: multiply_eight
-// Needs of matmul/lanes or matmul/tiled: Sums
+// Needs of software/matmul/a_by_row or software/matmul/a_step_octets or software/matmul/a_step_quads: multiply_eight
+// Needs of software/matmul/lanes: Sums
 // Gives: multiply_sixteen
 fn multiply_sixteen(
     low: ptr<function, Sums>, high: ptr<function, Sums>, low_at: u32, high_at: u32,

@@ -1,6 +1,6 @@
 // What one load of A brings: four steps.
 //
-// Needs of matmul/a_quads or matmul/a_scalars: a_quad
+// Needs of software/matmul/a_quads or software/matmul/a_scalars: a_quad
 // Gives: A_PARTS, a_first_part, a_load, a_second_part
 const A_PARTS: u32 = 1u;
 alias Held = vec4<f32>;

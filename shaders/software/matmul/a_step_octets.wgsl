@@ -1,10 +1,9 @@
 // A load brings eight rows to a lane, and so sixteen to eight lanes.
 //
 // Needs of attention/tiles: ROWS
-// Needs of matmul/a_by_row or matmul/a_by_step: rows_inside
-// Needs of matmul/a_by_step: high_steps, low_steps
-// Needs of matmul/a_by_step or matmul/tile_a_along_k or matmul/tile_a_along_rows or matmul/tile_a_elements: a_place
-// Needs of matmul/lanes or matmul/tiled: Sums
+// Needs of software/matmul/a_by_row or software/matmul/a_by_step: rows_inside
+// Needs of software/matmul/a_by_step: a_place, high_steps, low_steps
+// Needs of software/matmul/lanes: Sums
 // Needs of the generator: octet_a
 // Gives: A_WIDTH, a_first, multiply_eight, multiply_sixteen
 const A_WIDTH: u32 = 8u;

@@ -2,7 +2,7 @@
 // Places and strides count vec4s. A software adapter keeps each component of a vector in a register of its own, so that
 // the transposition below is free.
 //
-// Needs of matmul/b_columns or matmul/b_places: Place
+// Needs of software/matmul/b_columns or software/matmul/b_places: Place
 // Needs of the generator: quad_b
 // Gives: B_STEP, b_block, b_stride
 

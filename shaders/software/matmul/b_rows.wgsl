@@ -1,7 +1,7 @@
 // B read row by row. Rows past `last`, the end of k, are zero.
 //
-// Needs of matmul/b_columns or matmul/b_places: Place
-// Needs of matmul/b_columns or matmul/b_scalars: b_values
+// Needs of software/matmul/b_columns or software/matmul/b_places: Place
+// Needs of software/matmul/b_columns or software/matmul/b_scalars: b_values
 // Needs of the generator: K_TAIL
 // Gives: B_STEP, b_block
 

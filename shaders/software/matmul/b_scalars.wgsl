@@ -1,6 +1,6 @@
 // B with any strides, read one element at a time.
 //
-// Needs of matmul/b_columns or matmul/b_places: Place
+// Needs of software/matmul/b_columns or software/matmul/b_places: Place
 // Needs of the generator: b, params.b_row
 // Gives: b_stride, b_values
 

@@ -1,7 +1,7 @@
 // Rows past the last one repeat it: their factors do, so that they hold the same results, which are stored to its place. No branch guards a
 // store.
 //
-// Needs of matmul/partial_one or matmul/partial_quads or matmul/partial_scalars or matmul/store_one or matmul/store_quads or matmul/store_scalars or matmul/tile_c_each or matmul/tile_c_quads:
+// Needs of software/matmul/partial_quads or software/matmul/partial_scalars or software/matmul/store_quads or software/matmul/store_scalars:
 //     put
 // Needs of the generator: params.m
 // Gives: put_inside, row_inside

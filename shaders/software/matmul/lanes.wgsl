@@ -1,7 +1,7 @@
 // A lane's results of eight rows: four columns of each.
 //
 // Needs of attention/tiles: ROWS
-// Needs of matmul/multiply: multiply
+// Needs of software/matmul/multiply: multiply
 // Gives: Sums, multiply4
 struct Sums {
     row0: vec4<f32>,

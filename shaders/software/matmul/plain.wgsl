@@ -6,16 +6,14 @@
 // a panel of B that stays in cache. With ROWS = 1 this is the kernel for a vector times a matrix.
 //
 // Needs of attention/tiles: ROWS
-// Needs of matmul/a_by_step or matmul/a_rows or matmul/a_scalars: a_stride
-// Needs of matmul/a_by_step or matmul/a_rows or matmul/a_scalars or matmul/cooperative or matmul/tiled: A_STEP
-// Needs of matmul/a_places or matmul/tile_places: a_start
-// Needs of matmul/a_quads or matmul/a_scalars: a_quad
-// Needs of matmul/b_columns or matmul/b_places or matmul/tile_places: b_start
-// Needs of matmul/b_columns or matmul/b_quads or matmul/b_scalars: b_stride
-// Needs of matmul/b_quads or matmul/b_rows or matmul/cooperative or matmul/tiled: B_STEP
-// Needs of matmul/b_quads or matmul/b_rows or matmul/tile_b_along_columns or matmul/tile_b_along_k or matmul/tile_b_elements: b_block
-// Needs of matmul/edges: put_inside, row_inside
-// Needs of matmul/multiply: multiply
+// Needs of software/matmul/a_by_step or software/matmul/a_rows or software/matmul/a_scalars: A_STEP, a_stride
+// Needs of software/matmul/a_places: a_start
+// Needs of software/matmul/a_quads or software/matmul/a_scalars: a_quad
+// Needs of software/matmul/b_columns or software/matmul/b_places: b_start
+// Needs of software/matmul/b_columns or software/matmul/b_quads or software/matmul/b_scalars: b_stride
+// Needs of software/matmul/b_quads or software/matmul/b_rows: B_STEP, b_block
+// Needs of software/matmul/edges: put_inside, row_inside
+// Needs of software/matmul/multiply: multiply
 // Needs of the generator: LANES, WORKGROUP, at_columns, params.batch, params.column_tiles, params.k, params.k_chunk, params.n,
 //     params.row_tiles, params.tiles
 // Gives: a_first

@@ -11,19 +11,17 @@
 // does not change once for each lane and load, and reads parameters again at each use.
 //
 // Needs of attention/tiles: ROWS
-// Needs of matmul/a_by_row or matmul/a_by_step: rows_inside
-// Needs of matmul/a_by_row or matmul/a_step_octets or matmul/a_step_quads: multiply_eight
-// Needs of matmul/a_by_row or matmul/a_step_octets or matmul/a_step_quads or matmul/cpu_plain: a_first
-// Needs of matmul/a_by_step or matmul/a_fours or matmul/a_octets: A_PARTS
-// Needs of matmul/a_by_step or matmul/a_rows or matmul/a_scalars: a_stride
-// Needs of matmul/a_by_step or matmul/a_rows or matmul/a_scalars or matmul/cooperative or matmul/tiled: A_STEP
-// Needs of matmul/a_eights or matmul/a_step_octets or matmul/tiled: multiply_sixteen
-// Needs of matmul/b_columns or matmul/b_places or matmul/tile_places: b_start
-// Needs of matmul/b_columns or matmul/b_quads or matmul/b_scalars: b_stride
-// Needs of matmul/b_quads or matmul/b_rows or matmul/cooperative or matmul/tiled: B_STEP
-// Needs of matmul/b_quads or matmul/b_rows or matmul/tile_b_along_columns or matmul/tile_b_along_k or matmul/tile_b_elements: b_block
-// Needs of matmul/edges: put_inside
-// Needs of matmul/lanes or matmul/tiled: Sums
+// Needs of software/matmul/a_by_row or software/matmul/a_by_step: rows_inside
+// Needs of software/matmul/a_by_row or software/matmul/a_step_octets or software/matmul/a_step_quads: multiply_eight
+// Needs of software/matmul/a_by_row or software/matmul/a_step_octets or software/matmul/a_step_quads or software/matmul/plain: a_first
+// Needs of software/matmul/a_by_step or software/matmul/a_fours or software/matmul/a_octets: A_PARTS
+// Needs of software/matmul/a_by_step or software/matmul/a_rows or software/matmul/a_scalars: A_STEP, a_stride
+// Needs of software/matmul/a_eights or software/matmul/a_step_octets: multiply_sixteen
+// Needs of software/matmul/b_columns or software/matmul/b_places: b_start
+// Needs of software/matmul/b_columns or software/matmul/b_quads or software/matmul/b_scalars: b_stride
+// Needs of software/matmul/b_quads or software/matmul/b_rows: B_STEP, b_block
+// Needs of software/matmul/edges: put_inside
+// Needs of software/matmul/lanes: Sums
 // Needs of the generator: LANES, WORKGROUP, at_columns, params.batch, params.column_tiles, params.k, params.k_chunk, params.m, params.n,
 //     params.row_tiles, params.tiles
 

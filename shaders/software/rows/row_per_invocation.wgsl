@@ -1,6 +1,6 @@
 // A row is worked on by one invocation: short rows, and rows that lie across memory, on adapters that run shaders on CPU cores.
 //
-// Needs of conv/product or conv/weight_product or cross_entropy/backward or cross_entropy/forward or norm/backward or norm/forward or norm/parameters_backward or norm/row_statistics or softmax/backward or softmax/forward:
+// Needs of cross_entropy/backward or cross_entropy/forward or norm/backward or norm/forward or norm/parameters_backward or norm/row_statistics or softmax/backward or softmax/forward or software/conv/product or software/conv/weight_product:
 //     run
 // Needs of the generator: WORKGROUP, params.rows
 // Gives: lanes_max, lanes_sum

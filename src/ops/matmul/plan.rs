@@ -154,7 +154,7 @@ impl<'a> Planner<'a> {
             Family::Naive => self.naive(),
             Family::Tiled => self.tiled(),
             Family::Cooperative => self.cooperative(),
-            Family::CpuPlain | Family::CpuSubgroup | Family::CpuPanels => self.software(),
+            Family::CpuPlain | Family::CpuSubgroup | Family::CpuPanels => self.in_blocks(),
         }
     }
 

@@ -23,7 +23,7 @@ macro_rules! text {
 }
 
 impl Planner<'_> {
-    pub(in crate::ops) fn software(mut self) -> Result<Vec<Stage>> {
+    pub(in crate::ops) fn in_blocks(mut self) -> Result<Vec<Stage>> {
         let (m, n, k, matrices) = (self.problem.m, self.problem.n, self.problem.k, self.problem.matrices());
         let subgroup = match (self.family, self.caps.lanes()) {
             (Family::CpuSubgroup | Family::CpuPanels, Some(lanes)) if m > 1 => Some(lanes),
