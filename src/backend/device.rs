@@ -447,10 +447,11 @@ impl Device {
         }
     }
 
-    /// Gives unused device memory back to the system.
+    /// Gives unused device memory back to the system, and lets go of plans, and of kernels that no captured step holds: what is run next
+    /// is planned and compiled again.
     pub fn trim(&self) {
         if let Backend::Gpu(gpu) = &self.inner.backend {
-            gpu.trim();
+            gpu.forget();
         }
     }
 

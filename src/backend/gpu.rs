@@ -566,6 +566,14 @@ impl GpuBackend {
     }
 
     /// Lets go of everything that only serves speed.
+    pub fn forget(&self) {
+        let plans = std::mem::take(&mut lock(&self.state).plans);
+        drop(plans);
+        self.gpu.forget_pipelines();
+        self.trim();
+    }
+
+    /// Gives unused buffers back.
     pub fn trim(&self) {
         lock(&self.state).workspace.clear();
         self.gpu.trim();

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::fmt;
+#[cfg(not(target_arch = "wasm32"))]
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
@@ -149,6 +151,12 @@ pub(super) struct Inner {
     /// Submissions that were not seen to finish yet, oldest first.
     #[cfg(not(target_arch = "wasm32"))]
     pub in_flight: Mutex<std::collections::VecDeque<super::pace::Submission>>,
+    /// How many submissions there were.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub submitted: AtomicU64,
+    /// The number of the last submission that has ended, as far as somebody polled.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub ended: Arc<AtomicU64>,
     /// How much work a submission takes.
     pub pace: Mutex<Pace>,
     /// Bytes written to the queue since the last submission.
@@ -171,6 +179,8 @@ async fn candidates() -> Vec<(AdapterInfo, wgpu::Adapter)> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     // Debug builds would switch on the driver's validation layers, which cost a lot; WGPU_VALIDATION=1 still does.
     descriptor.flags = wgpu::InstanceFlags::empty().with_env();
+    // WGPU_DX12_COMPILER and its like.
+    descriptor.backend_options = wgpu::BackendOptions::from_env_or_default();
     if wgpu::Instance::enabled_backend_features().is_empty() {
         return Vec::new();
     }
@@ -293,6 +303,10 @@ impl Gpu {
             staging: Mutex::default(),
             #[cfg(not(target_arch = "wasm32"))]
             in_flight: Mutex::default(),
+            #[cfg(not(target_arch = "wasm32"))]
+            submitted: AtomicU64::new(0),
+            #[cfg(not(target_arch = "wasm32"))]
+            ended: Arc::default(),
             pace: Mutex::default(),
             uploaded: AtomicUsize::new(0),
             faults,

@@ -479,7 +479,16 @@ impl Inner {
         let index = self.queue.submit(commands);
         Counters::bump(&self.counters.submits, 1);
         #[cfg(not(target_arch = "wasm32"))]
-        lock(&self.in_flight).push_back(Submission { index: index.clone(), work, at: std::time::Instant::now() });
+        {
+            let mut in_flight = lock(&self.in_flight);
+            let number = self.submitted.fetch_add(1, Relaxed) + 1;
+            in_flight.push_back(Submission { index: index.clone(), number, work, at: std::time::Instant::now() });
+            // Asking for one submission, with no time to wait, makes wgpu panic where another thread polls in between.
+            let ended = Arc::clone(&self.ended);
+            self.queue.on_submitted_work_done(move || {
+                ended.fetch_max(number, std::sync::atomic::Ordering::AcqRel);
+            });
+        }
         index
     }
 }

@@ -52,6 +52,8 @@ impl Pace {
 #[derive(Clone)]
 pub(super) struct Submission {
     pub index: wgpu::SubmissionIndex,
+    /// Its number, counted from 1.
+    pub number: u64,
     pub work: u64,
     pub at: std::time::Instant,
 }

@@ -128,6 +128,12 @@ impl Gpu {
         Ok(pipeline)
     }
 
+    /// Lets go of the kernels that nobody holds.
+    pub fn forget_pipelines(&self) {
+        // Dropped outside the lock: the driver takes its time.
+        drop(lock(&self.0.pipelines).idle());
+    }
+
     /// Whether [`Gpu::pipeline`] has the kernel already.
     pub fn has_pipeline(&self, key: u128, trusted: bool) -> bool {
         lock(&self.0.pipelines).contains((key, trusted))

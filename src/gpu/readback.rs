@@ -292,17 +292,11 @@ impl Inner {
 
     /// Forgets submissions that are done, and gives them, oldest first.
     pub(super) fn retire(&self) -> Result<Vec<Submission>> {
-        let mut done = Vec::new();
-        loop {
-            // A statement of its own, so that the lock is not held below, where it is taken again.
-            let oldest = lock(&self.in_flight).front().map(|submission| submission.index.clone());
-            let Some(oldest) = oldest else { break };
-            let now = wgpu::PollType::Wait { submission_index: Some(oldest), timeout: Some(std::time::Duration::ZERO) };
-            if self.poll(now)?.is_err() {
-                break;
-            }
-            done.extend(lock(&self.in_flight).pop_front());
-        }
+        let _ = self.poll(wgpu::PollType::Poll)?;
+        let ended = self.ended.load(std::sync::atomic::Ordering::Acquire);
+        let mut in_flight = lock(&self.in_flight);
+        let count = in_flight.iter().take_while(|submission| submission.number <= ended).count();
+        let done = in_flight.drain(..count).collect();
         Ok(done)
     }
 

@@ -42,6 +42,15 @@ impl<K: Copy + Eq + Hash, V> Recent<K, V> {
         (value, true)
     }
 
+    /// Takes out all values that are in use nowhere else.
+    pub fn idle(&mut self) -> Vec<Arc<V>> {
+        let in_use = |value: &Arc<V>| Arc::strong_count(value) > 1;
+        let (kept, idle): (HashMap<_, _>, HashMap<_, _>) =
+            std::mem::take(&mut self.values).into_iter().partition(|(_, (value, _))| in_use(value));
+        self.values = kept;
+        idle.into_values().map(|(value, _)| value).collect()
+    }
+
     /// Lets the older half of the values go, so far as they are in use nowhere else.
     fn forget(&mut self) {
         let mut times: Vec<u64> = self.values.values().map(|(_, used)| *used).collect();
@@ -75,5 +84,8 @@ mod tests {
         let mut cache = Recent::new(2);
         let held: Vec<Arc<i32>> = (0..20).map(|key| cache.insert(key, Arc::new(key)).0).collect();
         assert!((0..20).all(|key| cache.contains(key)) && held.len() == 20);
+        assert!(cache.idle().is_empty());
+        drop(held);
+        assert_eq!((cache.idle().len(), cache.contains(0)), (20, false));
     }
 }

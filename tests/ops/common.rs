@@ -1,6 +1,6 @@
 //! What all modules share: the devices, random data, comparison.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use wgrad::{DType, Device, Tensor};
 
@@ -18,16 +18,36 @@ fn open() -> wgrad::Result<Device> {
     })
 }
 
+/// A device that many tests use in turn. Their kernels, of which a software adapter's take megabytes each, are let go after some hundred.
+pub fn shared(device: &'static Device) -> &'static Device {
+    const MOST: u64 = 300;
+    static LAST: Mutex<Vec<(&'static Device, u64)>> = Mutex::new(Vec::new());
+    let compiled = device.stats().kernels_compiled;
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    match last.iter_mut().find(|(known, _)| known.same(device)) {
+        None => last.push((device, compiled)),
+        // The counters start anew where a test resets them.
+        Some((_, before)) if compiled < *before => *before = compiled,
+        Some((_, before)) if compiled - *before > MOST => {
+            *before = compiled;
+            drop(last);
+            device.trim();
+        }
+        Some(_) => {}
+    }
+    device
+}
+
 /// The one GPU device of this binary. A machine without an adapter fails the tests; it does not skip them.
 pub fn gpu() -> &'static Device {
     static GPU: OnceLock<Device> = OnceLock::new();
-    GPU.get_or_init(|| {
+    shared(GPU.get_or_init(|| {
         open().unwrap_or_else(|error| {
             panic!(
                 "{error}\nThese tests need a GPU adapter. A software one will do; on Debian: apt install mesa-vulkan-drivers"
             )
         })
-    })
+    }))
 }
 
 /// The CPU reference.

@@ -9,7 +9,7 @@ use crate::common::*;
 /// The adapter with the kernels that a hardware GPU gets.
 pub fn hardware() -> &'static Device {
     static HARDWARE: OnceLock<Device> = OnceLock::new();
-    HARDWARE.get_or_init(own_hardware)
+    shared(HARDWARE.get_or_init(own_hardware))
 }
 
 /// Another device like [`hardware`].
@@ -20,14 +20,14 @@ pub fn own_hardware() -> Device {
 /// The adapter with the kernels that a software adapter without subgroups and 64-bit integers gets.
 pub fn plain() -> &'static Device {
     static PLAIN: OnceLock<Device> = OnceLock::new();
-    PLAIN.get_or_init(|| {
+    shared(PLAIN.get_or_init(|| {
         Device::gpu_with(true, |caps| {
             caps.software = true;
             caps.subgroup = None;
             caps.wide_loads = false;
         })
         .unwrap_or_else(|error| panic!("{error}"))
-    })
+    }))
 }
 
 /// A matrix: the leaf behind it, and the view of the leaf that the op sees.
