@@ -1,7 +1,7 @@
 //! Ops over rows: softmax, cross-entropy and norms, forward and backward, over every way in which the operand lies in memory.
 
 use wgrad::nn::loss::{self, CrossEntropy};
-use wgrad::{Device, Tensor};
+use wgrad::{DType, Device, Tensor};
 
 use crate::common::*;
 use crate::inputs::*;
@@ -51,6 +51,47 @@ fn norms_of_rows_and_columns() {
         over(&format!("norm {p}"), &|x| x.norm(p), &mut failures);
     }
     report(failures);
+}
+
+/// The kernels for GPUs with subgroups, of whatever size this adapter has.
+#[test]
+fn rows_by_subgroups_of_any_size() {
+    let device = Device::gpu_with(true, |caps| {
+        caps.software = false;
+        caps.subgroup = caps.subgroup.map(|(smallest, largest)| (smallest, largest.max(32)));
+    })
+    .unwrap();
+    for (rows, size) in [(1, 1), (3, 7), (5, 33), (9, 128), (2, 1000), (300, 1024), (70, 20_000)] {
+        let mut rng = Rng((rows * size) as u64);
+        let mut x = rng.vec(rows * size, -3.0, 3.0);
+        let (w, b, up) = (rng.vec(size, -1.0, 1.0), rng.vec(size, -1.0, 1.0), rng.vec(rows * size, -1.0, 1.0));
+        let targets: Vec<f64> = (0..rows).map(|_| rng.below(size) as f64).collect();
+        let run = |x: &[f64], device: &Device| {
+            poison(device);
+            let leaf = |values: &[f64], shape: &[usize]| floats(values, shape, device).requires_grad();
+            let (x, w, b) = (leaf(x, &[rows, size]), leaf(&w, &[size]), leaf(&b, &[size]));
+            let up = floats(&up, &[rows, size], device);
+            let targets = tensor(&targets, &[rows], DType::I32, device);
+            let results = [x.softmax(1), x.log_softmax(1), x.layer_norm(&w, &b, 1e-5), x.rms_norm(&w, 1e-5)];
+            let loss = loss::cross_entropy(&x, &targets);
+            let all = results.iter().fold(loss.clone(), |sum, y| sum + (y * &up).sum());
+            all.backward().unwrap();
+            let grads = [&x, &w, &b].map(|leaf| leaf.grad().unwrap());
+            results.iter().chain(&grads).chain([&loss]).map(values).collect::<Vec<_>>()
+        };
+        let compared = |x: &[f64], what: &str| {
+            let (found, expected) = (run(x, &device), run(x, cpu()));
+            for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                assert_close(&format!("{rows} x {size}, {what}, {i}"), found, expected, TOLERANCE);
+            }
+        };
+        compared(&x, "numbers");
+        // A row with NaN, and one with an infinity, spoil themselves only.
+        x[size / 2] = f64::NAN;
+        x[rows * size - 1] = f64::NEG_INFINITY;
+        let softmax = |device: &Device| values(&floats(&x, &[rows, size], device).log_softmax(1));
+        assert_close(&format!("{rows} x {size}, NaN"), &softmax(&device), &softmax(cpu()), TOLERANCE);
+    }
 }
 
 /// Losses with every option, of `[n, classes]`.

@@ -56,6 +56,10 @@ impl Kernels for Gpu {
     }
 
     fn row_sharers(&self, _parts: usize, _run: usize, caps: &Caps) -> Sharers {
-        if caps.subgroup.is_some() { Sharers::WorkgroupOfSubgroups } else { Sharers::Workgroup }
+        // Small subgroups leave more to combine than a tree has levels.
+        match caps.subgroup {
+            Some((_, largest)) if largest >= 32 => Sharers::WorkgroupOfSubgroups,
+            _ => Sharers::Workgroup,
+        }
     }
 }
