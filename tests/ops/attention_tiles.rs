@@ -72,7 +72,11 @@ fn relative_error(found: &[f64], expected: &[f64], terms: usize) -> f64 {
     let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
     let error = norm(&mut found.iter().zip(expected).map(|(f, e)| f - e));
     let (size, count) = (norm(&mut expected.iter().copied()), (expected.len() as f64).sqrt());
-    if error == 0.0 { 0.0 } else { error / if size > 1e-6 * count { size } else { count * (terms as f64 / 9.0).sqrt().max(1.0) } }
+    if error == 0.0 {
+        0.0
+    } else {
+        error / if size > 1e-6 * count { size } else { count * (terms as f64 / 9.0).sqrt().max(1.0) }
+    }
 }
 
 /// The result and the gradients of the leaves of q, k and v, with what was drawn and how many products a gradient sums.
