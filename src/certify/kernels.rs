@@ -8,29 +8,42 @@ use crate::caps::{Caps, EVERY};
 /// Another choice of kernels.
 struct Variant {
     name: &'static str,
+    /// Whether software adapters, whose compilers are slow, are tried with it too.
+    everywhere: bool,
     change: fn(&mut Caps),
 }
 
 const VARIANTS: &[Variant] = &[
     Variant {
         name: "the plainest",
+        everywhere: true,
         change: |caps| *caps = Caps { plain: [EVERY.to_owned()].into(), ..caps.plainest() },
     },
     Variant {
         name: "for GPUs",
+        everywhere: true,
         change: |caps| {
             (caps.software, caps.few_registers, caps.wide_loads, caps.panel_texels) = (false, false, false, 0);
         },
     },
     Variant {
         name: "for GPUs with few registers",
+        everywhere: false,
         change: |caps| {
             (caps.software, caps.few_registers, caps.wide_loads, caps.panel_texels) = (false, true, false, 0);
         },
     },
-    Variant { name: "without subgroups", change: |caps| (caps.subgroup, caps.cooperative) = (None, None) },
-    Variant { name: "without cooperative matrices", change: |caps| caps.cooperative = None },
-    Variant { name: "without panels and wide loads", change: |caps| (caps.panel_texels, caps.wide_loads) = (0, false) },
+    Variant {
+        name: "without subgroups",
+        everywhere: false,
+        change: |caps| (caps.subgroup, caps.cooperative) = (None, None),
+    },
+    Variant { name: "without cooperative matrices", everywhere: false, change: |caps| caps.cooperative = None },
+    Variant {
+        name: "without panels and wide loads",
+        everywhere: false,
+        change: |caps| (caps.panel_texels, caps.wide_loads) = (0, false),
+    },
 ];
 
 /// Rows of the device's own kernels and, in the whole form, of those that another device would run.
@@ -42,7 +55,7 @@ pub fn rows(device: &Device, options: CertifyOptions) -> Vec<Row> {
     for variant in VARIANTS {
         let mut other = caps.clone();
         (variant.change)(&mut other);
-        if seen.contains(&other) {
+        if seen.contains(&other) || caps.software && !variant.everywhere {
             continue;
         }
         seen.push(other.clone());

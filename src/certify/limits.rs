@@ -93,8 +93,7 @@ fn at_the_limit(count: usize, binding: u64, device: &Device) -> Result<(bool, St
     }
     ones.realize()?;
     let sum = ones.sum().item::<i32>()?;
-    let ends = (ones.slice(0, 0..1) + ones.slice(0, count - 1..)).item::<i32>()?;
-    Ok((sum as usize == count && ends == 2, format!("the sum of {count} ones is {sum}")))
+    Ok((sum as usize == count, format!("the sum of {count} ones is {sum}")))
 }
 
 /// Routines bind whole tensors: past the limit they are an error, and nothing else happens.
@@ -172,7 +171,7 @@ pub fn determinism(device: &Device, seed: u64) -> Vec<Row> {
         let first = once()?;
         let differ = |other: Vec<u32>| first.iter().zip(&other).filter(|(a, b)| a != b).count();
         let different = differ(once()?) + differ(once()?);
-        Ok((different == 0, format!("{different} of {} bits patterns differ", 2 * first.len())))
+        Ok((different == 0, format!("{different} of {} values differ", 2 * first.len())))
     };
     RUNS.iter().map(|(name, run)| row(Section::Determinism, *name, same(run))).collect()
 }

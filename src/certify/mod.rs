@@ -232,13 +232,19 @@ impl Device {
             return Err(Error::unsupported("certify", "certificates are of GPU adapters, and natively made"));
         };
         let (start, state) = (trace::now(), self.rng_state());
-        let mut rows = kernels::rows(self, options);
-        rows.extend(numeric::rows(self));
-        rows.extend(limits::determinism(self, options.seed));
+        let mut rows: Vec<Row> = Vec::new();
+        let mut add = |what: &str, part: Vec<Row>| {
+            let seconds = trace::now().saturating_sub(start).as_secs_f64();
+            log::info!("certificate of {}: {} rows of {what} after {seconds:.1} s", self.info().name, part.len());
+            rows.extend(part);
+        };
+        add("numbers", numeric::rows(self));
+        add("determinism", limits::determinism(self, options.seed));
+        add("kernels", kernels::rows(self, options));
         if !options.quick {
-            rows.extend(ops::rows(self, options.seed));
-            rows.extend(limits::rows(self));
-            rows.extend(rates::rows(self));
+            add("limits", limits::rows(self));
+            add("rates", rates::rows(self));
+            add("ops", ops::rows(self, options.seed));
         }
         rows.sort_by_key(|row| row.section);
         self.set_rng_state(state);

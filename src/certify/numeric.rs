@@ -164,8 +164,8 @@ fn halves(device: &Device) -> Result<(bool, String)> {
 }
 
 /// What a function of one number that the compiler cannot know gives.
-fn raw(source: &str, inputs: &[f32], device: &Device) -> Result<f32> {
-    let op = ElementwiseOp::new("probe", source)?;
+fn raw(name: &str, source: &str, inputs: &[f32], device: &Device) -> Result<f32> {
+    let op = ElementwiseOp::new(name, source)?;
     let inputs: Vec<Tensor> = inputs.iter().map(|&x| Tensor::from_slice(&[x], [1], device)).collect();
     op.apply(&inputs.iter().collect::<Vec<_>>()).item::<f32>()
 }
@@ -173,8 +173,14 @@ fn raw(source: &str, inputs: &[f32], device: &Device) -> Result<f32> {
 /// Whether numbers below 2⁻¹²⁶ are kept: a fact; no op depends on it.
 fn subnormal(device: &Device) -> Result<(bool, String)> {
     let given = f32::from_bits(0x0010_0000);
-    let product = raw("fn probe_fwd(x: f32, y: f32) -> f32 { return x * y; }", &[f32::MIN_POSITIVE, 0.125], device)?;
-    let passed = raw("fn probe_fwd(x: f32, y: f32) -> f32 { return x + y; }", &[given, 0.0], device)?;
+    let product = raw(
+        "certify_product",
+        "fn certify_product_fwd(x: f32, y: f32) -> f32 { return x * y; }",
+        &[f32::MIN_POSITIVE, 0.125],
+        device,
+    )?;
+    let passed =
+        raw("certify_sum", "fn certify_sum_fwd(x: f32, y: f32) -> f32 { return x + y; }", &[given, 0.0], device)?;
     let say = |kept: bool| if kept { "kept" } else { "flushed to zero" };
     let known = [0.0, given];
     let right = known.contains(&product) && known.contains(&passed);
@@ -184,8 +190,18 @@ fn subnormal(device: &Device) -> Result<(bool, String)> {
 /// Whether a product and a sum are rounded once: a fact.
 fn contraction(device: &Device) -> Result<(bool, String)> {
     let (a, c) = (1.0 + 2f32.powi(-12), -(1.0 + 2f32.powi(-11)));
-    let plain = raw("fn probe_fwd(a: f32, b: f32, c: f32) -> f32 { return a * b + c; }", &[a, a, c], device)?;
-    let fused = raw("fn probe_fwd(a: f32, b: f32, c: f32) -> f32 { return fma(a, b, c); }", &[a, a, c], device)?;
+    let plain = raw(
+        "certify_product_and_sum",
+        "fn certify_product_and_sum_fwd(a: f32, b: f32, c: f32) -> f32 { return a * b + c; }",
+        &[a, a, c],
+        device,
+    )?;
+    let fused = raw(
+        "certify_fma",
+        "fn certify_fma_fwd(a: f32, b: f32, c: f32) -> f32 { return fma(a, b, c); }",
+        &[a, a, c],
+        device,
+    )?;
     let say = |value: f32| if value == 0.0 { "rounded twice" } else { "rounded once" };
     let right = [plain, fused].iter().all(|&value| value == 0.0 || value == 2f32.powi(-24));
     Ok((right, format!("{}; fma is {}", say(plain), say(fused))))
