@@ -1,5 +1,7 @@
 //! What an adapter can do, in the terms that kernels choose by, and the sizes in which memory is handed out.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::tuning::Choices;
@@ -42,7 +44,16 @@ pub struct Caps {
     pub panel_texels: u64,
     /// Which kernels were fastest here for classes of shapes, where that is found out (`WGRAD_TUNE`).
     pub choices: Option<Arc<Choices>>,
+    /// Ops that run their plainest kernels here, since others gave wrong results (`WGRAD_CERTIFY`); [`REDUCTION`] stands for all reductions.
+    pub plain: BTreeSet<String>,
+    /// A kernel whose results are made wrong, for tests of what finds wrong kernels: the name of a stage, or [`REDUCTION`].
+    pub faulty: Option<&'static str>,
 }
+
+/// What reductions, and the rows that are fused around them, are called in [`Caps::plain`].
+pub const REDUCTION: &str = "reduction";
+/// What stands for all ops in [`Caps::plain`].
+pub const EVERY: &str = "*";
 
 /// What kernels are made for where it is not the adapter at hand: [`Device::gpu_for`](crate::Device::gpu_for) takes one.
 ///
@@ -189,7 +200,34 @@ impl Caps {
             cores: 4,
             panel_texels: 0,
             choices: None,
+            plain: BTreeSet::new(),
+            faulty: None,
         }
+    }
+
+    /// What the plainest kernels are chosen by: those that need no workgroup memory, subgroups, panels or wide loads.
+    pub fn plainest(&self) -> Caps {
+        Caps {
+            software: true,
+            subgroup: None,
+            cooperative: None,
+            wide_loads: false,
+            panel_texels: 0,
+            choices: None,
+            plain: BTreeSet::new(),
+            faulty: None,
+            ..self.clone()
+        }
+    }
+
+    /// Whether the ops of a name run their plainest kernels.
+    pub fn is_plain(&self, op: &str) -> bool {
+        self.plain.contains(op) || self.plain.contains(EVERY)
+    }
+
+    /// What reductions are made by.
+    pub fn of_reductions(&self) -> Cow<'_, Caps> {
+        if self.is_plain(REDUCTION) { Cow::Owned(self.plainest()) } else { Cow::Borrowed(self) }
     }
 
     /// The subgroup size, where it is fixed and one that kernels can work with.

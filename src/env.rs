@@ -27,6 +27,11 @@ pub struct Env {
     pub trace: Option<String>,
     /// `WGRAD_TUNE`: a file that keeps which kernel was fastest for a class of products; those not in it yet are tried out.
     pub tune: Option<String>,
+    /// `WGRAD_CERTIFY=1` checks the kernels of a device when it is opened, and lets it run the plain ones of ops whose fast ones are
+    /// wrong.
+    pub certify: bool,
+    /// `WGRAD_CERTIFY_CACHE`: the file that keeps what the checks have found; without it a file in the user's cache folder.
+    pub certify_cache: Option<String>,
     /// `WGRAD_PANIC=1`: the first op on bad input panics, for a backtrace.
     pub panic: bool,
 }
@@ -44,6 +49,8 @@ impl Env {
             validate: flag("WGRAD_VALIDATE", false),
             trace: text("WGRAD_TRACE"),
             tune: text("WGRAD_TUNE"),
+            certify: flag("WGRAD_CERTIFY", false),
+            certify_cache: text("WGRAD_CERTIFY_CACHE"),
             panic: flag("WGRAD_PANIC", false),
         }
     }
@@ -84,9 +91,12 @@ mod tests {
             ("WGRAD_VALIDATE", "1"),
             ("WGRAD_TRACE", "t.json"),
             ("WGRAD_TUNE", "choices.json"),
+            ("WGRAD_CERTIFY", "1"),
+            ("WGRAD_CERTIFY_CACHE", "found.json"),
             ("WGRAD_PANIC", "true"),
         ]);
         assert_eq!(e.tune.as_deref(), Some("choices.json"));
+        assert!(e.certify && e.certify_cache.as_deref() == Some("found.json"));
         assert_eq!(
             (e.device.as_deref(), e.log.as_deref(), e.trace.as_deref()),
             (Some("vulkan"), Some("info"), Some("t.json"))

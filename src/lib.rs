@@ -56,6 +56,7 @@ mod array;
 pub mod autograd;
 mod backend;
 mod caps;
+pub mod certify;
 mod codegen;
 mod compiling;
 pub mod custom;

@@ -390,6 +390,11 @@ pub fn interpret(
             (None, Some(mut view)) => {
                 let copies = asked(i) && view.differs();
                 let array = if asked(i) { Some(view.array().map_err(|error| error.or_at(node.at))?) } else { None };
+                // What shows a number beside f16 tensors has its value in f32 until it is somebody's own.
+                let array = array.map(|array| match array.dtype() == node.meta.dtype {
+                    true => array,
+                    false => Arc::new(array.cast(node.meta.dtype)),
+                });
                 done(i, Found { array: array.as_ref(), ran: copies, fault: None });
                 view
             }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use crate::array::Array;
+use crate::backend::certify;
 use crate::backend::cpu::CpuBackend;
 use crate::backend::gpu::GpuBackend;
 use crate::backend::null::NullBackend;
@@ -153,8 +154,28 @@ impl Device {
     async fn open(select: &Select) -> Result<Device> {
         start_log();
         let gpu = Gpu::open(select).await?;
-        let (info, caps) = (gpu.info().clone(), gpu.caps().clone());
-        Ok(Device::new(info, Backend::Gpu(Box::new(GpuBackend::new(gpu, caps, env::get().fuse)))))
+        let caps = gpu.caps().clone();
+        Ok(Device::opened(gpu, caps, env::get().fuse))
+    }
+
+    /// The device of an adapter that was opened, with its kernels checked where that is asked for.
+    fn opened(gpu: Gpu, caps: Caps, fuse: bool) -> Device {
+        let caps = if env::get().certify { certify::certified(&gpu, caps, fuse) } else { caps };
+        Device::of_gpu(gpu, caps, fuse)
+    }
+
+    /// A device on an adapter whose kernels are chosen by `caps`.
+    pub(super) fn of_gpu(gpu: Gpu, caps: Caps, fuse: bool) -> Device {
+        let info = gpu.info().clone();
+        Device::new(info, Backend::Gpu(Box::new(GpuBackend::new(gpu, caps, fuse))))
+    }
+
+    /// The adapter, what its kernels are chosen by, and whether ops are fused; of a GPU.
+    pub(super) fn parts(&self) -> Option<(Gpu, Caps, bool)> {
+        match &self.inner.backend {
+            Backend::Gpu(gpu) => Some((gpu.gpu.clone(), gpu.caps().clone(), gpu.fuses())),
+            Backend::Cpu(_) | Backend::Null(_) => None,
+        }
     }
 
     /// The CPU reference: every op unfused on host arrays, in f32 or f64.
@@ -229,8 +250,8 @@ impl Device {
         async move {
             start_log();
             let gpu = Gpu::open(&Select::Best).await.map_err(|e| e.or_at(at))?;
-            let (info, caps) = (gpu.info().clone(), target.within(gpu.caps()));
-            Ok(Device::new(info, Backend::Gpu(Box::new(GpuBackend::new(gpu, caps, env::get().fuse)))))
+            let caps = target.within(gpu.caps());
+            Ok(Device::opened(gpu, caps, env::get().fuse))
         }
     }
 
@@ -248,8 +269,7 @@ impl Device {
         let gpu = opened.map_err(|e| e.or_at(at))?;
         let mut caps = gpu.caps().clone();
         change(&mut caps);
-        let info = gpu.info().clone();
-        Ok(Device::new(info, Backend::Gpu(Box::new(GpuBackend::new(gpu, caps, fuse)))))
+        Ok(Device::opened(gpu, caps, fuse))
     }
 
     /// A device that plans for an adapter with `caps` and computes nothing. For tests of the planner.

@@ -125,6 +125,11 @@ impl GpuBackend {
         self.reuse.store(on, Ordering::Relaxed);
     }
 
+    /// Whether ops share kernels.
+    pub fn fuses(&self) -> bool {
+        self.fuse
+    }
+
     /// What kernels are chosen by.
     pub fn caps(&self) -> &Caps {
         &self.caps

@@ -3,6 +3,7 @@
 //! A [`Device`] is a GPU adapter, the CPU reference, or the null device that only plans (for tests of the planner).
 
 mod anomaly;
+pub(crate) mod certify;
 mod cpu;
 mod device;
 mod explain;

@@ -97,6 +97,8 @@ pub struct Calls {
 /// # Errors
 /// Where an index does not fit u32, or a routine cannot run at this size.
 pub fn generate(group: &Group, dag: &Dag, caps: &Caps) -> Result<Calls> {
+    let reductions = caps.of_reductions();
+    let caps = if matches!(group.core, Core::Routine { .. }) { caps } else { &*reductions };
     let result = match &group.core {
         Core::Elementwise => elementwise::generate(group, dag, caps),
         Core::Reduce { node, reduce, body, value } => {

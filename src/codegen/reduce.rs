@@ -497,6 +497,7 @@ impl Stage<'_> {
             1 => result,
             sharers => format!("{}({result}, lane)", across(writer, name, kind, sharers)),
         };
+        let result = if writer.faulty_reductions { format!("{result} + {result}") } else { result };
         writer.line(&format!("let result = {result};"));
         Ok(())
     }

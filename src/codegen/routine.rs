@@ -103,6 +103,9 @@ impl Printer<'_> {
                 writer.named_param(name, "u32", ParamSource::Gate { node: self.parts.node, word });
             }
         }
+        // For tests of what finds wrong kernels.
+        let faulty =
+            self.caps.faulty == Some(stage.name) && !self.caps.is_plain(self.dag.nodes[self.parts.node].0.op.name());
         let mut touched = 0;
         for read in &stage.reads {
             if let BufferSlot::Panel(panel) = read.slot {
@@ -180,7 +183,8 @@ impl Printer<'_> {
             let is_output = write.slot == BufferSlot::Output;
             let name = if is_output { "store".to_owned() } else { format!("store_{}", write.name) };
             let ty = if write.vec4 { format!("vec4<{}>", dtype.wgsl()) } else { dtype.wgsl().to_owned() };
-            let value = Value { name: "value".into(), dtype, vec4: write.vec4 };
+            let value =
+                Value { name: if faulty { "(value + value)" } else { "value" }.into(), dtype, vec4: write.vec4 };
             if is_output && runs_epilogue {
                 let numel = writer.constant(word(self.group.numel)?);
                 let space = Space::Linear { index: "i", local: "i", vec4: write.vec4, numel: &numel };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use foldhash::HashSet;
 
-use crate::caps::{Caps, PANEL_WIDTH};
+use crate::caps::{Caps, PANEL_WIDTH, REDUCTION};
 use crate::codegen::reached::reached;
 use crate::codegen::{Bound, Call, ParamSource};
 use crate::dtype::DType;
@@ -158,6 +158,8 @@ pub struct Writer {
     pub checks_indices: bool,
     pub untrusted: bool,
     wide_loads: bool,
+    /// Whether reductions are made wrong, for tests of what finds wrong kernels.
+    pub faulty_reductions: bool,
     /// Values in registers that stand for the elements of a buffer at hand.
     held: Vec<(Bound, Held)>,
 }
@@ -172,7 +174,7 @@ pub struct Held {
 impl Writer {
     /// A kernel for such a device.
     pub fn new(caps: &Caps) -> Writer {
-        Writer { wide_loads: caps.wide_loads, ..Writer::default() }
+        Writer { wide_loads: caps.wide_loads, faulty_reductions: caps.faulty == Some(REDUCTION), ..Writer::default() }
     }
 
     /// From here on loads of a buffer give this value.

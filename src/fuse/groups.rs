@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 
 use crate::caps::Caps;
 use crate::error::Result;
-use crate::fuse::Decisions;
+use crate::fuse::{Decisions, plain};
 use crate::graph::kernel::{Elementwise, Kernel, Reduce, Routine};
 use crate::ir::group::Group;
 use crate::ir::{Keep, Merged, Source, StoreReason};
@@ -185,7 +185,10 @@ impl<'a> Fuser<'a> {
             }
             Kernel::Elementwise(kernel) => (Role::Elementwise(kernel), (Source::Pending(i), Path::new())),
             Kernel::Reduce(reduce) => (Role::Reduce(reduce), (Source::Pending(i), Path::new())),
-            Kernel::Routine(routine) => (Role::Routine(Some(routine)), (Source::Pending(i), Path::new())),
+            Kernel::Routine(routine) => {
+                let routine = plain::routine(self.graph.nodes[i].0.op.name(), routine, self.caps);
+                (Role::Routine(Some(routine)), (Source::Pending(i), Path::new()))
+            }
         };
         self.role.push(role);
         self.resolved.push(resolved);

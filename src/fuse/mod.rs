@@ -8,6 +8,7 @@ pub mod groups;
 pub mod horizontal;
 pub mod in_place;
 pub mod merge;
+mod plain;
 pub mod row_fusion;
 
 pub use decisions::Decisions;

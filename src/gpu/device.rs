@@ -435,5 +435,7 @@ fn caps(device: &wgpu::Device, raw: &wgpu::AdapterInfo, info: &AdapterInfo) -> C
             false => 0,
         },
         choices: None,
+        plain: Default::default(),
+        faulty: None,
     }
 }

@@ -230,9 +230,10 @@ impl Plan {
         let budget = caps.max_storage_buffers.min(8) as usize;
         let Fused { mut groups, keep, stored } = groups::groups(graph, decisions, budget, fuse, over, caps)?;
         if fuse {
-            groups = row_fusion::chain(groups, &keep, graph, decisions, caps, budget)?;
-            let workgroups: Vec<_> = groups.iter().map(|group| codegen::workgroup_of(group, graph, caps)).collect();
-            groups = horizontal::fuse(groups, &workgroups, graph, caps, spare);
+            let caps = caps.of_reductions();
+            groups = row_fusion::chain(groups, &keep, graph, decisions, &caps, budget)?;
+            let workgroups: Vec<_> = groups.iter().map(|group| codegen::workgroup_of(group, graph, &caps)).collect();
+            groups = horizontal::fuse(groups, &workgroups, graph, &caps, spare);
         }
         in_place::decide(&mut groups, graph, &keep);
         let mut steps = Vec::new();

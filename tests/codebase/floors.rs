@@ -21,6 +21,7 @@ fn floor(module: &str) -> Option<u32> {
         "tensor" => 8,
         "arguments" | "custom" | "internals" | "nn" | "optim" | "amp" | "data" | "io" | "train" | "autograd"
         | "state" => 9,
+        "certify" => 10,
         _ => return None,
     })
 }

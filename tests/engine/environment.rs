@@ -14,7 +14,7 @@ const PROGRAM: &str = "WGRAD_TEST_PROGRAM";
 pub fn run(program: &str, variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "environment::programs", "--nocapture", "--test-threads=1"]).env(PROGRAM, program);
-    for name in ["DEVICE", "LOG", "DEBUG", "FUSE", "VALIDATE", "PANIC", "TRACE", "TUNE"] {
+    for name in ["DEVICE", "LOG", "DEBUG", "FUSE", "VALIDATE", "PANIC", "TRACE", "TUNE", "CERTIFY", "CERTIFY_CACHE"] {
         command.env_remove(format!("WGRAD_{name}"));
     }
     command.env_remove("RUST_LOG").envs(variables.iter().copied()).output().unwrap()
@@ -45,6 +45,7 @@ fn programs() {
         Ok("little memory") => crate::memory::program().unwrap(),
         Ok("certificate") => crate::certificate::program().unwrap(),
         Ok("certified products") => crate::certificate::products().unwrap(),
+        Ok("certified") => crate::certified::program().unwrap(),
         Ok("tuned") => crate::tuned::program().unwrap(),
         Ok("own ops") => crate::validated::own_ops().unwrap(),
         Ok("validated") => crate::validated::program().unwrap(),

@@ -7,6 +7,7 @@ mod asynchronous;
 mod budget;
 mod capture;
 mod certificate;
+mod certified;
 mod determinism;
 mod environment;
 mod errors;

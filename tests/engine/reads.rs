@@ -2,9 +2,9 @@
 
 use wgrad::nn::{Linear, Module, Parameters};
 use wgrad::optim::Sgd;
-use wgrad::{Conv, ConvTranspose, Device, Tensor, capture, no_grad};
+use wgrad::{Conv, ConvTranspose, DType, Device, Tensor, capture, f16, no_grad};
 
-use crate::new_gpu;
+use crate::{gpu, new_gpu};
 
 /// Kernels that `f` runs.
 fn kernels(device: &Device, f: impl FnOnce()) -> u64 {
@@ -360,4 +360,17 @@ fn networks_with_branches_leave_everything_computed() {
         };
         assert!(run(false) == run(true), "{name}");
     }
+}
+
+/// Constants in 16-bit floats, which the CPU reference keeps in f32 until they are read, and copies of nothing.
+#[test]
+fn constants_in_half_precision_and_empty_copies_are_read() -> wgrad::Result<()> {
+    let x = Tensor::full_as([2, 3], 1.5, DType::F16, &Device::cpu());
+    assert_eq!(x.to_vec::<f16>()?, [f16::from_f32(1.5); 6]);
+    assert_eq!(x.zeros_like().t().to_vec::<f16>()?, [f16::ZERO; 6]);
+    for device in [gpu().clone(), Device::cpu()] {
+        let empty = Tensor::zeros([0, 7], &device).t().contiguous();
+        assert_eq!((empty.shape(), empty.to_vec::<f32>()?), (&[7, 0][..], vec![]));
+    }
+    Ok(())
 }
