@@ -129,6 +129,8 @@ pub struct Policy {
     pub fuses_unequal_parts: bool,
     /// Whether loads of eight neighbours pay, where the adapter has [`Caps::wide_loads`].
     pub loads_octets: bool,
+    /// Whether such an adapter is reset where a submission takes long.
+    pub is_reset: bool,
     /// Whether the driver's timestamps measure a kernel, in the place of the host's clock.
     pub has_own_clock: bool,
 }
@@ -143,6 +145,7 @@ const GPU: Policy = Policy {
     fuses_at_many_places: true,
     fuses_unequal_parts: true,
     loads_octets: false,
+    is_reset: true,
     has_own_clock: true,
 };
 
@@ -156,6 +159,7 @@ const SOFTWARE: Policy = Policy {
     fuses_at_many_places: false,
     fuses_unequal_parts: false,
     loads_octets: true,
+    is_reset: false,
     has_own_clock: false,
 };
 

@@ -288,6 +288,7 @@ impl Gpu {
             info.driver,
             if info.software { ", software adapter" } else { "" }
         );
+        let pace = Mutex::new(Pace::new(caps.policy().is_reset));
         Ok(Gpu(Arc::new(Inner {
             device,
             queue,
@@ -307,7 +308,7 @@ impl Gpu {
             submitted: AtomicU64::new(0),
             #[cfg(not(target_arch = "wasm32"))]
             ended: Arc::default(),
-            pace: Mutex::default(),
+            pace,
             uploaded: AtomicUsize::new(0),
             faults,
             clock: Mutex::default(),

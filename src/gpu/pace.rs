@@ -1,7 +1,8 @@
 //! How much work a submission takes.
 //!
-//! Windows resets a device whose submission takes two seconds, and browsers end one that takes longer than they planned. So a submission gets what
-//! the device does in a quarter of a second, at the rate that it has shown. A kernel that takes longer alone has a submission for itself.
+//! Windows resets a GPU whose submission takes two seconds, and browsers end one that takes longer than they planned. So a submission gets what
+//! the GPU does in a quarter of a second, at the rate that it has shown. A kernel that takes longer alone has a submission for itself. Nobody
+//! resets software adapters.
 
 use std::time::Duration;
 
@@ -9,6 +10,8 @@ use std::time::Duration;
 const SECONDS: f64 = 0.25;
 /// Bytes per second that any device moves: what is expected before something was measured.
 const START: f64 = (1_u64 << 30) as f64;
+/// The work of one submission where none is too long.
+const UNBOUNDED: u64 = 64 << 30;
 /// Rates between which a measurement may lie; others come from a machine that was asleep, or from work that was guessed wrongly.
 const RATES: [f64; 2] = [START / 16.0, START * 16_384.0];
 /// Shorter waits say more of the driver than of the work.
@@ -19,18 +22,18 @@ pub(super) const SHORTEST: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(super) struct Pace {
     rate: f64,
-}
-
-impl Default for Pace {
-    fn default() -> Pace {
-        Pace { rate: START }
-    }
+    bounded: bool,
 }
 
 impl Pace {
+    /// The rate of a device that nothing is known of, and that may be reset where submissions take long.
+    pub(super) fn new(bounded: bool) -> Pace {
+        Pace { rate: START, bounded }
+    }
+
     /// The work of one submission at most.
     pub(super) fn limit(&self) -> u64 {
-        (self.rate * SECONDS) as u64
+        if self.bounded { (self.rate * SECONDS) as u64 } else { UNBOUNDED }
     }
 
     /// Notes that so much work was done within `time` of its submission. A lower rate holds from now on; a higher one is approached in steps,
@@ -64,7 +67,8 @@ mod tests {
 
     #[test]
     fn the_rate_follows_what_is_measured() {
-        let mut pace = Pace::default();
+        assert_eq!(Pace::new(false).limit(), UNBOUNDED);
+        let mut pace = Pace::new(true);
         assert_eq!(pace.limit(), 256 << 20);
         // A GPU: 400 GB per second.
         for _ in 0..8 {

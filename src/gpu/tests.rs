@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use pollster::block_on;
 
 use super::encode::fold;
+use super::pace::Pace;
 use super::*;
 use crate::caps::size_class;
 use crate::error::{Error, Result};
@@ -176,6 +177,7 @@ fn counts_are_honest_and_steady() {
     let one = dispatch(&pipeline, &[&a, &b, &y], 0, 1);
     gpu.run(&vec![one.clone(); 5000], &bytes).unwrap();
     assert_eq!(gpu.stats().submits, 202);
+    *gpu.0.pace.lock().unwrap() = Pace::new(true);
     let large = Dispatch { work: gpu.0.pace.lock().unwrap().limit(), ..one.clone() };
     gpu.run(&[large.clone(), large.clone(), large], &bytes).unwrap();
     assert_eq!((gpu.stats().submits, gpu.stats().bind_groups), (205, 1));
