@@ -150,7 +150,8 @@ const CASES: &[Case] = cases! {
     scatter fixed [6, 5], (6 [9, 5]), [9, 5] => |x| x[0].scatter(0, &x[1], &x[2]);
     scatter_add fixed [6, 5], (6 [9, 5]), [9, 5] => |x| x[0].scatter_add(0, &x[1], &x[2]);
     scatter_reduce fixed [6, 5], (6 [9, 5]), [9, 5] => |x| {
-        [ScatterReduction::Sum, ScatterReduction::Amax].map(|how| x[0].scatter_reduce(0, &x[1], &x[2], how, true)).to_vec()
+        let by = |how| x[0].scatter_reduce(0, &x[1], &x[2], how, true);
+        vec![by(ScatterReduction::Sum), by(ScatterReduction::Amax)]
     };
     index_add fixed [6, 5], (6 [9]), [9, 5] => |x| x[0].index_add(0, &x[1], &x[2]);
     index_copy fixed [6, 5], (6 [9]), [9, 5] => |x| x[0].index_copy(0, &x[1], &x[2]);
@@ -160,16 +161,21 @@ const CASES: &[Case] = cases! {
     log_softmax free [5, 7] => |x| vec![x[0].log_softmax(1), x[0].log_softmax(0)];
     softmin fixed [5, 7] => |x| x[0].softmin(1);
     interpolate fixed [2, 3, 5, 7] => |x| {
-        [Interpolate::Nearest, Interpolate::Bilinear, Interpolate::Bicubic].map(|how| x[0].interpolate(&[8, 4], how)).to_vec()
+        let by = |how| x[0].interpolate(&[8, 4], how);
+        vec![by(Interpolate::Nearest), by(Interpolate::Bilinear), by(Interpolate::Bicubic)]
     };
     conv1d fixed [2, 4, 19], [6, 2, 3] => |x| x[0].conv1d(&x[1], None, Conv::default().stride(2).padding(1).groups(2));
     conv2d fixed [2, 4, 9, 8], [6, 4, 3, 3], [6] => |x| x[0].conv2d(&x[1], Some(&x[2]), Conv::default().padding(1));
     conv3d fixed [1, 3, 5, 6, 7], [4, 3, 2, 3, 3] => |x| x[0].conv3d(&x[1], None, Conv::default().padding(1));
-    conv_transpose1d fixed [2, 4, 9], [4, 3, 4] => |x| x[0].conv_transpose1d(&x[1], None, ConvTranspose::default().stride(2));
+    conv_transpose1d fixed [2, 4, 9], [4, 3, 4] => |x| {
+        x[0].conv_transpose1d(&x[1], None, ConvTranspose::default().stride(2))
+    };
     conv_transpose2d fixed [2, 4, 5, 6], [4, 3, 3, 3] => |x| {
         x[0].conv_transpose2d(&x[1], None, ConvTranspose::default().stride(2).padding(1))
     };
-    conv_transpose3d fixed [1, 2, 3, 4, 3], [2, 3, 2, 2, 2] => |x| x[0].conv_transpose3d(&x[1], None, ConvTranspose::default());
+    conv_transpose3d fixed [1, 2, 3, 4, 3], [2, 3, 2, 2, 2] => |x| {
+        x[0].conv_transpose3d(&x[1], None, ConvTranspose::default())
+    };
     unfold2d fixed [2, 3, 7, 8] => |x| x[0].unfold2d(3, Conv::default().padding(1)).contiguous();
     fold2d fixed [2, 12, 12] => |x| x[0].fold2d([4, 5], 2, Conv::default());
     cross_entropy fixed [9, 5], (5 [9]) => |x| loss::cross_entropy(&x[0], &x[1]);

@@ -63,7 +63,7 @@ pub fn rows(device: &Device, options: CertifyOptions) -> Vec<Row> {
         rows.extend(certify::kernels(&other, options.seed, true).iter().map(|check| row(check, variant.name)));
     }
     if caps.cooperative.is_none() {
-        let note = "products by cooperative matrices need the crate's feature `cooperative-matrix` and an adapter that has them";
+        let note = "they need the crate's feature `cooperative-matrix` and an adapter that has them";
         rows.push(Row::new(Section::Kernels, "cooperative matrices", Status::NotOffered, note));
     }
     if !caps.f16 {
@@ -77,7 +77,7 @@ fn row(check: &KernelCheck, kernels: &str) -> Row {
     let ran = check.kernels.join(", ");
     let wrong: Vec<&str> = check.wrong.iter().map(String::as_str).collect();
     match &check.error {
-        Err(error) => Row::new(Section::Kernels, name, Status::Failed, error.to_string()),
+        Err(error) => Row::refused(Section::Kernels, name, error),
         Ok(error) if check.passed() => Row::measured(Section::Kernels, name, *error, check.tolerance, ran),
         Ok(error) => {
             let note = format!("wrong: {}; kernels {ran}", wrong.join(", "));

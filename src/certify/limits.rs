@@ -1,7 +1,7 @@
 //! Rows about sizes around the adapter's limits, and about determinism.
 
 use super::ops::{relative_error, values};
-use super::{Row, Section, Status};
+use super::{Row, Section, Status, text_of};
 use crate::autograd::grad;
 use crate::backend::Device;
 use crate::dtype::DType;
@@ -20,7 +20,7 @@ fn row(section: Section, name: impl Into<String>, outcome: Result<(bool, String)
         Ok((true, note)) => Row::new(section, name, Status::Passed, note),
         Ok((false, note)) => Row::new(section, name, Status::Failed, note),
         Err(Error::OutOfMemory { .. }) => Row::new(section, name, Status::NotOffered, "too little memory"),
-        Err(error) => Row::new(section, name, Status::Failed, error.to_string()),
+        Err(error) => Row::refused(section, name, &error),
     }
 }
 
@@ -113,12 +113,13 @@ fn refused(device: &Device, elements: usize) -> Result<(bool, String)> {
             None => kept.push(format!("{name} is planned")),
         }
     }
-    Ok((kept.is_empty(), kept.join("; ")))
+    let right = kept.is_empty();
+    Ok((right, if right { "cumsum, sort, softmax, gather".to_owned() } else { kept.join("; ") }))
 }
 
 fn whole_range(device: &Device) -> Result<(bool, String)> {
     let outcome = (Tensor::zeros([1 << 16, 1 << 16], device) + 1.0).plan();
-    Ok((outcome.is_err(), outcome.err().map_or_else(|| "planned".to_owned(), |error| error.to_string())))
+    Ok((outcome.is_err(), outcome.err().map_or_else(|| "planned".to_owned(), |error| text_of(&error))))
 }
 
 /// What is computed for determinism.
@@ -129,7 +130,7 @@ const RUNS: &[(&str, Run)] = &[
         let (a, b) =
             (Tensor::randn([70, 300], device).requires_grad(), Tensor::randn([300, 90], device).requires_grad());
         let y = a.matmul(&b);
-        bits(&[&[y.clone()], &grad(&[&y.square().sum()], &[&a, &b], false)?[..]].concat())
+        bits(&y, &grad(&[&y.square().sum()], &[&a, &b], false)?)
     }),
     ("convolutions and their gradients", |device| {
         let (x, w) = (
@@ -137,28 +138,30 @@ const RUNS: &[(&str, Run)] = &[
             Tensor::randn([12, 8, 3, 3], device).requires_grad(),
         );
         let y = x.conv2d(&w, None, Conv::default().padding(1));
-        bits(&[&[y.clone()], &grad(&[&y.square().sum()], &[&x, &w], false)?[..]].concat())
+        bits(&y, &grad(&[&y.square().sum()], &[&x, &w], false)?)
     }),
     ("attention and its gradients", |device| {
         let q: Vec<Tensor> = (0..3).map(|_| Tensor::randn([2, 2, 50, 16], device).requires_grad()).collect();
         let y = q[0].scaled_dot_product_attention(&q[1], &q[2], None, true);
-        bits(&[&[y.clone()], &grad(&[&y.square().sum()], &[&q[0], &q[1], &q[2]], false)?[..]].concat())
+        bits(&y, &grad(&[&y.square().sum()], &[&q[0], &q[1], &q[2]], false)?)
     }),
     ("sums, losses and scatters", |device| {
         let x = Tensor::randn([500, 37], device).requires_grad();
         let classes = Tensor::randint([500], 0, 37, device);
         let y = loss::cross_entropy(&x, &classes) + x.sum().tanh() + x.index_select(0, &classes).square().mean();
-        bits(&[&[y.clone()], &grad(&[&y], &[&x], false)?[..]].concat())
+        bits(&y, &grad(&[&y], &[&x], false)?)
     }),
     ("norms", |device| {
         let (x, w) = (Tensor::randn([300, 96], device).requires_grad(), Tensor::randn([96], device).requires_grad());
         let y = x.layer_norm(&w, None, 1e-5).softmax(1);
-        bits(&[&[y.clone()], &grad(&[&y.square().sum()], &[&x, &w], false)?[..]].concat())
+        bits(&y, &grad(&[&y.square().sum()], &[&x, &w], false)?)
     }),
 ];
 
-fn bits(tensors: &[Tensor]) -> Result<Vec<f32>> {
-    Ok(tensors.iter().map(Tensor::to_vec::<f32>).collect::<Result<Vec<_>>>()?.concat())
+/// The elements of a value and of gradients.
+fn bits(y: &Tensor, gradients: &[Tensor]) -> Result<Vec<f32>> {
+    let all = std::iter::once(y).chain(gradients).map(Tensor::to_vec::<f32>);
+    Ok(all.collect::<Result<Vec<_>>>()?.concat())
 }
 
 /// Rows of determinism: the same seed three times.

@@ -144,6 +144,11 @@ impl Row {
         Row { section, name: name.into(), status, error: None, tolerance: None, note: note.into() }
     }
 
+    /// A row of what could not be computed.
+    fn refused(section: Section, name: impl Into<String>, error: &Error) -> Row {
+        Row::new(section, name, Status::Failed, text_of(error))
+    }
+
     /// A row that passes where `error` is at most `tolerance`.
     fn measured(section: Section, name: impl Into<String>, error: f64, tolerance: f64, note: impl Into<String>) -> Row {
         let status = if error <= tolerance { Status::Passed } else { Status::Failed };
@@ -265,6 +270,12 @@ impl Device {
             seconds: trace::now().saturating_sub(start).as_secs_f64(),
         })
     }
+}
+
+/// What an error says, without the user's line, which there is none of.
+fn text_of(error: &Error) -> String {
+    let text = error.to_string();
+    text.split(" (at a line that is not known)").collect()
 }
 
 /// The major version of wgpu that this crate is built with; a test holds it against the manifest.

@@ -89,7 +89,7 @@ fn found(name: &str, outcome: Result<(bool, String)>) -> Row {
     match outcome {
         Ok((true, note)) => Row::new(Section::Numbers, name, Status::Passed, note),
         Ok((false, note)) => Row::new(Section::Numbers, name, Status::Failed, note),
-        Err(error) => Row::new(Section::Numbers, name, Status::Failed, error.to_string()),
+        Err(error) => Row::refused(Section::Numbers, name, &error),
     }
 }
 
@@ -107,7 +107,7 @@ fn special((name, probe): &Probe, device: &Device, reference: &Device) -> Row {
             let note = first.map_or_else(String::new, |i| format!("{} instead of {}", found[i], expected[i]));
             Row::measured(Section::Numbers, *name, worst, 1e-4, note)
         }
-        (Err(error), _) | (_, Err(error)) => Row::new(Section::Numbers, *name, Status::Failed, error.to_string()),
+        (Err(error), _) | (_, Err(error)) => Row::refused(Section::Numbers, *name, &error),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Rows about ops: each one forward and backward on fresh random inputs, against the CPU reference, in every element type that the
 //! adapter has.
 
-use super::{Row, Section, Status, cases, elementwise};
+use super::{Row, Section, Status, cases, elementwise, text_of};
 use crate::autograd;
 use crate::backend::Device;
 use crate::dtype::DType;
@@ -258,8 +258,8 @@ impl<'a> Findings<'a> {
         let wrong = match (found, outcome(operands, run, self.seed, self.reference)) {
             (Ok(found), Ok(expected)) => self.distance(&found, &expected, dtype),
             (Err(_), Err(_)) if may_refuse => None,
-            (Err(error), _) => Some(error.to_string()),
-            (Ok(_), Err(error)) => Some(format!("the reference says {error}")),
+            (Err(error), _) => Some(text_of(&error)),
+            (Ok(_), Err(error)) => Some(format!("the reference says {}", text_of(&error))),
         };
         if let Some(wrong) = wrong {
             self.wrong.get_or_insert(format!("{what}, {dtype}: {wrong}"));

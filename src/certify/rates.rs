@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Row, Section, Status};
+use super::{Row, Section, Status, text_of};
 use crate::autograd::{ElementwiseOp, grad};
 use crate::backend::Device;
 use crate::dtype::DType;
@@ -39,12 +39,15 @@ fn measure(run: &dyn Fn() -> Result<Tensor>) -> Result<Measured> {
     best.ok_or_else(|| Error::internal("certify", "nothing was measured"))
 }
 
-/// A family of kernels: its name, and what makes operands of a size and then what is measured.
+/// Makes operands of a size, and then what is measured.
+type Make = fn(&Device, usize) -> Result<Box<dyn Fn() -> Result<Tensor>>>;
+
+/// A family of kernels: its name, and what is measured.
 struct Family {
     name: &'static str,
     /// Whether it needs 16-bit floats.
     half: bool,
-    make: fn(&Device, usize) -> Result<Box<dyn Fn() -> Result<Tensor>>>,
+    make: Make,
 }
 
 /// A tensor of random numbers that is computed.
@@ -54,7 +57,7 @@ fn randn(shape: &[usize], device: &Device) -> Result<Tensor> {
     Ok(x)
 }
 
-fn family(name: &'static str, make: fn(&Device, usize) -> Result<Box<dyn Fn() -> Result<Tensor>>>) -> Family {
+fn family(name: &'static str, make: Make) -> Family {
     Family { name, half: false, make }
 }
 
@@ -170,7 +173,7 @@ pub fn rows(device: &Device) -> Vec<Row> {
     let (copy, arithmetic) = match (copy(), arithmetic()) {
         (Ok(copy), Ok(arithmetic)) => (copy, arithmetic),
         (Err(error), _) | (_, Err(error)) => {
-            return vec![Row::new(Section::Rates, "rates", Status::NotOffered, error.to_string())];
+            return vec![Row::new(Section::Rates, "rates", Status::NotOffered, text_of(&error))];
         }
     };
     let bandwidth = copy.bytes as f64 / copy.time.as_secs_f64();
@@ -191,7 +194,7 @@ pub fn rows(device: &Device) -> Vec<Row> {
                 let seconds = measured.time.as_secs_f64();
                 let least = (measured.bytes as f64 / bandwidth).max(measured.flops as f64 / rate);
                 let note = format!(
-                    "{:.3} ms; {:.1} GB/s, {:.1} GFLOP/s; {:.1} times as long as its copies or operations alone would take",
+                    "{:.3} ms; {:.1} GB/s, {:.1} GFLOP/s; {:.1} × what its copies or operations alone would take",
                     seconds * 1e3,
                     measured.bytes as f64 / seconds / 1e9,
                     measured.flops as f64 / seconds / 1e9,
@@ -202,7 +205,7 @@ pub fn rows(device: &Device) -> Vec<Row> {
             Err(Error::OutOfMemory { .. }) => {
                 Row::new(Section::Rates, family.name, Status::NotOffered, "too little memory")
             }
-            Err(error) => Row::new(Section::Rates, family.name, Status::Failed, error.to_string()),
+            Err(error) => Row::refused(Section::Rates, family.name, &error),
         });
     }
     rows

@@ -76,16 +76,26 @@ pub const TRIALS: &[Trial] = trials! {
     "product, whole tiles" large [256, 512], [512, 256] => |x| x[0].matmul(&x[1]);
     "convolution" half [2, 8, 9, 9], [12, 8, 3, 3] => |x| x[0].conv(2, &x[1], None, &Conv::default().padding(1));
     "convolution, first layer" short [3, 1, 8, 8], [16, 1, 5, 5] => |x| x[0].conv(2, &x[1], None, &Conv::default());
-    "convolution by depth" short [2, 6, 17, 8], [6, 1, 3, 3] => |x| x[0].conv(2, &x[1], None, &Conv::default().padding(1).groups(6));
+    "convolution by depth" short [2, 6, 17, 8], [6, 1, 3, 3] => |x| {
+        x[0].conv(2, &x[1], None, &Conv::default().padding(1).groups(6))
+    };
     "convolution in steps" short [2, 4, 11, 13], [6, 2, 3, 2] => |x| {
         x[0].conv(2, &x[1], None, &Conv::default().stride(2).padding([1, 0]).dilation([1, 2]).groups(2))
     };
     "convolution of 1 × 1" more [2, 16, 12, 12], [24, 16, 1, 1] => |x| x[0].conv(2, &x[1], None, &Conv::default());
-    "convolution, 16 channels" more [4, 16, 16, 16], [32, 16, 3, 3] => |x| x[0].conv(2, &x[1], None, &Conv::default().padding(1));
-    "convolution, large" large [8, 32, 32, 32], [64, 32, 3, 3] => |x| x[0].conv(2, &x[1], None, &Conv::default().padding(1));
+    "convolution, 16 channels" more [4, 16, 16, 16], [32, 16, 3, 3] => |x| {
+        x[0].conv(2, &x[1], None, &Conv::default().padding(1))
+    };
+    "convolution, large" large [8, 32, 32, 32], [64, 32, 3, 3] => |x| {
+        x[0].conv(2, &x[1], None, &Conv::default().padding(1))
+    };
     "convolution over one dim" more [3, 5, 40], [7, 5, 4] => |x| x[0].conv(1, &x[1], None, &Conv::default().stride(3));
-    "convolution over three dims" more [1, 3, 6, 7, 8], [4, 3, 2, 3, 3] => |x| x[0].conv(3, &x[1], None, &Conv::default().padding(1));
-    "transposed convolution" short [2, 6, 7, 7], [6, 4, 3, 3] => |x| x[0].conv_transpose(2, &x[1], None, &ConvTranspose::default().stride(2).padding(1));
+    "convolution over three dims" more [1, 3, 6, 7, 8], [4, 3, 2, 3, 3] => |x| {
+        x[0].conv(3, &x[1], None, &Conv::default().padding(1))
+    };
+    "transposed convolution" short [2, 6, 7, 7], [6, 4, 3, 3] => |x| {
+        x[0].conv_transpose(2, &x[1], None, &ConvTranspose::default().stride(2).padding(1))
+    };
     "attention" half [2, 3, 37, 16], [2, 3, 37, 16], [2, 3, 37, 16] => |x| {
         x[0].scaled_dot_product_attention(&x[1], &x[2], None, true, None)
     };
@@ -107,7 +117,9 @@ pub const TRIALS: &[Trial] = trials! {
     "log-softmax" short [37, 72] => |x| x[0].log_softmax(1);
     "layer norm" half [40, 96], [96], [96] => |x| x[0].norm_over(Statistic::Layer, 1, Some(&x[1]), Some(&x[2]), 1e-5);
     "RMS norm" short [33, 61], [61] => |x| x[0].norm_over(Statistic::Rms, 1, Some(&x[1]), None, 1e-5);
-    "layer norm, long rows" more [3, 5000], [5000], [5000] => |x| x[0].norm_over(Statistic::Layer, 1, Some(&x[1]), Some(&x[2]), 1e-5);
+    "layer norm, long rows" more [3, 5000], [5000], [5000] => |x| {
+        x[0].norm_over(Statistic::Layer, 1, Some(&x[1]), Some(&x[2]), 1e-5)
+    };
     "group norm" more [3, 8, 5, 7], [8], [8] => |x| x[0].group_norm(4, Some(&x[1]), Some(&x[2]), 1e-5);
     "cross-entropy" half [50, 37], ([50]; 37) => classes;
     "cross-entropy, many classes" more [6, 9000], ([6]; 9000) => classes;
@@ -128,13 +140,23 @@ pub const TRIALS: &[Trial] = trials! {
     "gather" short [60, 7], ([41, 7]; 60) => |x| x[0].gather(0, &x[1]);
     "rows by number" short [60, 8], ([200]; 60) => |x| x[0].index_select(0, &x[1]);
     "scatter" short [20, 7], ([50, 7]; 20), [50, 7] => |x| x[0].scatter_add(0, &x[1], &x[2]);
-    "max pooling" short [2, 3, 11, 12] => |x| x[0].max_pool(2, &Pool { stride: 2.into(), padding: 1.into(), ..Pool::new(3) });
-    "average pooling" short [2, 3, 11, 12] => |x| x[0].avg_pool(2, &AvgPool { stride: 2.into(), padding: 1.into(), ..AvgPool::new(3) });
+    "max pooling" short [2, 3, 11, 12] => |x| {
+        x[0].max_pool(2, &Pool { stride: 2.into(), padding: 1.into(), ..Pool::new(3) })
+    };
+    "average pooling" short [2, 3, 11, 12] => |x| {
+        x[0].avg_pool(2, &AvgPool { stride: 2.into(), padding: 1.into(), ..AvgPool::new(3) })
+    };
     "resampling" short [2, 3, 7, 9] => |x| x[0].interpolate(&[11, 5], Interpolate::Bilinear);
-    "padding and joining" more [5, 6], [5, 4] => |x| match Var::cat(&[&x[0].pad(&[(1, 0), (0, 2)], 0.5), &x[1].pad(&[(0, 1), (1, 0)], 0.0)], 1) {
-        Ok(joined) => joined,
-        Err(error) => x[0].fail(error),
+    "padding and joining" more [5, 6], [5, 4] => |x| {
+        let parts = [x[0].pad(&[(1, 0), (0, 2)], 0.5), x[1].pad(&[(0, 1), (1, 0)], 0.0)];
+        match Var::cat(&[&parts[0], &parts[1]], 1) {
+            Ok(joined) => joined,
+            Err(error) => x[0].fail(error),
+        }
     };
     "elementwise, fused" half [67, 33] => |x| x[0].tanh().mul(&x[0].sigmoid()).add(&x[0].square()).gelu();
-    "elementwise, strided" short [33, 40] => |x| x[0].transpose(0, 1).slice(0, 1, 3, 13).exp().mul(&x[0].flip(&[1]).transpose(0, 1).slice(0, 0, 3, 13));
+    "elementwise, strided" short [33, 40] => |x| {
+        let (t, flipped) = (x[0].transpose(0, 1), x[0].flip(&[1]).transpose(0, 1));
+        t.slice(0, 1, 3, 13).exp().mul(&flipped.slice(0, 0, 3, 13))
+    };
 };

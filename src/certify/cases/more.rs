@@ -60,7 +60,9 @@ pub const CASES: &[Case] = cases! {
     margin_ranking fixed [9], [9], (2 [9]) => |x| {
         loss::margin_ranking(&x[0], &x[1], &(x[2].to_dtype(x[0].dtype()) * 2.0 - 1.0), 0.1)
     };
-    hinge_embedding fixed [9], (2 [9]) => |x| loss::hinge_embedding(&x[0], &(x[1].to_dtype(x[0].dtype()) * 2.0 - 1.0), 1.0);
+    hinge_embedding fixed [9], (2 [9]) => |x| {
+        loss::hinge_embedding(&x[0], &(x[1].to_dtype(x[0].dtype()) * 2.0 - 1.0), 1.0)
+    };
     triplet_margin fixed [5, 7], [5, 7], [5, 7] => |x| loss::triplet_margin(&x[0], &x[1], &x[2], 1.0, 2.0);
     soft_margin fixed [9], (2 [9]) => |x| loss::soft_margin(&x[0], &(x[1].to_dtype(x[0].dtype()) * 2.0 - 1.0));
     poisson_nll fixed [5, 7], [5, 7] => |x| loss::poisson_nll(&x[0], &x[1].abs());
