@@ -44,9 +44,9 @@ pub struct Caps {
     pub panel_texels: u64,
     /// Which kernels were fastest here for classes of shapes, where that is found out (`WGRAD_TUNE`).
     pub choices: Option<Arc<Choices>>,
-    /// Ops that run their plainest kernels here, since others gave wrong results (`WGRAD_CERTIFY`); [`REDUCTION`] stands for all reductions.
+    /// Ops that run their plainest kernels here, since others gave wrong results (`WGRAD_CERTIFY`); `reduction` stands for all reductions.
     pub plain: BTreeSet<String>,
-    /// A kernel whose results are made wrong, for tests of what finds wrong kernels: the name of a stage, or [`REDUCTION`].
+    /// A kernel whose results are made wrong, for tests of what finds wrong kernels: the name of a stage, or `reduction`.
     pub faulty: Option<&'static str>,
 }
 

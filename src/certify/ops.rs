@@ -292,6 +292,7 @@ impl<'a> Findings<'a> {
         let types: Vec<String> = self.types.iter().map(DType::to_string).collect();
         let note = format!("{}; {} cases", types.join(" "), self.cases);
         match self.wrong {
+            None if self.cases == 0 => Row::new(Section::Ops, self.name, Status::Failed, "nothing was tried"),
             None => Row::measured(Section::Ops, self.name, self.worst.0, self.worst.1, note),
             Some(wrong) => {
                 let row =

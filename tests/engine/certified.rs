@@ -1,7 +1,7 @@
 //! Certificates, and devices that check their kernels when they are opened: a kernel that is made wrong is found, named, and not run.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use wgrad::certify::{Certificate, CertifyOptions, Section, Status};
@@ -58,7 +58,7 @@ fn cache(test: &str) -> PathBuf {
     path
 }
 
-fn opened(kernel: Option<&str>, cache: &PathBuf) -> Output {
+fn opened(kernel: Option<&str>, cache: &Path) -> Output {
     let cache = cache.to_str().unwrap();
     let mut variables = vec![("WGRAD_CERTIFY", "1"), ("WGRAD_CERTIFY_CACHE", cache), ("WGRAD_LOG", "wgrad=warn")];
     variables.extend(kernel.map(|kernel| (FAULTY, kernel)));
