@@ -152,9 +152,8 @@ fn a_place(g: u32, row: u32) -> PlaceA {
 // belongs to the tap is worked out once for all of them: in a kernel's order of steps, taps come before channels, of which there are
 // params.channel_quads times four. Where these are more than there are (WHOLE_QUADS = 0), those past the last one are zero.
 //
-// Needs of conv/tap_backward or conv/tap_forward or conv/tiled_forward or conv/tiled_input_gradient: tap_of
 // Needs of conv/tiled_columns: PlaceA, PlaceB, columns, reach
-// Needs of conv/tiled_forward or conv/tiled_input_gradient: a_channel, b_channel, channels, source
+// Needs of conv/tiled_forward or conv/tiled_input_gradient: a_channel, b_channel, channels, source, tap_of
 // Needs of conv/window: dilation, kernel_size, position
 // Needs of the generator: WHOLE_QUADS, params.channel_quads, params.k, params.w_d, params.w_h, params.w_w, w
 // Gives: Step, Tap, a_block, b_block, step_of
@@ -219,7 +218,7 @@ struct Tap {
 // A[o, (k, c)] = w[o, c, k] and B[(k, c), (n, p)] = x[n, c, p * stride + k * dilation - padding].
 //
 // Needs of conv/column or conv/tiled_columns: Column
-// Needs of conv/tap_backward or conv/tap_forward or conv/tiled_channels: Tap
+// Needs of conv/tiled_channels: Tap
 // Needs of conv/tiled_columns: is_in, reach
 // Needs of conv/window: STRIDE, input_size, output_size, padding, position, volume
 // Needs of the generator: params.input_channels, params.output_channels, params.w_c, params.w_n, params.w_offset, params.x_c, params.x_d,
@@ -250,7 +249,7 @@ fn tap_of(column: Column, back: vec3<u32>) -> Tap {
 fn result_size() -> vec3<u32> { return output_size(); }
 // Where a column of C lies, which is a position of an image; `matrix` counts the groups of each part of the sum.
 //
-// Needs of conv/tap_backward or conv/tap_forward or conv/tiled_forward or conv/tiled_input_gradient: result_size
+// Needs of conv/tiled_forward or conv/tiled_input_gradient: result_size
 // Needs of conv/window: volume
 // Needs of the generator: params.groups, params.m, params.total
 // Gives: image_place
@@ -263,7 +262,7 @@ fn image_place(matrix: u32, column: u32) -> u32 {
 }
 // Four neighbouring columns of C, where the positions of an image are a multiple of four.
 //
-// Needs of conv/tap_backward or conv/tap_forward or conv/tiled_forward or conv/tiled_input_gradient: result_size
+// Needs of conv/tiled_forward or conv/tiled_input_gradient: result_size
 // Needs of conv/tiled_positions: image_place
 // Needs of conv/window: volume
 // Needs of pool/finish_index or pool/finish_place or pool/finish_value or scan/finish_output or scan/finish_output_affine or scan/finish_parts or scan/finish_parts_affine or scan/finish_prefix or scan/finish_prefix_affine or sort/finish_order or sort/finish_run or sums/finish_output or sums/finish_output_quads or sums/finish_part_output or sums/finish_part_sum or sums/finish_sum or sums/finish_sum_quads:
@@ -292,13 +291,10 @@ fn put(place: PlaceC, row: u32, values: vec4<f32>) {
 // A_ALONG_K and B_ALONG_K say which way an operand lies contiguous in memory, so that neighbouring invocations copy neighbouring
 // elements. An invocation's quads lie a side apart, so that neighbours read neighbouring vec4s.
 //
-// Needs of matmul/a_by_step or matmul/tile_a_along_k or matmul/tile_a_along_rows or matmul/tile_a_elements: a_place
-// Needs of matmul/b_quads or matmul/b_rows or matmul/tile_b_along_columns or matmul/tile_b_along_k or matmul/tile_b_elements: b_block
 // Needs of matmul/cooperative: DEPTH
-// Needs of matmul/partial_one or matmul/partial_quads or matmul/partial_scalars or matmul/store_one or matmul/store_quads or matmul/store_scalars or matmul/tile_c_each or matmul/tile_c_quads:
-//     put
-// Needs of matmul/tile_a_along_k or matmul/tile_a_along_rows or matmul/tile_a_elements: PlaceA, a_block
-// Needs of matmul/tile_b_along_columns or matmul/tile_b_along_k or matmul/tile_b_elements: PlaceB, b_place
+// Needs of matmul/partial_one or matmul/store_one or matmul/tile_c_each or matmul/tile_c_quads: put
+// Needs of matmul/tile_a_along_k or matmul/tile_a_along_rows or matmul/tile_a_elements: PlaceA, a_block, a_place
+// Needs of matmul/tile_b_along_columns or matmul/tile_b_along_k or matmul/tile_b_elements: PlaceB, b_block, b_place
 // Needs of matmul/tile_c_each or matmul/tile_c_quads: PlaceC, c_place
 // Needs of the generator: A_ALONG_K, B_ALONG_K, COLUMN_QUADS, COLUMN_SIDE, ROW_SIDE, WRITTEN_OUT, params.column_tiles, params.k,
 //     params.k_chunk, params.m, params.matrices, params.n, params.row_tiles, params.tiles

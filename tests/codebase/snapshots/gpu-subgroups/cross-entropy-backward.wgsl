@@ -31,6 +31,11 @@ fn infinity() -> f32 {
     return bitcast<f32>(bits);
 }
 
+fn not_a_number() -> f32 {
+    var bits = 0x7fc00000u;
+    return bitcast<f32>(bits);
+}
+
 // Bit tests: drivers may assume that comparisons never see NaN.
 fn is_nan(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
@@ -152,38 +157,43 @@ fn with_term(sum: Sum, h: u32, x: Part) -> Sum {
 fn scaled(sum: Sum, factor: f32) -> Sum { return Sum(sum.all * factor, sum.blocks * factor, sum.block * factor); }
 
 fn value_of(sum: Sum) -> f32 { return total(sum.all + (sum.blocks + sum.block)); }
-// A row is worked on by one workgroup: its invocations take every LANES-th part and combine what they found by a tree in
-// workgroup memory, always in the same order.
+// A row is worked on by one workgroup whose adapter has subgroups, of whatever size the kernel finds: each subgroup combines in registers what its
+// lanes found, and workgroup memory combines the subgroups. That takes two barriers where a tree takes one per level.
 //
-// Needs of conv/product or conv/weight_product or cross_entropy/backward or cross_entropy/forward or norm/backward or norm/forward or norm/parameters_backward or norm/row_statistics or softmax/backward or softmax/forward:
+// Needs of cross_entropy/backward or cross_entropy/forward or norm/backward or norm/forward or norm/parameters_backward or norm/row_statistics or softmax/backward or softmax/forward or software/conv/product or software/conv/weight_product:
 //     run
 // Needs of the generator: WORKGROUP, params.rows
-// Gives: lanes_max, lanes_sum, partial
+// Gives: lanes_max, lanes_sum, partial, position
 var<workgroup> partial: array<f32, WORKGROUP>;
 
+struct Position {
+    subgroup: u32,
+    lane: u32,
+    subgroups: u32,
+}
+var<private> position: Position;
+
+// subgroupMax need not see NaN.
 fn lanes_max(value: f32, lane: u32) -> f32 {
-    partial[lane] = value;
+    let own = select(subgroupMax(value), not_a_number(), subgroupAny(is_nan(value)));
+    if (position.lane == 0u) { partial[position.subgroup] = own; }
     workgroupBarrier();
-    for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
-        if (lane < half) {
-            let other = partial[lane + half];
-            if (is_nan(other) || other > partial[lane]) { partial[lane] = other; }
-        }
-        workgroupBarrier();
+    var result = partial[0];
+    for (var i = 1u; i < position.subgroups; i++) {
+        let other = partial[i];
+        if (is_nan(other) || other > result) { result = other; }
     }
-    let result = partial[0];
     workgroupBarrier();
     return result;
 }
 
+// The order in which the lanes of a subgroup are added is the driver's choice, and the same at each run.
 fn lanes_sum(value: f32, lane: u32) -> f32 {
-    partial[lane] = value;
+    let own = subgroupAdd(value);
+    if (position.lane == 0u) { partial[position.subgroup] = own; }
     workgroupBarrier();
-    for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
-        if (lane < half) { partial[lane] += partial[lane + half]; }
-        workgroupBarrier();
-    }
-    let result = partial[0];
+    var result = partial[0];
+    for (var i = 1u; i < position.subgroups; i++) { result += partial[i]; }
     workgroupBarrier();
     return result;
 }
@@ -193,9 +203,13 @@ fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
+    @builtin(subgroup_id) subgroup: u32,
+    @builtin(subgroup_invocation_id) lane: u32,
+    @builtin(num_subgroups) subgroups: u32,
 ) {
     let row = workgroup_index(group, groups);
     if (row >= params.rows) { return; }
+    position = Position(subgroup, lane, subgroups);
     run(row, local);
 }
 // What forward and backward need of a row of logits: its largest element m, sum e^(x - m), and sum (x - middle). Rows that are held are
@@ -204,7 +218,7 @@ fn main(
 //
 // Needs of rows/parts: is_kept, iterations, no_sum, scaled, value_of, with_term
 // Needs of rows/quads or rows/scalars: Part, all_of, exp_of, larger, largest_of
-// Needs of rows/row_per_invocation or rows/row_per_subgroup or rows/row_per_workgroup: lanes_max, lanes_sum
+// Needs of rows/row_per_workgroup or rows/row_per_workgroup_subgroups: lanes_max, lanes_sum
 // Needs of the generator: HELD_SIZE, LANES, load_x, params.parts, params.smoothing
 // Gives: held, statistics
 struct Statistics {

@@ -106,23 +106,29 @@ fn with_term(sum: Sum, h: u32, x: Part) -> Sum {
 }
 
 fn value_of(sum: Sum) -> f32 { return total(sum.all + (sum.blocks + sum.block)); }
-// A row is worked on by one workgroup: its invocations take every LANES-th part and combine what they found by a tree in
-// workgroup memory, always in the same order.
+// A row is worked on by one workgroup whose adapter has subgroups, of whatever size the kernel finds: each subgroup combines in registers what its
+// lanes found, and workgroup memory combines the subgroups. That takes two barriers where a tree takes one per level.
 //
-// Needs of conv/product or conv/weight_product or cross_entropy/backward or cross_entropy/forward or norm/backward or norm/forward or norm/parameters_backward or norm/row_statistics or softmax/backward or softmax/forward:
+// Needs of cross_entropy/backward or cross_entropy/forward or norm/backward or norm/forward or norm/parameters_backward or norm/row_statistics or softmax/backward or softmax/forward or software/conv/product or software/conv/weight_product:
 //     run
 // Needs of the generator: WORKGROUP, params.rows
-// Gives: lanes_max, lanes_sum, partial
+// Gives: lanes_max, lanes_sum, partial, position
 var<workgroup> partial: array<f32, WORKGROUP>;
 
+struct Position {
+    subgroup: u32,
+    lane: u32,
+    subgroups: u32,
+}
+var<private> position: Position;
+
+// The order in which the lanes of a subgroup are added is the driver's choice, and the same at each run.
 fn lanes_sum(value: f32, lane: u32) -> f32 {
-    partial[lane] = value;
+    let own = subgroupAdd(value);
+    if (position.lane == 0u) { partial[position.subgroup] = own; }
     workgroupBarrier();
-    for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
-        if (lane < half) { partial[lane] += partial[lane + half]; }
-        workgroupBarrier();
-    }
-    let result = partial[0];
+    var result = partial[0];
+    for (var i = 1u; i < position.subgroups; i++) { result += partial[i]; }
     workgroupBarrier();
     return result;
 }
@@ -132,9 +138,13 @@ fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
+    @builtin(subgroup_id) subgroup: u32,
+    @builtin(subgroup_invocation_id) lane: u32,
+    @builtin(num_subgroups) subgroups: u32,
 ) {
     let row = workgroup_index(group, groups);
     if (row >= params.rows) { return; }
+    position = Position(subgroup, lane, subgroups);
     run(row, local);
 }
 // What a row is normalised by: y = ((x - shift) - rest) * scale.
@@ -145,7 +155,7 @@ fn main(
 //
 // Needs of rows/parts: is_kept, iterations, no_sum, value_of, with_term
 // Needs of rows/quads or rows/scalars: Part
-// Needs of rows/row_per_invocation or rows/row_per_subgroup or rows/row_per_workgroup: lanes_sum
+// Needs of rows/row_per_workgroup or rows/row_per_workgroup_subgroups: lanes_sum
 // Needs of the generator: HELD_SIZE, LANES, RMS, WHOLE, load_x, params.eps, params.inner, params.parts, params.rows, params.size
 // Gives: held, normalized, part_of_x, place, statistics
 struct Statistics {
@@ -361,23 +371,29 @@ fn with_term(sum: Sum, h: u32, x: Part) -> Sum {
 }
 
 fn value_of(sum: Sum) -> f32 { return total(sum.all + (sum.blocks + sum.block)); }
-// A row is worked on by one workgroup: its invocations take every LANES-th part and combine what they found by a tree in
-// workgroup memory, always in the same order.
+// A row is worked on by one workgroup whose adapter has subgroups, of whatever size the kernel finds: each subgroup combines in registers what its
+// lanes found, and workgroup memory combines the subgroups. That takes two barriers where a tree takes one per level.
 //
-// Needs of conv/product or conv/weight_product or cross_entropy/backward or cross_entropy/forward or norm/backward or norm/forward or norm/parameters_backward or norm/row_statistics or softmax/backward or softmax/forward:
+// Needs of cross_entropy/backward or cross_entropy/forward or norm/backward or norm/forward or norm/parameters_backward or norm/row_statistics or softmax/backward or softmax/forward or software/conv/product or software/conv/weight_product:
 //     run
 // Needs of the generator: WORKGROUP, params.rows
-// Gives: lanes_max, lanes_sum, partial
+// Gives: lanes_max, lanes_sum, partial, position
 var<workgroup> partial: array<f32, WORKGROUP>;
 
+struct Position {
+    subgroup: u32,
+    lane: u32,
+    subgroups: u32,
+}
+var<private> position: Position;
+
+// The order in which the lanes of a subgroup are added is the driver's choice, and the same at each run.
 fn lanes_sum(value: f32, lane: u32) -> f32 {
-    partial[lane] = value;
+    let own = subgroupAdd(value);
+    if (position.lane == 0u) { partial[position.subgroup] = own; }
     workgroupBarrier();
-    for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
-        if (lane < half) { partial[lane] += partial[lane + half]; }
-        workgroupBarrier();
-    }
-    let result = partial[0];
+    var result = partial[0];
+    for (var i = 1u; i < position.subgroups; i++) { result += partial[i]; }
     workgroupBarrier();
     return result;
 }
@@ -387,9 +403,13 @@ fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
+    @builtin(subgroup_id) subgroup: u32,
+    @builtin(subgroup_invocation_id) lane: u32,
+    @builtin(num_subgroups) subgroups: u32,
 ) {
     let row = workgroup_index(group, groups);
     if (row >= params.rows) { return; }
+    position = Position(subgroup, lane, subgroups);
     run(row, local);
 }
 // What a row is normalised by: y = ((x - shift) - rest) * scale.
@@ -400,7 +420,7 @@ fn main(
 //
 // Needs of rows/parts: is_kept, iterations, no_sum, value_of, with_term
 // Needs of rows/quads or rows/scalars: Part
-// Needs of rows/row_per_invocation or rows/row_per_subgroup or rows/row_per_workgroup: lanes_sum
+// Needs of rows/row_per_workgroup or rows/row_per_workgroup_subgroups: lanes_sum
 // Needs of the generator: HELD_SIZE, LANES, RMS, WHOLE, load_x, params.eps, params.inner, params.parts, params.rows, params.size
 // Gives: held, normalized, part_of_x, place, statistics
 struct Statistics {
@@ -494,7 +514,7 @@ fn scaled(y: Part, h: u32, k: u32) -> Part {
 // Needs of norm/statistics: normalized, part_of_x, place, statistics
 // Needs of rows/parts: is_kept, iterations, no_sum, value_of, with_term
 // Needs of rows/quads or rows/scalars: Part
-// Needs of rows/row_per_invocation or rows/row_per_subgroup or rows/row_per_workgroup: lanes_sum
+// Needs of rows/row_per_workgroup or rows/row_per_workgroup_subgroups: lanes_sum
 // Needs of the generator: HELD_SIZE, LANES, RMS, load_dy, params.all_rows, params.chunk, params.parts, params.size, store
 // Gives: run
 fn run(chunk: u32, lane: u32) {
@@ -631,23 +651,29 @@ fn with_term(sum: Sum, h: u32, x: Part) -> Sum {
 }
 
 fn value_of(sum: Sum) -> f32 { return total(sum.all + (sum.blocks + sum.block)); }
-// A row is worked on by one workgroup: its invocations take every LANES-th part and combine what they found by a tree in
-// workgroup memory, always in the same order.
+// A row is worked on by one workgroup whose adapter has subgroups, of whatever size the kernel finds: each subgroup combines in registers what its
+// lanes found, and workgroup memory combines the subgroups. That takes two barriers where a tree takes one per level.
 //
-// Needs of conv/product or conv/weight_product or cross_entropy/backward or cross_entropy/forward or norm/backward or norm/forward or norm/parameters_backward or norm/row_statistics or softmax/backward or softmax/forward:
+// Needs of cross_entropy/backward or cross_entropy/forward or norm/backward or norm/forward or norm/parameters_backward or norm/row_statistics or softmax/backward or softmax/forward or software/conv/product or software/conv/weight_product:
 //     run
 // Needs of the generator: WORKGROUP, params.rows
-// Gives: lanes_max, lanes_sum, partial
+// Gives: lanes_max, lanes_sum, partial, position
 var<workgroup> partial: array<f32, WORKGROUP>;
 
+struct Position {
+    subgroup: u32,
+    lane: u32,
+    subgroups: u32,
+}
+var<private> position: Position;
+
+// The order in which the lanes of a subgroup are added is the driver's choice, and the same at each run.
 fn lanes_sum(value: f32, lane: u32) -> f32 {
-    partial[lane] = value;
+    let own = subgroupAdd(value);
+    if (position.lane == 0u) { partial[position.subgroup] = own; }
     workgroupBarrier();
-    for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
-        if (lane < half) { partial[lane] += partial[lane + half]; }
-        workgroupBarrier();
-    }
-    let result = partial[0];
+    var result = partial[0];
+    for (var i = 1u; i < position.subgroups; i++) { result += partial[i]; }
     workgroupBarrier();
     return result;
 }
@@ -657,9 +683,13 @@ fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
+    @builtin(subgroup_id) subgroup: u32,
+    @builtin(subgroup_invocation_id) lane: u32,
+    @builtin(num_subgroups) subgroups: u32,
 ) {
     let row = workgroup_index(group, groups);
     if (row >= params.rows) { return; }
+    position = Position(subgroup, lane, subgroups);
     run(row, local);
 }
 // What a row is normalised by: y = ((x - shift) - rest) * scale.
@@ -670,7 +700,7 @@ fn main(
 //
 // Needs of rows/parts: is_kept, iterations, no_sum, value_of, with_term
 // Needs of rows/quads or rows/scalars: Part
-// Needs of rows/row_per_invocation or rows/row_per_subgroup or rows/row_per_workgroup: lanes_sum
+// Needs of rows/row_per_workgroup or rows/row_per_workgroup_subgroups: lanes_sum
 // Needs of the generator: HELD_SIZE, LANES, RMS, WHOLE, load_x, params.eps, params.inner, params.parts, params.rows, params.size
 // Gives: held, normalized, part_of_x, place, statistics
 struct Statistics {

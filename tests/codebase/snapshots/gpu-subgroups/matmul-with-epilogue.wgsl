@@ -108,8 +108,7 @@ fn four(first: u32, last: u32) -> vec4<u32> {
 // A block of A whose rows are contiguous and aligned to four elements; k is a multiple of four. Places count vec4s. Steps past the end of k
 // repeat the last ones, and are not multiplied.
 //
-// Needs of matmul/a_places or matmul/tile_places: a_start
-// Needs of matmul/tile_places: four
+// Needs of matmul/tile_places: a_start, four
 // Needs of the generator: params.a_row, params.k, params.m, quad_a
 // Gives: PlaceA, a_block, a_place
 alias PlaceA = vec4<u32>;
@@ -126,7 +125,7 @@ fn a_block(place: PlaceA, k: u32) -> mat4x4<f32> {
 // A block of B whose rows are contiguous and aligned to four elements, at steps that are not negative; n is a multiple of four. Places
 // count vec4s. Steps past the end of k repeat the last one, and are not multiplied.
 //
-// Needs of matmul/b_columns or matmul/b_places or matmul/tile_places: b_start
+// Needs of matmul/tile_places: b_start
 // Needs of the generator: params.b_row, params.k, params.n, quad_b
 // Gives: PlaceB, b_block, b_place
 alias PlaceB = vec2<u32>;
@@ -173,13 +172,10 @@ fn put(place: PlaceC, row: u32, values: vec4<f32>) {
 // A_ALONG_K and B_ALONG_K say which way an operand lies contiguous in memory, so that neighbouring invocations copy neighbouring
 // elements. An invocation's quads lie a side apart, so that neighbours read neighbouring vec4s.
 //
-// Needs of matmul/a_by_step or matmul/tile_a_along_k or matmul/tile_a_along_rows or matmul/tile_a_elements: a_place
-// Needs of matmul/b_quads or matmul/b_rows or matmul/tile_b_along_columns or matmul/tile_b_along_k or matmul/tile_b_elements: b_block
 // Needs of matmul/cooperative: DEPTH
-// Needs of matmul/partial_one or matmul/partial_quads or matmul/partial_scalars or matmul/store_one or matmul/store_quads or matmul/store_scalars or matmul/tile_c_each or matmul/tile_c_quads:
-//     put
-// Needs of matmul/tile_a_along_k or matmul/tile_a_along_rows or matmul/tile_a_elements: PlaceA, a_block
-// Needs of matmul/tile_b_along_columns or matmul/tile_b_along_k or matmul/tile_b_elements: PlaceB, b_place
+// Needs of matmul/partial_one or matmul/store_one or matmul/tile_c_each or matmul/tile_c_quads: put
+// Needs of matmul/tile_a_along_k or matmul/tile_a_along_rows or matmul/tile_a_elements: PlaceA, a_block, a_place
+// Needs of matmul/tile_b_along_columns or matmul/tile_b_along_k or matmul/tile_b_elements: PlaceB, b_block, b_place
 // Needs of matmul/tile_c_each or matmul/tile_c_quads: PlaceC, c_place
 // Needs of the generator: A_ALONG_K, B_ALONG_K, COLUMN_QUADS, COLUMN_SIDE, ROW_SIDE, WRITTEN_OUT, params.column_tiles, params.k,
 //     params.k_chunk, params.m, params.matrices, params.n, params.row_tiles, params.tiles

@@ -77,9 +77,7 @@ fn store(i: u32, value: vec4<f32>) {
 // length of the sequence (Dao et al. 2022, 2023).
 //
 // Needs of attention/backward_kv or attention/backward_q or attention/forward or attention/statistics: quad
-// Needs of attention/mask_bool or attention/mask_float or attention/mask_none or attention/tile_mask_bool or attention/tile_mask_float or attention/tile_mask_none:
-//     masked
-// Needs of attention/tile_mask_bool or attention/tile_mask_float or attention/tile_mask_none: shows
+// Needs of attention/tile_mask_bool or attention/tile_mask_float or attention/tile_mask_none: masked, shows
 // Needs of the generator: COLUMN_SIDE, HAS_MASK, ROW_SIDE, params.causal, params.k_batch, params.k_head, params.k_row, params.k_start,
 //     params.keys, params.mask_batch, params.mask_head, params.mask_key, params.mask_query, params.mask_start, params.q_batch,
 //     params.q_head, params.q_row, params.q_start, params.queries, params.scale

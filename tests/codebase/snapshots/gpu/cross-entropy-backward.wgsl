@@ -155,7 +155,7 @@ fn value_of(sum: Sum) -> f32 { return total(sum.all + (sum.blocks + sum.block));
 // A row is worked on by one workgroup: its invocations take every LANES-th part and combine what they found by a tree in
 // workgroup memory, always in the same order.
 //
-// Needs of conv/product or conv/weight_product or cross_entropy/backward or cross_entropy/forward or norm/backward or norm/forward or norm/parameters_backward or norm/row_statistics or softmax/backward or softmax/forward:
+// Needs of cross_entropy/backward or cross_entropy/forward or norm/backward or norm/forward or norm/parameters_backward or norm/row_statistics or softmax/backward or softmax/forward or software/conv/product or software/conv/weight_product:
 //     run
 // Needs of the generator: WORKGROUP, params.rows
 // Gives: lanes_max, lanes_sum, partial
@@ -204,7 +204,7 @@ fn main(
 //
 // Needs of rows/parts: is_kept, iterations, no_sum, scaled, value_of, with_term
 // Needs of rows/quads or rows/scalars: Part, all_of, exp_of, larger, largest_of
-// Needs of rows/row_per_invocation or rows/row_per_subgroup or rows/row_per_workgroup: lanes_max, lanes_sum
+// Needs of rows/row_per_workgroup or rows/row_per_workgroup_subgroups: lanes_max, lanes_sum
 // Needs of the generator: HELD_SIZE, LANES, load_x, params.parts, params.smoothing
 // Gives: held, statistics
 struct Statistics {

@@ -205,7 +205,7 @@ fn tile_index(group: vec3<u32>, groups: vec3<u32>, subgroup: u32) -> u32 {
 fn masked(score: f32, row: u32, key: u32) -> f32 { return score; }
 // Rows of q, owned by a lane or shared by the lanes.
 //
-// Needs of attention/lanes: Octet, Row, Shared
+// Needs of software/attention/lanes: Octet, Row, Shared
 // Needs of the generator: D_OCTETS, load_q, params.d_quads
 // Gives: q_own, q_shared
 fn q_quad(row: u32, c: u32) -> vec4<f32> {
@@ -231,7 +231,7 @@ fn q_own(row: u32) -> Row {
 }
 // Rows of k, owned by a lane or shared by the lanes.
 //
-// Needs of attention/lanes: Octet, Row, Shared
+// Needs of software/attention/lanes: Octet, Row, Shared
 // Needs of the generator: D_OCTETS, load_k, params.d_quads
 // Gives: k_own, k_shared
 fn k_quad(row: u32, c: u32) -> vec4<f32> {
@@ -252,7 +252,7 @@ fn k_shared(row: u32, lane: u32) -> Shared {
 }
 // Rows of v, owned by a lane or shared by the lanes.
 //
-// Needs of attention/lanes: Octet, Row, Shared
+// Needs of software/attention/lanes: Octet, Row, Shared
 // Needs of the generator: V_OCTETS, load_v, params.v_quads
 // Gives: v_own, v_shared
 fn v_quad(row: u32, c: u32) -> vec4<f32> {
@@ -273,9 +273,8 @@ fn v_shared(row: u32, lane: u32) -> Shared {
 }
 // A lane's queries: which they are, and their scores.
 //
-// Needs of attention/mask_bool or attention/mask_float or attention/mask_none or attention/tile_mask_bool or attention/tile_mask_float or attention/tile_mask_none:
-//     masked
 // Needs of attention/tiles: ROWS
+// Needs of software/attention/mask_bool or software/attention/mask_float or software/attention/mask_none: masked
 // Needs of the generator: LANES, params.causal, params.group, params.heads, params.keys, params.kv_heads, params.queries, params.scale,
 //     params.tiles
 // Gives: Query, place_of, query_of, score_of, tile_of
@@ -327,13 +326,13 @@ fn place_of(query: Query) -> u32 {
 // y_i = sum_j p_ij v_j with online softmax (Milakov & Gimelshein 2018; Dao et al. 2022), four keys at a time, so that sums are rescaled
 // once for four. A query that sees no key gives 0.
 //
-// Needs of attention/lanes: Octet, Row, Shared, row_add, row_dot, row_scale, tile_index
-// Needs of attention/lanes_k: k_shared
-// Needs of attention/lanes_kv_gradient or attention/lanes_queries: Query, query_of
-// Needs of attention/lanes_q: q_own
-// Needs of attention/lanes_queries: place_of, score_of, tile_of
-// Needs of attention/lanes_v: v_shared
 // Needs of attention/tiles: ROWS
+// Needs of software/attention/lanes: Octet, Row, Shared, row_add, row_dot, row_scale, tile_index
+// Needs of software/attention/lanes_k: k_shared
+// Needs of software/attention/lanes_kv_gradient or software/attention/lanes_queries: Query, query_of
+// Needs of software/attention/lanes_q: q_own
+// Needs of software/attention/lanes_queries: place_of, score_of, tile_of
+// Needs of software/attention/lanes_v: v_shared
 // Needs of the generator: D_OCTETS, V_OCTETS, WORKGROUP, params.all_tiles, params.keys, params.v_quads, store
 // Gives: put, put_row
 

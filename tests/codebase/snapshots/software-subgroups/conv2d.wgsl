@@ -71,8 +71,8 @@ fn source_size() -> vec3<u32> { return input_size(); }
 // Copies the source into lines of channels (see lines.wgsl) by blocks of four channels at four positions: four loads and four stores. For
 // planes of a multiple of four positions.
 //
-// Needs of conv/tap_backward or conv/tap_forward: source_size
-// Needs of conv/window: volume
+// Needs of conv/window or window/taps: volume
+// Needs of software/conv/tap_backward or software/conv/tap_forward: source_size
 // Needs of the generator: WORKGROUP, load_source, params.items, params.quads, params.source_channels, store_lines
 fn channel_quad(plane: u32, c: u32, at: u32) -> vec4<f32> {
     let is_inside = c < params.source_channels;
@@ -184,9 +184,9 @@ fn position(i: u32, size: vec3<u32>) -> vec3<u32> {
 // the width, so that less of it is padding. Lines lie in order of image, group and position behind one line of zeros, which stands for
 // all positions outside.
 //
-// Needs of conv/tap_backward or conv/tap_forward: source_size
-// Needs of conv/tap_backward or conv/tap_forward or conv/tiled_forward or conv/tiled_input_gradient: result_size, tap_of
-// Needs of conv/window: kernel_size, number, volume
+// Needs of conv/window: kernel_size
+// Needs of conv/window or window/taps: number, volume
+// Needs of software/conv/tap_backward or software/conv/tap_forward: result_size, source_size, tap_of
 // Needs of the generator: LINES, params.groups, params.quads, params.source_channels
 // Gives: element_of, line, lines_size, lines_start, taps_size
 
@@ -213,8 +213,9 @@ fn element_of(e: u32) -> Element {
 // the line. Rows and elements that are not there are 0.
 //
 // Needs of attention/tiles: ROWS
-// Needs of conv/lines: element_of, taps_size
-// Needs of conv/window: position, volume
+// Needs of conv/window or window/taps: volume
+// Needs of rows/row_per_workgroup_subgroups: position
+// Needs of software/conv/lines: element_of, taps_size
 // Needs of the generator: LINES, WORKGROUP, params.channel_step, params.group_step, params.items, params.quads, params.row_step,
 //     params.row_tiles, params.rows, params.source_channels, params.w_d, params.w_h, params.w_offset, params.w_w, store_a, w
 // Gives: weight
@@ -348,7 +349,9 @@ fn next(p: vec3<u32>, size: vec3<u32>) -> vec3<u32> {
 }
 // Position p of the output reads, by tap k, element p * stride + k * dilation - padding of the input: along each dim apart.
 //
-// Needs of conv/window: STRIDE, dilation, input_size, output_size, padding
+// Needs of conv/window: STRIDE
+// Needs of conv/window or pool/sliding: dilation, padding
+// Needs of conv/window or window/taps: input_size, output_size
 // Gives: Tap, result_size, source_size, tap_of
 struct Tap {
     at: vec3<u32>,
@@ -368,9 +371,9 @@ fn tap_of(p: vec3<u32>, k: vec3<u32>) -> Tap {
 // the width, so that less of it is padding. Lines lie in order of image, group and position behind one line of zeros, which stands for
 // all positions outside.
 //
-// Needs of conv/tap_backward or conv/tap_forward: source_size
-// Needs of conv/tap_backward or conv/tap_forward or conv/tiled_forward or conv/tiled_input_gradient: result_size, tap_of
-// Needs of conv/window: kernel_size, number, volume
+// Needs of conv/window: kernel_size
+// Needs of conv/window or window/taps: number, volume
+// Needs of software/conv/tap_backward or software/conv/tap_forward: result_size, source_size, tap_of
 // Needs of the generator: LINES, params.groups, params.quads, params.source_channels
 // Gives: element_of, line, lines_size, lines_start, taps_size
 
@@ -403,9 +406,9 @@ fn line(start: u32, p: vec3<u32>, k: vec3<u32>, there: bool) -> u32 {
 }
 // Stores one row of four columns, where the positions of an image are a multiple of four.
 //
-// Needs of conv/product: Columns
-// Needs of conv/tap_backward or conv/tap_forward or conv/tiled_forward or conv/tiled_input_gradient: result_size
-// Needs of conv/window: volume
+// Needs of conv/window or window/taps: volume
+// Needs of software/conv/product: Columns
+// Needs of software/conv/tap_backward or software/conv/tap_forward: result_size
 // Needs of the generator: params.groups, params.rows, store
 // Gives: put
 fn put(g: u32, row: u32, columns: Columns, values: vec4<f32>) {
@@ -419,13 +422,13 @@ fn put(g: u32, row: u32, columns: Columns, values: vec4<f32>) {
 // fly). A tile is ROWS rows by LANES * 4 columns; a lane has four neighbouring columns.
 //
 // Needs of attention/tiles: ROWS
-// Needs of conv/column or conv/put_quads or conv/put_scalars or conv/tiled_positions_each or conv/tiled_positions_quads or conv/weight_product:
-//     put
-// Needs of conv/lines: line, lines_start, taps_size
-// Needs of conv/rows_subgroup or conv/tiles_plain: add8
-// Needs of conv/tap_backward or conv/tap_forward or conv/tiled_forward or conv/tiled_input_gradient: result_size
-// Needs of conv/tiles_plain: Sums
-// Needs of conv/window: next, position, volume
+// Needs of conv/window or window/taps: next, volume
+// Needs of rows/row_per_workgroup_subgroups: position
+// Needs of software/conv/lines: line, lines_start, taps_size
+// Needs of software/conv/put_quads or software/conv/put_scalars or software/conv/weight_product: put
+// Needs of software/conv/rows_subgroup or software/conv/tiles_plain: add8
+// Needs of software/conv/tap_backward or software/conv/tap_forward: result_size
+// Needs of software/conv/tiles_plain: Sums
 // Needs of the generator: LANES, params.batch, params.groups, params.quads, params.row_tiles, quad_lines
 // Gives: Columns, run
 struct Columns {
@@ -511,7 +514,7 @@ fn multiply(sum: vec4<f32>, a: vec4<f32>, b: mat4x4<f32>) -> vec4<f32> {
 // A lane's results of eight rows: four columns of each.
 //
 // Needs of attention/tiles: ROWS
-// Needs of matmul/multiply: multiply
+// Needs of software/matmul/multiply: multiply
 // Gives: Sums, multiply4
 struct Sums {
     row0: vec4<f32>,
@@ -541,8 +544,8 @@ fn multiply4(sums: ptr<function, Sums>, a: vec4<f32>, b: mat4x4<f32>) {
 // Eight rows of a tile for a subgroup of at least eight lanes: lane i loads row i of A, and the elements go round by broadcast. On adapters
 // that run shaders on CPU cores each lane's load is a step of its own and costs most, and a broadcast costs almost nothing.
 //
-// Needs of conv/tiles_plain: Sums
-// Needs of matmul/lanes: multiply4
+// Needs of software/conv/tiles_plain: Sums
+// Needs of software/matmul/lanes: multiply4
 // Needs of the generator: quad_a
 // Gives: add8
 fn add8(sums: ptr<function, Sums>, at: u32, lane: u32, b: mat4x4<f32>) {
@@ -550,7 +553,7 @@ fn add8(sums: ptr<function, Sums>, at: u32, lane: u32, b: mat4x4<f32>) {
 }
 // The entry point for adapters with subgroups, of which each has a tile.
 //
-// Needs of conv/product or conv/weight_product: run
+// Needs of software/conv/product or software/conv/weight_product: run
 // Needs of the generator: LANES, WORKGROUP, params.tiles
 @compute @workgroup_size(WORKGROUP)
 fn main(

@@ -129,7 +129,7 @@ fn main(
 //
 // Needs of rows/parts: is_kept, iterations, no_sum, value_of, with_term
 // Needs of rows/quads or rows/scalars: Part
-// Needs of rows/row_per_invocation or rows/row_per_subgroup or rows/row_per_workgroup: lanes_sum
+// Needs of rows/row_per_workgroup or rows/row_per_workgroup_subgroups: lanes_sum
 // Needs of the generator: HELD_SIZE, LANES, RMS, WHOLE, load_x, params.eps, params.inner, params.parts, params.rows, params.size
 // Gives: held, normalized, part_of_x, place, statistics
 struct Statistics {
@@ -368,7 +368,7 @@ fn main(
 //
 // Needs of rows/parts: is_kept, iterations, no_sum, value_of, with_term
 // Needs of rows/quads or rows/scalars: Part
-// Needs of rows/row_per_invocation or rows/row_per_subgroup or rows/row_per_workgroup: lanes_sum
+// Needs of rows/row_per_workgroup or rows/row_per_workgroup_subgroups: lanes_sum
 // Needs of the generator: HELD_SIZE, LANES, RMS, WHOLE, load_x, params.eps, params.inner, params.parts, params.rows, params.size
 // Gives: held, normalized, part_of_x, place, statistics
 struct Statistics {
@@ -462,7 +462,7 @@ fn scaled(y: Part, h: u32, k: u32) -> Part {
 // Needs of norm/statistics: normalized, part_of_x, place, statistics
 // Needs of rows/parts: is_kept, iterations, no_sum, value_of, with_term
 // Needs of rows/quads or rows/scalars: Part
-// Needs of rows/row_per_invocation or rows/row_per_subgroup or rows/row_per_workgroup: lanes_sum
+// Needs of rows/row_per_workgroup or rows/row_per_workgroup_subgroups: lanes_sum
 // Needs of the generator: HELD_SIZE, LANES, RMS, load_dy, params.all_rows, params.chunk, params.parts, params.size, store
 // Gives: run
 fn run(chunk: u32, lane: u32) {
@@ -622,7 +622,7 @@ fn main(
 //
 // Needs of rows/parts: is_kept, iterations, no_sum, value_of, with_term
 // Needs of rows/quads or rows/scalars: Part
-// Needs of rows/row_per_invocation or rows/row_per_subgroup or rows/row_per_workgroup: lanes_sum
+// Needs of rows/row_per_workgroup or rows/row_per_workgroup_subgroups: lanes_sum
 // Needs of the generator: HELD_SIZE, LANES, RMS, WHOLE, load_x, params.eps, params.inner, params.parts, params.rows, params.size
 // Gives: held, normalized, part_of_x, place, statistics
 struct Statistics {

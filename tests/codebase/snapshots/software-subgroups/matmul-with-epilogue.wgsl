@@ -110,7 +110,7 @@ fn a_quad(at: u32, stride: u32, k: u32, last: u32) -> vec4<f32> {
 }
 // What one load of A brings: four steps.
 //
-// Needs of matmul/a_quads or matmul/a_scalars: a_quad
+// Needs of software/matmul/a_quads or software/matmul/a_scalars: a_quad
 // Gives: A_PARTS, a_first_part, a_load, a_second_part
 const A_PARTS: u32 = 1u;
 alias Held = vec4<f32>;
@@ -153,8 +153,8 @@ fn b_values(at: Place) -> vec4<f32> {
 }
 // B read row by row. Rows past `last`, the end of k, are zero.
 //
-// Needs of matmul/b_columns or matmul/b_places: Place
-// Needs of matmul/b_columns or matmul/b_scalars: b_values
+// Needs of software/matmul/b_columns or software/matmul/b_places: Place
+// Needs of software/matmul/b_columns or software/matmul/b_scalars: b_values
 // Needs of the generator: K_TAIL
 // Gives: B_STEP, b_block
 
@@ -188,7 +188,7 @@ fn put(matrix: u32, row: u32, column: u32, values: vec4<f32>) {
 // Rows past the last one repeat it: their factors do, so that they hold the same results, which are stored to its place. No branch guards a
 // store.
 //
-// Needs of matmul/partial_one or matmul/partial_quads or matmul/partial_scalars or matmul/store_one or matmul/store_quads or matmul/store_scalars or matmul/tile_c_each or matmul/tile_c_quads:
+// Needs of software/matmul/partial_quads or software/matmul/partial_scalars or software/matmul/store_quads or software/matmul/store_scalars:
 //     put
 // Needs of the generator: params.m
 // Gives: put_inside, row_inside
@@ -208,7 +208,7 @@ fn multiply(sum: vec4<f32>, a: vec4<f32>, b: mat4x4<f32>) -> vec4<f32> {
 // A lane's results of eight rows: four columns of each.
 //
 // Needs of attention/tiles: ROWS
-// Needs of matmul/multiply: multiply
+// Needs of software/matmul/multiply: multiply
 // Gives: Sums, multiply4
 struct Sums {
     row0: vec4<f32>,
@@ -238,12 +238,11 @@ fn multiply4(sums: ptr<function, Sums>, a: vec4<f32>, b: mat4x4<f32>) {
 // Lane i holds row i's elements of A for four steps of k, or eight.
 //
 // Needs of attention/tiles: ROWS
-// Needs of matmul/a_by_step or matmul/a_fours or matmul/a_octets: A_PARTS
-// Needs of matmul/a_fours or matmul/a_octets: a_first_part, a_load, a_second_part
-// Needs of matmul/a_places or matmul/tile_places: a_start
-// Needs of matmul/edges: row_inside
-// Needs of matmul/lanes: multiply4
-// Needs of matmul/lanes or matmul/tiled: Sums
+// Needs of software/matmul/a_by_step or software/matmul/a_fours or software/matmul/a_octets: A_PARTS
+// Needs of software/matmul/a_fours or software/matmul/a_octets: a_first_part, a_load, a_second_part
+// Needs of software/matmul/a_places: a_start
+// Needs of software/matmul/edges: row_inside
+// Needs of software/matmul/lanes: Sums, multiply4
 // Gives: a_first, multiply_eight, rows_inside
 
 // Eight rows, of which some may be past the last one: see row_inside.
@@ -264,8 +263,8 @@ fn multiply_eight(sums: ptr<function, Sums>, at: u32, stride: u32, k: u32, last:
 }
 // Sixteen rows, where a load of A serves eight.
 //
-// Needs of matmul/a_by_row or matmul/a_step_octets or matmul/a_step_quads: multiply_eight
-// Needs of matmul/lanes or matmul/tiled: Sums
+// Needs of software/matmul/a_by_row or software/matmul/a_step_octets or software/matmul/a_step_quads: multiply_eight
+// Needs of software/matmul/lanes: Sums
 // Gives: multiply_sixteen
 fn multiply_sixteen(
     low: ptr<function, Sums>, high: ptr<function, Sums>, low_at: u32, high_at: u32,
@@ -287,19 +286,17 @@ fn multiply_sixteen(
 // does not change once for each lane and load, and reads parameters again at each use.
 //
 // Needs of attention/tiles: ROWS
-// Needs of matmul/a_by_row or matmul/a_by_step: rows_inside
-// Needs of matmul/a_by_row or matmul/a_step_octets or matmul/a_step_quads: multiply_eight
-// Needs of matmul/a_by_row or matmul/a_step_octets or matmul/a_step_quads or matmul/cpu_plain: a_first
-// Needs of matmul/a_by_step or matmul/a_fours or matmul/a_octets: A_PARTS
-// Needs of matmul/a_by_step or matmul/a_rows or matmul/a_scalars: a_stride
-// Needs of matmul/a_by_step or matmul/a_rows or matmul/a_scalars or matmul/cooperative or matmul/tiled: A_STEP
-// Needs of matmul/a_eights or matmul/a_step_octets or matmul/tiled: multiply_sixteen
-// Needs of matmul/b_columns or matmul/b_places or matmul/tile_places: b_start
-// Needs of matmul/b_columns or matmul/b_quads or matmul/b_scalars: b_stride
-// Needs of matmul/b_quads or matmul/b_rows or matmul/cooperative or matmul/tiled: B_STEP
-// Needs of matmul/b_quads or matmul/b_rows or matmul/tile_b_along_columns or matmul/tile_b_along_k or matmul/tile_b_elements: b_block
-// Needs of matmul/edges: put_inside
-// Needs of matmul/lanes or matmul/tiled: Sums
+// Needs of software/matmul/a_by_row or software/matmul/a_by_step: rows_inside
+// Needs of software/matmul/a_by_row or software/matmul/a_step_octets or software/matmul/a_step_quads: multiply_eight
+// Needs of software/matmul/a_by_row or software/matmul/a_step_octets or software/matmul/a_step_quads or software/matmul/plain: a_first
+// Needs of software/matmul/a_by_step or software/matmul/a_fours or software/matmul/a_octets: A_PARTS
+// Needs of software/matmul/a_by_step or software/matmul/a_rows or software/matmul/a_scalars: A_STEP, a_stride
+// Needs of software/matmul/a_eights or software/matmul/a_step_octets: multiply_sixteen
+// Needs of software/matmul/b_columns or software/matmul/b_places: b_start
+// Needs of software/matmul/b_columns or software/matmul/b_quads or software/matmul/b_scalars: b_stride
+// Needs of software/matmul/b_quads or software/matmul/b_rows: B_STEP, b_block
+// Needs of software/matmul/edges: put_inside
+// Needs of software/matmul/lanes: Sums
 // Needs of the generator: LANES, WORKGROUP, at_columns, params.batch, params.column_tiles, params.k, params.k_chunk, params.m, params.n,
 //     params.row_tiles, params.tiles
 
