@@ -404,7 +404,7 @@ async fn has_subgroup_id(device: &wgpu::Device) -> bool {
         @compute @workgroup_size(64) fn main(@builtin(subgroup_id) id: u32, @builtin(num_subgroups) count: u32) { _ = id + count; }";
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
     let source = wgpu::ShaderSource::Wgsl(TEXT.into());
-    device.create_shader_module(wgpu::ShaderModuleDescriptor { label: Some("subgroups"), source });
+    let _ = device.create_shader_module(wgpu::ShaderModuleDescriptor { label: Some("subgroups"), source });
     scope.pop().await.is_none()
 }
 
